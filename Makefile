@@ -1,0 +1,101 @@
+# airflow-sklearn: needs Python 3.11 or newer and make, nothing else. `make` prints what there is.
+
+PYTHON ?= python3
+# Airflow 2.11 runs on Python 3.11 and 3.12 only.
+PYTHON_AIRFLOW2 ?= $(PYTHON)
+
+SOURCES = airflow_sklearn benchmarks dags demo docs tests
+UV = .venv/bin/uv
+INSTALL = $(UV) pip install --quiet
+PYTEST_OPTIONS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo airflow test test-airflow3 test-airflow2 test-worker lint format schemas lock setup clean distclean
+
+help:  ## what there is
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/ready  ## real flights through a real Airflow: train, backfill three months, print the table
+	@.venv/bin/python -m demo.run
+
+airflow: .venv/ready  ## Airflow's UI on the demo's runs
+	@.venv/bin/python -m demo.ui
+
+test: lint test-airflow3 test-airflow2 test-worker  ## lint, and all tests in Airflow 3, in Airflow 2.11 and without Airflow
+
+test-airflow3: .venv/ready .venv-ministack/ready  ## all tests, in Airflow 3
+	.venv/bin/python -m pytest $(PYTEST_OPTIONS)
+
+test-airflow2: .venv-airflow2/ready .venv-ministack/ready  ## the Airflow-facing tests, in Airflow 2.11
+	.venv-airflow2/bin/python -m pytest -m airflow $(PYTEST_OPTIONS)
+
+test-worker: .venv-worker/ready .venv-ministack/ready  ## the container side's tests, where Airflow is not installed
+	.venv-worker/bin/python -m pytest $(PYTEST_OPTIONS)
+
+lint: .venv/ready  ## ruff and mypy
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+format: .venv/ready  ## mend what ruff can mend
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+schemas: .venv/ready  ## write docs/schemas from airflow_sklearn/contract
+	.venv/bin/python -m docs.write_schemas
+
+setup: .venv/ready .venv-airflow2/ready .venv-worker/ready .venv-ministack/ready  ## the environments of all of the above
+
+clean:  ## forget the demo's data, models and Airflow, and all caches; the environments stay
+	rm -rf .demo .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## the environments go too
+	rm -rf .venv .venv-airflow2 .venv-worker .venv-ministack
+
+# --- Environments: each from a lock file, so that a fresh machine gets the versions that were tested ---
+
+.venv/bin/uv:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "airflow-sklearn needs Python 3.11 or newer, $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12" % v[:2])'
+	@echo "Setting up .venv (Airflow 3, scikit-learn, tools)"
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --constraint requirements/airflow3.txt uv
+
+.venv/ready: requirements/airflow3.txt setup.cfg | .venv/bin/uv
+	@$(INSTALL) --python .venv/bin/python --requirement requirements/airflow3.txt
+	@$(INSTALL) --python .venv/bin/python --no-deps --editable .
+	@touch $@
+
+.venv-airflow2/ready: requirements/airflow2.txt setup.cfg | .venv/bin/uv
+	@echo "Setting up .venv-airflow2 (Airflow 2.11)"
+	@$(UV) venv --quiet --allow-existing --python '$(shell command -v $(PYTHON_AIRFLOW2))' .venv-airflow2
+	@$(INSTALL) --python .venv-airflow2/bin/python --requirement requirements/airflow2.txt
+	@$(INSTALL) --python .venv-airflow2/bin/python --no-deps --editable .
+	@touch $@
+
+# As in a worker image: the lock of the container side, then the package alone. And pytest.
+.venv-worker/ready: images/requirements.txt setup.cfg | .venv/bin/uv
+	@echo "Setting up .venv-worker (no Airflow)"
+	@$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-worker
+	@$(INSTALL) --python .venv-worker/bin/python --requirement images/requirements.txt
+	@$(INSTALL) --python .venv-worker/bin/python --no-deps --editable .
+	@$(INSTALL) --python .venv-worker/bin/python --constraint requirements/airflow3.txt pytest pytest-timeout
+	@touch $@
+
+# The local cloud has an environment of its own: it pins its own botocore.
+.venv-ministack/ready: requirements/ministack.txt | .venv/bin/uv
+	@echo "Setting up .venv-ministack (a local S3)"
+	@$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-ministack
+	@$(INSTALL) --python .venv-ministack/bin/python --requirement requirements/ministack.txt
+	@touch $@
+
+# --- Locks: for any Python from 3.11 on; `make lock UPGRADE=--upgrade` takes newer versions ---
+
+UPGRADE ?=
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command "make lock" $(UPGRADE)
+
+lock: | .venv/bin/uv  ## resolve the versions of all environments again
+	$(COMPILE) setup.cfg --extra worker --extra demo --extra dev --constraint requirements/airflow3.in -o requirements/airflow3.txt
+	$(COMPILE) setup.cfg --extra worker --extra dev --constraint requirements/airflow2.in -o requirements/airflow2.txt
+	$(COMPILE) images/requirements.in --constraint requirements/airflow3.txt -o images/requirements.txt
+	$(COMPILE) requirements/ministack.in -o requirements/ministack.txt

@@ -1,0 +1,58 @@
+"""Train scikit-learn models, and predict tables of any size, from Airflow.
+
+The public names are imported when they are first used: Airflow imports provider packages before it is configured, and
+the scheduler parses DAG files all the time.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_sklearn.datasets import Dataset
+    from airflow_sklearn.operators.commit import SklearnCommitOperator
+    from airflow_sklearn.operators.plan import SklearnPlanOperator
+    from airflow_sklearn.operators.predict import SklearnPredictOperator
+    from airflow_sklearn.operators.train import SklearnTrainOperator
+    from airflow_sklearn.runtimes.base import Runtime
+    from airflow_sklearn.runtimes.local import LocalRuntime
+    from airflow_sklearn.task_groups import sklearn_predict
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Dataset",
+    "LocalRuntime",
+    "Runtime",
+    "SklearnCommitOperator",
+    "SklearnPlanOperator",
+    "SklearnPredictOperator",
+    "SklearnTrainOperator",
+    "__version__",
+    "sklearn_predict",
+]
+
+_MODULES = {
+    "Dataset": "datasets",
+    "LocalRuntime": "runtimes.local",
+    "Runtime": "runtimes.base",
+    "SklearnCommitOperator": "operators.commit",
+    "SklearnPlanOperator": "operators.plan",
+    "SklearnPredictOperator": "operators.predict",
+    "SklearnTrainOperator": "operators.train",
+    "sklearn_predict": "task_groups",
+}
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module = _MODULES[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

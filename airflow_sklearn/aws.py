@@ -1,0 +1,49 @@
+"""The only place where an Airflow connection becomes AWS clients: for the storage, and for runtimes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_sklearn.storage import Storage
+
+
+class AwsConnection:
+    """An Airflow connection to AWS. Looked up when it is first needed: never for ``file://`` paths.
+
+    :param aws_conn_id: None for boto3's own search.
+    """
+
+    def __init__(self, aws_conn_id: str | None) -> None:
+        self.aws_conn_id = aws_conn_id
+
+    def client(self, service: str) -> Any:
+        """A boto3 client with the connection's credentials, region and endpoint."""
+        return self._hook(service).get_conn()
+
+    def environment(self) -> dict[str, str]:
+        """The connection as the variables that boto3 reads. Empty values are left out."""
+        hook = self._hook("s3")
+        session = hook.get_session()
+        # get_credentials also masks the secrets in Airflow's logs.
+        credentials = hook.get_credentials() if session.get_credentials() else None
+        values = {
+            "AWS_ACCESS_KEY_ID": credentials and credentials.access_key,
+            "AWS_SECRET_ACCESS_KEY": credentials and credentials.secret_key,
+            "AWS_SESSION_TOKEN": credentials and credentials.token,
+            "AWS_DEFAULT_REGION": hook.region_name or session.region_name,
+            "AWS_ENDPOINT_URL_S3": hook.conn_config.get_service_endpoint_url("s3"),
+            "AWS_CA_BUNDLE": hook.verify if isinstance(hook.verify, str) else None,
+        }
+        return {name: value for name, value in values.items() if value}
+
+    def storage(self) -> Storage:
+        """The storage of operators."""
+        from airflow_sklearn.storage import Storage
+
+        return Storage(lambda: self.client("s3"))
+
+    def _hook(self, service: str) -> Any:
+        from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+
+        return AwsGenericHook(aws_conn_id=self.aws_conn_id, client_type=service)

@@ -1,0 +1,233 @@
+"""The commit: prove from the receipts that a run is complete, then publish it in one step that is all or nothing."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.contract.proof import Proof, PublishedManifest, Publishing
+from airflow_sklearn.contract.receipt import KeyHash, OutputPart
+from airflow_sklearn.exceptions import IncompleteRunError, ObjectExistsError, ObjectNotFoundError, PublishError
+from airflow_sklearn.ledger import Ledger
+from airflow_sklearn.storage import join
+from airflow_sklearn.problems import ProblemCollector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_sklearn.contract.plan import Plan
+    from airflow_sklearn.contract.receipt import Consumed, Receipt
+    from airflow_sklearn.storage import Storage
+
+MANIFEST_NAME = "_manifest.json"
+_LOCK_NAME = "_publishing.json"
+#: Age at which the lock of a publication that never ended no longer holds. Publishing copies within one store: minutes.
+_LOCK_EXPIRES = timedelta(hours=1)
+_COPIERS = 16
+_SHOWN = 20
+
+
+def verify(storage: Storage, plan: Plan, plan_uri: str) -> Proof:
+    """Prove that the receipts tile the plan's source exactly.
+
+    :raises IncompleteRunError: chunks without a receipt, or receipts that leave a gap, overlap, or do not add up; all
+        faults are named.
+    """
+    ledger = Ledger(storage, plan.ledger)
+    receipts = ledger.read_receipts(plan)
+    missing = [
+        f"no receipt for the chunk {chunk.label!r} ({chunk.id})" for chunk in plan.chunks if chunk.id not in receipts
+    ]
+    ordered = [receipts[chunk.id] for chunk in plan.chunks if chunk.id in receipts]
+    faults = missing or [
+        *_tiling_faults(plan, ordered),
+        *(fault for receipt in ordered for fault in _sum_faults(receipt)),
+    ]
+    if faults:
+        shown = [f"  - {fault}" for fault in faults[:_SHOWN]] + [f"  and {len(faults) - _SHOWN} more"] * (
+            len(faults) > _SHOWN
+        )
+        raise IncompleteRunError(
+            f"{len(ordered)} of {len(plan.chunks)} chunks are done; nothing is published.\n" + "\n".join(shown) + "\n"
+            "Clear the mapped predict tasks of this run: only what is missing is computed again."
+        )
+    problems = ProblemCollector()
+    for receipt in ordered:
+        problems.merge(receipt.problems)
+    return Proof(
+        plan_uri=plan_uri,
+        fingerprint=plan.fingerprint,
+        model_manifest_uri=plan.spec.model_manifest_uri,
+        destination=plan.destination.uri,
+        partition=plan.partition,
+        objects=len(plan.objects),
+        source_bytes=sum(obj.size for obj in plan.objects),
+        chunks=len(plan.chunks),
+        rows_in=sum(receipt.rows_in for receipt in ordered),
+        rows_out=sum(receipt.rows_out for receipt in ordered),
+        rows_quarantined=sum(receipt.rows_quarantined for receipt in ordered),
+        key_hash=KeyHash(value=sum(receipt.key_hash.value for receipt in ordered) % 2**64),
+        files=tuple(part for receipt in ordered for part in receipt.parts),
+        quarantine=tuple(part for receipt in ordered for part in receipt.quarantine),
+        problems=problems.problems(),
+        seconds_in_chunks=sum(receipt.timings.wall for receipt in ordered),
+    )
+
+
+def publish(storage: Storage, plan: Plan, proof: Proof) -> tuple[PublishedManifest, bool]:
+    """Make the proven parts the content of the destination's partition.
+
+    New files come under names of their own, then ``_manifest.json`` names them, then the files that the manifest named
+    before go. A reader of the manifest sees the old rows or the new ones, never both.
+
+    :return: the manifest, and False when these very rows were published before and are still there.
+    :raises PublishError: the partition holds files that were not published by this package, or was published before and
+        ``if_exists`` is ``fail``, or another run is publishing into it.
+    """
+    folder = join(plan.destination.uri, plan.partition)
+    before = read_published(storage, folder)
+    if before and before.fingerprint == proof.fingerprint and not _gone(storage, before.files):
+        return before, False
+    if before and plan.destination.if_exists == "fail":
+        raise PublishError(
+            f"{folder} was published before ({before.rows:,} rows at {before.published_at}) and if_exists is 'fail'. "
+            "Set if_exists='replace' to replace its rows, or choose another partition."
+        )
+    targets = [_published_part(folder, number, part) for number, part in enumerate(proof.files)]
+    with _Lock(storage, folder, proof.fingerprint, targets) as lock:
+        before = read_published(storage, folder)
+        old = [*(before.files if before else ()), *lock.abandoned]
+        _refuse_foreign_files(storage, folder, [*old, *targets])
+        ledger = Ledger(storage, plan.ledger)
+        proof_uri = ledger.proof_uri(plan.destination.uri, plan.partition)
+        storage.write(proof_uri, proof.to_json())
+        with ThreadPoolExecutor(_COPIERS) as pool:
+            list(pool.map(lambda pair: storage.copy(pair[0].uri, pair[1].uri), zip(proof.files, targets, strict=True)))
+        if gone := _gone(storage, targets):
+            raise PublishError(
+                f"{len(gone)} files are not in {folder} after copying, first {gone[0]}. Run the commit again."
+            )
+        manifest = PublishedManifest(
+            fingerprint=proof.fingerprint,
+            partition=plan.partition,
+            published_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            proof_uri=proof_uri,
+            rows=proof.rows_out,
+            files=tuple(targets),
+        )
+        storage.write(join(folder, MANIFEST_NAME), manifest.to_json())
+        kept = {part.uri for part in targets}
+        storage.delete(part.uri for part in old if part.uri not in kept)
+    return manifest, True
+
+
+def read_published(storage: Storage, folder: str) -> PublishedManifest | None:
+    """What a folder holds now, None if nothing was published there."""
+    uri = join(folder, MANIFEST_NAME)
+    try:
+        return PublishedManifest.from_json(storage.read(uri), where=uri)
+    except ObjectNotFoundError:
+        return None
+
+
+class _Lock:
+    """One publication into a folder at a time. A run takes over its own lock, and one that has expired."""
+
+    def __init__(self, storage: Storage, folder: str, fingerprint: str, files: list[OutputPart]) -> None:
+        self._storage, self._uri = storage, join(folder, _LOCK_NAME)
+        self._mine = Publishing(
+            fingerprint=fingerprint, started_at=datetime.now(UTC).isoformat(timespec="seconds"), files=tuple(files)
+        )
+        self.abandoned: tuple[OutputPart, ...] = ()
+        """Files that a publication which never ended may have left."""
+
+    def __enter__(self) -> _Lock:
+        try:
+            self._storage.create(self._uri, self._mine.to_json())
+        except ObjectExistsError:
+            self._take_over()
+        return self
+
+    def _take_over(self) -> None:
+        try:
+            etag = self._storage.stat(self._uri).etag
+            other = Publishing.from_json(self._storage.read(self._uri, etag=etag), where=self._uri)
+        except ObjectNotFoundError:
+            self._storage.create(self._uri, self._mine.to_json())
+            return
+        age = datetime.now(UTC) - datetime.fromisoformat(other.started_at)
+        if other.fingerprint != self._mine.fingerprint and age < _LOCK_EXPIRES:
+            raise PublishError(
+                f"Another run (fingerprint {other.fingerprint[:16]}) began to publish into this partition at {other.started_at} "
+                f"and has not ended. Retry when it has; if it is dead, delete {self._uri} or wait for {_LOCK_EXPIRES}."
+            )
+        self.abandoned = other.files
+        self._storage.replace(self._uri, self._mine.to_json(), etag=etag)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._storage.delete([self._uri])
+
+
+def _tiling_faults(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
+    by_object: dict[str, list[Consumed]] = {obj.uri: [] for obj in plan.objects}
+    etags = {obj.uri: obj.etag for obj in plan.objects}
+    faults = []
+    for receipt in receipts:
+        for consumed in receipt.consumed:
+            if etags.get(consumed.object.uri) != consumed.object.etag:
+                faults.append(
+                    f"the chunk {receipt.chunk_id} read another version of {consumed.object.uri} than was planned"
+                )
+            else:
+                by_object[consumed.object.uri].append(consumed)
+    for uri, pieces in by_object.items():
+        pieces.sort(key=lambda piece: (piece.first, piece.last))
+        ends = [0, *(piece.last for piece in pieces)]
+        starts = [*(piece.first for piece in pieces), pieces[0].total if pieces else -1]
+        if ends != starts:
+            faults.append(f"the receipts do not tile {uri}: ranges end at {ends} and begin at {starts}")
+    return faults
+
+
+def _sum_faults(receipt: Receipt) -> list[str]:
+    consumed = sum(piece.rows for piece in receipt.consumed)
+    written = sum(part.rows for part in receipt.parts)
+    faults = []
+    if (
+        consumed != receipt.rows_in
+        or written != receipt.rows_out
+        or receipt.rows_in != receipt.rows_out + receipt.rows_quarantined
+    ):
+        faults.append(
+            f"the chunk {receipt.chunk_id} does not add up: {consumed} rows read, {receipt.rows_in} in, {receipt.rows_out} out, "
+            f"{written} written, {receipt.rows_quarantined} set aside"
+        )
+    return faults
+
+
+def _published_part(folder: str, number: int, part: OutputPart) -> OutputPart:
+    name = part.uri.rpartition("/")[2]
+    ending = name[len(part.sha256) :]
+    return part.model_copy(update={"uri": join(folder, f"part-{number:05d}-{part.sha256[:16]}{ending}")})
+
+
+def _refuse_foreign_files(storage: Storage, folder: str, known: Iterable[OutputPart]) -> None:
+    names = {part.uri for part in known}
+    foreign = [obj.uri for obj in storage.expand([join(folder, "")], allow_empty=True) if obj.uri not in names]
+    if foreign:
+        shown = ", ".join(re.sub(r".*/", "", uri) for uri in foreign[:5])
+        raise PublishError(
+            f"{folder} holds {len(foreign)} files that this package did not publish ({shown}). "
+            "Readers would take them for predictions: move them away, or choose another partition."
+        )
+
+
+def _gone(storage: Storage, parts: Iterable[OutputPart]) -> list[str]:
+    sizes = {}
+    parts = list(parts)
+    for folder in {part.uri.rpartition("/")[0] for part in parts}:
+        sizes.update({obj.uri: obj.size for obj in storage.list(join(folder, ""))})
+    return [part.uri for part in parts if sizes.get(part.uri) != part.size]

@@ -1,0 +1,86 @@
+"""Where rows come from and go to: files in ``file://`` or ``s3://``, in CSV or Parquet."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Literal
+
+from pydantic import Field
+
+from airflow_sklearn.contract.document import Value
+
+FileFormat = Literal["csv", "parquet"]
+Compression = Literal["infer", "none", "gzip", "zstd", "bz2"]
+
+#: Spellings of a null in CSV files, read the same way in training and in prediction. pandas reads these as null as well.
+DEFAULT_NULL_VALUES = ("", "NULL", "null", "NA", "N/A", "NaN", "nan", "None")
+
+_COMPRESSION_BY_ENDING = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".bz2": "bz2"}
+
+
+class CsvOptions(Value):
+    """The dialect of CSV files. Declared, never guessed per file."""
+
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    quote: str = Field(default='"', max_length=1)
+    """An empty string: values are never quoted."""
+    header: bool = True
+    column_names: tuple[str, ...] = ()
+    """The names in file order; required when ``header`` is false."""
+    compression: Compression = "infer"
+    """``infer`` goes by the ending of each file: .gz, .zst, .bz2."""
+    newlines_in_values: bool = False
+    """Declare true when a quoted value may hold a line break; files are then cut only at true record ends."""
+    null_values: tuple[str, ...] = DEFAULT_NULL_VALUES
+    encoding: str = "utf-8"
+
+    def compression_of(self, uri: str) -> str:
+        """``none``, ``gzip``, ``zstd`` or ``bz2`` for one file."""
+        if self.compression != "infer":
+            return self.compression
+        return next((name for ending, name in _COMPRESSION_BY_ENDING.items() if uri.endswith(ending)), "none")
+
+    def has_plain_line_feeds(self) -> bool:
+        """Whether, in this encoding, the byte 0x0A is always a line feed and 0x22 a quote, so that bytes can be searched."""
+        name = codecs.lookup(self.encoding).name
+        return "\n".encode(name) == b"\n" and not name.startswith(("iso2022", "hz", "utf-7"))
+
+
+class SourceFiles(Value):
+    """Files that are read as one table.
+
+    ``uris`` are objects, globs (``*``, ``?``, ``[]``, ``**``) or prefixes that end in ``/``.
+    """
+
+    uris: tuple[str, ...]
+    file_format: FileFormat
+    csv: CsvOptions = CsvOptions()
+    hive_partitions: bool = False
+    """Folders named ``column=value`` become columns of every row below them."""
+    types: dict[str, str] = {}
+    """Arrow types by column name, for training: overrides what would be inferred (``{"zip": "string"}``)."""
+
+    def is_splittable(self, uri: str) -> bool:
+        """Whether one file can be cut into ranges that are read on their own: not when it is compressed as a whole."""
+        if self.file_format == "parquet":
+            return True
+        return self.csv.compression_of(uri) == "none" and self.csv.has_plain_line_feeds()
+
+
+class SourceObject(Value):
+    """One version of one stored object."""
+
+    uri: str
+    etag: str
+    size: int = Field(ge=0)
+    """Bytes."""
+
+
+class OutputFiles(Value):
+    """Files that a run writes. One folder (``uri``/``partition``) holds one partition's rows."""
+
+    uri: str
+    file_format: FileFormat = "parquet"
+    csv: CsvOptions = CsvOptions()
+    if_exists: Literal["replace", "fail"] = "replace"
+    """What to do when the partition was published before."""

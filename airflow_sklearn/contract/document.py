@@ -1,0 +1,85 @@
+"""What every stored document shares: a declared format, canonical JSON, a digest, and strictness on reading."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from airflow_sklearn.exceptions import DocumentError
+
+
+class Value(BaseModel):
+    """An immutable part of a document. Unknown fields are refused, so that a typo never becomes a default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Document(Value):
+    """A part that is stored alone, under a name and a version of its format.
+
+    Subclasses set ``FORMAT`` (``"airflow-sklearn/<name>"``) and ``VERSION``; both are written into the field ``format``.
+    """
+
+    FORMAT: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+
+    format: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _stamp_format(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.get("format"):
+            return {**data, "format": f"{cls.FORMAT}/{cls.VERSION}"}
+        return data
+
+    def to_json(self) -> bytes:
+        """Canonical JSON: sorted keys, no white space, UTF-8. Equal documents have equal bytes."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, as 64 hexadecimal digits."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+    @classmethod
+    def from_json(cls, data: bytes, *, where: str = "the document") -> Self:
+        """Read a document back.
+
+        :param data: the JSON text.
+        :param where: the URI it came from, for messages.
+        :raises DocumentError: the bytes are no JSON, are of another or a newer format, or do not fit the format.
+        """
+        try:
+            raw = json.loads(data)
+        except ValueError as error:
+            raise DocumentError(f"{where} is not JSON ({error}). Was it truncated or overwritten?") from error
+        found = raw.get("format") if isinstance(raw, dict) else None
+        if found != f"{cls.FORMAT}/{cls.VERSION}":
+            raise DocumentError(_wrong_format(cls, found, where))
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as error:
+            raise DocumentError(f"{where} does not fit the format {found}: {error}") from error
+
+
+def canonical_json(data: Any) -> bytes:
+    """JSON bytes that depend on the content only."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def content_id(data: Any, length: int = 16) -> str:
+    """The first ``length`` hexadecimal digits of the SHA-256 of ``data`` as canonical JSON."""
+    return hashlib.sha256(canonical_json(data)).hexdigest()[:length]
+
+
+def _wrong_format(cls: type[Document], found: object, where: str) -> str:
+    expected = f"{cls.FORMAT}/{cls.VERSION}"
+    name, _, version = str(found).rpartition("/")
+    if name == cls.FORMAT and version.isdigit() and int(version) > cls.VERSION:
+        return (
+            f"{where} has the format {found}, newer than {expected}, the newest that this airflow-sklearn reads. "
+            "Upgrade airflow-sklearn here (in Airflow and in the worker image) to the version that wrote it."
+        )
+    return f"{where} has the format {found!r}, but {expected!r} was expected. Does the URI point at another document?"

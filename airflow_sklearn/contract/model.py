@@ -1,0 +1,141 @@
+"""The model manifest: one trained model, and all that is needed to use it again and to trust it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from airflow_sklearn.contract.data import SourceFiles, SourceObject
+from airflow_sklearn.contract.document import Document, Value
+from airflow_sklearn.contract.schema import Column, FeatureSchema, Method, OutputColumn, Scalar
+
+
+class PresetEstimator(Value):
+    """An estimator of ``airflow_sklearn.models.presets``, by name."""
+
+    kind: Literal["preset"] = "preset"
+    name: str
+    params: dict[str, Any] = {}
+    """Set on the final estimator, as ``set_params`` does."""
+
+
+class FactoryEstimator(Value):
+    """``package.module:callable``, importable in the worker, called with ``params``, returns an unfitted estimator."""
+
+    kind: Literal["factory"] = "factory"
+    path: str
+    params: dict[str, Any] = {}
+
+
+class PickledEstimator(Value):
+    """An unfitted estimator object that an operator was handed, stored by the operator."""
+
+    kind: Literal["pickle"] = "pickle"
+    uri: str
+    sha256: str
+    description: str = ""
+    """Its ``repr``, for people."""
+
+
+EstimatorSpec = Annotated[PresetEstimator | FactoryEstimator | PickledEstimator, Field(discriminator="kind")]
+
+
+class Artifact(Value):
+    """The fitted estimator's bytes."""
+
+    uri: str
+    sha256: str
+    size: int
+    """Bytes."""
+    serializer: Literal["joblib"] = "joblib"
+
+
+class Versions(Value):
+    """The software that fitted the model."""
+
+    python: str
+    packages: dict[str, str]
+    """Distribution name to version: scikit-learn, numpy, scipy, pandas, pyarrow, joblib, airflow-sklearn, and every
+    package that a part of the estimator comes from."""
+    estimator_packages: tuple[str, ...] = ()
+    """Those of ``packages`` whose classes are inside the artifact: they must be the same version at prediction."""
+    platform: str = ""
+    processor: str = ""
+    image: str = ""
+    """The container image with its digest, where there was one."""
+
+
+class ParitySample(Value):
+    """Training rows with the predictions made right after fitting, replayed wherever the model is loaded.
+
+    ``columns`` holds one list a feature (K values, null as None, datetimes as ISO 8601); ``predictions`` one list an
+    output column, in the order of ``outputs``.
+    """
+
+    columns: dict[str, tuple[Scalar, ...]] = {}
+    outputs: tuple[OutputColumn, ...] = ()
+    predictions: tuple[tuple[Scalar, ...], ...] = ()
+    processor: str = ""
+
+
+class TrainingSource(Value):
+    """The very bytes that the model was fitted on."""
+
+    files: SourceFiles
+    objects: tuple[SourceObject, ...]
+    rows_read: int
+    rows_used: int
+    """Rows with a target."""
+
+
+class Performance(Value):
+    """Measured after fitting, on the machine that trained."""
+
+    fit_seconds: float
+    predict_rows_per_second: float
+    peak_memory_bytes: int
+
+
+class ModelManifest(Document):
+    """One version of a model."""
+
+    FORMAT = "airflow-sklearn/model-manifest"
+
+    model: str
+    """The model's URI; its versions lie below it."""
+    version: str
+    created_at: str
+    """ISO 8601, UTC."""
+    estimator: EstimatorSpec
+    estimator_class: str
+    artifact: Artifact
+    feature_schema: FeatureSchema
+    methods: tuple[Method, ...]
+    """What the fitted estimator can be asked for."""
+    batch_rows: int
+    """Rows of every call of the estimator, in training's parity sample and in prediction: one fixed shape."""
+    parity: ParitySample
+    source: TrainingSource
+    columns: tuple[Column, ...] = ()
+    """Every column of the training table with its type: what a passthrough column is read as."""
+    excluded_columns: tuple[str, ...] = ()
+    sample_weight: str | None = None
+    metrics: dict[str, float | None] = {}
+    """Cross-validated, means over folds; empty when validation was skipped."""
+    metrics_std: dict[str, float | None] = {}
+    cross_validation: int = 0
+    """Folds; 0 when skipped."""
+    performance: Performance
+    warnings: tuple[str, ...] = ()
+    versions: Versions
+
+
+class ModelPointer(Document):
+    """``latest.json`` below a model's URI: the version that was trained last."""
+
+    FORMAT = "airflow-sklearn/model-pointer"
+
+    version: str
+    manifest_uri: str
+    manifest_sha256: str

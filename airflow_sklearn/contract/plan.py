@@ -1,0 +1,78 @@
+"""The plan of one prediction run: what is predicted, with which model, in which chunks."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from airflow_sklearn.contract.data import CsvOptions, FileFormat, OutputFiles, SourceFiles, SourceObject
+from airflow_sklearn.contract.document import Document, Value, content_id
+from airflow_sklearn.contract.schema import Column, Method, OutputColumn, Policies
+
+
+class Piece(Value):
+    """A range of one object. It holds every CSV record, or every Parquet row group, whose first byte lies in it.
+
+    ``exact``: ``start`` and ``end`` are known to be record ends, so that no search for a line break is made.
+    """
+
+    object: SourceObject
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    """Bytes, half open."""
+    exact: bool = False
+
+
+class Chunk(Value):
+    """What one container predicts. Its id says what it covers, never where it stands."""
+
+    id: str
+    label: str
+    """For people: what the UI shows for the mapped task."""
+    pieces: tuple[Piece, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the source that the chunk covers."""
+        return sum(piece.end - piece.start for piece in self.pieces)
+
+    @staticmethod
+    def make_id(pieces: tuple[Piece, ...]) -> str:
+        return content_id([piece.model_dump(mode="json") for piece in pieces])
+
+
+class PredictionSpec(Value):
+    """What all chunks of a run share. Two runs of equal specs over equal objects give equal bytes."""
+
+    model_manifest_uri: str
+    model_manifest_sha256: str
+    method: Method
+    outputs: tuple[OutputColumn, ...]
+    primary_key: tuple[Column, ...]
+    passthrough: tuple[str, ...] = ()
+    source: SourceFiles
+    output_format: FileFormat = "parquet"
+    output_csv: CsvOptions = CsvOptions()
+    batch_rows: int
+    policies: Policies
+
+
+class Plan(Document):
+    """One run: the spec, the source's objects as they were, and the chunks that tile them."""
+
+    FORMAT = "airflow-sklearn/plan"
+
+    spec: PredictionSpec
+    objects: tuple[SourceObject, ...]
+    chunks: tuple[Chunk, ...]
+    fingerprint: str
+    """Of the spec and the objects, not of the cut: a receipt is good for every plan of the same fingerprint."""
+    ledger: str
+    """The URI of the folder that holds the run's receipts and parts."""
+    destination: OutputFiles
+    partition: str
+
+    @staticmethod
+    def make_fingerprint(spec: PredictionSpec, objects: tuple[SourceObject, ...]) -> str:
+        return content_id(
+            {"spec": spec.model_dump(mode="json"), "objects": [o.model_dump(mode="json") for o in objects]}, length=64
+        )

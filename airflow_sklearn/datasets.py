@@ -1,0 +1,204 @@
+"""``Dataset``: files as an operator's ``source`` or ``destination``, with the options that a bare URI cannot say."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+
+from pydantic import ValidationError
+
+from airflow_sklearn.contract.data import DEFAULT_NULL_VALUES, CsvOptions, OutputFiles, SourceFiles
+from airflow_sklearn.exceptions import UserError
+
+_T = TypeVar("_T")
+
+_CSV_ENDINGS = (".csv", ".tsv", ".txt")
+_PARQUET_ENDINGS = (".parquet", ".parq", ".pq")
+_COMPRESSED_ENDINGS = (".gz", ".zst", ".bz2")
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What an operator reads from: anything that can say which files hold its rows."""
+
+    def to_source(self) -> SourceFiles: ...
+
+
+@runtime_checkable
+class Destination(Protocol):
+    """What an operator writes to: anything that can say which folder takes its rows."""
+
+    def to_output(self) -> OutputFiles: ...
+
+
+@dataclass(repr=False)
+class Dataset:
+    """Files that are read or written as one table. Every field that holds text may be a Jinja template.
+
+    :param uri: for reading, one or several of: an object, a glob (``s3://acme/scores/*.parquet``), a prefix ending in
+        ``/``. For writing, one folder. ``s3://bucket/key``, ``file:///absolute/path`` or an absolute local path.
+    :param file_format: ``csv`` or ``parquet``. Default: by the ending of ``uri``; a prefix needs it said. For writing:
+        ``parquet``.
+    :param delimiter: of CSV, one character.
+    :param quote: of CSV, one character; an empty string when values are never quoted.
+    :param header: whether each CSV file begins with the column names.
+    :param column_names: the names in file order, for CSV without a header.
+    :param compression: of CSV: ``infer`` (by the ending of each file), ``none``, ``gzip``, ``zstd``, ``bz2``.
+    :param newlines_in_values: set True when quoted values may hold line breaks; planning then reads the files once.
+    :param null_values: spellings of a null in CSV. Default: those that pandas knows.
+    :param encoding: of CSV.
+    :param types: Arrow types by column name, for training: overrides what would be inferred, such as
+        ``{"zip": "string"}``.
+    :param hive_partitions: folders named ``column=value`` become columns.
+    :param if_exists: for writing, when the partition was published before: ``replace`` its rows, or ``fail``.
+    """
+
+    template_fields: ClassVar[tuple[str, ...]] = (
+        "uri",
+        "file_format",
+        "delimiter",
+        "quote",
+        "column_names",
+        "compression",
+        "null_values",
+        "encoding",
+        "types",
+        "if_exists",
+    )
+
+    uri: str | Sequence[str]
+    file_format: str | None = None
+    delimiter: str = ","
+    quote: str = '"'
+    header: bool = True
+    column_names: Sequence[str] = ()
+    compression: str = "infer"
+    newlines_in_values: bool = False
+    null_values: Sequence[str] = DEFAULT_NULL_VALUES
+    encoding: str = "utf-8"
+    types: Mapping[str, str] = field(default_factory=dict)
+    hive_partitions: bool = False
+    if_exists: str = "replace"
+
+    def __repr__(self) -> str:
+        """Only what differs from the defaults: short in Airflow's UI, and equal whenever the dataset is."""
+        said = [
+            f"{f.name}={value!r}" for f in dataclasses.fields(self) if (value := getattr(self, f.name)) != _default(f)
+        ]
+        return f"Dataset({', '.join(said)})"
+
+    def to_source(self) -> SourceFiles:
+        """:raises UserError: a URI is relative, or the format is neither said nor clear from the endings."""
+        uris = tuple(absolute_uri(uri) for uri in ([self.uri] if isinstance(self.uri, str) else self.uri))
+        if not uris:
+            raise UserError("A source needs at least one URI; the list is empty.")
+        return _checked(
+            SourceFiles,
+            uris=uris,
+            file_format=self.file_format or _format_of(uris),
+            csv=self._csv(),
+            hive_partitions=self.hive_partitions,
+            types=dict(self.types),
+        )
+
+    def to_output(self) -> OutputFiles:
+        """:raises UserError: several URIs, or a relative one."""
+        if not isinstance(self.uri, str):
+            raise UserError(f"A destination is one folder, but this one has {len(self.uri)} URIs: {list(self.uri)}.")
+        return _checked(
+            OutputFiles,
+            uri=absolute_uri(self.uri).rstrip("/"),
+            file_format=self.file_format or "parquet",
+            csv=self._csv(),
+            if_exists=self.if_exists,
+        )
+
+    def _csv(self) -> CsvOptions:
+        return _checked(
+            CsvOptions,
+            delimiter=self.delimiter,
+            quote=self.quote,
+            header=self.header,
+            column_names=tuple(self.column_names),
+            compression=self.compression,
+            newlines_in_values=self.newlines_in_values,
+            null_values=tuple(self.null_values),
+            encoding=self.encoding,
+        )
+
+
+def as_source(value: Source | str | Sequence[str] | Mapping[str, Any]) -> SourceFiles:
+    """The files that an operator's ``source`` stands for.
+
+    :param value: a URI, several URIs, a ``Dataset`` (or another ``Source``), or a dict of a Dataset's arguments, as
+        an upstream task may return it.
+    """
+    if isinstance(value, Source):
+        return value.to_source()
+    return _from_plain(value, "source").to_source()
+
+
+def as_output(value: Destination | str | Mapping[str, Any]) -> OutputFiles:
+    """The folder that an operator's ``destination`` stands for. Takes what ``as_source`` takes, but one URI."""
+    if isinstance(value, Destination):
+        return value.to_output()
+    return _from_plain(value, "destination").to_output()
+
+
+def absolute_uri(uri: str) -> str:
+    """A URI as the storage knows it; an absolute local path becomes ``file://``.
+
+    :raises UserError: a relative path: a task has no working directory that a user chose.
+    """
+    if uri.startswith("/"):
+        return f"file://{uri}"
+    if "://" not in uri:
+        raise UserError(f"{uri!r} is a relative path. Use s3://bucket/key, file:///absolute/path, or an absolute path.")
+    return uri
+
+
+def _from_plain(value: Any, role: str) -> Dataset:
+    if isinstance(value, Mapping):
+        known = {f.name for f in dataclasses.fields(Dataset)}
+        if unknown := sorted(set(value) - known):
+            raise UserError(f"The {role} has unknown options {unknown}. A Dataset takes {', '.join(sorted(known))}.")
+        return Dataset(**value)
+    if isinstance(value, str) or (isinstance(value, Sequence) and all(isinstance(uri, str) for uri in value)):
+        return Dataset(value)
+    raise UserError(f"The {role} is a {type(value).__name__}; give a URI, a list of URIs, or a Dataset.")
+
+
+def _format_of(uris: Sequence[str]) -> str:
+    formats = {_format_by_ending(uri) for uri in uris}
+    if len(formats) == 1 and (found := formats.pop()):
+        return found
+    raise UserError(
+        f"The format of {', '.join(uris)} is not clear from the endings (known: "
+        f"{', '.join((*_CSV_ENDINGS, *_PARQUET_ENDINGS))}, each CSV ending also with {', '.join(_COMPRESSED_ENDINGS)}). "
+        "Say it: Dataset(uri, file_format='csv') or 'parquet'."
+    )
+
+
+def _format_by_ending(uri: str) -> str | None:
+    name = uri.lower()
+    if name.endswith(_PARQUET_ENDINGS):
+        return "parquet"
+    for ending in _COMPRESSED_ENDINGS:
+        name = name.removesuffix(ending)
+    return "csv" if name.endswith(_CSV_ENDINGS) else None
+
+
+def _checked(document: type[_T], **values: Any) -> _T:
+    try:
+        return document(**values)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors())
+        raise UserError(
+            f"The dataset {values.get('uri') or values.get('uris') or ''} is not valid: {faults}."
+        ) from None
+
+
+def _default(f: dataclasses.Field[Any]) -> Any:
+    return f.default if f.default_factory is dataclasses.MISSING else f.default_factory()

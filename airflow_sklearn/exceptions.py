@@ -1,0 +1,78 @@
+"""The package's own errors. Each message says what is wrong, where, and what to do. Standard library only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_sklearn.contract.problems import Problem
+
+
+class AirflowSklearnError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+
+class UserError(AirflowSklearnError):
+    """What the user asked for cannot be done: an unknown preset, a factory that raises, parameters that contradict."""
+
+
+class DataError(AirflowSklearnError):
+    """The data break a stated policy. Carries every problem found, not only the first.
+
+    :param summary: one line that says what was being read.
+    :param problems: all that is wrong, most frequent first.
+    """
+
+    def __init__(self, summary: str, problems: Sequence[Problem] = ()) -> None:
+        self.summary = summary
+        self.problems = tuple(problems)
+        super().__init__("\n".join([summary, *(f"  - {problem}" for problem in self.problems)]))
+
+    def __reduce__(self) -> tuple[type[DataError], tuple[str, tuple[Problem, ...]]]:
+        return type(self), (self.summary, self.problems)  # crosses from forked processes with its problems
+
+
+class BrokenEnvironmentError(AirflowSklearnError):
+    """The worker's environment cannot give right results: versions differ, the artifact changed, parity fails."""
+
+
+class DocumentError(AirflowSklearnError):
+    """A stored document cannot be read: no JSON, another format, or a newer one."""
+
+
+class DeadlineExceededError(AirflowSklearnError):
+    """The job ran past its deadline and ended itself."""
+
+
+class StorageError(AirflowSklearnError):
+    """Bytes could not be read or written."""
+
+
+class ObjectNotFoundError(StorageError):
+    """No object at that URI."""
+
+
+class ObjectExistsError(StorageError):
+    """Create-if-absent found an object already there."""
+
+
+class ObjectChangedError(StorageError):
+    """The object is no longer the version that was asked for (If-Match)."""
+
+
+class IncompleteRunError(AirflowSklearnError):
+    """The receipts of a run do not tile its plan, so nothing is published."""
+
+
+class PublishError(AirflowSklearnError):
+    """The destination refuses the publication, or holds something else than the receipts say."""
+
+
+class JobFailedError(AirflowSklearnError):
+    """A job ended without its result, for a cause that a retry would not mend."""
+
+
+class JobLostError(AirflowSklearnError):
+    """A job vanished (host gone, process killed); a retry is right."""

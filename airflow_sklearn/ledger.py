@@ -1,0 +1,115 @@
+"""The ledger of a prediction run: plan, jobs, receipts, parts and proofs, as objects in one folder.
+
+The folder is named after the run's fingerprint, so that whatever computes the same rows shares the same receipts::
+
+    <ledger>/plans/<digest>.json
+    <ledger>/jobs/<chunk id>-<attempt>.json     and the results of those jobs beside them
+    <ledger>/receipts/<chunk id>.json           one a chunk, create-if-absent
+    <ledger>/parts/<sha-256>.parquet            named by content; only receipts say which count
+    <ledger>/proofs/<partition>.json
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.contract.document import content_id
+from airflow_sklearn.contract.plan import Plan
+from airflow_sklearn.contract.receipt import Receipt
+from airflow_sklearn.exceptions import ObjectChangedError, ObjectExistsError, ObjectNotFoundError
+from airflow_sklearn.storage import join
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_sklearn.contract.receipt import OutputPart
+    from airflow_sklearn.storage import Storage
+
+_READERS = 16  # threads that read receipts at the same time: a commit of 1,000 chunks takes seconds
+
+
+class Ledger:
+    """One run's ledger.
+
+    :param uri: its folder, which ends in the fingerprint.
+    """
+
+    def __init__(self, storage: Storage, uri: str) -> None:
+        self.storage, self.uri = storage, uri
+
+    def plan_uri(self, plan: Plan) -> str:
+        return join(self.uri, "plans", f"{plan.digest()[:32]}.json")
+
+    def job_uri(self, chunk_id: str, attempt: str) -> str:
+        return join(self.uri, "jobs", f"{chunk_id}-{attempt}.json")
+
+    def result_uri(self, chunk_id: str, attempt: str) -> str:
+        return join(self.uri, "jobs", f"{chunk_id}-{attempt}.result.json")
+
+    def receipt_uri(self, chunk_id: str) -> str:
+        return join(self.uri, "receipts", f"{chunk_id}.json")
+
+    def part_uri(self, sha256: str, ending: str) -> str:
+        return join(self.uri, "parts", f"{sha256}{ending}")
+
+    def proof_uri(self, destination: str, partition: str) -> str:
+        return join(self.uri, "proofs", f"{content_id([destination, partition])}.json")
+
+    def write_plan(self, plan: Plan) -> str:
+        uri = self.plan_uri(plan)
+        self.storage.write(uri, plan.to_json())
+        return uri
+
+    def read_receipt(self, chunk_id: str, fingerprint: str) -> Receipt | None:
+        """The chunk's receipt, if it is valid: of this fingerprint, and with all its parts still there."""
+        uri = self.receipt_uri(chunk_id)
+        try:
+            receipt = Receipt.from_json(self.storage.read(uri), where=uri)
+        except ObjectNotFoundError:
+            return None
+        if receipt.fingerprint != fingerprint or receipt.chunk_id != chunk_id:
+            return None
+        return receipt if all(self._is_there(part) for part in (*receipt.parts, *receipt.quarantine)) else None
+
+    def read_receipts(self, plan: Plan) -> dict[str, Receipt]:
+        """The valid receipts of a plan, by chunk id."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            found = pool.map(lambda chunk: self.read_receipt(chunk.id, plan.fingerprint), plan.chunks)
+            return {receipt.chunk_id: receipt for receipt in found if receipt is not None}
+
+    def record(self, receipt: Receipt) -> tuple[Receipt, bool]:
+        """Store a receipt, unless another attempt at its chunk was first.
+
+        :return: the receipt that counts, and whether it is the one given.
+        """
+        uri = self.receipt_uri(receipt.chunk_id)
+        while True:
+            try:
+                self.storage.create(uri, receipt.to_json())
+                return receipt, True
+            except ObjectExistsError:
+                pass
+            winner = self.read_receipt(receipt.chunk_id, receipt.fingerprint)
+            if winner is not None:
+                return winner, winner == receipt
+            # What is there refers to parts that are gone (a lifecycle rule, a clean-up): it counts no longer.
+            try:
+                self.storage.replace(uri, receipt.to_json(), etag=self.storage.stat(uri).etag)
+                return receipt, True
+            except (ObjectChangedError, ObjectNotFoundError):
+                continue
+
+    def parts_missing(self, parts: Iterable[OutputPart]) -> list[OutputPart]:
+        return [part for part in parts if not self._is_there(part)]
+
+    def _is_there(self, part: OutputPart) -> bool:
+        try:
+            return self.storage.stat(part.uri).size == part.size
+        except ObjectNotFoundError:
+            return False
+
+
+def read_plan(storage: Storage, uri: str) -> Plan:
+    """:raises ObjectNotFoundError: no plan there. :raises DocumentError: something else is there."""
+    return Plan.from_json(storage.read(uri), where=uri)

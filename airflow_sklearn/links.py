@@ -1,0 +1,62 @@
+"""Buttons in Airflow's UI that open what a task made, in S3's console or as a file.
+
+Each operator pushes the URI to XCom while it runs; the link is made of that. Airflow 3 makes it in the worker when the
+task ends or defers, Airflow 2 in the web server when the page is shown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+
+class _UriLink(BaseOperatorLink):
+    """A link to one stored object or folder."""
+
+    name: ClassVar[str]  # type: ignore[misc]
+    key: ClassVar[str]
+    """The XCom that holds the URI."""
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        uri = XCom.get_value(key=self.key, ti_key=ti_key)
+        return console_url(uri) if uri else ""
+
+    @classmethod
+    def persist(cls, context: Context, uri: str) -> None:
+        """Remember the URI for the link of this task instance."""
+        context["ti"].xcom_push(key=cls.key, value=uri)
+
+
+class ModelManifestLink(_UriLink):
+    """The manifest of the model version that a task trained."""
+
+    name = "Model manifest"
+    key = "airflow_sklearn_model_manifest"
+
+
+class RunLedgerLink(_UriLink):
+    """The folder with the plan, the receipts and the proof of a prediction run."""
+
+    name = "Run ledger"
+    key = "airflow_sklearn_run_ledger"
+
+
+class PublishedDataLink(_UriLink):
+    """The folder that holds the published predictions."""
+
+    name = "Published data"
+    key = "airflow_sklearn_published_data"
+
+
+def console_url(uri: str) -> str:
+    """Where a browser shows a URI: S3's console for ``s3://`` (a folder ends in ``/``), else the URI itself."""
+    if not uri.startswith("s3://"):
+        return uri
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    kind = "buckets" if not key or key.endswith("/") else "object"
+    return f"https://console.aws.amazon.com/s3/{kind}/{bucket}?prefix={quote(key, safe='/')}"

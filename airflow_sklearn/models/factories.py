@@ -1,0 +1,131 @@
+"""Estimators from a user's own code, and the preprocessing that is put before them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import TYPE_CHECKING, Any, Literal
+
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.tree import BaseDecisionTree
+from sklearn.utils import get_tags
+
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.models.preprocessing import TablePreprocessor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Preprocessing = Literal["auto", "default", "none"]
+
+
+def load_factory(path: str, params: Mapping[str, Any] | None = None) -> Any:
+    """Call a user's factory.
+
+    :param path: ``package.module:callable``, importable here; the callable may be a function or an estimator's class.
+    :param params: its keyword arguments.
+    :returns: the unfitted estimator that it returns.
+    :raises UserError: it can not be imported or called, or returns something else than an estimator.
+    """
+    factory = _import_factory(path)
+    try:
+        estimator = factory(**(params or {}))
+    except Exception as error:
+        given = f" with {dict(params)}" if params else ""
+        raise UserError(f"The factory {path} called{given} raised {type(error).__name__}: {error}") from error
+    check_estimator_object(estimator, f"The factory {path} returned")
+    return estimator
+
+
+def check_estimator_object(estimator: Any, what: str = "The estimator is") -> None:
+    """Refuse what can not be fitted and asked for predictions.
+
+    :param what: the beginning of the message, followed by what it is.
+    :raises UserError: it is a class, or has no ``fit`` or no ``predict``.
+    """
+    if inspect.isclass(estimator):
+        raise UserError(f"{what} the class {estimator.__name__}, not an instance of it: call it.")
+    if missing := [method for method in ("fit", "predict", "get_params") if not hasattr(estimator, method)]:
+        raise UserError(
+            f"{what} {type(estimator).__name__}, which is no estimator: it has no {' and no '.join(missing)}."
+        )
+
+
+def with_preprocessing(estimator: Any, mode: Preprocessing = "auto") -> Any:
+    """Put the package's preprocessing before an estimator. The estimator itself is copied, never changed.
+
+    Trees get categories as ordinal numbers, and nulls as they are where they take them; all others get indicator
+    columns, imputed and scaled numbers, sparse where they take that and it is smaller.
+
+    :param mode: ``default`` does so always, ``none`` never, ``auto`` unless the estimator is a Pipeline, a search over
+        one, or takes Arrow tables itself: those know what they want.
+    """
+    if mode not in ("auto", "default", "none"):
+        raise UserError(f"preprocessing={mode!r} is not one of 'auto', 'default', 'none'.")
+    core = _innermost(estimator)
+    prepared = isinstance(core, Pipeline) or getattr(core, "accepts_arrow", False)
+    if mode == "none" or (mode == "auto" and prepared):
+        return estimator
+    return Pipeline([("preprocessing", _preprocessing_for(estimator)), ("estimator", clone(estimator, safe=False))])
+
+
+def _preprocessing_for(estimator: Any) -> TablePreprocessor:
+    core = _innermost(estimator)
+    if _is_tree(core):
+        return TablePreprocessor(categories="ordinal", impute=None if _takes_nan(estimator) else "mean", scale=False)
+    return TablePreprocessor(sparse="auto" if _input_tag(estimator, "sparse") else False)
+
+
+def _innermost(estimator: Any) -> Any:
+    """What searches, calibration, bagging and forests wrap: their ``estimator``."""
+    inner = getattr(estimator, "estimator", None)
+    return _innermost(inner) if hasattr(inner, "fit") and not isinstance(estimator, Pipeline) else estimator
+
+
+def _is_tree(estimator: Any) -> bool:
+    """Single trees, forests and boosting, of scikit-learn and, by what they take, of others (XGBoost, LightGBM)."""
+    histograms = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
+    return isinstance(estimator, (BaseDecisionTree, *histograms)) or hasattr(estimator, "max_depth")
+
+
+def _takes_nan(estimator: Any) -> bool:
+    # These two hand their input on unchecked, but do not say so in their tags.
+    if isinstance(estimator, BaseSearchCV | CalibratedClassifierCV) and estimator.estimator is not None:
+        return _takes_nan(estimator.estimator)
+    return _input_tag(estimator, "allow_nan")
+
+
+def _input_tag(estimator: Any, name: str) -> bool:
+    try:
+        return bool(getattr(get_tags(estimator).input_tags, name))
+    except AttributeError:  # an estimator from elsewhere, without tags
+        return False
+
+
+def _import_factory(path: str) -> Any:
+    module_name, _, name = path.partition(":")
+    if not all(part.isidentifier() for part in f"{module_name}.{name}".split(".")):
+        raise UserError(f"{path!r} names no factory: write it as 'package.module:callable'.")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise UserError(
+                f"The module {error.name!r} of the factory {path} is not installed here. Is it in the worker's image, "
+                "or on its PYTHONPATH?"
+            ) from error
+        raise UserError(f"Importing {module_name!r} needs {error.name!r}, which is not installed here.") from error
+    except Exception as error:
+        raise UserError(f"Importing {module_name!r} raised {type(error).__name__}: {error}") from error
+    for part in name.split("."):
+        if not hasattr(found, part):
+            there = sorted(n for n, value in vars(found).items() if callable(value) and not n.startswith("_"))
+            raise UserError(f"{module_name!r} has no {name!r}. It has {', '.join(there) or 'nothing to call'}.")
+        found = getattr(found, part)
+    if not callable(found):
+        raise UserError(f"{path} is {type(found).__name__}, which can not be called: name a function or a class.")
+    return found

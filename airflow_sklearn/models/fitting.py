@@ -1,0 +1,39 @@
+"""Fitting with sample weights, wherever in an estimator they have to go."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+
+from airflow_sklearn.exceptions import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def fit(estimator: Any, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Any:
+    """Fit an estimator in place, and return it.
+
+    :param X: what ``estimator_input`` gives, of shape (rows, features).
+    :param y: shape (rows,).
+    :param sample_weight: shape (rows,), not negative; goes to the last step of a Pipeline.
+    :raises UserError: there are weights, and the estimator takes none.
+    """
+    if sample_weight is None:
+        return estimator.fit(X, y)
+    return estimator.fit(X, y, **{_weight_parameter(estimator): sample_weight})
+
+
+def _weight_parameter(estimator: Any) -> str:
+    if isinstance(estimator, Pipeline):
+        name, final = estimator.steps[-1]
+        return f"{name}__{_weight_parameter(final)}"
+    if isinstance(estimator, BaseSearchCV):
+        return _weight_parameter(estimator.estimator)
+    parameters = inspect.signature(estimator.fit).parameters
+    if "sample_weight" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return "sample_weight"
+    raise UserError(f"{type(estimator).__name__} takes no sample weights: leave sample_weight out, or use another.")

@@ -1,0 +1,81 @@
+"""From Arrow to what an estimator takes. The same features give the same dtypes, whatever the rows happen to hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.models.columns import ArrowColumn, arrow_columns, decoded, microseconds, numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_sklearn.contract.schema import Feature
+
+#: pandas' ``str``: a null is NaN. With ``string`` it is ``pd.NA``, which encoders take for an unknown category.
+_STR = pd.StringDtype(na_value=np.nan)
+
+
+def estimator_input(estimator: Any, table: pa.Table | pa.RecordBatch, features: Sequence[Feature]) -> Any:
+    """What to hand to an estimator's ``fit`` or ``predict``: features only, in training order.
+
+    :param estimator: says by ``accepts_arrow``, its own or that of a Pipeline's first step, whether it takes Arrow.
+    :param table: shape (rows, at least the features).
+    :param features: of the feature schema.
+    :returns: the Arrow table itself where the estimator takes it, else a DataFrame.
+    :raises UserError: columns are missing, or their values do not convert.
+    """
+    if not accepts_arrow(estimator):
+        return to_frame(table, features)
+    _require(table, features)
+    return table.select([feature.name for feature in features])
+
+
+def accepts_arrow(estimator: Any) -> bool:
+    """Whether an estimator, or the first step of a Pipeline, declares ``accepts_arrow = True``."""
+    if steps := getattr(estimator, "steps", None):
+        return accepts_arrow(steps[0][1])
+    return bool(getattr(estimator, "accepts_arrow", False))
+
+
+def to_frame(table: pa.Table | pa.RecordBatch, features: Sequence[Feature]) -> pd.DataFrame:
+    """A DataFrame of the features, in training order, with dtypes that depend on the features only.
+
+    Numeric and boolean features become float64 with NaN for null, categorical and text ones pandas' ``str`` with NaN
+    for null, datetimes ``datetime64[us]`` in UTC without a zone, with NaT for null.
+
+    :param table: shape (rows, at least the features); strings may be dictionary-encoded.
+    :raises UserError: columns are missing, or their values do not convert; all of them are named.
+    """
+    columns = _require(table, features)
+    converted, wrong = {}, []
+    for feature in features:
+        try:
+            converted[feature.name] = _convert(columns[feature.name], feature.kind)
+        except pa.ArrowException as error:
+            wrong.append(f"{feature.name!r} is {feature.kind} but holds {columns[feature.name].type} ({error})")
+    if wrong:
+        raise UserError("Columns do not convert to their features: " + "; ".join(wrong) + ".")
+    return pd.DataFrame(converted, index=pd.RangeIndex(table.num_rows), copy=False)
+
+
+def _require(table: pa.Table | pa.RecordBatch, features: Sequence[Feature]) -> dict[str, ArrowColumn]:
+    columns = arrow_columns(table)
+    if missing := [feature.name for feature in features if feature.name not in columns]:
+        raise UserError(f"The table lacks columns that the model was trained with: {missing}.")
+    return columns
+
+
+def _convert(column: ArrowColumn, kind: str) -> Any:
+    if kind in ("numeric", "boolean"):
+        return numbers(column)
+    if kind == "datetime":
+        values, nulls = microseconds(column)
+        moments = values.astype("datetime64[us]")
+        moments[nulls] = np.datetime64("NaT")
+        return moments
+    return _STR.__from_arrow__(decoded(column).cast(pa.large_string()))

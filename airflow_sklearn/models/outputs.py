@@ -1,0 +1,150 @@
+"""From a fitted estimator to named, typed columns of predictions, in batches of one fixed shape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as pat
+
+from airflow_sklearn.contract.schema import Feature, Method, OutputColumn, Scalar, Target
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.models.columns import kind_of
+from airflow_sklearn.models.frames import estimator_input
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: In the order in which ``method="auto"`` chooses.
+METHODS: tuple[Method, ...] = ("predict_proba", "decision_function", "predict")
+
+#: Rows of one call of an estimator.
+DEFAULT_BATCH_ROWS = 32_768
+
+_SMALLEST_BATCH_ROWS = 1_024
+_BATCH_BYTES = 32 * 2**20  # of one float64 matrix of the features
+
+_LABEL_TYPES = {"int64": pa.int64(), "bool": pa.bool_(), "string": pa.string(), "double": pa.float64()}
+
+
+def batch_rows_for(n_features: int) -> int:
+    """Rows of every batch for a table of that many features: a power of two, smaller for wide tables."""
+    rows = DEFAULT_BATCH_ROWS
+    while rows > _SMALLEST_BATCH_ROWS and rows * max(n_features, 1) * 8 > _BATCH_BYTES:
+        rows //= 2
+    return rows
+
+
+def methods_of(estimator: Any) -> tuple[Method, ...]:
+    """What a fitted estimator can be asked for, best first."""
+    return tuple(method for method in METHODS if callable(getattr(estimator, method, None)))
+
+
+def output_columns(estimator: Any, target: Target, method: Method) -> tuple[OutputColumn, ...]:
+    """The columns that a method's answer becomes.
+
+    ``predict``: ``{target}_pred``. ``predict_proba``: ``{target}_proba_{class}`` for each class. ``decision_function``:
+    ``{target}_decision``, or ``{target}_decision_{class}`` for more than two classes.
+
+    :raises UserError: the estimator lacks the method.
+    """
+    if method not in (there := methods_of(estimator)):
+        raise UserError(f"The model ({type(estimator).__name__}) has no {method}: use one of {list(there)}.")
+    if method == "predict":
+        arrow_type = "double" if target.task == "regression" else _label_type(target.arrow_type)
+        return (OutputColumn(name=f"{target.name}_pred", arrow_type=arrow_type, method=method),)
+    if method == "decision_function" and len(target.classes) <= 2:
+        return (OutputColumn(name=f"{target.name}_decision", arrow_type="double", method=method),)
+    word = "proba" if method == "predict_proba" else "decision"
+    return tuple(
+        OutputColumn(name=f"{target.name}_{word}_{_class_name(label)}", arrow_type="double", method=method, index=index)
+        for index, label in enumerate(target.classes)
+    )
+
+
+def predict_arrays(estimator: Any, X: Any, outputs: Sequence[OutputColumn]) -> list[np.ndarray]:
+    """Ask an estimator once, and take its answer apart.
+
+    :param X: what ``estimator_input`` gives, of shape (rows, features), with at least one row.
+    :param outputs: of ``output_columns``: all of one method.
+    :returns: one array of shape (rows,) for each of the outputs.
+    :raises UserError: the answer has another shape than one row a row and one column an output.
+    """
+    methods = {output.method for output in outputs}
+    if len(methods) != 1:
+        raise ValueError(f"One call answers one method, but the outputs are of {sorted(methods)}.")
+    method = methods.pop()
+    answer = getattr(estimator, method)(X)
+    expected = (len(X),) if outputs[0].index is None else (len(X), len(outputs))
+    shape = np.shape(answer)
+    if shape != expected and not (len(expected) == 1 and shape == (len(X), 1)):
+        raise UserError(
+            f"{method} of {type(estimator).__name__} answered {len(X):,} rows with the shape {shape}, but {expected} "
+            f"was expected, for the columns {[output.name for output in outputs]}."
+        )
+    answer = np.asarray(answer)
+    if outputs[0].index is None:
+        return [answer.reshape(len(X))]
+    return [np.ascontiguousarray(answer[:, output.index]) for output in outputs]
+
+
+def to_arrow(arrays: Sequence[np.ndarray], outputs: Sequence[OutputColumn]) -> list[pa.Array]:
+    """Arrays of predictions as Arrow arrays of their output columns' types."""
+    return [
+        pa.array(array.tolist() if array.dtype == object else array, type=_LABEL_TYPES[output.arrow_type])
+        for array, output in zip(arrays, outputs, strict=True)
+    ]
+
+
+def fixed_shape(table: pa.Table, rows: int) -> pa.Table:
+    """A table of exactly that many rows: the last row is repeated where some are lacking.
+
+    BLAS rounds a row differently by the shape of its batch. In batches of one shape a row's prediction depends on the
+    row alone, so that it is the same however the source was cut.
+
+    :raises ValueError: the table has no rows (a batch of 0 rows is never predicted) or more than ``rows``.
+    """
+    if not 0 < table.num_rows <= rows:
+        raise ValueError(f"A batch of {table.num_rows:,} rows does not fit into the fixed shape of {rows:,} rows.")
+    if table.num_rows == rows:
+        return table
+    return table.take(pa.array(np.minimum(np.arange(rows), table.num_rows - 1)))
+
+
+def predict_table(
+    estimator: Any,
+    table: pa.Table,
+    features: Sequence[Feature],
+    outputs: Sequence[OutputColumn],
+    batch_rows: int = DEFAULT_BATCH_ROWS,
+) -> pa.Table:
+    """Predict a whole table in batches of one fixed shape.
+
+    :param table: shape (rows, at least the features); may be empty.
+    :returns: shape (rows, outputs), in the same order.
+    """
+    batches = []
+    schema = pa.schema([(output.name, _LABEL_TYPES[output.arrow_type]) for output in outputs])
+    for start in range(0, table.num_rows, batch_rows):
+        rows = table.slice(start, batch_rows)
+        X = estimator_input(estimator, fixed_shape(rows, batch_rows), features)
+        answer = to_arrow([array[: rows.num_rows] for array in predict_arrays(estimator, X, outputs)], outputs)
+        batches.append(pa.RecordBatch.from_arrays(answer, schema=schema))
+    return pa.Table.from_batches(batches, schema=schema)
+
+
+def _label_type(arrow_type: str) -> str:
+    """The type of predicted labels: the target's, at its widest."""
+    try:
+        kind = kind_of(pa.type_for_alias(arrow_type))
+        integer = pat.is_integer(pa.type_for_alias(arrow_type))
+    except ValueError:  # decimals have no alias
+        return "double"
+    return {"string": "string", "boolean": "bool"}.get(kind or "", "int64" if integer else "double")
+
+
+def _class_name(label: Scalar) -> str:
+    if isinstance(label, bool):
+        return str(label).lower()
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)

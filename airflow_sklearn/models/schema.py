@@ -1,0 +1,192 @@
+"""Learning the feature schema from a training table: what prediction needs to rebuild the same arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pat
+
+from airflow_sklearn.contract.schema import Distribution, Feature, FeatureSchema, Scalar, Target
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.models.columns import (
+    ArrowColumn,
+    arrow_columns,
+    contiguous,
+    count_levels,
+    decoded,
+    is_string,
+    kind_of,
+    microseconds,
+    numbers,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: A string column with more values than this is text: its levels are not remembered.
+MAX_LEVELS = 5000
+
+#: Bins of the reference distribution of numbers and dates; each holds about as many training rows as the others.
+BINS = 20
+
+_EXACT_IN_DOUBLE = 2**53
+
+
+def learn_features(table: pa.Table) -> tuple[Feature, ...]:
+    """The features of a training table, in its order.
+
+    :param table: the features only (no target, key or weight), shape (rows, features).
+    :raises UserError: columns are of types that no estimator takes (nested, binary, times of day); all are named.
+    """
+    columns = arrow_columns(table)
+    if wrong := {name: str(column.type) for name, column in columns.items() if kind_of(column.type) is None}:
+        raise UserError(
+            f"These columns can not be features, for what they hold: {wrong}. Exclude them "
+            f"(excluded_columns={sorted(wrong)}) or convert them to numbers, strings, booleans or dates."
+        )
+    return tuple(_learn_feature(name, column) for name, column in columns.items())
+
+
+def learn_target(column: ArrowColumn, name: str, is_classifier: bool, classes: Sequence[Any] = ()) -> Target:
+    """The target as the manifest holds it.
+
+    :param column: the target's values as they were read.
+    :param classes: a classifier's ``classes_``.
+    """
+    labels = tuple(value.item() if isinstance(value, np.generic) else value for value in classes)
+    task = "classification" if is_classifier else "regression"
+    return Target(name=name, arrow_type=_type_name(column.type), task=task, classes=labels if is_classifier else ())
+
+
+def target_values(column: ArrowColumn, name: str, is_classifier: bool) -> np.ndarray:
+    """The target as an estimator takes it: shape (rows,), of int64, bool, str objects (labels) or float64.
+
+    :param column: without nulls.
+    :raises UserError: there are nulls, one class only, fractions for a classifier, or no numbers for a regressor.
+    """
+    kind = kind_of(column.type)
+    if column.null_count or (kind == "numeric" and np.isnan(numbers(column)).any()):
+        raise UserError(f"The target {name!r} has nulls: drop these rows first.")
+    if not is_classifier:
+        if kind not in ("numeric", "boolean"):
+            raise UserError(f"The target {name!r} holds {column.type}, no numbers: use a classifier.")
+        return numbers(column)
+    values = _labels(column, kind, name)
+    if len(classes := np.unique(values)) < 2:
+        raise UserError(f"The target {name!r} has one class only, {classes.tolist()}: nothing can be learned.")
+    return values
+
+
+def read_columns(schema: FeatureSchema) -> tuple[tuple[str, str, bool], ...]:
+    """How each feature's column is to be read for prediction: (name, Arrow type, whether dictionary-encoded).
+
+    Numbers are read as ``double``, whatever training had: a column of whole numbers may hold fractions later. Only
+    integers that a double can not hold are read as they were.
+    """
+    return tuple((f.name, *_read_as(f)) for f in schema.features)
+
+
+def _read_as(feature: Feature) -> tuple[str, bool]:
+    if feature.kind == "numeric":
+        ends = [abs(end) for end in (feature.minimum, feature.maximum) if isinstance(end, int)]
+        return (feature.arrow_type if max(ends, default=0) > _EXACT_IN_DOUBLE else "double"), False
+    if feature.kind in ("categorical", "text"):
+        return "string", feature.kind == "categorical"
+    return feature.arrow_type, False
+
+
+def _learn_feature(name: str, column: ArrowColumn) -> Feature:
+    kind = kind_of(column.type)
+    rows = len(column)
+    fields: dict[str, Any]
+    if kind == "string":
+        fields, nulls = _learn_levels(column)
+    elif kind == "datetime":
+        fields, nulls = _learn_dates(column)
+    elif kind == "boolean":
+        values = numbers(column)
+        counts = (int((values == 0).sum()), int((values == 1).sum()))
+        fields = {"kind": "boolean", "distribution": Distribution(edges=(0.0, 0.5, 1.0), counts=counts)}
+        nulls = rows - sum(counts)
+    else:
+        fields, nulls = _learn_numbers(column)
+    rate = nulls / rows if rows else 0.0
+    return Feature(name=name, arrow_type=_type_name(column.type), null_count=nulls, null_rate=rate, **fields)
+
+
+def _learn_numbers(column: ArrowColumn) -> tuple[dict[str, Any], int]:
+    values = numbers(column)
+    finite = values[np.isfinite(values)]
+    minimum: Scalar = float(finite.min()) if len(finite) else None
+    maximum: Scalar = float(finite.max()) if len(finite) else None
+    if pat.is_integer(decoded(column).type) and len(finite):
+        ends = pc.min_max(decoded(column))  # exact past 2**53
+        minimum, maximum = ends["min"].as_py(), ends["max"].as_py()
+    fields = {"kind": "numeric", "minimum": minimum, "maximum": maximum, "distribution": _quantile_bins(finite)}
+    return fields, int(np.isnan(values).sum())
+
+
+def _learn_dates(column: ArrowColumn) -> tuple[dict[str, Any], int]:
+    """Edges of the distribution are seconds since 1970, UTC."""
+    moments, nulls = microseconds(column)
+    known = moments[~nulls]
+    fields: dict[str, Any] = {"kind": "datetime", "distribution": _quantile_bins(known / 1e6)}
+    if len(known):
+        fields |= {"minimum": _iso(int(known.min()), column.type), "maximum": _iso(int(known.max()), column.type)}
+    return fields, int(nulls.sum())
+
+
+def _learn_levels(column: ArrowColumn) -> tuple[dict[str, Any], int]:
+    counts = count_levels(column, limit=MAX_LEVELS)
+    if len(counts) > MAX_LEVELS:
+        return {"kind": "text"}, int(decoded(column).null_count)
+    levels = tuple(sorted(counts))
+    distribution = Distribution(counts=tuple(counts[level] for level in levels))
+    return {"kind": "categorical", "levels": levels, "distribution": distribution}, len(column) - counts.total()
+
+
+def _quantile_bins(values: np.ndarray) -> Distribution:
+    if not len(values):
+        return Distribution()
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)))
+    if len(edges) == 1:
+        edges = np.repeat(edges, 2)
+    counts, _ = np.histogram(values, bins=edges)
+    return Distribution(edges=tuple(edges.tolist()), counts=tuple(counts.tolist()))
+
+
+def _iso(microseconds_since_1970: int, arrow_type: pa.DataType) -> str:
+    if pat.is_date(arrow_type):
+        return str(np.datetime64(microseconds_since_1970, "us").astype("datetime64[D]"))
+    zone = "+00:00" if pat.is_timestamp(arrow_type) and arrow_type.tz else ""
+    return str(np.datetime64(microseconds_since_1970, "us")) + zone
+
+
+def _type_name(arrow_type: pa.DataType) -> str:
+    """The type's name, without dictionaries and widths of strings; an untyped column of nulls is read as numbers."""
+    if pat.is_dictionary(arrow_type):
+        return _type_name(arrow_type.value_type)
+    if is_string(arrow_type):
+        return "string"
+    return "double" if pat.is_null(arrow_type) else str(arrow_type)
+
+
+def _labels(column: ArrowColumn, kind: str | None, name: str) -> np.ndarray:
+    values = decoded(column)
+    if kind == "boolean":
+        return numbers(values).astype(bool)
+    if kind == "string":
+        return np.array(values.to_pylist(), dtype=object)
+    if kind != "numeric":
+        raise UserError(f"The target {name!r} holds {values.type}: labels are strings, integers or booleans.")
+    if pat.is_integer(values.type):
+        return contiguous(values.cast(pa.int64())).to_numpy()
+    floats = numbers(values)
+    if len(fractions := floats[floats != np.floor(floats)]):
+        raise UserError(
+            f"The target {name!r} holds fractions such as {fractions[0]}: use a regressor, or give it labels."
+        )
+    return floats

@@ -1,0 +1,1 @@
+"""Airflow's side: one file an operator. Import them from ``airflow_sklearn``."""

@@ -1,0 +1,112 @@
+"""What the package's operators share: storage, errors that know whether a retry helps, assets, and template objects."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, Asset, BaseOperator
+from pydantic import ValidationError
+
+from airflow_sklearn import exceptions
+from airflow_sklearn.aws import AwsConnection
+from airflow_sklearn.contract.jobs import JobIdentity
+from airflow_sklearn.datasets import absolute_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_sklearn.storage import Storage
+
+#: Errors that the same attempt would meet again. Others, such as a source that is not there yet, are worth a retry.
+FINAL_ERRORS = (
+    exceptions.UserError,
+    exceptions.DataError,
+    exceptions.BrokenEnvironmentError,
+    exceptions.DocumentError,
+    exceptions.ObjectChangedError,
+    exceptions.IncompleteRunError,
+    exceptions.JobFailedError,
+    ValidationError,
+)
+
+
+class SklearnOperator(BaseOperator):
+    """The base of the package's operators. A subclass does its work in ``work``.
+
+    :param aws_conn_id: the Airflow connection for S3 (and for the runtime); not looked up for ``file://`` paths.
+    """
+
+    def __init__(self, *, aws_conn_id: str | None = "aws_default", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.aws_conn_id = aws_conn_id
+
+    @abstractmethod
+    def work(self, context: Context) -> Any:
+        """What ``execute`` does, inside ``final_errors``."""
+
+    def execute(self, context: Context) -> Any:
+        with final_errors():
+            return self.work(context)
+
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Render copies of the objects that the DAG's author made: Airflow renders objects in place, and they may be
+        shared by other tasks, and by other runs in this process."""
+        for name in self.template_fields:
+            setattr(self, name, own_copy(getattr(self, name)))
+        super().render_template_fields(context, jinja_env)
+
+    @property
+    def aws(self) -> AwsConnection:
+        return AwsConnection(self.aws_conn_id)
+
+    @property
+    def storage(self) -> Storage:
+        return self.aws.storage()
+
+    def announce(self, context: Context, uri: str, extra: Mapping[str, Any]) -> None:
+        """Let the task's asset event for ``uri`` say what it made; the asset becomes an outlet if it is none yet.
+
+        A URI with a template, or one that is mapped over, is not known before the task runs.
+        """
+        asset = next((outlet for outlet in self.outlets if getattr(outlet, "uri", None) == Asset(uri).uri), None)
+        if asset is None:
+            asset = Asset(uri)
+            self.outlets = [*self.outlets, asset]
+        context["outlet_events"][asset].extra.update(extra)
+
+
+@contextlib.contextmanager
+def final_errors() -> Iterator[None]:
+    """Fail a task without retries on an error that a retry would only repeat."""
+    try:
+        yield
+    except FINAL_ERRORS as error:
+        raise AirflowFailException(str(error)) from error
+
+
+def own_copy(value: Any) -> Any:
+    """A copy of a template object (a ``Dataset``, a runtime), which Airflow would else render in place."""
+    return copy.copy(value) if getattr(value, "template_fields", None) and not hasattr(value, "resolve") else value
+
+
+def static_outlets(uri: Any) -> list[Asset]:
+    """The asset of a URI that is known when the DAG is parsed, so that Airflow draws it; else nothing."""
+    known = isinstance(uri, str) and "{{" not in uri and "{%" not in uri and (uri.startswith("/") or "://" in uri)
+    return [Asset(absolute_uri(uri).rstrip("/"))] if known else []
+
+
+def identity_of(context: Context) -> JobIdentity:
+    """Which task instance this is."""
+    ti = context["ti"]
+    return JobIdentity(
+        dag_id=ti.dag_id,
+        task_id=ti.task_id,
+        run_id=ti.run_id,
+        map_index=-1 if ti.map_index is None else ti.map_index,
+        try_number=ti.try_number,
+    )

@@ -1,0 +1,210 @@
+"""Running a job from a task: find or submit it, wait with or without a worker slot, and judge how it ended."""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import abstractmethod
+from collections import deque
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, conf
+
+from airflow_sklearn.contract.jobs import PredictJob, TrainJob
+from airflow_sklearn.operators.base import SklearnOperator, final_errors, own_copy
+from airflow_sklearn.runtimes.base import JobHandle, JobStatus, Runtime
+from airflow_sklearn.runtimes.log_lines import split_level
+from airflow_sklearn.runtimes.outcome import expired_status, raise_unless_succeeded, read_result, was_stopped
+from airflow_sklearn.runtimes.poller import backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.providers.common.compat.sdk import Context
+    from pydantic import JsonValue
+
+    from airflow_sklearn.contract.jobs import JobResult
+
+DEFAULT_DEADLINE = timedelta(hours=24)
+_FIRST_PAUSE = 0.05  # seconds; grows to the poll interval, so that short jobs are not waited for long
+_GROWTH = 1.3
+_LONGEST_SLEEP = 0.5  # seconds
+_GIVE_UP_POLLING = 900.0  # seconds without a successful poll
+_TAIL = 20  # log lines in the error of a job that left no result
+
+
+class RuntimeOperator(SklearnOperator):
+    """Runs one job in a runtime. A subclass makes the job (``work`` ends in ``run_job``) and reads its result.
+
+    Airflow hands ``execute_complete`` the trigger's event and nothing else that survives everywhere, so the event
+    carries all that is needed to go on.
+    """
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | None = None,
+        deadline: timedelta | None = DEFAULT_DEADLINE,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.runtime = own_copy(runtime)
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self._handle: JobHandle | None = None
+        self._killed = False
+
+    @abstractmethod
+    def finish(self, context: Context, result: JobResult) -> Any:
+        """What the task returns when its job has succeeded."""
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on when the trigger has seen the job end."""
+        with final_errors():
+            handle = JobHandle.model_validate(event["handle"])
+            return self._complete(context, handle, JobStatus.model_validate(event["status"]), _Log(self.log))
+
+    def on_kill(self) -> None:
+        """Stop the job with its task. Called in a signal handler; Airflow 3 lets the task go on after it."""
+        self._killed = True
+        if self._handle is not None:
+            self.log.warning("The task is being killed: stopping its job.")
+            self._cancel(self._handle)
+
+    def run_job(self, context: Context, job_uri: str, job: TrainJob | PredictJob) -> Any:
+        """Take over or start a job, wait for it, and return what ``finish`` makes of its result."""
+        handle = self._bound_runtime.find(job)
+        if handle is None:
+            self.storage.write(job_uri, job.to_json())
+            handle = self._bound_runtime.submit(job_uri, job, detached=self.deferrable)
+            self.log.info("Submitted %s to %r.", job_uri, self.runtime)
+        else:
+            self.log.info("An earlier attempt submitted this work already: taking over %s.", handle.job_uri)
+        self._handle = handle
+        if self._killed:  # while it was being submitted
+            self._cancel(handle)
+            raise AirflowException("The task was killed.")
+        expires_at = self._expires_at(context, handle)
+        if self.deferrable:
+            self._defer(handle, expires_at)
+        try:
+            log = _Log(self.log)
+            status = self._watch(handle, expires_at, log)
+        except BaseException:  # a timeout, a kill, Ctrl-C, or a runtime that cannot be reached: nothing is left running
+            self._cancel(handle)
+            raise
+        return self._complete(context, handle, status, log)
+
+    @property
+    def _bound_runtime(self) -> Runtime:
+        return self.runtime.bind(self.aws)
+
+    @property
+    def _interval(self) -> float:
+        return self.poll_interval or self.runtime.default_poll_interval
+
+    def _expires_at(self, context: Context, handle: JobHandle) -> float | None:
+        """When Airflow stops the job. The worker stops itself before, at its own deadline.
+
+        Airflow 3 does not apply ``execution_timeout`` to a deferred task, so it counts here too.
+        """
+        limits = []
+        if self.deadline is not None:
+            limits.append(handle.submitted_at + self.deadline.total_seconds() + self.runtime.startup_allowance)
+        if self.execution_timeout is not None and (started := context["ti"].start_date) is not None:
+            started = started if started.tzinfo else started.replace(tzinfo=UTC)
+            limits.append(started.timestamp() + self.execution_timeout.total_seconds())
+        return min(limits, default=None)
+
+    def _defer(self, handle: JobHandle, expires_at: float | None) -> None:
+        from airflow_sklearn.triggers import RuntimeTrigger
+
+        trigger = RuntimeTrigger(
+            runtime=self.runtime.to_dict(),
+            handle=handle.model_dump(mode="json"),
+            poll_interval=self._interval,
+            expires_at=expires_at,
+            aws_conn_id=self.aws_conn_id,
+        )
+        self.defer(trigger=trigger, method_name="execute_complete")
+
+    def _watch(self, handle: JobHandle, expires_at: float | None, log: _Log) -> JobStatus:
+        runtime, failures, good = self._bound_runtime, 0, time.monotonic()
+        for pause in _pauses(self._interval):
+            try:
+                status = runtime.poll([handle])[0]
+                log.forward(runtime, handle)
+                failures, good = 0, time.monotonic()
+            except Exception as error:
+                failures += 1
+                if time.monotonic() - good > _GIVE_UP_POLLING:
+                    raise
+                self.log.warning("The job's state could not be read (%d times in a row): %s", failures, error)
+            else:
+                if status.state.finished:
+                    return status
+            if self._killed:
+                raise AirflowException("The task was killed.")
+            if expires_at is not None and time.time() > expires_at:
+                runtime.cancel(handle)
+                return expired_status()
+            self._sleep(backoff(pause, failures) if failures else pause)
+        raise AssertionError("the pauses never end")
+
+    def _sleep(self, seconds: float) -> None:
+        """Sleep, but not past a kill: Airflow 3 lets the task go on for 5 s then, and ends it hard."""
+        wake = time.monotonic() + seconds
+        while not self._killed and (left := wake - time.monotonic()) > 0:
+            time.sleep(min(left, _LONGEST_SLEEP))
+
+    def _complete(self, context: Context, handle: JobHandle, status: JobStatus, log: _Log) -> Any:
+        runtime = self._bound_runtime
+        try:
+            log.forward(runtime, handle)
+        except Exception as error:
+            self.log.warning("The job's log could not be read to its end: %s", error)
+        result = read_result(self.storage, handle.result_uri)
+        if result is not None and result.status == "succeeded":
+            return self.finish(context, result)
+        if handle.taken_over and was_stopped(result, status) and not self._killed:
+            self.log.warning("The job that was taken over has been stopped (%s). Starting anew.", status.message)
+            return self.work(context)
+        self._cancel(handle)
+        raise_unless_succeeded(result, status, log.tail)
+        raise AssertionError("unreachable: the job succeeded")
+
+    def _cancel(self, handle: JobHandle) -> None:
+        """Stop a job that may have ended already. An error here must not hide the one that led here."""
+        try:
+            self._bound_runtime.cancel(handle)
+        except Exception as error:
+            self.log.warning("The job %s could not be stopped: %s", handle.job_uri, error)
+
+
+class _Log:
+    """Copies a job's log into the task's log, each line at its level."""
+
+    def __init__(self, logger: Any) -> None:
+        self._logger, self._cursor, self._level = logger, None, logging.INFO
+        self.tail: deque[str] = deque(maxlen=_TAIL)
+
+    def forward(self, runtime: Runtime, handle: JobHandle) -> None:
+        """Log what is new."""
+        cursor: JsonValue
+        lines, cursor = runtime.logs(handle, self._cursor)
+        self._cursor = cursor
+        for line in lines:
+            self.tail.append(line)
+            self._level, text = split_level(line, self._level)
+            self._logger.log(self._level, "%s", text)
+
+
+def _pauses(longest: float) -> Iterator[float]:
+    pause = min(_FIRST_PAUSE, longest)
+    while True:
+        yield pause
+        pause = min(pause * _GROWTH, longest)

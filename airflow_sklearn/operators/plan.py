@@ -1,0 +1,136 @@
+"""``SklearnPlanOperator``: decides what a prediction run computes, and computes nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_sklearn.contract.document import content_id
+from airflow_sklearn.datasets import absolute_uri, as_output, as_source
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.links import RunLedgerLink
+from airflow_sklearn.operators.base import SklearnOperator, own_copy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_sklearn.datasets import Destination, Source
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?\s*")
+_POWERS = ("", "K", "M", "G", "T")
+
+
+class SklearnPlanOperator(SklearnOperator):
+    """Pin the model, list the source, and cut it into chunks for ``SklearnPredictOperator`` to be mapped over.
+
+    Returns a list of ``{"plan", "id", "label"}``, one a chunk, at least one.
+
+    :param model: a model's URI (its latest version is pinned), a manifest's URI, or what ``SklearnTrainOperator``
+        returned. (templated)
+    :param source: what to predict: a URI, several, or a ``Dataset``. (templated)
+    :param destination: the folder for the predictions: a URI or a ``Dataset``. (templated)
+    :param partition: the folder below the destination that this run fills, and replaces when it is run again, such
+        as ``date={{ ds }}``. Default: the run's id. (templated)
+    :param method: ``auto`` (``predict_proba`` where the model has it, else ``predict``), ``predict``,
+        ``predict_proba`` or ``decision_function``. (templated)
+    :param passthrough: columns of the source to carry into every row of predictions. (templated)
+    :param chunk_size: about how much of the source a chunk covers: bytes, or a text such as ``"64MB"``. (templated)
+    :param max_chunks: the most chunks; they grow instead of becoming more. Never more than Airflow's
+        ``[core] max_map_length``.
+    :param policies: overrides of the model's policies, by name of ``Policies``. (templated)
+    :param ledger: the folder for plans and receipts; default: ``_airflow_sklearn/`` below the destination. (templated)
+    :param aws_conn_id: the Airflow connection for S3.
+    """
+
+    template_fields: Sequence[str] = (
+        "model",
+        "source",
+        "destination",
+        "partition",
+        "method",
+        "passthrough",
+        "chunk_size",
+        "policies",
+        "ledger",
+        "aws_conn_id",
+    )
+    template_fields_renderers = {"policies": "json"}
+    operator_extra_links = (RunLedgerLink(),)
+    ui_color = "#d9e8f7"
+
+    def __init__(
+        self,
+        *,
+        model: str | Mapping[str, Any],
+        source: Source | str | Sequence[str] | Mapping[str, Any],
+        destination: Destination | str | Mapping[str, Any],
+        partition: str = "",
+        method: str = "auto",
+        passthrough: Sequence[str] = (),
+        chunk_size: int | str = "64MB",
+        max_chunks: int = 256,
+        policies: Mapping[str, str] | None = None,
+        ledger: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.source = own_copy(source)
+        self.destination = own_copy(destination)
+        self.partition = partition
+        self.method = method
+        self.passthrough = passthrough
+        self.chunk_size = chunk_size
+        self.max_chunks = max_chunks
+        self.policies = policies
+        self.ledger = ledger
+
+    def work(self, context: Context) -> list[dict[str, str]]:
+        from airflow_sklearn.planning import make_plan
+
+        plan, uri = make_plan(
+            self.storage,
+            model=absolute_uri(self.model) if isinstance(self.model, str) else self.model,
+            source=as_source(self.source),
+            destination=as_output(self.destination),
+            partition=self.partition or path_safe(context["ti"].run_id),
+            method=self.method,
+            passthrough=tuple(self.passthrough or ()),
+            chunk_size=to_bytes(self.chunk_size),
+            max_chunks=min(self.max_chunks, conf.getint("core", "max_map_length", fallback=1024)),
+            policies=self.policies,
+            ledger=absolute_uri(self.ledger).rstrip("/") if self.ledger else None,
+        )
+        RunLedgerLink.persist(context, f"{plan.ledger}/")
+        size = sum(obj.size for obj in plan.objects)
+        self.log.info(
+            "Planned %d chunks over %d objects (%.1f MB) with %s, method %s, into %s/%s.",
+            *(len(plan.chunks), len(plan.objects), size / 1e6, plan.spec.model_manifest_uri, plan.spec.method),
+            *(plan.destination.uri, plan.partition),
+        )
+        return [{"plan": uri, "id": chunk.id, "label": chunk.label} for chunk in plan.chunks]
+
+
+def path_safe(run_id: str) -> str:
+    """A run's id as the name of a folder. A digest keeps ids apart that differ only in what is not allowed there."""
+    safe = re.sub(r"[^A-Za-z0-9=.-]+", "-", run_id).strip("-.")
+    return f"run={safe}-{content_id(run_id, 6)}"
+
+
+def to_bytes(size: int | str) -> int:
+    """``64_000_000`` for ``"64MB"``, ``67_108_864`` for ``"64MiB"``.
+
+    :raises UserError: not a size.
+    """
+    if isinstance(size, int):
+        return size
+    found = _SIZE.fullmatch(size)
+    if not found:
+        raise UserError(f"{size!r} is no size. Give bytes, or a text such as '64MB', '1GB', '256MiB'.")
+    number, letter, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** _POWERS.index(letter.upper()))

@@ -1,0 +1,114 @@
+"""``SklearnPredictOperator``: one chunk of a plan."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.contract.jobs import JobResult, PredictJob
+from airflow_sklearn.exceptions import JobLostError, UserError
+from airflow_sklearn.ledger import Ledger, read_plan
+from airflow_sklearn.links import RunLedgerLink
+from airflow_sklearn.operators.base import identity_of
+from airflow_sklearn.operators.jobs import RuntimeOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_sklearn.contract.plan import Chunk, Plan
+    from airflow_sklearn.contract.receipt import Receipt
+
+#: Names a mapped task after its chunk. ``SklearnPredictOperator.partial`` takes it as ``map_index_template``.
+CHUNK_LABEL = "{{ task.chunk['label'] }}"
+
+
+class SklearnPredictOperator(RuntimeOperator):
+    """Predict one chunk of a plan, unless its receipt says that it has been predicted already.
+
+    Meant to be mapped: ``SklearnPredictOperator.partial(task_id="predict", runtime=...).expand(chunk=plan.output)``.
+    Returns ``{"chunk", "label", "rows", "rows_quarantined", "seconds", "receipt", "reused"}``.
+
+    :param chunk: one element of what ``SklearnPlanOperator`` returned. (templated)
+    :param runtime: where the job runs. (templated)
+    :param aws_conn_id: the Airflow connection for S3 and for the runtime.
+    :param deferrable: wait in the triggerer, without a worker slot.
+    :param poll_interval: seconds between looks at the job; default: the runtime's.
+    :param deadline: the longest that the job may run; it stops itself then, even if Airflow is gone. None: for ever.
+    """
+
+    template_fields: Sequence[str] = ("chunk", "runtime", "aws_conn_id")
+    template_fields_renderers = {"chunk": "json"}
+    operator_extra_links = (RunLedgerLink(),)
+    ui_color = "#d9f7dd"
+
+    def __init__(self, *, chunk: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.chunk = chunk
+
+    def work(self, context: Context) -> dict[str, Any]:
+        if context.get("map_index_template") is None:
+            context["map_index_template"] = CHUNK_LABEL
+        plan, chunk = self._load()
+        ledger = Ledger(self.storage, plan.ledger)
+        RunLedgerLink.persist(context, f"{plan.ledger}/")
+        receipt = ledger.read_receipt(chunk.id, plan.fingerprint)
+        if receipt is not None:
+            self.log.info(
+                "%s is predicted already (%s): nothing is computed.", chunk.label, receipt.job or "an earlier run"
+            )
+            return self._answer(ledger, receipt, reused=True)
+        identity = identity_of(context)
+        attempt = f"{identity.try_number}-{secrets.token_hex(4)}"
+        job = PredictJob(
+            identity=identity,
+            result_uri=ledger.result_uri(chunk.id, attempt),
+            deadline_seconds=self.deadline.total_seconds() if self.deadline else None,
+            spec=plan.spec,
+            fingerprint=plan.fingerprint,
+            ledger=plan.ledger,
+            chunk=chunk,
+        )
+        return self.run_job(context, ledger.job_uri(chunk.id, attempt), job)
+
+    def finish(self, context: Context, result: JobResult) -> dict[str, Any]:
+        plan, chunk = self._load()
+        ledger = Ledger(self.storage, plan.ledger)
+        receipt = ledger.read_receipt(chunk.id, plan.fingerprint)
+        if receipt is None:
+            raise JobLostError(
+                f"The job succeeded, but the ledger {plan.ledger} has no valid receipt for {chunk.label}."
+            )
+        return self._answer(ledger, receipt, reused=False)
+
+    def _load(self) -> tuple[Plan, Chunk]:
+        try:
+            uri, chunk_id = self.chunk["plan"], self.chunk["id"]
+        except (KeyError, TypeError):
+            raise UserError(
+                f"chunk needs 'plan' and 'id', as SklearnPlanOperator returns; this one is {self.chunk!r}."
+            ) from None
+        plan = read_plan(self.storage, uri)
+        chunk = next((chunk for chunk in plan.chunks if chunk.id == chunk_id), None)
+        if chunk is None:
+            raise UserError(f"The plan {uri} has no chunk {chunk_id}. Clear the plan task, so that it is made anew.")
+        return plan, chunk
+
+    def _answer(self, ledger: Ledger, receipt: Receipt, *, reused: bool) -> dict[str, Any]:
+        for problem in receipt.problems:
+            self.log.warning("%s", problem)
+        if not reused:
+            wall = receipt.timings.wall
+            rate = f", {receipt.rows_out / wall:,.0f} rows/s" if wall else ""
+            self.log.info("Predicted %s rows in %.1f s%s.", f"{receipt.rows_out:,}", wall, rate)
+        return {
+            "chunk": receipt.chunk_id,
+            "label": self.chunk.get("label", ""),
+            "rows": receipt.rows_out,
+            "rows_quarantined": receipt.rows_quarantined,
+            "seconds": receipt.timings.wall,
+            "receipt": ledger.receipt_uri(receipt.chunk_id),
+            "reused": reused,
+        }

@@ -1,0 +1,1 @@
+"""Where a job runs. Nothing here knows of models, nor looks up Airflow connections."""

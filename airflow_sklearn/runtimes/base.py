@@ -1,0 +1,177 @@
+"""``Runtime``: everything that Airflow's side asks of a place where jobs run.
+
+A runtime is an operator argument: a plain dataclass whose fields are JSON values, so that it can travel to the
+triggerer. What it needs of AWS it is given (``bind``); it never looks up a connection.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from abc import ABC, abstractmethod
+from enum import StrEnum
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from pydantic import JsonValue
+
+from airflow_sklearn.contract.document import Value, content_id
+from airflow_sklearn.contract.jobs import PredictJob, TrainJob
+from airflow_sklearn.exceptions import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Self
+
+    from airflow_sklearn.contract.jobs import Job
+
+
+class JobState(StrEnum):
+    """How a job stands. The end states differ in what a retry should do."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    """Ended well, as far as the runtime can see. The job's result document has the last word."""
+    FAILED = "failed"
+    """The worker ended itself with an error."""
+    LOST = "lost"
+    """The host, the container or the process is gone: a retry is right."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """A retry needs more memory."""
+    NO_CAPACITY = "no_capacity"
+    """Never started: nothing free, or a quota. A later retry may find room."""
+    CANCELLED = "cancelled"
+
+    @property
+    def finished(self) -> bool:
+        return self not in (JobState.PENDING, JobState.RUNNING)
+
+
+class JobHandle(Value):
+    """One submission of a job. Plain JSON, so that it survives a deferral."""
+
+    key: str
+    """``job_key`` of the job."""
+    job_uri: str
+    result_uri: str
+    submitted_at: float
+    """Seconds since the epoch."""
+    taken_over: bool = False
+    """Submitted by an earlier attempt of the task, and found by ``Runtime.find``."""
+    data: dict[str, JsonValue] = {}
+    """What the runtime needs to find the job again: a process id, a task ARN."""
+
+
+class JobStatus(Value):
+    """What one poll saw."""
+
+    state: JobState
+    message: str = ""
+    """For people: why a job ended, or what it waits for."""
+    exit_code: int | None = None
+    progress: str = ""
+    """The last line that the job logged, where that is cheap to know."""
+    expired: bool = False
+    """Airflow's side stopped the job, because its time was over."""
+
+
+class AwsAccess(Protocol):
+    """What a runtime may be given of AWS: the operator's connection, without its name."""
+
+    def client(self, service: str) -> Any:
+        """A boto3 client."""
+
+    def environment(self) -> Mapping[str, str]:
+        """The connection as ``AWS_*`` variables, for a process that has no role of its own."""
+
+
+class Runtime(ABC):
+    """Where a job runs. Subclasses are plain (not frozen) dataclasses with JSON values as fields.
+
+    ``submit``, ``poll``, ``cancel``, ``logs`` and ``find`` are called in a task and, but for ``submit`` and ``find``, in
+    threads of the triggerer; they may block.
+    """
+
+    template_fields: ClassVar[tuple[str, ...]] = ()
+    startup_allowance: ClassVar[float] = 15.0
+    """Seconds that a job may take to start before its deadline begins to count."""
+    default_poll_interval: ClassVar[float] = 10.0
+    """Seconds between two polls of a job that has run for a while."""
+
+    _aws: AwsAccess | None = None
+
+    def bind(self, aws: AwsAccess) -> Self:
+        """A copy of this runtime that reaches AWS through ``aws``."""
+        bound = copy.copy(self)
+        bound._aws = aws  # noqa: SLF001 - the copy is one of us
+        return bound
+
+    @abstractmethod
+    def submit(self, job_uri: str, job: Job, *, detached: bool) -> JobHandle:
+        """Start the worker for a job that has been stored.
+
+        :param job_uri: where the job's document is; all that the worker is handed.
+        :param job: the same document.
+        :param detached: the job must outlive the calling process, because the task is about to be deferred.
+        """
+
+    @abstractmethod
+    def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
+        """The states of many jobs, in their order, in as few calls as the place allows."""
+
+    @abstractmethod
+    def cancel(self, handle: JobHandle) -> None:
+        """Stop a job. No error if it has ended already. Called more than once, and from signal handlers."""
+
+    def logs(self, handle: JobHandle, cursor: JsonValue = None) -> tuple[list[str], JsonValue]:
+        """Lines that the worker logged since ``cursor`` (None: since its start), and the next cursor."""
+        return [], cursor
+
+    def find(self, job: Job) -> JobHandle | None:
+        """A submission of the same work by an earlier attempt of the same task, if it runs or has succeeded.
+
+        The work is compared (``job_key``), not only the task: a map index can stand for another chunk after the task
+        was expanded again.
+        """
+        return None
+
+    def environment(self) -> str:
+        """What distinguishes the software that jobs run with. A model is trained anew where it differs."""
+        return ""
+
+    @property
+    def image(self) -> str:
+        """The container image, where there is one."""
+        return ""
+
+    def poll_key(self) -> str:
+        """Handles of runtimes with equal keys may be polled in one call."""
+        return content_id(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """This runtime as JSON, for ``runtime_from_dict``."""
+        arguments = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {"class": f"{type(self).__module__}:{type(self).__qualname__}", "arguments": arguments}
+
+
+def runtime_from_dict(data: Mapping[str, Any]) -> Runtime:
+    """The runtime that ``to_dict`` described."""
+    module, _, name = data["class"].partition(":")
+    found = getattr(import_module(module), name, None)
+    if not (isinstance(found, type) and issubclass(found, Runtime)):
+        raise UserError(f"{data['class']} is no Runtime.")
+    return found(**data["arguments"])
+
+
+def job_key(job: Job) -> str:
+    """Identifies the work of one task instance over its attempts: 24 hexadecimal digits."""
+    work: tuple[str, ...] = ()
+    if isinstance(job, TrainJob):
+        work = (job.model, job.version)
+    elif isinstance(job, PredictJob):
+        work = (job.ledger, job.fingerprint, job.chunk.id)
+    identity = job.identity
+    return content_id(
+        [job.FORMAT, identity.dag_id, identity.task_id, identity.run_id, identity.map_index, *work], length=24
+    )

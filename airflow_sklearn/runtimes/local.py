@@ -1,0 +1,233 @@
+"""``LocalRuntime``: the worker as a process of this machine. For laptops, tests, and small deployments."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key
+from airflow_sklearn.runtimes.processes import Process, process_of, run_detached
+from airflow_sklearn.runtimes.state_folder import StateFolder, default_state_dir, folder_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from pydantic import JsonValue
+
+    from airflow_sklearn.contract.jobs import Job
+
+#: Tells the worker to end when the process that started it does: its job dies with its task, however the task dies.
+PARENT_VARIABLE = "AIRFLOW_SKLEARN_EXIT_WITH_PARENT"
+PROCESSES_VARIABLE = "AIRFLOW_SKLEARN_PROCESSES"
+SECONDS_TO_END = 3.0  # from SIGTERM to SIGKILL; Airflow gives a killed task 5 s
+
+#: Airflow's configuration and connections stay out of the worker, as they do in a container.
+_AIRFLOW_VARIABLES = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "_AIRFLOW_", "__AIRFLOW_")
+_ENVIRONMENT_SNIPPET = """
+import importlib.metadata as m, platform
+names = ("scikit-learn", "numpy", "scipy", "pandas", "pyarrow", "joblib", "airflow-sklearn")
+have = {d.metadata["Name"]: d.version for d in map(m.distribution, [n for n in names if list(m.distributions(name=n))])}
+print(", ".join(["python " + platform.python_version(), *(f"{n} {have[n]}" for n in sorted(have))]))
+"""
+
+_children: dict[str, subprocess.Popen[bytes]] = {}
+"""By job folder: the processes that this process started itself, and whose exit codes only it can learn."""
+
+
+@dataclass(repr=False)
+class LocalRuntime(Runtime):
+    """Runs each job as a process beside the Airflow task, in a session of its own, with its log in a file.
+
+    Without deferral the process dies with its task, however the task dies. With ``deferrable=True`` it outlives the
+    task and is watched from the triggerer, which must then run on the same machine as the task.
+
+    :param python: the interpreter to run the worker with, for example of an environment without Airflow; it needs
+        ``airflow-sklearn[worker]``. Default: the interpreter of the task, with the task's import path.
+    :param env: further environment variables for the worker.
+    :param processes: processes a job may use; default: one a core. Set it where several tasks run side by side.
+    :param state_dir: a folder for logs and process ids, the same for all attempts of a task. Default: one of the
+        user's in the system's temporary folder.
+    """
+
+    template_fields: ClassVar[tuple[str, ...]] = ("python", "env", "state_dir")
+    default_poll_interval: ClassVar[float] = 1.0
+
+    python: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    processes: int | None = None
+    state_dir: str | None = None
+
+    def __repr__(self) -> str:
+        """Names the variables of ``env``, never their values: Airflow stores and shows this text."""
+        said = {
+            "python": self.python,
+            "env": sorted(self.env),
+            "processes": self.processes,
+            "state_dir": self.state_dir,
+        }
+        return f"LocalRuntime({', '.join(f'{name}={value!r}' for name, value in said.items() if value)})"
+
+    def submit(self, job_uri: str, job: Job, *, detached: bool) -> JobHandle:
+        folder = self._state().create(f"{job_key(job)}-{secrets.token_hex(4)}")
+        command = [self.python or sys.executable, "-m", "airflow_sklearn.worker", job_uri]
+        environment = self._worker_environment(job)
+        if detached:
+            process = run_detached(command, environment, log=folder / "log", exit_code=folder / "exit_code")
+        else:
+            environment[PARENT_VARIABLE] = "1"
+            process = self._run_attached(command, environment, folder / "log")
+        handle = JobHandle(
+            key=job_key(job),
+            job_uri=job_uri,
+            result_uri=job.result_uri,
+            submitted_at=time.time(),
+            data={"folder": str(folder), "detached": detached, **process.to_dict()},
+        )
+        (folder / "handle.json").write_text(handle.model_dump_json())
+        return handle
+
+    def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
+        return [self._status(handle) for handle in handles]
+
+    def cancel(self, handle: JobHandle) -> None:
+        folder, process = folder_of(handle), Process.from_dict(handle.data)
+        if not process.is_alive():
+            return
+        (folder / "cancelled").touch()
+        process.signal_group(signal.SIGTERM)
+        give_up = time.monotonic() + SECONDS_TO_END
+        while process.is_alive() and time.monotonic() < give_up:
+            time.sleep(0.02)
+        process.signal_group(signal.SIGKILL)
+
+    def logs(self, handle: JobHandle, cursor: JsonValue = None) -> tuple[list[str], JsonValue]:
+        """The cursor is an offset in bytes. A line that is still being written is kept back until it ends."""
+        start = cursor if isinstance(cursor, int) else 0
+        ended = self._status(handle).state.finished
+        try:
+            with open(folder_of(handle) / "log", "rb") as file:
+                file.seek(start)
+                new = file.read()
+        except FileNotFoundError:
+            return [], start
+        whole = new if ended else new[: new.rfind(b"\n") + 1]
+        return whole.decode(errors="replace").splitlines(), start + len(whole)
+
+    def find(self, job: Job) -> JobHandle | None:
+        for path in self._state().handles(job_key(job)):
+            handle = JobHandle.model_validate_json(path.read_bytes())
+            state = self._status(handle).state
+            if state is JobState.RUNNING and not self._is_doomed(handle) or state is JobState.SUCCEEDED:
+                return handle.model_copy(update={"taken_over": True})
+        return None
+
+    def environment(self) -> str:
+        """The versions of Python and of the packages that models depend on, in the worker's interpreter."""
+        python = self.python or sys.executable
+        done = subprocess.run(
+            [python, "-c", _ENVIRONMENT_SNIPPET],
+            env=self._base_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{python} cannot run: {done.stderr.strip()[-500:]}")
+        return done.stdout.strip()
+
+    def poll_key(self) -> str:
+        return f"local:{self._state().path}"
+
+    def _status(self, handle: JobHandle) -> JobStatus:
+        try:
+            folder, process = folder_of(handle), Process.from_dict(handle.data)
+        except UserError as error:
+            return JobStatus(state=JobState.FAILED, message=str(error))
+        code = _exit_code(folder)
+        if code is None and process.is_alive():
+            return JobStatus(state=JobState.RUNNING, progress=_last_line(folder / "log"))
+        # Asked again: between the two looks the process may have ended in good order.
+        code = code if code is not None else _exit_code(folder)
+        return _ended(code, cancelled=(folder / "cancelled").exists(), pid=process.pid)
+
+    @staticmethod
+    def _is_doomed(handle: JobHandle) -> bool:
+        """Whether a job belongs to a task that is gone, and is about to notice."""
+        return not handle.data.get("detached") and not Process.from_dict(handle.data, "parent_").is_alive()
+
+    def _run_attached(self, command: list[str], environment: dict[str, str], log: Path) -> Process:
+        with open(log, "wb") as output:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+        _children[str(log.parent)] = child
+        return process_of(child.pid, group=child.pid, parent=os.getpid())
+
+    def _state(self) -> StateFolder:
+        return StateFolder(self.state_dir or default_state_dir())
+
+    def _worker_environment(self, job: Job) -> dict[str, str]:
+        environment = self._base_environment()
+        if self._aws and "s3://" in json.dumps(job.model_dump(mode="json")):
+            environment.update(self._aws.environment())
+        if self.processes:
+            environment[PROCESSES_VARIABLE] = str(self.processes)
+        return {**environment, "PYTHONUNBUFFERED": "1", **self.env}
+
+    def _base_environment(self) -> dict[str, str]:
+        kept: Mapping[str, str] = {k: v for k, v in os.environ.items() if not k.startswith(_AIRFLOW_VARIABLES)}
+        if self.python is None:
+            # The same interpreter sees the same modules as the task: factories in the DAGs folder, for example.
+            return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        return dict(kept)
+
+
+def _exit_code(folder: Path) -> int | None:
+    if child := _children.get(str(folder)):
+        return child.poll()
+    try:
+        return int((folder / "exit_code").read_text())
+    except FileNotFoundError:
+        return None
+
+
+def _ended(code: int | None, *, cancelled: bool, pid: int) -> JobStatus:
+    if code == 0:
+        return JobStatus(state=JobState.SUCCEEDED, exit_code=0)
+    if cancelled:
+        return JobStatus(state=JobState.CANCELLED, exit_code=code, message="The worker was stopped.")
+    if code is None:
+        return JobStatus(state=JobState.LOST, message=f"The worker (process {pid}) is gone, and left no exit code.")
+    number = -code if code < 0 else code - 128
+    if number == signal.SIGKILL:
+        message = "The worker was killed (SIGKILL). The kernel does that to processes when memory runs out."
+        return JobStatus(state=JobState.LOST, exit_code=code, message=message)
+    if number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        name = signal.Signals(number).name
+        return JobStatus(state=JobState.LOST, exit_code=code, message=f"The worker was stopped from outside ({name}).")
+    return JobStatus(state=JobState.FAILED, exit_code=code, message=f"The worker ended with exit code {code}.")
+
+
+def _last_line(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1000))
+            lines = file.read().decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    return lines[-1].strip() if lines else ""

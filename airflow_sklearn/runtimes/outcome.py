@@ -1,0 +1,67 @@
+"""What the end of a job means: done, wrong for good, or worth a retry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.contract.jobs import JobResult
+from airflow_sklearn.exceptions import JobFailedError, JobLostError, ObjectNotFoundError
+from airflow_sklearn.runtimes.base import JobState, JobStatus
+from airflow_sklearn.worker import exit_codes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_sklearn.contract.jobs import JobError
+    from airflow_sklearn.storage import Storage
+
+#: Kinds of errors that the same job would meet again.
+_FOR_GOOD = ("user", "data", "environment")
+_EXIT_CODES_FOR_GOOD = tuple(exit_codes.BY_KIND[kind] for kind in _FOR_GOOD)
+
+
+def read_result(storage: Storage, uri: str) -> JobResult | None:
+    """The result document, None if the worker wrote none."""
+    try:
+        return JobResult.from_json(storage.read(uri), where=uri)
+    except ObjectNotFoundError:
+        return None
+
+
+def expired_status() -> JobStatus:
+    """The status of a job that Airflow's side stopped, because the worker had not stopped itself."""
+    message = "The job ran past the task's deadline or execution_timeout, and was stopped."
+    return JobStatus(state=JobState.CANCELLED, message=message, expired=True)
+
+
+def was_stopped(result: JobResult | None, status: JobStatus) -> bool:
+    """Whether a job ended because somebody or something stopped it, and not by itself or because its time was over."""
+    if status.expired:
+        return False
+    if result is not None:
+        return result.error is not None and result.error.kind == "cancelled"
+    return status.state in (JobState.LOST, JobState.CANCELLED)
+
+
+def raise_unless_succeeded(result: JobResult | None, status: JobStatus, tail: Sequence[str]) -> None:
+    """Success is the result document; the runtime's word only explains why there is none.
+
+    :param tail: the last lines that the worker logged.
+    :raises JobFailedError: a retry would fail again.
+    :raises JobLostError: a retry is right.
+    """
+    if result is not None and result.status == "succeeded":
+        return
+    if result is not None and result.error is not None and not (result.error.kind == "cancelled" and status.message):
+        raise (JobFailedError if result.error.kind in _FOR_GOOD else JobLostError)(_describe(result.error))
+    text = status.message or f"The job left no result; its state is {status.state}."
+    if tail and result is None:
+        text += "\nThe worker's last lines:\n" + "\n".join(f"  {line}" for line in tail)
+    if result is None and status.state is JobState.FAILED and status.exit_code in (None, *_EXIT_CODES_FOR_GOOD):
+        raise JobFailedError(text)
+    raise JobLostError(text)
+
+
+def _describe(error: JobError) -> str:
+    lines = [f"{error.type}: {error.message}", *(f"  - {problem}" for problem in error.problems)]
+    return "\n".join(lines)

@@ -1,0 +1,193 @@
+"""Objects in S3, through boto3."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import time
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from airflow_sklearn.contract.data import SourceObject
+from airflow_sklearn.exceptions import ObjectChangedError, ObjectExistsError, ObjectNotFoundError, StorageError
+from airflow_sklearn.storage.uris import split_scheme
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+#: Times that a stream is taken up again without a byte of progress before the error is passed on.
+_RESUMES = 5
+_DELETE_BATCH = 1000  # the limit of DeleteObjects
+
+
+class S3Store:
+    """``s3://bucket/key`` URIs.
+
+    :param client: makes a boto3 S3 client; called anew in a forked process, as connections must not be shared.
+    """
+
+    def __init__(self, client: Callable[[], Any] | None = None) -> None:
+        self._make_client = client or _default_client
+        self._clients: dict[int, Any] = {}
+
+    @property
+    def _client(self) -> Any:
+        process = os.getpid()
+        if process not in self._clients:
+            self._clients = {process: self._make_client()}
+        return self._clients[process]
+
+    def stat(self, uri: str) -> SourceObject:
+        with _errors(uri):
+            head = self._client.head_object(**_address(uri))
+        return SourceObject(uri=uri, etag=head["ETag"], size=head["ContentLength"])
+
+    def open(self, uri: str, start: int, end: int | None, etag: str | None) -> BinaryIO:
+        if end is None or etag is None:
+            found = self.stat(uri)
+            end = found.size if end is None else min(end, found.size)
+            etag = etag or found.etag
+        stream = _ResumingReader(lambda a: self._get(uri, a, end, etag), start, max(start, end))
+        return cast(BinaryIO, io.BufferedReader(stream, buffer_size=1 << 20))
+
+    def _get(self, uri: str, start: int, end: int, etag: str) -> Any:
+        with _errors(uri, etag):
+            return self._client.get_object(**_address(uri), Range=f"bytes={start}-{end - 1}", IfMatch=etag)["Body"]
+
+    def write(self, uri: str, data: bytes) -> str:
+        with _errors(uri):
+            return str(self._client.put_object(**_address(uri), Body=data)["ETag"])
+
+    def create(self, uri: str, data: bytes) -> str:
+        with _errors(uri, precondition=ObjectExistsError(f"{uri} exists already")):
+            return str(self._client.put_object(**_address(uri), Body=data, IfNoneMatch="*")["ETag"])
+
+    def replace(self, uri: str, data: bytes, etag: str) -> str:
+        with _errors(uri, etag):
+            try:
+                return str(self._client.put_object(**_address(uri), Body=data, IfMatch=etag)["ETag"])
+            except Exception as error:
+                if _code(error) in ("NoSuchKey", "404"):
+                    raise ObjectChangedError(f"{uri} is gone; the version {etag} was expected") from error
+                raise
+
+    def upload(self, path: str, uri: str) -> None:
+        address = _address(uri)
+        with _errors(uri):
+            self._client.upload_file(path, address["Bucket"], address["Key"])
+
+    def copy(self, source_uri: str, target_uri: str) -> None:
+        target = _address(target_uri)
+        with _errors(source_uri):
+            self._client.copy(_address(source_uri), target["Bucket"], target["Key"])
+
+    def delete(self, uris: Iterable[str]) -> None:
+        by_bucket: dict[str, list[dict[str, str]]] = {}
+        for uri in uris:
+            address = _address(uri)
+            by_bucket.setdefault(address["Bucket"], []).append({"Key": address["Key"]})
+        for bucket, keys in by_bucket.items():
+            for i in range(0, len(keys), _DELETE_BATCH):
+                with _errors(f"s3://{bucket}"):
+                    answer = self._client.delete_objects(
+                        Bucket=bucket, Delete={"Objects": keys[i : i + _DELETE_BATCH], "Quiet": True}
+                    )
+                if answer.get("Errors"):
+                    raise StorageError(f"Could not delete from s3://{bucket}: {answer['Errors'][:5]}")
+
+    def list(self, prefix: str) -> Iterator[SourceObject]:
+        bucket, _, key = split_scheme(prefix)[1].partition("/")
+        with _errors(prefix):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
+                for entry in page.get("Contents", []):
+                    yield SourceObject(uri=f"s3://{bucket}/{entry['Key']}", etag=entry["ETag"], size=entry["Size"])
+
+
+class _ResumingReader(io.RawIOBase):
+    """A range of one version of an object; a connection that breaks is opened again at the byte where it broke."""
+
+    def __init__(self, get: Callable[[int], Any], start: int, end: int) -> None:
+        self._get, self._position, self._end = get, start, end
+        self._body: Any = get(start) if start < end else None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        wanted = min(len(buffer), self._end - self._position)
+        for attempt in range(_RESUMES + 1):
+            if wanted <= 0:
+                return 0
+            try:
+                if self._body is None:
+                    self._body = self._get(self._position)
+                data = self._body.read(wanted)
+                if not data:
+                    raise ConnectionError(f"the stream ended {self._end - self._position} bytes early")
+                break
+            except Exception as error:
+                self._drop()
+                if attempt == _RESUMES or not _is_broken_connection(error):
+                    raise
+                time.sleep(min(5.0, 0.1 * 2**attempt))
+        memoryview(buffer)[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._drop()
+        super().close()
+
+    def _drop(self) -> None:
+        if self._body is not None:
+            with contextlib.suppress(Exception):
+                self._body.close()
+        self._body = None
+
+
+def _is_broken_connection(error: Exception) -> bool:
+    from botocore.exceptions import HTTPClientError, IncompleteReadError
+    from urllib3.exceptions import HTTPError
+
+    # ReadTimeoutError and ResponseStreamingError of botocore are HTTPClientErrors
+    return isinstance(error, ConnectionError | TimeoutError | HTTPClientError | HTTPError | IncompleteReadError)
+
+
+def _default_client() -> Any:
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 8}))
+
+
+def _address(uri: str) -> dict[str, str]:
+    bucket, _, key = split_scheme(uri)[1].partition("/")
+    return {"Bucket": bucket, "Key": key}
+
+
+def _code(error: Exception) -> str:
+    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+
+
+@contextlib.contextmanager
+def _errors(uri: str, etag: str | None = None, precondition: StorageError | None = None) -> Iterator[None]:
+    """S3's errors as the package's own."""
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        code = _code(error)
+        if code in ("NoSuchKey", "404", "NotFound"):
+            raise ObjectNotFoundError(f"No object {uri}") from error
+        if code == "NoSuchBucket":
+            raise ObjectNotFoundError(f"No bucket for {uri}. Create it, or mend its name.") from error
+        if code in ("PreconditionFailed", "412", "ConditionalRequestConflict"):
+            raise precondition or ObjectChangedError(
+                f"{uri} has changed: it is no longer the version {etag}"
+            ) from error
+        if code in ("AccessDenied", "403", "Forbidden"):
+            raise StorageError(
+                f"Access to {uri} is denied ({error}). Check the role's S3 rights and the bucket policy."
+            ) from error
+        raise StorageError(f"S3 refuses {uri}: {error}") from error

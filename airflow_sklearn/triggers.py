@@ -1,0 +1,148 @@
+"""Waiting for a job without a worker slot."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_sklearn.aws import AwsConnection
+from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, runtime_from_dict
+from airflow_sklearn.runtimes.outcome import expired_status
+from airflow_sklearn.runtimes.poller import SharedPoller
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+#: From Airflow 3.3 the triggerer tells a killed task from its own shutdown, and calls ``on_kill``.
+_TRIGGERER_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")
+_DEFERRED = "deferred"
+
+
+class RuntimeTrigger(BaseTrigger):
+    """Fires when a job has ended, or when its time is over. Stops the job when its task is killed.
+
+    All triggers of one place share a poller. The event is ``{"handle": ..., "status": ...}``, both as JSON.
+
+    :param runtime: ``Runtime.to_dict()``.
+    :param handle: a ``JobHandle`` as JSON.
+    :param poll_interval: seconds.
+    :param expires_at: seconds since the epoch at which the job is stopped; None: never.
+    :param aws_conn_id: for the runtime's clients.
+    """
+
+    def __init__(
+        self,
+        *,
+        runtime: dict[str, Any],
+        handle: dict[str, Any],
+        poll_interval: float,
+        expires_at: float | None,
+        aws_conn_id: str | None,
+    ) -> None:
+        super().__init__()
+        self.runtime = runtime
+        self.handle = handle
+        self.poll_interval = poll_interval
+        self.expires_at = expires_at
+        self.aws_conn_id = aws_conn_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "runtime": self.runtime,
+                "handle": self.handle,
+                "poll_interval": self.poll_interval,
+                "expires_at": self.expires_at,
+                "aws_conn_id": self.aws_conn_id,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        try:
+            status = await self._final_status()
+        except asyncio.CancelledError:
+            if not _TRIGGERER_CALLS_ON_KILL:
+                await self._cancel_if_killed()
+            raise
+        yield TriggerEvent({"handle": self.handle, "status": status.model_dump(mode="json")})
+
+    async def on_kill(self) -> None:
+        """A person acted on the deferred task (cleared it, marked it), or its DAG run was."""
+        await self._cancel_if_killed()
+
+    async def _final_status(self) -> JobStatus:
+        runtime, handle = runtime_from_dict(self.runtime).bind(AwsConnection(self.aws_conn_id)), self._job
+        key = f"{self.runtime['class']}|{self.aws_conn_id}|{runtime.poll_key()}"
+        poller = SharedPoller.shared(key, runtime.poll, self.poll_interval)
+        left = None if self.expires_at is None else max(0.0, self.expires_at - time.time())
+        seen = JobStatus(state=JobState.PENDING)
+        try:
+            async with asyncio.timeout(left):
+                async for status in poller.watch(handle):
+                    if (status.state, status.progress) != (seen.state, seen.progress):
+                        self.log.info("%s: %s", status.state, status.progress or status.message or handle.job_uri)
+                    seen = status
+        except TimeoutError:
+            await self._cancel()
+            return expired_status()
+        except Exception as error:
+            return JobStatus(state=JobState.LOST, message=f"The job's state could not be read for long: {error!r}")
+        return seen
+
+    async def _cancel_if_killed(self) -> None:
+        """Stop the job unless its task is still deferred: then only the triggerer goes, or another took the trigger."""
+        try:
+            state = await self._task_state()
+        except Exception as error:
+            if not _TRIGGERER_CALLS_ON_KILL:
+                self.log.info("The trigger was cancelled, the task's state is not known (%s): the job goes on.", error)
+                return
+            state = None
+        if state == _DEFERRED:
+            self.log.info("The trigger was cancelled, but its task still waits: the job goes on.")
+            return
+        self.log.warning("The task was killed (it is now %s): stopping its job.", state)
+        await self._cancel()
+
+    async def _cancel(self) -> None:
+        runtime = runtime_from_dict(self.runtime).bind(AwsConnection(self.aws_conn_id))
+        await asyncio.to_thread(runtime.cancel, self._job)
+
+    @property
+    def _job(self) -> JobHandle:
+        return JobHandle.model_validate(self.handle)
+
+    async def _task_state(self) -> str | None:
+        ti = self.task_instance
+        if ti is None:
+            raise LookupError("the trigger has no task instance")
+        identity = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
+        state = await asyncio.to_thread(_read_task_state, **identity)
+        return None if state is None else str(state)
+
+
+def _read_task_state(dag_id: str, task_id: str, run_id: str, map_index: int) -> Any:
+    try:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    except ImportError:
+        return _read_task_state_of_airflow_2(dag_id, task_id, run_id, map_index)
+    states = RuntimeTaskInstance.get_task_states(
+        dag_id=dag_id, task_ids=[task_id], run_ids=[run_id], map_index=map_index
+    )
+    return states.get(run_id, {}).get(task_id if map_index < 0 else f"{task_id}_{map_index}")
+
+
+def _read_task_state_of_airflow_2(dag_id: str, task_id: str, run_id: str, map_index: int) -> Any:
+    """Airflow 2 has no other way than its database; the triggerer has it open."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        query = session.query(TaskInstance.state).filter_by(
+            dag_id=dag_id, task_id=task_id, run_id=run_id, map_index=map_index
+        )
+        return query.scalar()

@@ -1,0 +1,108 @@
+"""Holding rows against the feature schema: what training did not have is counted, or refused, as the policies say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_sklearn.contract.receipt import FeatureSketch
+
+if TYPE_CHECKING:
+    from airflow_sklearn.contract.schema import Feature, FeatureSchema
+    from airflow_sklearn.problems import ProblemCollector
+
+
+class Conformer:
+    """Looks at every block of rows as it was read; collects problems and a sketch of each feature.
+
+    :param problems: where unseen levels, unexpected nulls and null keys are counted.
+    """
+
+    def __init__(self, schema: FeatureSchema, problems: ProblemCollector) -> None:
+        self._schema, self._problems = schema, problems
+        self._levels = {f.name: pa.array(f.levels, pa.string()) for f in schema.features if f.levels is not None}
+        self.sketches = {feature.name: FeatureSketch() for feature in schema.features}
+
+    def check(self, table: pa.Table, file: str) -> None:
+        """Take a block's rows into account."""
+        for feature in self._schema.features:
+            column = table[feature.name]
+            nulls = _null_count(column)
+            unseen = self._check_levels(feature, column, file) if feature.name in self._levels else 0
+            if nulls and not feature.null_count:
+                self._problems.add(
+                    "unexpected_null",
+                    "nulls, where the training data had none",
+                    column=feature.name,
+                    file=file,
+                    count=nulls,
+                    fix="fill them in the source, or train on data that have them; unexpected_nulls='count' lets them pass.",
+                )
+            low, high = _range(column) if feature.kind == "numeric" else (None, None)
+            self.sketches[feature.name] = merge_sketches(
+                self.sketches[feature.name],
+                FeatureSketch(nulls=nulls, unseen_levels=unseen, minimum=low, maximum=high),
+            )
+        for key in self._schema.primary_key:
+            if nulls := table[key.name].null_count:
+                self._problems.add(
+                    "null_key",
+                    "rows without a primary key",
+                    column=key.name,
+                    file=file,
+                    count=nulls,
+                    fix="give every row a key, or leave these rows out of the source.",
+                )
+
+    def _check_levels(self, feature: Feature, column: pa.ChunkedArray, file: str) -> int:
+        total = 0
+        for chunk in column.chunks:
+            values, codes = (chunk.dictionary, chunk.indices) if pa.types.is_dictionary(chunk.type) else (chunk, None)
+            unseen = pc.and_(pc.invert(pc.is_in(values, self._levels[feature.name])), pc.is_valid(values))
+            if not pc.any(unseen).as_py():
+                continue
+            rows = pc.take(unseen, codes) if codes is not None else unseen
+            count = pc.sum(rows).as_py() or 0
+            if count:
+                total += count
+                self._problems.add(
+                    "unseen_level",
+                    "values that training did not have",
+                    column=feature.name,
+                    file=file,
+                    count=count,
+                    examples=[repr(value) for value in pc.unique(values.filter(unseen))[:5].to_pylist()],
+                    fix="train again with data that have them, or mend their spelling; unseen_levels='count' lets them pass.",
+                )
+        return total
+
+
+def merge_sketches(a: FeatureSketch, b: FeatureSketch) -> FeatureSketch:
+    """The sketch of the rows of both."""
+    return FeatureSketch(
+        nulls=a.nulls + b.nulls,
+        unseen_levels=a.unseen_levels + b.unseen_levels,
+        minimum=_pick(min, a.minimum, b.minimum),
+        maximum=_pick(max, a.maximum, b.maximum),
+    )
+
+
+def _pick(choose: Any, x: Any, y: Any) -> Any:
+    present = [value for value in (x, y) if value is not None]
+    return choose(present) if present else None
+
+
+def _null_count(column: pa.ChunkedArray) -> int:
+    nulls: int = column.null_count
+    if pa.types.is_floating(column.type):
+        nulls += pc.sum(pc.is_nan(column)).as_py() or 0
+    return nulls
+
+
+def _range(column: pa.ChunkedArray) -> tuple[float | None, float | None]:
+    low, high = pc.min_max(column).values()
+    low, high = (float(value.as_py()) if value.is_valid else None for value in (low, high))
+    return (low, high) if low is not None and high is not None and np.isfinite([low, high]).all() else (None, None)

@@ -1,0 +1,117 @@
+"""Which columns are asked for, and where a file has them: by name, in any order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from airflow_sklearn.worker.data.types import is_text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from airflow_sklearn.problems import ProblemCollector
+
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+_NAMES_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class ReadColumn:
+    """One column to read.
+
+    :param name: of the column in the tables handed over.
+    :param type: what its values become.
+    :param dictionary: hand strings over dictionary-encoded (``dictionary<int32, string>``); for string types only.
+    :param required: false: where a file lacks the column, it is read as nulls, and counted as ``missing_column``.
+    :param source_name: as in the header, the Parquet schema, or a folder's ``name=value``; default: ``name``. Columns of
+        different names and types may come from one.
+    """
+
+    name: str
+    type: pa.DataType
+    dictionary: bool = False
+    required: bool = True
+    source_name: str | None = None
+
+    @property
+    def source(self) -> str:
+        """The column's name where it is stored."""
+        return self.name if self.source_name is None else self.source_name
+
+    @property
+    def output_type(self) -> pa.DataType:
+        """The type of the column in the tables handed over."""
+        return pa.dictionary(pa.int32(), pa.string()) if self.dictionary and is_text(self.type) else self.type
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the asked columns are in one file: each ``ReadColumn.name`` is in exactly one of the three."""
+
+    positions: Mapping[str, int]
+    """In the file, by its place."""
+    folder_values: Mapping[str, str | None]
+    """In the folder's name, one value for all rows."""
+    absent: tuple[str, ...]
+    """Nowhere: read as nulls."""
+
+
+def match_columns(
+    columns: Sequence[ReadColumn],
+    file_names: Sequence[str],
+    folder_values: Mapping[str, str | None],
+    *,
+    file: str,
+    ignored: Collection[str],
+    errors: ProblemCollector,
+    counted: ProblemCollector,
+) -> Layout:
+    """Find the asked columns in a file. A folder's value goes before a column of the same name in the file.
+
+    :param ignored: names that are no news in a file, though not asked for.
+    :param errors: takes required columns that are missing, and asked columns that the file has twice.
+    :param counted: takes ``extra_column``.
+    """
+    positions = {name: position for position, name in enumerate(file_names)}
+    in_folder = [column for column in columns if column.source in folder_values]
+    in_file = [column for column in columns if column.source in positions and column.source not in folder_values]
+    missing = [column for column in columns if column.source not in positions and column.source not in folder_values]
+    shown = ", ".join(file_names[:_NAMES_SHOWN]) + (", ..." if len(file_names) > _NAMES_SHOWN else "")
+    for name in dict.fromkeys(column.source for column in missing if column.required):
+        errors.add(
+            "missing_column",
+            f"the file does not have this column. It has: {shown}",
+            column=name,
+            file=file,
+            fix="add or rename the column in the source (names are matched exactly), or let it be read as nulls with "
+            "missing_columns='null'.",
+        )
+    asked = {column.source for column in columns}
+    for name, count in Counter(file_names).items():
+        if count > 1 and name in asked and name not in folder_values:
+            errors.add(
+                "duplicate_column", f"{count} columns have this name", column=name, file=file, fix="rename all but one."
+            )
+    extra = [name for name in dict.fromkeys(file_names) if name not in asked and name not in ignored]
+    if extra:
+        counted.add("extra_column", "columns that are not used", count=len(extra), examples=[repr(n) for n in extra])
+    return Layout(
+        positions={column.name: positions[column.source] for column in in_file},
+        folder_values={column.name: folder_values[column.source] for column in in_folder},
+        absent=tuple(column.name for column in missing if not column.required),
+    )
+
+
+def folder_values(uri: str) -> dict[str, str | None]:
+    """The values that folders named ``column=value`` give to all rows of an object."""
+    found: dict[str, str | None] = {}
+    for folder in uri.split("/")[:-1]:
+        name, separator, value = folder.partition("=")
+        if separator and name:
+            found[unquote(name)] = None if value == _HIVE_NULL else unquote(value)
+    return found

@@ -1,0 +1,194 @@
+"""Values into types, one rule for every reader: what does not convert becomes null and is marked, value by value.
+
+The fast paths (pyarrow's CSV reader, a whole column's cast) accept a subset of what is accepted here, with equal
+results; so a value means the same whichever path read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_sklearn.worker.data.types import is_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TRUE_VALUES = tuple(s for w in ("true", "t", "yes", "y") for s in (w, w.capitalize(), w.upper())) + ("1", "1.0")
+FALSE_VALUES = tuple(s for w in ("false", "f", "no", "n") for s in (w, w.capitalize(), w.upper())) + ("0", "0.0")
+
+_TEXT = pa.string()
+#: What text must look like before it is tried at all: columns full of other things are settled without trying each value.
+_SHAPES = {
+    "integer": r"^[+-]?(0[xX][0-9a-fA-F]+|\d+(\.0*)?)$",
+    "float": r"^[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|(?i:inf|infinity|nan))$",
+    "date": r"^\d{4}-\d\d-\d\d",
+    "time": r"^\d\d:\d\d",
+}
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A column after conversion.
+
+    :param values: as asked; null where a value did not convert.
+    :param bad: (n_rows,) of bool, the values that did not convert; None when all did.
+    :param at_once: whether the whole column converted in one go, as the fast paths do it.
+    """
+
+    values: pa.Array
+    bad: np.ndarray | None = None
+    at_once: bool = True
+
+
+def convert(values: pa.Array, target: pa.DataType) -> Converted:
+    """Convert a column.
+
+    :param values: text, or typed values; nulls stay nulls.
+    :param target: the type asked for; a dictionary type for dictionary-encoded strings.
+    """
+    if values.type == target:
+        return Converted(values)
+    if values.null_count == len(values):
+        return Converted(pa.nulls(len(values), target))
+    if is_text(target):
+        return _to_text(values, target)
+    rule = _text_rule(target) if is_text(values.type) else _value_rule(values.type, target)
+    try:
+        return Converted(rule(_decoded(values)))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return _convert_distinct(values, target, rule)
+
+
+def _to_text(values: pa.Array, target: pa.DataType) -> Converted:
+    # The spelling of other numbers ("1.0" or "1"?) and of times is nobody's to guess.
+    if not is_text(values.type) and not pa.types.is_integer(values.type):
+        return _all_bad(values, target)
+    if pa.types.is_dictionary(target) and not pa.types.is_dictionary(values.type):
+        values = values.cast(_TEXT).dictionary_encode()
+    return Converted(values.cast(target))
+
+
+def _convert_distinct(values: pa.Array, target: pa.DataType, rule: Callable[[pa.Array], pa.Array]) -> Converted:
+    """Convert each distinct value once, then give every row its value's result."""
+    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+    distinct, codes = encoded.dictionary, encoded.indices
+    blank = np.zeros(len(distinct), bool)
+    if is_text(distinct.type):
+        distinct = pc.utf8_trim_whitespace(distinct.cast(_TEXT))
+        blank = _flags(pc.equal(distinct, ""))
+        distinct = _plain_spelling(distinct, target)
+    bad = _flags(pc.is_valid(distinct)) & ~blank
+    shape = _shape_of(target) if is_text(distinct.type) else None
+    candidates = bad & _flags(pc.match_substring_regex(distinct, shape)) if shape else bad
+    where = np.flatnonzero(candidates)
+    parts, failed = _convert_each(rule, distinct.take(pa.array(where)), target)
+    bad[where] = failed
+    slots = np.full(len(distinct), -1)
+    slots[where] = np.arange(len(where))
+    good = pa.concat_arrays([*parts, pa.nulls(0, target)])
+    per_value = good.take(pa.array(slots, mask=slots < 0))
+    rows_bad = pc.fill_null(pa.array(bad).take(codes), False).to_numpy(zero_copy_only=False)
+    return Converted(per_value.take(codes), rows_bad if rows_bad.any() else None, at_once=False)
+
+
+def _convert_each(
+    rule: Callable[[pa.Array], pa.Array], values: pa.Array, target: pa.DataType
+) -> tuple[list[pa.Array], np.ndarray]:
+    """Convert what converts, by halving around what does not."""
+    if not len(values):
+        return [], np.zeros(0, bool)
+    try:
+        return [rule(values)], np.zeros(len(values), bool)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        if len(values) == 1:
+            return [pa.nulls(1, target)], np.ones(1, bool)
+    middle = len(values) // 2
+    left, left_failed = _convert_each(rule, values[:middle], target)
+    right, right_failed = _convert_each(rule, values[middle:], target)
+    return left + right, np.concatenate([left_failed, right_failed])
+
+
+def _text_rule(target: pa.DataType) -> Callable[[pa.Array], pa.Array]:
+    if pa.types.is_boolean(target):
+        return _booleans_from_text
+    if pa.types.is_time(target):  # Arrow has no cast for it
+        return lambda values: pc.binary_join_element_wise("1970-01-01 ", values, "").cast(pa.timestamp("us")).cast(target)
+    return lambda values: values.cast(target)
+
+
+def _booleans_from_text(values: pa.Array) -> pa.Array:
+    true, false = (pc.is_in(values, pa.array(spellings)) for spellings in (TRUE_VALUES, FALSE_VALUES))
+    known = pc.or_(pc.or_(true, false), pc.is_null(values))
+    if not pc.all(known).as_py():
+        raise pa.ArrowInvalid("not a boolean")
+    return pc.if_else(pc.is_null(values), pa.scalar(None, pa.bool_()), true)
+
+
+def _plain_spelling(distinct: pa.Array, target: pa.DataType) -> pa.Array:
+    """Spellings of whole numbers that Arrow does not know: ``+5``, ``1.0``."""
+    if not pa.types.is_integer(target):
+        return distinct
+    return pc.replace_substring_regex(pc.replace_substring_regex(distinct, r"^\+", ""), r"^(-?\d+)\.0*$", r"\1")
+
+
+def _shape_of(target: pa.DataType) -> str | None:
+    if pa.types.is_integer(target):
+        return _SHAPES["integer"]
+    if pa.types.is_floating(target):
+        return _SHAPES["float"]
+    if pa.types.is_date(target) or pa.types.is_timestamp(target):
+        return _SHAPES["date"]
+    return _SHAPES["time"] if pa.types.is_time(target) else None
+
+
+def _value_rule(source: pa.DataType, target: pa.DataType) -> Callable[[pa.Array], pa.Array]:
+    """How typed values (of Parquet) become another type: only where the meaning is plain."""
+    if pa.types.is_dictionary(source):
+        source = source.value_type
+    number = {kind: _is_number(kind) for kind in (source, target)}
+    if pa.types.is_boolean(target) and number[source]:
+        return _booleans_from_numbers
+    if pa.types.is_integer(target) and pa.types.is_floating(source):
+        return lambda values: pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values).cast(target)
+    if pa.types.is_floating(target) and (pa.types.is_integer(source) or pa.types.is_floating(source)):
+        return lambda values: values.cast(target, safe=False)  # rounds as reading the number from text would
+    if number[target] and (number[source] or pa.types.is_boolean(source)):
+        return lambda values: values.cast(target)
+    if pa.types.is_temporal(source) and pa.types.is_temporal(target):
+        return lambda values: values.cast(target)
+    return _refuse
+
+
+def _booleans_from_numbers(values: pa.Array) -> pa.Array:
+    if not pc.all(pc.or_(pc.equal(values, 0), pc.equal(values, 1))).as_py():
+        raise pa.ArrowInvalid("not a boolean")
+    return pc.equal(values, 1)
+
+
+def _refuse(values: pa.Array) -> pa.Array:
+    raise pa.ArrowInvalid(f"{values.type} does not become the type asked for")
+
+
+def _is_number(data_type: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(data_type) or pa.types.is_floating(data_type) or pa.types.is_decimal(data_type)
+    )
+
+
+def _decoded(values: pa.Array) -> pa.Array:
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+
+
+def _all_bad(values: pa.Array, target: pa.DataType) -> Converted:
+    return Converted(pa.nulls(len(values), target), _flags(pc.is_valid(values)), at_once=False)
+
+
+def _flags(values: pa.Array) -> np.ndarray:
+    """A boolean array as numpy, null as False."""
+    flags: np.ndarray = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
+    return np.array(flags, bool)

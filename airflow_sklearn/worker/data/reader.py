@@ -1,0 +1,192 @@
+"""What the readers of all formats share: the request, the policy for values that do not convert, the account of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from airflow_sklearn.worker.data.columns import Layout, folder_values
+from airflow_sklearn.worker.data.convert import convert
+from airflow_sklearn.problems import ProblemCollector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from airflow_sklearn.contract.data import SourceFiles
+    from airflow_sklearn.contract.plan import Piece
+    from airflow_sklearn.contract.receipt import Consumed
+    from airflow_sklearn.storage import Storage
+    from airflow_sklearn.worker.data.columns import ReadColumn
+
+WrongTypes = Literal["error", "null", "quarantine"]
+
+#: Columns of rows set aside, beside those that were read.
+FILE_COLUMN, REASON_COLUMN, RECORD_COLUMN = "_file", "_reason", "_record"
+
+_EXAMPLES = 5
+
+
+def rejected_schema(columns: Sequence[ReadColumn]) -> pa.Schema:
+    """The schema of rows set aside: all asked columns as they were spelled, then file, reason and raw record.
+
+    ``_record`` holds the text of a CSV record with a wrong number of fields; its columns are null.
+    """
+    names = [*(column.name for column in columns), FILE_COLUMN, REASON_COLUMN, RECORD_COLUMN]
+    return pa.schema([(name, pa.string()) for name in names])
+
+
+@dataclass(frozen=True)
+class ReadRequest:
+    """One piece to read. See ``airflow_sklearn.worker.data.source.read_piece`` for the parameters."""
+
+    storage: Storage
+    files: SourceFiles
+    piece: Piece
+    columns: Sequence[ReadColumn]
+    wrong_types: WrongTypes
+    problems: ProblemCollector
+    on_rejected: Callable[[pa.Table], None] | None = None
+    key: Sequence[str] = ()
+    ignored: Collection[str] = field(default=frozenset())
+
+
+class PieceReader(ABC):
+    """Iterates over the rows of one piece as ``pa.Table`` blocks of ``schema``.
+
+    Faults that the policy does not let pass are collected until the piece ends (no block is handed over any more), and
+    then raised together, and added to the request's ``problems``. After exhaustion ``consumed`` says what was read;
+    ``rows`` counts the records read, those set aside among them, and ``rejected`` the latter. ``bytes_read`` grows while
+    reading, up to about the piece's size, to tell how far it is.
+    """
+
+    def __init__(self, request: ReadRequest) -> None:
+        self._request = request
+        self._uri = request.piece.object.uri
+        self._errors = ProblemCollector()
+        self.schema = pa.schema([(column.name, column.output_type) for column in request.columns])
+        self.consumed: Consumed | None = None
+        self.rows = 0
+        self.rejected = 0
+        self.bytes_read = 0
+        self._sources = {column.name: column.source for column in request.columns}
+        self._types = {column.name: column.type for column in request.columns}
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        """:raises DataError: the piece breaks the policy; carries all its problems."""
+        for table in self._tables():
+            if table.num_rows and not self._failed:
+                yield table
+        piece = self._request.piece
+        self.bytes_read = piece.end - piece.start
+        self._request.problems.merge(self._errors.problems())
+        self._errors.raise_if_any(f"Reading {self._uri}, bytes {piece.start:,} to {piece.end:,}:")
+
+    @abstractmethod
+    def _tables(self) -> Iterator[pa.Table]:
+        """The blocks; sets ``consumed`` at the end. Goes on after a fault, to find all of them."""
+
+    @property
+    def _failed(self) -> bool:
+        return bool(self._errors.problems())
+
+    def _folder_values(self) -> Mapping[str, str | None]:
+        return folder_values(self._uri) if self._request.files.hive_partitions else {}
+
+    def _fatal(self, kind: str, message: str, *, fix: str, examples: Sequence[str] = (), count: int = 1) -> None:
+        self._errors.add(kind, message, file=self._uri, fix=fix, examples=examples, count=count)
+
+    def _assemble(
+        self, read: Mapping[str, pa.Array], rows: int, layout: Layout
+    ) -> tuple[pa.Table, dict[str, np.ndarray], set[str]]:
+        """Put columns into the asked order and types.
+
+        :param read: the columns that the file has, as read.
+        :return: the table; the rows whose value did not convert, by column; the columns that took the slow way.
+        """
+        arrays, bad, slow = [], {}, set()
+        for column in self._request.columns:
+            if column.name in layout.folder_values:
+                values = pa.array([layout.folder_values[column.name]], pa.string()).take(pa.array(np.zeros(rows, np.int64)))
+            else:
+                values = read.get(column.name, pa.nulls(rows))
+            converted = convert(values, column.output_type)
+            arrays.append(converted.values)
+            if converted.bad is not None:
+                bad[column.name] = converted.bad
+            if not converted.at_once:
+                slow.add(column.name)
+        for name in dict.fromkeys(self._sources[name] for name in layout.absent):
+            self._request.problems.add(
+                "missing_column", "rows without this column, read as null", column=name, file=self._uri, count=rows
+            )
+        return pa.Table.from_arrays(arrays, schema=self.schema), bad, slow
+
+    def _settle(
+        self,
+        table: pa.Table,
+        bad: Mapping[str, np.ndarray],
+        spelled: Callable[[np.ndarray], pa.Table],
+        place: Callable[[int], str],
+    ) -> pa.Table:
+        """Deal with values that did not convert, as the policy says.
+
+        :param spelled: gives rows (by number) with all asked columns as strings, as the file has them.
+        :param place: says where in the file a row is.
+        :return: the rows that go on.
+        """
+        if not bad:
+            return table
+        rows = np.flatnonzero(np.logical_or.reduce(list(bad.values())))
+        originals = spelled(rows)
+        collector = self._errors if self._request.wrong_types == "error" else self._request.problems
+        for name, flags in {self._sources[name]: (name, flags) for name, flags in bad.items()}.values():
+            collector.add(
+                "wrong_type",
+                f"values that are no {self._types[name]}",
+                column=self._sources[name],
+                file=self._uri,
+                count=int(flags.sum()),
+                examples=self._examples(table, name, np.flatnonzero(flags)[:_EXAMPLES], rows, originals, place),
+                fix="mend the source, or let them pass with wrong_types='null' (read as null) or 'quarantine' (rows set aside).",
+            )
+        if self._request.wrong_types != "quarantine":
+            return table
+        reasons = ["wrong_type: " + ", ".join(self._sources[n] for n, flags in bad.items() if flags[row]) for row in rows]
+        self._reject(originals, reasons)
+        keep = np.ones(table.num_rows, bool)
+        keep[rows] = False
+        return table.filter(pa.array(keep))
+
+    def _examples(
+        self,
+        table: pa.Table,
+        name: str,
+        wanted: np.ndarray,
+        rows: np.ndarray,
+        originals: pa.Table,
+        place: Callable[[int], str],
+    ) -> list[str]:
+        values = originals[name].take(pa.array(np.searchsorted(rows, wanted))).to_pylist()
+        keys = [key for key in self._request.key if key in table.column_names and self._sources[key] != self._sources[name]]
+        found = []
+        for value, row in zip(values, wanted.tolist(), strict=True):
+            where = ", ".join(f"{key}={table[key][row].as_py()}" for key in keys) or place(row)
+            found.append(f"{value!r} at {where}")
+        return found
+
+    def _reject(self, originals: pa.Table, reasons: Sequence[str], records: Sequence[str | None] | None = None) -> None:
+        """Set rows aside.
+
+        :param originals: the asked columns as strings.
+        """
+        self.rejected += len(reasons)
+        if self._request.on_rejected is None:
+            return
+        count = len(reasons)
+        beside = [pa.array([self._uri] * count), pa.array(reasons), pa.array(records or [None] * count, pa.string())]
+        schema = rejected_schema(self._request.columns)
+        self._request.on_rejected(pa.Table.from_arrays([*originals.columns, *beside], schema=schema))

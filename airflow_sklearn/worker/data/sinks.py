@@ -1,0 +1,134 @@
+"""Writing tables to a local file: bytes that depend on the rows only, not on how they were handed over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, Self
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from airflow_sklearn.contract.data import CsvOptions
+from airflow_sklearn.exceptions import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_sklearn.contract.data import FileFormat
+
+_ROW_GROUP_ROWS = 1 << 17
+_PARQUET_COMPRESSION = "zstd"
+_PARQUET_LEVEL = 1
+
+
+class Sink(Protocol):
+    """A file being written; also a context manager that closes it."""
+
+    def write(self, table: pa.Table | pa.RecordBatch) -> None:
+        """Append rows. Columns are taken by name, and become the sink's types."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def open_sink(path: str, schema: pa.Schema, file_format: FileFormat, csv: CsvOptions | None = None) -> Sink:
+    """Create a local file of rows.
+
+    :param path: of the file; its ending decides the compression where ``csv.compression`` is ``infer``.
+    :param schema: the columns in order; dictionary-encoded strings are written as strings.
+    :param csv: the dialect, for ``csv``.
+    :raises UserError: the dialect cannot be written.
+    """
+    return _ParquetSink(path, schema) if file_format == "parquet" else _CsvSink(path, schema, csv or CsvOptions())
+
+
+class _BufferedSink:
+    """Regroups rows into tables of a fixed size, so that the file does not show how they came."""
+
+    def __init__(self, schema: pa.Schema, write: Callable[[pa.Table], None], close: Callable[[], None]) -> None:
+        self._schema, self._write, self._close = schema, write, close
+        self._pending: list[pa.Table] = []
+        self._rows = 0
+
+    def write(self, table: pa.Table | pa.RecordBatch) -> None:
+        self._pending.append(_conform(table, self._schema))
+        self._rows += table.num_rows
+        if self._rows >= _ROW_GROUP_ROWS:
+            rows = pa.concat_tables(self._pending)
+            whole = self._rows - self._rows % _ROW_GROUP_ROWS
+            for start in range(0, whole, _ROW_GROUP_ROWS):
+                self._write(rows.slice(start, _ROW_GROUP_ROWS).combine_chunks())
+            rest = rows.slice(whole).combine_chunks()  # a copy: what was written is freed
+            self._pending, self._rows = [rest], rest.num_rows
+
+    def close(self) -> None:
+        if self._rows:
+            self._write(pa.concat_tables(self._pending).combine_chunks())
+        self._pending, self._rows = [], 0
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _ParquetSink(_BufferedSink):
+    def __init__(self, path: str, schema: pa.Schema) -> None:
+        schema = _plain(schema)
+        writer = pq.ParquetWriter(
+            path, schema, compression=_PARQUET_COMPRESSION, compression_level=_PARQUET_LEVEL, write_page_index=False
+        )
+        super().__init__(schema, lambda table: writer.write_table(table, row_group_size=_ROW_GROUP_ROWS), writer.close)
+
+
+class _CsvSink(_BufferedSink):
+    def __init__(self, path: str, schema: pa.Schema, csv: CsvOptions) -> None:
+        schema = _plain(schema)
+        options = _write_options(csv)
+        compression = csv.compression_of(path)
+        stream = pa.output_stream(path, compression=None if compression == "none" else compression)
+        writer = pa_csv.CSVWriter(stream, schema, write_options=options)
+
+        def close() -> None:
+            writer.close()
+            stream.close()
+
+        super().__init__(schema, writer.write_table, close)
+
+
+def _write_options(csv: CsvOptions) -> pa_csv.WriteOptions:
+    if csv.quote not in ('"', ""):
+        raise UserError(f"CSV is written with double quotes or none, not with quote={csv.quote!r}.")
+    if csv.encoding.lower().replace("_", "-") not in ("utf-8", "utf8"):
+        raise UserError(f"CSV is written as UTF-8, not as {csv.encoding!r}.")
+    if not csv.delimiter.isascii():
+        raise UserError(f"The CSV delimiter {csv.delimiter!r} is not an ASCII character.")
+    quoting = "needed" if csv.quote else "none"
+    return pa_csv.WriteOptions(
+        include_header=csv.header,
+        delimiter=csv.delimiter,
+        quoting_style=quoting,
+        quoting_header=quoting,
+        batch_size=1 << 14,
+    )
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """The schema without dictionaries and without metadata."""
+    return pa.schema(
+        [(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in schema]
+    )
+
+
+def _conform(table: pa.Table | pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    columns = []
+    for column in schema:
+        values = table.column(column.name)
+        columns.append(values if values.type == column.type else values.cast(column.type))
+    return pa.Table.from_arrays(columns, schema=schema)

@@ -1,0 +1,54 @@
+"""Reading pieces of files as tables of declared types."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.worker.data.columns import ReadColumn
+from airflow_sklearn.worker.data.csv_source import CsvPieceReader
+from airflow_sklearn.worker.data.parquet_source import ParquetPieceReader
+from airflow_sklearn.worker.data.reader import PieceReader, ReadRequest, WrongTypes, rejected_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    import pyarrow as pa
+
+    from airflow_sklearn.contract.data import SourceFiles
+    from airflow_sklearn.contract.plan import Piece
+    from airflow_sklearn.storage import Storage
+    from airflow_sklearn.problems import ProblemCollector
+
+__all__ = ["PieceReader", "ReadColumn", "read_piece", "rejected_schema"]
+
+
+def read_piece(
+    storage: Storage,
+    files: SourceFiles,
+    piece: Piece,
+    columns: Sequence[ReadColumn],
+    *,
+    wrong_types: WrongTypes,
+    problems: ProblemCollector,
+    on_rejected: Callable[[pa.Table], None] | None = None,
+    key: Sequence[str] = (),
+    ignored: Collection[str] = (),
+) -> PieceReader:
+    """Read the records of one piece.
+
+    :param storage: where the piece's object is.
+    :param files: how it is written.
+    :param piece: a byte range; holds the CSV records, or Parquet row groups, whose first byte lies in it.
+    :param columns: what to read, in the order wanted; matched by name.
+    :param wrong_types: what to do with values that do not convert: raise at the piece's end with all of them, read them as
+        null, or set their rows aside. Records with a wrong number of fields are an error also under ``null``.
+    :param problems: takes what the policy lets pass, counted.
+    :param on_rejected: is given rows set aside, as tables of ``rejected_schema(columns)``.
+    :param key: columns that name a row in messages; where they are not read, its place in the file does.
+    :param ignored: columns that a file may have without being reported as ``extra_column``.
+    :return: iterate over it for ``pa.Table`` blocks; nothing is read before.
+    """
+    request = ReadRequest(
+        storage, files, piece, tuple(columns), wrong_types, problems, on_rejected, tuple(key), frozenset(ignored)
+    )
+    return CsvPieceReader(request) if files.file_format == "csv" else ParquetPieceReader(request)

@@ -1,0 +1,43 @@
+"""Arrow types from their names in documents."""
+
+from __future__ import annotations
+
+import re
+
+import pyarrow as pa
+
+from airflow_sklearn.exceptions import UserError
+
+_ZONED = re.compile(r"timestamp\[(s|ms|us|ns), tz=(.+)\]")
+_DECIMAL = re.compile(r"decimal(32|64|128|256)\((\d+),\s*(-?\d+)\)")
+_DICTIONARY = re.compile(r"dictionary<values=(.+), indices=(u?int\d+), ordered=([01])>")
+
+
+def parse_type(text: str) -> pa.DataType:
+    """The Arrow type that ``str(type)`` spelled.
+
+    :param text: ``"int64"``, ``"timestamp[us, tz=UTC]"``, ``"decimal128(10, 2)"``, ``"string"``, ...
+    :raises UserError: no flat Arrow type is spelled so.
+    """
+    text = text.strip()
+    if match := _ZONED.fullmatch(text):
+        return pa.timestamp(match[1], tz=match[2])
+    if match := _DECIMAL.fullmatch(text):
+        make = {"32": pa.decimal32, "64": pa.decimal64, "128": pa.decimal128, "256": pa.decimal256}[match[1]]
+        return make(int(match[2]), int(match[3]))
+    if match := _DICTIONARY.fullmatch(text):
+        return pa.dictionary(parse_type(match[2]), parse_type(match[1]), ordered=match[3] == "1")
+    try:
+        return pa.type_for_alias(text)
+    except ValueError:
+        raise UserError(
+            f"{text!r} is not a column type. Use an Arrow type: int64, double, bool, string, date32, timestamp[us], "
+            "timestamp[us, tz=UTC], decimal128(10, 2)."
+        ) from None
+
+
+def is_text(data_type: pa.DataType) -> bool:
+    """Whether values are strings, in any layout, dictionary-encoded or not."""
+    if pa.types.is_dictionary(data_type):
+        data_type = data_type.value_type
+    return bool(pa.types.is_string(data_type) or pa.types.is_large_string(data_type) or pa.types.is_string_view(data_type))

@@ -1,0 +1,126 @@
+"""The software and the processor that a worker runs on: recorded at training, compared at prediction."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.contract.model import Versions
+from airflow_sklearn.exceptions import BrokenEnvironmentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+_CORE_PACKAGES = ("scikit-learn", "numpy", "scipy", "pandas", "pyarrow", "joblib", "airflow-sklearn")
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def use_one_thread() -> None:
+    """Keep numeric libraries to one thread in this process. Must be called before numpy is imported.
+
+    Prediction uses cores by processes: sums in several threads have no fixed order, and a forked process must not
+    inherit a pool of threads that it does not have.
+    """
+    for name in _ONE_THREAD:
+        os.environ[name] = "1"
+
+
+def processor() -> str:
+    """The processor's model name: kernels of numeric libraries, and the last bits of their sums, go by it."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def record_versions(estimator: Any, image: str = "") -> Versions:
+    """The versions of everything that a fitted estimator depends on.
+
+    :param estimator: a fitted estimator; every package that a class inside it comes from is recorded.
+    :param image: the container image with its digest.
+    """
+    inside = sorted(_distributions(_modules_of(estimator)) | {"scikit-learn"})
+    names = dict.fromkeys([*_CORE_PACKAGES, *inside])
+    return Versions(
+        python=platform.python_version(),
+        packages={name: version for name in names if (version := _version(name))},
+        estimator_packages=tuple(name for name in inside if name != "airflow-sklearn"),
+        platform=platform.platform(),
+        processor=processor(),
+        image=image,
+    )
+
+
+def check_versions(trained: Versions, policy: str) -> list[str]:
+    """Compare this environment with the one that trained.
+
+    The packages inside the artifact must be of the same version (scikit-learn supports no loading across versions);
+    Python, numpy, scipy and pandas of the same major and minor one.
+
+    :param policy: ``error`` or ``warn``.
+    :return: the differences, for ``warn``.
+    :raises BrokenEnvironmentError: all differences, for ``error``.
+    """
+    differences = []
+    if _minor(trained.python) != _minor(platform.python_version()):
+        differences.append(f"Python {platform.python_version()} here, {trained.python} at training")
+    for name, version in trained.packages.items():
+        here = _version(name)
+        exact = name in trained.estimator_packages
+        compared = exact or name in ("numpy", "scipy", "pandas")
+        if compared and (here != version if exact else _minor(here) != _minor(version)):
+            differences.append(f"{name} {here or 'is not installed'} here, {version} at training")
+    if differences and policy == "error":
+        raise BrokenEnvironmentError(
+            "This environment is not the one that trained the model:\n"
+            + "\n".join(f"  - {difference}" for difference in differences)
+            + "\nUse the image (or the Python environment) that trained it, or train again with this one. "
+            "The policy version_mismatch='warn' goes on, guarded only by the parity sample."
+        )
+    return differences
+
+
+def _modules_of(estimator: Any) -> set[str]:
+    """Top-level modules of the classes of everything reachable through the attributes of estimators."""
+    seen: set[int] = set()
+    modules: set[str] = set()
+    queue = [estimator]
+    while queue:
+        item = queue.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, list | tuple | set):
+            queue.extend(item)
+        elif isinstance(item, dict):
+            queue.extend(item.values())
+        elif hasattr(item, "__dict__") and not isinstance(item, type):
+            modules.add(type(item).__module__.partition(".")[0])
+            queue.extend(vars(item).values())
+    return modules
+
+
+def _distributions(modules: Iterable[str]) -> set[str]:
+    installed = importlib.metadata.packages_distributions()
+    wanted = [module for module in modules if module not in sys.stdlib_module_names]
+    return {_normal(name) for module in wanted for name in installed.get(module, [])[:1]} - {"numpy", "scipy", "pandas"}
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _minor(version: str) -> tuple[str, ...]:
+    return tuple(version.split(".")[:2])
+
+
+def _normal(name: str) -> str:
+    return name.lower().replace("_", "-")

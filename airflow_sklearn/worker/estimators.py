@@ -1,0 +1,53 @@
+"""An unfitted estimator from what a job says: a preset, a factory, or a stored object."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from typing import TYPE_CHECKING, Any
+
+from sklearn.base import is_classifier, is_regressor
+
+from airflow_sklearn.contract.model import FactoryEstimator, PresetEstimator
+from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
+from airflow_sklearn.models.factories import load_factory
+from airflow_sklearn.models.presets import build_preset
+
+if TYPE_CHECKING:
+    from airflow_sklearn.contract.model import EstimatorSpec, PickledEstimator
+    from airflow_sklearn.storage import Storage
+
+
+def make_estimator(storage: Storage, spec: EstimatorSpec) -> Any:
+    """:return: an unfitted classifier or regressor.
+
+    :raises UserError: it cannot be made, or is neither a classifier nor a regressor.
+    """
+    if isinstance(spec, PresetEstimator):
+        estimator = build_preset(spec.name, spec.params)
+    elif isinstance(spec, FactoryEstimator):
+        estimator = load_factory(spec.path, spec.params)
+    else:
+        estimator = _unpickle(storage, spec)
+    if not (is_classifier(estimator) or is_regressor(estimator)):
+        raise UserError(
+            f"{type(estimator).__name__} is neither a classifier nor a regressor in scikit-learn's sense "
+            "(sklearn.base.is_classifier, is_regressor). Give an estimator that predicts a target."
+        )
+    return estimator
+
+
+def _unpickle(storage: Storage, spec: PickledEstimator) -> Any:
+    data = storage.read(spec.uri)
+    found = hashlib.sha256(data).hexdigest()
+    if found != spec.sha256:
+        raise BrokenEnvironmentError(
+            f"{spec.uri} has the SHA-256 {found}, not {spec.sha256} as the operator stored it."
+        )
+    try:
+        return pickle.loads(data)  # noqa: S301 - the digest that the operator stored was verified
+    except Exception as error:
+        raise UserError(
+            f"The estimator object {spec.description} cannot be unpickled in the worker ({type(error).__name__}: {error}). "
+            "Its classes must be importable there, in the same versions; or give it as 'package.module:factory'."
+        ) from error

@@ -1,0 +1,115 @@
+"""The parity sample: training rows with their predictions, replayed wherever a model is loaded."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from airflow_sklearn.contract.model import ParitySample
+from airflow_sklearn.exceptions import BrokenEnvironmentError
+from airflow_sklearn.models.schema import read_columns
+from airflow_sklearn.worker.data.types import parse_type
+from airflow_sklearn.worker.environment import processor
+from airflow_sklearn.worker.predictor import Predictor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_sklearn.contract.model import ModelManifest
+    from airflow_sklearn.contract.schema import FeatureSchema, OutputColumn
+
+SAMPLE_ROWS = 64
+#: Relative difference of a number beyond which a model is refused. Other processors' kernels move the last bits only
+#: (1e-15 to 1e-12); a wrong package or a wrong array moves far more.
+TOLERANCE = 1e-9
+
+
+def make_sample(
+    estimator: Any, table: pa.Table, schema: FeatureSchema, outputs: Sequence[OutputColumn], batch_rows: int
+) -> ParitySample:
+    """Predict a spread of training rows, by every method that the estimator has.
+
+    :param table: the training rows, at least one, with the features' columns.
+    :param outputs: the columns of all methods.
+    """
+    rows = np.unique(np.linspace(0, table.num_rows - 1, SAMPLE_ROWS).astype(int))
+    sample = table.select(schema.feature_names).take(pa.array(rows))
+    columns = {name: tuple(_scalar(value) for value in sample[name].to_pylist()) for name in schema.feature_names}
+    predictions = _predict(estimator, _rebuild(columns, schema), schema, outputs, batch_rows)
+    return ParitySample(columns=columns, outputs=tuple(outputs), predictions=predictions, processor=processor())
+
+
+def replay(estimator: Any, manifest: ModelManifest, outputs: Sequence[OutputColumn]) -> float:
+    """Predict the parity sample again, here.
+
+    :param outputs: those columns of the sample that are about to be predicted.
+    :return: the largest relative difference of a number; 0.0 when all bits are equal.
+    :raises BrokenEnvironmentError: a label differs, or a number by more than ``TOLERANCE``.
+    """
+    sample, schema = manifest.parity, manifest.feature_schema
+    table = _rebuild(sample.columns, schema)
+    expected = [sample.predictions[sample.outputs.index(output)] for output in outputs]
+    found = _predict(estimator, table, schema, outputs, manifest.batch_rows)
+    worst, faults = 0.0, []
+    for output, before, now in zip(outputs, expected, found, strict=True):
+        for row, (x, y) in enumerate(zip(before, now, strict=True)):
+            difference = _difference(x, y)
+            worst = max(worst, difference)
+            if difference > TOLERANCE:
+                faults.append(f"{output.name}, row {row}: {y!r} here, {x!r} at training")
+    if faults:
+        raise BrokenEnvironmentError(
+            f"The model does not predict here what it predicted at training ({len(faults)} values of the parity sample):\n"
+            + "\n".join(f"  - {fault}" for fault in faults[:5])
+            + f"\nThe worker has the processor {processor()!r}, training had {sample.processor!r}. "
+            "Use the image that trained the model, or train again."
+        )
+    return worst
+
+
+def _predict(
+    estimator: Any, table: pa.Table, schema: FeatureSchema, outputs: Sequence[OutputColumn], batch_rows: int
+) -> tuple[tuple[Any, ...], ...]:
+    by_method: dict[str, list[OutputColumn]] = {}
+    for output in outputs:
+        by_method.setdefault(output.method, []).append(output)
+    columns: dict[str, tuple[Any, ...]] = {}
+    for group in by_method.values():
+        predicted = Predictor(estimator, schema.features, group, batch_rows)(table)
+        columns.update(
+            {name: tuple(_scalar(v) for v in predicted[name].to_pylist()) for name in predicted.column_names}
+        )
+    return tuple(columns[output.name] for output in outputs)
+
+
+def _rebuild(columns: dict[str, tuple[Any, ...]], schema: FeatureSchema) -> pa.Table:
+    """The sample's rows as they would be read from a source."""
+    arrays = []
+    for feature, (name, read_as, dictionary) in zip(schema.features, read_columns(schema), strict=True):
+        values = columns[name]
+        is_text = any(isinstance(value, str) for value in values)
+        array = (
+            pa.array(values, pa.string() if is_text else None)
+            .cast(parse_type(feature.arrow_type))
+            .cast(parse_type(read_as))
+        )
+        arrays.append(array.dictionary_encode() if dictionary else array)
+    return pa.table(arrays, names=list(schema.feature_names))
+
+
+def _scalar(value: Any) -> Any:
+    """A value of Arrow's as JSON has it."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _difference(x: Any, y: Any) -> float:
+    if isinstance(x, float) and isinstance(y, float):
+        return abs(x - y) / max(abs(x), abs(y), 1e-300) if x != y else 0.0
+    return 0.0 if x == y else math.inf

@@ -1,0 +1,232 @@
+"""The predict job: one chunk, in as many processes as there are cores, to one receipt."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import joblib
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from airflow_sklearn.chunking import split_pieces
+from airflow_sklearn.contract.model import ModelManifest
+from airflow_sklearn.contract.receipt import Consumed, KeyHash, Receipt, Timings
+from airflow_sklearn.exceptions import BrokenEnvironmentError, DataError, ObjectChangedError
+from airflow_sklearn.ledger import Ledger
+from airflow_sklearn.problems import ProblemCollector
+from airflow_sklearn.worker.artifact import load_estimator
+from airflow_sklearn.worker.conform import merge_sketches
+from airflow_sklearn.worker.data.types import parse_type
+from airflow_sklearn.worker.environment import check_versions, processor
+from airflow_sklearn.worker.keys import hash_keys, repeated_hashes
+from airflow_sklearn.worker.memory import PeakMemory
+from airflow_sklearn.worker.parity import replay
+from airflow_sklearn.worker.processes import run_forked
+from airflow_sklearn.worker.progress import Progress
+from airflow_sklearn.worker.slices import SlicePredictor, SliceResult, fatal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from airflow_sklearn.contract.jobs import PredictJob
+    from airflow_sklearn.storage import Storage
+
+_LOG = logging.getLogger("airflow_sklearn.worker")
+_SLICE_BYTES = 4_000_000  # of source below which another process does not pay
+
+
+def predict(job: PredictJob, storage: Storage) -> tuple[str, str]:
+    """Predict one chunk and record its receipt, unless it has one.
+
+    :return: the receipt's URI and the SHA-256 of its bytes.
+    :raises DataError: the rows break a policy; all problems of the chunk are named.
+    :raises BrokenEnvironmentError: versions, the artifact or the parity sample are not as at training.
+    """
+    started = time.monotonic()
+    ledger = Ledger(storage, job.ledger)
+    receipt = ledger.read_receipt(job.chunk.id, job.fingerprint)
+    if receipt is not None:
+        _LOG.info("This chunk has a receipt already (%s rows); nothing is computed.", f"{receipt.rows_out:,}")
+    else:
+        try:
+            computed = _compute(job, storage, ledger, started)
+        except ObjectChangedError as error:
+            raise ObjectChangedError(
+                f"{error}. The source changed after the run was planned; its old and new rows are not mixed. "
+                "Clear the plan task and what follows it, to plan with the source as it is now."
+            ) from error
+        receipt, won = ledger.record(computed)
+        if not won:
+            _LOG.info("Another attempt at this chunk was first; its receipt counts, this one's output is not used.")
+    return ledger.receipt_uri(job.chunk.id), receipt.digest()
+
+
+def _compute(job: PredictJob, storage: Storage, ledger: Ledger, started: float) -> Receipt:
+    manifest = _load_manifest(storage, job)
+    for difference in check_versions(manifest.versions, job.spec.policies.version_mismatch):
+        _LOG.warning("Other software than at training, let pass by policy: %s", difference)
+    with tempfile.TemporaryDirectory(prefix="airflow-sklearn-") as scratch, PeakMemory() as memory:
+        estimator = load_estimator(storage, manifest.artifact, scratch)
+        parity = replay(estimator, manifest, job.spec.outputs)
+        if parity:
+            _LOG.warning(
+                "The parity sample differs in its last bits (%.1e relative): trained on %r, predicting on %r.",
+                parity,
+                manifest.parity.processor,
+                processor(),
+            )
+        start_up = time.monotonic() - started
+        groups = split_pieces(storage, job.spec.source, job.chunk.pieces, _process_count(job)) or [()]
+        _LOG.info(
+            "%s: %.1f MB in %d processes, model %s, ready after %.1f s",
+            job.chunk.label,
+            job.chunk.size / 1e6,
+            len(groups),
+            manifest.version,
+            start_up,
+        )
+        with Progress(job.chunk.size, len(groups)) as progress:
+
+            def work(number: int) -> SliceResult:
+                slice_predictor = SlicePredictor(
+                    job, manifest, estimator, ledger, scratch, lambda rows, size: progress.advance(number, rows, size)
+                )
+                return slice_predictor.run(storage, groups[number], f"slice-{number}")
+
+            results = run_forked(work, len(groups))
+        _LOG.info("Done: %s", progress.line())
+        problems = _gather_problems(job, results)
+    return _receipt(job, manifest, results, problems, start_up, time.monotonic() - started, memory.bytes, parity)
+
+
+def _load_manifest(storage: Storage, job: PredictJob) -> ModelManifest:
+    uri = job.spec.model_manifest_uri
+    data = storage.read(uri)
+    found = hashlib.sha256(data).hexdigest()
+    if found != job.spec.model_manifest_sha256:
+        raise BrokenEnvironmentError(
+            f"{uri} has the SHA-256 {found}, but the plan pinned {job.spec.model_manifest_sha256}: the manifest was "
+            "overwritten after the plan was made. Clear the plan task to plan with the model as it is now."
+        )
+    return ModelManifest.from_json(data, where=uri)
+
+
+def _process_count(job: PredictJob) -> int:
+    cores = int(os.environ.get("AIRFLOW_SKLEARN_PROCESSES") or joblib.cpu_count())
+    return max(1, min(cores, job.chunk.size // _SLICE_BYTES + 1))
+
+
+def _gather_problems(job: PredictJob, results: Sequence[SliceResult]) -> ProblemCollector:
+    """:raises DataError: with all problems of the chunk, if one of them is not let pass."""
+    problems = ProblemCollector()
+    for result in results:
+        problems.merge(result.problems)
+    _find_duplicates(job, results, problems)
+    for problem in problems.problems():
+        _LOG.log(logging.ERROR if fatal([problem], job) else logging.WARNING, "%s", problem)
+    if fatal(problems.problems(), job):
+        raise DataError(f"The chunk {job.chunk.label!r} cannot be predicted:", problems.problems())
+    return problems
+
+
+def _find_duplicates(job: PredictJob, results: Sequence[SliceResult], problems: ProblemCollector) -> None:
+    """Equal keys have equal hashes; rows with a repeated hash are compared by their keys themselves."""
+    names = [column.name for column in job.spec.primary_key]
+    repeated = repeated_hashes(result.key_log for result in results) if names else set()
+    if not repeated:
+        return
+    counts: Counter[tuple[Any, ...]] = Counter()
+    for path in (path for result in results for path in result.local_parts):
+        for table in _read_back(path, job, names):
+            mask = [int(value) in repeated for value in hash_keys(table)]
+            counts.update(zip(*(table.filter(mask)[name].to_pylist() for name in names), strict=True))
+    twice = {key: count for key, count in counts.items() if count > 1 and None not in key}
+    if twice:
+        problems.add(
+            "duplicate_key",
+            "rows whose primary key occurred before in this chunk",
+            column=", ".join(names),
+            file=job.chunk.label,
+            count=sum(twice.values()) - len(twice),
+            examples=[f"{', '.join(map(str, key))} {count} times" for key, count in list(twice.items())[:5]],
+            fix="remove them from the source or choose a key that is unique; duplicate_keys='count' lets them pass.",
+        )
+
+
+def _read_back(path: str, job: PredictJob, names: list[str]) -> Iterator[pa.Table]:
+    """The key columns of a file of predictions that this job wrote, batch by batch."""
+    if job.spec.output_format == "parquet":
+        batches: Iterable[pa.RecordBatch] = pq.ParquetFile(path).iter_batches(columns=names)
+    else:
+        types = {column.name: parse_type(column.arrow_type) for column in job.spec.primary_key}
+        options, order = job.spec.output_csv, [*names, *job.spec.passthrough, *(o.name for o in job.spec.outputs)]
+        batches = csv.open_csv(
+            pa.input_stream(path, compression="detect"),
+            read_options=csv.ReadOptions(column_names=order, skip_rows=int(options.header), use_threads=False),
+            parse_options=csv.ParseOptions(delimiter=options.delimiter, newlines_in_values=True),
+            convert_options=csv.ConvertOptions(include_columns=names, column_types=types),
+        )
+    return (pa.Table.from_batches([batch]).select(names) for batch in batches)
+
+
+def _receipt(
+    job: PredictJob,
+    manifest: ModelManifest,
+    results: Sequence[SliceResult],
+    problems: ProblemCollector,
+    start_up: float,
+    wall: float,
+    peak_memory: int,
+    parity: float,
+) -> Receipt:
+    sketches = results[0].sketches
+    for result in results[1:]:
+        sketches = {name: merge_sketches(sketch, result.sketches[name]) for name, sketch in sketches.items()}
+    quarantined = sum(result.rows_quarantined for result in results)
+    parts = tuple(part for result in results for part in result.parts)
+    who = job.identity
+    return Receipt(
+        fingerprint=job.fingerprint,
+        chunk_id=job.chunk.id,
+        consumed=tuple(_merge_consumed([consumed for result in results for consumed in result.consumed])),
+        rows_in=sum(result.rows_in for result in results),
+        rows_out=sum(part.rows for part in parts),
+        rows_quarantined=quarantined,
+        parts=parts,
+        quarantine=tuple(part for result in results for part in result.quarantine),
+        key_hash=KeyHash(value=sum(result.key_hash.value for result in results) % 2**64),
+        problems=problems.problems(),
+        sketches=sketches,
+        prediction_counts=dict(sum((result.prediction_counts for result in results), Counter())),
+        timings=Timings(
+            start_up=start_up,
+            read=sum(result.timings.read for result in results),
+            predict=sum(result.timings.predict for result in results),
+            write=sum(result.timings.write for result in results),
+            wall=wall,
+        ),
+        peak_memory_bytes=peak_memory,
+        processes=len(results),
+        model_sha256=manifest.artifact.sha256,
+        processor=processor(),
+        parity_max_relative_difference=parity,
+        job=f"{who.dag_id}/{who.task_id}/{who.run_id}/{who.map_index}/{who.try_number}",
+    )
+
+
+def _merge_consumed(pieces: Sequence[Consumed]) -> list[Consumed]:
+    """Ranges of one object that follow each other become one."""
+    merged: list[Consumed] = []
+    for piece in pieces:
+        if merged and merged[-1].object == piece.object and merged[-1].last == piece.first:
+            piece = piece.model_copy(update={"first": merged[-1].first, "rows": merged[-1].rows + piece.rows})
+            merged.pop()
+        merged.append(piece)
+    return merged

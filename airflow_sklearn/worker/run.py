@@ -1,0 +1,154 @@
+"""One job from its URI to its result document and exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.contract.jobs import JobError, JobResult, PredictJob, TrainJob, job_from_json
+from airflow_sklearn.exceptions import AirflowSklearnError, DataError, DeadlineExceededError
+from airflow_sklearn.storage import Storage
+from airflow_sklearn.worker import exit_codes
+from airflow_sklearn.worker.environment import use_one_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LOG = logging.getLogger("airflow_sklearn.worker")
+_PARENT_INTERVAL = 1.0  # seconds between looks for the parent process
+_HARD_STOP = 60.0  # seconds past the deadline after which a process that cannot even end itself is ended
+
+
+def run_job(uri: str, storage: Storage | None = None) -> int:
+    """Do the job that the document at ``uri`` describes.
+
+    :return: the exit code, see ``exit_codes``. Whatever happens, a ``JobResult`` is written, unless the job itself
+        cannot be read.
+    """
+    storage = storage or Storage()
+    try:
+        job = job_from_json(storage.read(uri), where=uri)
+    except AirflowSklearnError as error:
+        _LOG.error("%s", error)
+        return exit_codes.BY_KIND[exit_codes.kind_of(error)]
+    started = time.monotonic()
+    with _signals(), _end_with_parent(), _deadline(job, storage, started):
+        try:
+            output_uri, sha256 = _do(job, storage)
+        except BaseException as error:
+            return _fail(job, storage, error, started)
+    result = JobResult(
+        status="succeeded", output_uri=output_uri, output_sha256=sha256, seconds=time.monotonic() - started
+    )
+    storage.write(job.result_uri, result.to_json())
+    _LOG.info("Succeeded after %.1f s: %s", result.seconds, output_uri)
+    return exit_codes.SUCCESS
+
+
+def _do(job: TrainJob | PredictJob, storage: Storage) -> tuple[str, str]:
+    # numpy and scikit-learn are imported here, when the number of threads is known
+    if isinstance(job, PredictJob):
+        use_one_thread()
+        from airflow_sklearn.worker.predict import predict
+
+        return predict(job, storage)
+    from airflow_sklearn.worker.train import train
+
+    return train(job, storage)
+
+
+def _fail(job: TrainJob | PredictJob, storage: Storage, error: BaseException, started: float) -> int:
+    kind = exit_codes.kind_of(error)
+    text = "".join(traceback.format_exception(error))
+    result = JobResult(
+        status="failed",
+        error=JobError(
+            kind=kind,
+            type=type(error).__name__,
+            message=error.summary if isinstance(error, DataError) else str(error),
+            problems=error.problems if isinstance(error, DataError) else (),
+            traceback=text,
+        ),
+        seconds=time.monotonic() - started,
+    )
+    _LOG.error("%s: %s", type(error).__name__, error)
+    if kind in ("internal", "user") and error.__cause__ is not None or kind == "internal":
+        _LOG.error("%s", text)
+    try:
+        storage.write(job.result_uri, result.to_json())
+    except Exception as failure:
+        _LOG.error("The result could not be written to %s: %s", job.result_uri, failure)
+    return exit_codes.BY_KIND[kind]
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """SIGTERM and SIGINT end the job in order, with a result that says so."""
+
+    def cancel(number: int, _: Any) -> None:
+        raise exit_codes.Cancelled(f"stopped by {signal.Signals(number).name}")
+
+    before = {number: signal.signal(number, cancel) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _deadline(job: TrainJob | PredictJob, storage: Storage, started: float) -> Iterator[None]:
+    """End the process at its deadline, whatever it is doing, even if Airflow is gone."""
+    if job.deadline_seconds is None:
+        yield
+        return
+
+    def end() -> None:
+        error = DeadlineExceededError(
+            f"The job ran past its deadline of {job.deadline_seconds:,.0f} s. Raise 'deadline', cut smaller chunks, "
+            "or give the job more cores."
+        )
+        code = _fail(job, storage, error, started)
+        for child in multiprocessing.active_children():
+            child.kill()
+        os._exit(code)
+
+    timer = threading.Timer(job.deadline_seconds, end)
+    timer.daemon = True
+    timer.start()
+    # A thread cannot run while C code holds the interpreter's lock; this one needs no lock.
+    faulthandler.dump_traceback_later(job.deadline_seconds + _HARD_STOP, exit=True)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        faulthandler.cancel_dump_traceback_later()
+
+
+@contextlib.contextmanager
+def _end_with_parent() -> Iterator[None]:
+    """End in order when the process that started this one is gone, if it asked for that."""
+    if os.environ.get("AIRFLOW_SKLEARN_EXIT_WITH_PARENT") != "1":
+        yield
+        return
+    parent, done = os.getppid(), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_PARENT_INTERVAL):
+            if os.getppid() != parent:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()

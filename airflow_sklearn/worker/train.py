@@ -1,0 +1,297 @@
+"""The train job: one table, one fitted estimator, one manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+import warnings
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from sklearn.base import is_classifier, is_regressor
+from sklearn.pipeline import Pipeline
+
+from airflow_sklearn.contract.model import ModelManifest, ModelPointer, Performance, TrainingSource
+from airflow_sklearn.contract.schema import Column, FeatureSchema
+from airflow_sklearn.exceptions import DataError, ObjectExistsError, UserError
+from airflow_sklearn.models.factories import with_preprocessing
+from airflow_sklearn.models.frames import to_frame
+from airflow_sklearn.models.outputs import batch_rows_for, methods_of, output_columns
+from airflow_sklearn.models.schema import learn_features, learn_target, read_columns
+from airflow_sklearn.models.validation import cross_validate
+from airflow_sklearn.problems import ProblemCollector
+from airflow_sklearn.storage import join
+from airflow_sklearn.worker.artifact import store_estimator
+from airflow_sklearn.worker.data.training import read_table
+from airflow_sklearn.worker.data.types import parse_type
+from airflow_sklearn.worker.environment import record_versions
+from airflow_sklearn.worker.estimators import make_estimator
+from airflow_sklearn.worker.memory import PeakMemory
+from airflow_sklearn.worker.parity import make_sample
+from airflow_sklearn.worker.predictor import Predictor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_sklearn.contract.jobs import TrainJob
+    from airflow_sklearn.contract.schema import Feature, OutputColumn
+    from airflow_sklearn.storage import Storage
+
+_LOG = logging.getLogger("airflow_sklearn.worker")
+
+
+@dataclass
+class _TrainingData:
+    table: pa.Table  # rows with a target
+    features: tuple[Feature, ...]
+    y: np.ndarray
+    sample_weight: np.ndarray | None
+    rows_read: int
+
+
+def train(job: TrainJob, storage: Storage) -> tuple[str, str]:
+    """Fit a model and store its artifact and manifest, unless this version exists.
+
+    :return: the manifest's URI and the SHA-256 of its bytes.
+    :raises UserError: the estimator cannot be made or fitted as asked.
+    :raises DataError: the table cannot be learned from; all faults are named.
+    """
+    folder = join(job.model, "versions", job.version)
+    uri = join(folder, "manifest.json")
+    if storage.exists(uri):
+        _LOG.info("This version is trained already: %s", uri)
+    else:
+        manifest = _fit(job, storage, folder)
+        try:
+            storage.create(uri, manifest.to_json())
+        except ObjectExistsError:
+            _LOG.info("Another attempt was first; its manifest counts: %s", uri)
+    data = storage.read(uri)
+    sha256 = hashlib.sha256(data).hexdigest()
+    pointer = ModelPointer(version=job.version, manifest_uri=uri, manifest_sha256=sha256)
+    storage.write(join(job.model, "latest.json"), pointer.to_json())
+    return uri, sha256
+
+
+def _fit(job: TrainJob, storage: Storage, folder: str) -> ModelManifest:
+    with PeakMemory() as memory, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        estimator = with_preprocessing(make_estimator(storage, job.estimator), job.preprocessing)
+        data = _load(job, storage, estimator)
+        frame = to_frame(data.table, data.features)
+        classifier = is_classifier(estimator)
+        metrics, spread = _validate(job, estimator, frame, data)
+        started = time.monotonic()
+        _fit_estimator(estimator, frame, data)
+        fit_seconds = time.monotonic() - started
+        _LOG.info("Fitted %s in %.1f s", type(estimator).__name__, fit_seconds)
+        artifact, estimator = store_estimator(storage, estimator, folder)
+        classes = [_plain(value) for value in estimator.classes_] if classifier else []
+        target = learn_target(data.table[job.target], job.target, classifier, classes)
+        types = {field.name: str(_value_type(field.type)) for field in data.table.schema}
+        schema = FeatureSchema(
+            features=data.features,
+            targets=(target,),
+            primary_key=tuple(Column(name=name, arrow_type=types[name]) for name in job.primary_key),
+            policies=job.policies,
+        )
+        methods = methods_of(estimator)
+        outputs = [output for method in methods for output in output_columns(estimator, target, method)]
+        rows = batch_rows_for(len(data.features))
+        sample = make_sample(estimator, data.table, schema, outputs, rows)
+        rate = _predict_rate(estimator, data.table, schema, [o for o in outputs if o.method == methods[0]], rows)
+    for warning in caught:
+        _LOG.warning("%s: %s", warning.category.__name__, warning.message)
+    return ModelManifest(
+        model=job.model,
+        version=job.version,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        estimator=job.estimator,
+        estimator_class=_class_name(estimator),
+        artifact=artifact,
+        feature_schema=schema,
+        methods=methods,
+        batch_rows=rows,
+        parity=sample,
+        source=TrainingSource(
+            files=job.source, objects=job.objects, rows_read=data.rows_read, rows_used=data.table.num_rows
+        ),
+        columns=tuple(Column(name=name, arrow_type=kind) for name, kind in types.items()),
+        excluded_columns=job.excluded_columns,
+        sample_weight=job.sample_weight,
+        metrics=metrics,
+        metrics_std=spread,
+        cross_validation=job.cross_validation,
+        performance=Performance(fit_seconds=fit_seconds, predict_rows_per_second=rate, peak_memory_bytes=memory.bytes),
+        warnings=tuple(dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught)),
+        versions=record_versions(estimator, job.image),
+    )
+
+
+def _load(job: TrainJob, storage: Storage, estimator: Any) -> _TrainingData:
+    problems = ProblemCollector()
+    table = read_table(storage, job.source, job.objects, problems=problems)
+    problems.raise_if_any("The training data cannot be read:")
+    _LOG.info("Read %s rows, %d columns from %d objects", f"{table.num_rows:,}", table.num_columns, len(job.objects))
+    _check_columns(job, table, problems)
+    problems.raise_if_any("The training table is not what the task asks for:")
+    rows_read = table.num_rows
+    has_target = pc.is_valid(table[job.target])
+    if (dropped := rows_read - pc.sum(has_target).as_py()) if rows_read else 0:
+        _LOG.warning("%s rows without a target (%r is null) are left out", f"{dropped:,}", job.target)
+        table = table.filter(has_target)
+    _check_rows(job, table, problems)
+    problems.raise_if_any("The training table cannot be learned from:")
+    not_features = {job.target, *job.primary_key, *job.excluded_columns, job.sample_weight}
+    names = [name for name in table.column_names if name not in not_features]
+    weight = table[job.sample_weight].cast(pa.float64()).to_numpy() if job.sample_weight else None
+    return _TrainingData(table, learn_features(table.select(names)), _labels(job, table, estimator), weight, rows_read)
+
+
+def _check_columns(job: TrainJob, table: pa.Table, problems: ProblemCollector) -> None:
+    roles = {"target": (job.target,), "primary_key": job.primary_key, "excluded_columns": job.excluded_columns}
+    roles["sample_weight"] = (job.sample_weight,) if job.sample_weight else ()
+    for role, names in roles.items():
+        for name in names:
+            if name not in table.column_names:
+                problems.add(
+                    "missing_column",
+                    f"named as {role}, but the table has no such column; it has {', '.join(table.column_names[:30])}",
+                    column=name,
+                    fix=f"mend the name in {role}, or the source.",
+                )
+    if job.target in (*job.primary_key, *job.excluded_columns, job.sample_weight):
+        problems.add(
+            "conflicting_roles", "the target is named in another role as well", column=job.target, fix="name it once."
+        )
+
+
+def _check_rows(job: TrainJob, table: pa.Table, problems: ProblemCollector) -> None:
+    if table.num_rows < 2:
+        problems.add(
+            "too_few_rows",
+            f"{table.num_rows} rows with a target; at least 2 are needed",
+            column=job.target,
+            fix="check the source.",
+        )
+    for name in job.primary_key:
+        if nulls := table[name].null_count:
+            problems.add(
+                "null_key", "rows without a primary key", column=name, count=nulls, fix="give every row a key."
+            )
+    if job.primary_key and job.policies.duplicate_keys == "error":
+        groups = table.group_by(list(job.primary_key)).aggregate([([], "count_all")])
+        repeated = groups.filter(pc.greater(groups["count_all"], 1))
+        if repeated.num_rows:
+            examples = [
+                ", ".join(str(row[name]) for name in job.primary_key) for row in repeated.slice(0, 5).to_pylist()
+            ]
+            problems.add(
+                "duplicate_key",
+                "rows whose primary key occurred before",
+                column=", ".join(job.primary_key),
+                count=pc.sum(repeated["count_all"]).as_py() - repeated.num_rows,
+                examples=examples,
+                fix="remove them or choose a key that is unique; policies={'duplicate_keys': 'count'} lets them pass.",
+            )
+    if job.sample_weight:
+        _check_weight(job.sample_weight, table[job.sample_weight], problems)
+
+
+def _check_weight(name: str, column: pa.ChunkedArray, problems: ProblemCollector) -> None:
+    kind = _value_type(column.type)
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        problems.add(
+            "wrong_type", f"sample weights must be numbers, not {kind}", column=name, fix="name a numeric column."
+        )
+        return
+    values = column.cast(pa.float64())
+    bad = pc.sum(pc.or_kleene(pc.fill_null(pc.less(values, 0), True), pc.is_nan(pc.fill_null(values, 0)))).as_py() or 0
+    if bad:
+        problems.add(
+            "bad_weight",
+            "sample weights that are null or negative",
+            column=name,
+            count=bad,
+            fix="mend them or drop these rows.",
+        )
+
+
+def _labels(job: TrainJob, table: pa.Table, estimator: Any) -> np.ndarray:
+    """The target as scikit-learn takes it: float64 to regress on; integers, booleans or text to classify."""
+    column = table[job.target]
+    kind = _value_type(column.type)
+    numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    if is_regressor(estimator):
+        if not (numeric or pa.types.is_boolean(kind)):
+            raise DataError(
+                f"The target {job.target!r} is of type {kind}; {type(estimator).__name__} regresses on numbers."
+            )
+        return column.cast(pa.float64()).to_numpy()
+    values = column.cast(kind)
+    if numeric and pa.types.is_floating(kind) and not pc.all(pc.equal(values, pc.round(values))).as_py():
+        raise UserError(
+            f"The target {job.target!r} is continuous (type {kind}), but {type(estimator).__name__} classifies. "
+            "Use a regressor, or make a target of classes."
+        )
+    if not numeric and not pa.types.is_boolean(kind):
+        return np.array(values.cast(pa.string()).to_pylist(), dtype=object)
+    return values.to_numpy()
+
+
+def _validate(job: TrainJob, estimator: Any, frame: Any, data: _TrainingData) -> tuple[dict[str, Any], dict[str, Any]]:
+    if not job.cross_validation:
+        return {}, {}
+    started = time.monotonic()
+    metrics, spread = cross_validate(
+        estimator, frame, data.y, folds=job.cross_validation, sample_weight=data.sample_weight
+    )
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None)
+    _LOG.info("%d-fold cross-validation in %.1f s: %s", job.cross_validation, time.monotonic() - started, shown)
+    return metrics, spread
+
+
+def _fit_estimator(estimator: Any, frame: Any, data: _TrainingData) -> None:
+    params: dict[str, Any] = {}
+    if data.sample_weight is not None:
+        prefix = f"{estimator.steps[-1][0]}__" if isinstance(estimator, Pipeline) else ""
+        params[f"{prefix}sample_weight"] = data.sample_weight
+    try:
+        estimator.fit(frame, data.y, **params)
+    except Exception as error:
+        raise UserError(f"{type(estimator).__name__}.fit raised {type(error).__name__}: {error}") from error
+
+
+def _predict_rate(
+    estimator: Any, table: pa.Table, schema: FeatureSchema, outputs: Sequence[OutputColumn], batch_rows: int
+) -> float:
+    """Rows a second of one process, reading and writing left out."""
+    predictor = Predictor(estimator, schema.features, outputs, batch_rows)
+    columns = [
+        table[name].cast(pa.dictionary(pa.int32(), pa.string()) if dictionary else parse_type(kind))
+        for name, kind, dictionary in read_columns(schema)
+    ]
+    batch = (
+        pa.table(columns, names=list(schema.feature_names)).slice(0, batch_rows).unify_dictionaries().combine_chunks()
+    )
+    started = time.perf_counter()
+    predictor(batch)
+    return batch_rows / (time.perf_counter() - started)
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _class_name(estimator: Any) -> str:
+    final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    return f"{type(final).__module__.split('._')[0]}.{type(final).__qualname__}"

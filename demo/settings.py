@@ -1,0 +1,27 @@
+"""Where the demo keeps what it makes. All of it goes with `make clean`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DAGS = REPOSITORY / "dags"
+
+HOME = REPOSITORY / ".demo"
+AIRFLOW_HOME = HOME / "airflow"
+#: What the DAGs know as FLIGHTS_ROOT: data, models and predictions.
+FLIGHTS = HOME / "flights"
+CSV_FOLDER = FLIGHTS / "csv"
+PARQUET_FOLDER = FLIGHTS / "parquet"
+
+MODEL = FLIGHTS / "models" / "late"
+PREDICTIONS = FLIGHTS / "predictions" / "late"
+
+DAG_ID = "flights_monthly"
+MONTHS = ("2013-07", "2013-08", "2013-09")
+"""The months that are backfilled: after those that the model learns from."""
+
+
+def dag_environment() -> dict[str, str]:
+    """What the templates in ``dags/`` read from the environment."""
+    return {"FLIGHTS_ROOT": FLIGHTS.as_uri()}

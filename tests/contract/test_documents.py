@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import airflow_sklearn.contract
+from airflow_sklearn.contract.data import SourceFiles, SourceObject
+from airflow_sklearn.contract.jobs import JobResult, PredictJob, TrainJob, job_from_json
+from airflow_sklearn.contract.model import FactoryEstimator, PickledEstimator, PresetEstimator
+from airflow_sklearn.contract.plan import Chunk, Piece
+from airflow_sklearn.contract.problems import Problem
+from airflow_sklearn.exceptions import DataError, DocumentError
+
+
+def train_job(**changes: object) -> TrainJob:
+    fields = {
+        "result_uri": "file:///r.json",
+        "model": "file:///m",
+        "version": "v1",
+        "estimator": PresetEstimator(name="sparse_logistic", params={"C": 0.1}),
+        "target": "y",
+        "source": SourceFiles(uris=("file:///x.csv",), file_format="csv"),
+        "objects": (SourceObject(uri="file:///x.csv", etag="e", size=3),),
+    }
+    return TrainJob(**{**fields, **changes})
+
+
+def test_a_document_survives_json_and_keeps_its_digest() -> None:
+    job = train_job()
+    again = job_from_json(job.to_json(), where="x")
+    assert again == job
+    assert again.digest() == job.digest()
+
+
+def test_equal_documents_have_equal_bytes_whatever_the_order_of_fields() -> None:
+    job = train_job()
+    shuffled = dict(reversed(list(job.model_dump(mode="json").items())))
+    assert TrainJob.model_validate(shuffled).to_json() == job.to_json()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        PresetEstimator(name="sparse_logistic"),
+        FactoryEstimator(path="a.b:c", params={"x": [1, None]}),
+        PickledEstimator(uri="file:///e.pkl", sha256="0" * 64),
+    ],
+)
+def test_each_kind_of_estimator_is_told_from_the_others(spec: object) -> None:
+    assert job_from_json(train_job(estimator=spec).to_json(), where="x").estimator == spec
+
+
+def test_a_newer_format_says_to_upgrade() -> None:
+    data = JobResult(status="succeeded").to_json().replace(b"job-result/1", b"job-result/2")
+    with pytest.raises(DocumentError, match=r"s3://b/r\.json .* newer than .* Upgrade airflow-sklearn"):
+        JobResult.from_json(data, where="s3://b/r.json")
+
+
+def test_another_document_is_refused() -> None:
+    with pytest.raises(DocumentError, match="'airflow-sklearn/job-result/1' was expected"):
+        JobResult.from_json(train_job().to_json(), where="x")
+
+
+def test_truncated_json_is_named_as_such() -> None:
+    with pytest.raises(DocumentError, match="is not JSON .* truncated"):
+        JobResult.from_json(JobResult(status="succeeded").to_json()[:-5], where="x")
+
+
+def test_an_unknown_field_is_refused() -> None:
+    data = json.loads(train_job().to_json()) | {"taget": "y"}
+    with pytest.raises(DocumentError, match="taget"):
+        job_from_json(json.dumps(data).encode(), where="x")
+
+
+def test_a_job_without_kind_is_no_prediction() -> None:
+    with pytest.raises(DocumentError):
+        job_from_json(b"[]", where="x")
+    assert "kind" in PredictJob.model_fields
+
+
+def test_a_chunk_id_says_what_it_covers_and_not_where_it_stands() -> None:
+    first = SourceObject(uri="file:///a", etag="1", size=10)
+    piece = Piece(object=first, start=0, end=10)
+    changed = Piece(object=first.model_copy(update={"etag": "2"}), start=0, end=10)
+    assert Chunk.make_id((piece,)) == Chunk.make_id((piece,))
+    assert len({Chunk.make_id((p,)) for p in (piece, changed, piece.model_copy(update={"end": 9}))}) == 3
+
+
+def test_a_data_error_lists_every_problem() -> None:
+    problems = [
+        Problem(kind="wrong_type", message="no number", column="age", file="a.csv", count=3, examples=("'x'",), fix="mend it"),
+        Problem(kind="missing_column", message="is absent", column="income"),
+    ]
+    text = str(DataError("The chunk cannot be predicted:", problems))
+    assert "column 'age' in a.csv: no number (for example 'x') [3 times]. To mend it: mend it" in text
+    assert "column 'income'" in text
+
+
+def test_the_contract_imports_only_the_standard_library_and_pydantic() -> None:
+    folder = Path(airflow_sklearn.contract.__file__).parent
+    for path in [*folder.glob("*.py"), folder.parent / "exceptions.py"]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                top = name.partition(".")[0]
+                allowed = top in sys.stdlib_module_names or top == "pydantic" or name.startswith("airflow_sklearn.")
+                assert allowed, f"{path.name} imports {name}"
+
+
+def test_the_container_side_does_not_import_airflow() -> None:
+    code = (
+        "import sys, airflow_sklearn.worker.predict, airflow_sklearn.worker.train, airflow_sklearn.worker.__main__;"
+        "print([m for m in sys.modules if m == 'airflow' or m.startswith('airflow.')])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

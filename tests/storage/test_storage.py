@@ -1,0 +1,212 @@
+"""One set of tests for both kinds of storage: what holds for files holds for S3."""
+
+from __future__ import annotations
+
+import io
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from urllib3.exceptions import ProtocolError
+
+from airflow_sklearn.exceptions import (
+    ObjectChangedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StorageError,
+    UserError,
+)
+from airflow_sklearn.storage import Storage, join
+from airflow_sklearn.worker.processes import run_forked
+
+if TYPE_CHECKING:
+    from tests.cloud.ministack import Cloud
+
+
+@pytest.fixture(params=["file", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A folder's URI; for S3 in a bucket of the test's own."""
+    if request.param == "file":
+        return f"file://{tmp_path}/a folder"
+    return f"s3://{request.getfixturevalue('bucket')}/a folder"
+
+
+@pytest.fixture
+def storage(request: pytest.FixtureRequest, root: str) -> Storage:
+    return Storage(request.getfixturevalue("cloud").client) if root.startswith("s3") else Storage()
+
+
+def test_what_was_written_is_read_whole_and_in_ranges(storage: Storage, root: str) -> None:
+    uri = f"{root}/x=1/ä%20b.csv"
+    etag = storage.write(uri, b"0123456789")
+    assert storage.read(uri) == b"0123456789"
+    assert storage.read(uri, start=3, end=5, etag=etag) == b"34"
+    assert storage.read(uri, start=8) == b"89"
+    assert storage.read(uri, start=4, end=4) == b""
+    found = storage.stat(uri)
+    assert (found.uri, found.etag, found.size) == (uri, etag, 10)
+
+
+def test_an_absent_object_is_named(storage: Storage, root: str) -> None:
+    for call in (storage.stat, storage.read):
+        with pytest.raises(ObjectNotFoundError, match="nothing.csv"):
+            call(f"{root}/nothing.csv")
+    assert not storage.exists(f"{root}/nothing.csv")
+
+
+def test_a_changed_object_is_an_error_and_never_a_mixture(storage: Storage, root: str) -> None:
+    uri = f"{root}/x.csv"
+    etag = storage.write(uri, b"old" * 1_000_000)
+    with storage.open(uri, etag=etag) as stream:
+        stream.read(1000)
+        storage.write(uri, b"new" * 1_000_000)
+        rest = stream.read()  # what was opened is still the old version, to its end
+        assert b"new" not in rest
+    with pytest.raises(ObjectChangedError, match=r"x\.csv has changed"):
+        storage.read(uri, etag=etag)
+
+
+def test_a_file_changed_in_place_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"a" * 100)
+    with Storage().open(f"file://{path}") as stream:
+        stream.read(10)
+        with path.open("ab") as file:
+            file.write(b"more")
+        with pytest.raises(ObjectChangedError):
+            stream.read(10)
+
+
+def test_of_many_writers_that_create_one_wins(storage: Storage, root: str) -> None:
+    uri = f"{root}/receipt.json"
+    barrier, won = threading.Barrier(16), []
+
+    def create(number: int) -> None:
+        barrier.wait()
+        try:
+            storage.create(uri, b"%d" % number)
+        except ObjectExistsError:
+            return
+        won.append(number)
+
+    threads = [threading.Thread(target=create, args=(i,)) for i in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert storage.read(uri) == b"%d" % won[0]
+
+
+def test_replace_needs_the_version_that_was_seen(storage: Storage, root: str) -> None:
+    uri = f"{root}/x"
+    first = storage.write(uri, b"1")
+    storage.replace(uri, b"22", etag=first)
+    with pytest.raises(ObjectChangedError):
+        storage.replace(uri, b"333", etag=first)
+    assert storage.read(uri) == b"22"
+    with pytest.raises(ObjectChangedError):
+        storage.replace(f"{root}/none", b"1", etag=first)
+
+
+def test_copy_upload_download_delete(storage: Storage, root: str, tmp_path: Path) -> None:
+    local = tmp_path / "local.bin"
+    local.write_bytes(bytes(range(256)) * 50_000)
+    storage.upload(str(local), f"{root}/a")
+    storage.copy(f"{root}/a", f"{root}/b")
+    storage.copy(f"{root}/a", f"{root}/b")
+    storage.download(f"{root}/b", str(tmp_path / "again.bin"))
+    assert (tmp_path / "again.bin").read_bytes() == local.read_bytes()
+    storage.delete([f"{root}/a", f"{root}/gone"])
+    assert [found.uri for found in storage.list(f"{root}/")] == [f"{root}/b"]
+    with pytest.raises(ObjectNotFoundError):
+        storage.copy(f"{root}/a", f"{root}/c")
+
+
+def test_listing_passes_a_thousand_objects_and_is_sorted(storage: Storage, root: str) -> None:
+    for number in range(1005):
+        storage.write(f"{root}/{number:04d}", b"x")
+    assert [found.uri for found in storage.list(f"{root}/")] == [f"{root}/{number:04d}" for number in range(1005)]
+
+
+def test_expand_knows_objects_prefixes_and_globs_and_leaves_out_what_is_hidden(storage: Storage, root: str) -> None:
+    names = ["a.csv", "b.csv", "c.txt", "ds=_x/d.csv", "sub/e.csv", "_ledger/f.csv", "sub/_manifest.json", ".g.csv"]
+    for name in names:
+        storage.write(f"{root}/{name}", b"x")
+
+    def names_of(*patterns: str) -> list[str]:
+        return [o.uri[len(root) + 1 :] for o in storage.expand([f"{root}/{p}" for p in patterns])]
+
+    assert names_of("a.csv") == ["a.csv"]
+    assert names_of("*.csv", "a.csv") == ["a.csv", "b.csv"]
+    assert names_of("**/*.csv") == ["a.csv", "b.csv", "ds=_x/d.csv", "sub/e.csv"]
+    assert names_of("") == ["a.csv", "b.csv", "c.txt", "ds=_x/d.csv", "sub/e.csv"]
+    assert names_of("[ab].csv") == ["a.csv", "b.csv"]
+    assert names_of("?.txt") == ["c.txt"]
+
+
+def test_expand_names_everything_that_matches_nothing(storage: Storage, root: str) -> None:
+    storage.write(f"{root}/a.csv", b"x")
+    with pytest.raises(ObjectNotFoundError, match=r"b\.csv, .*2013.*\.csv"):
+        storage.expand([f"{root}/b.csv", f"{root}/2013*.csv", f"{root}/a.csv"])
+    assert storage.expand([f"{root}/2013*.csv"], allow_empty=True) == ()
+    with pytest.raises(ObjectNotFoundError):
+        storage.expand([f"{root}/b.csv"], allow_empty=True)
+
+
+def test_a_forked_process_reads_with_a_client_of_its_own(storage: Storage, root: str) -> None:
+    uri = f"{root}/x"
+    storage.write(uri, b"from the parent")
+    storage.read(uri)
+    assert run_forked(lambda _: storage.read(uri), 4) == [b"from the parent"] * 4
+
+
+@pytest.mark.parametrize("uri", ["x.csv", "http://host/x.csv", "file://relative.csv", "s3:///key"])
+def test_what_is_no_storage_uri_is_refused(uri: str) -> None:
+    with pytest.raises(UserError, match="Use|slashes"):
+        Storage().stat(uri)
+
+
+def test_a_folder_is_no_object(tmp_path: Path) -> None:
+    with pytest.raises(ObjectNotFoundError, match="put a slash at its end"):
+        Storage().stat(f"file://{tmp_path}")
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError, match="Cannot write"):
+        Storage().write(f"file://{tmp_path}/file/x", b"")
+
+
+class _BreakingBody(io.BytesIO):
+    """Breaks after every 1,000 bytes, as a connection does."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() >= 1000:
+            raise ProtocolError("Connection broken")
+        return super().read(min(size or 0, 1000))
+
+
+def test_a_stream_that_breaks_is_resumed_where_it_broke_in_the_same_version(cloud: Cloud, bucket: str) -> None:
+    client = cloud.client()
+    data = bytes(i % 251 for i in range(10_000))
+    etag = client.put_object(Bucket=bucket, Key="x", Body=data)["ETag"]
+    asked: list[tuple[str, str]] = []
+
+    class Client:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(client, name)
+
+        def get_object(self, **kwargs: Any) -> dict[str, Any]:
+            asked.append((kwargs["Range"], kwargs["IfMatch"]))
+            answer = client.get_object(**kwargs)
+            return {"Body": _BreakingBody(answer["Body"].read())}
+
+    assert Storage(Client).read(f"s3://{bucket}/x") == data
+    assert asked == [(f"bytes={i}-9999", etag) for i in range(0, 10_000, 1000)]
+
+
+def test_join() -> None:
+    assert join("s3://b/a/", "/c/", "d.csv") == "s3://b/a/c/d.csv"
+    assert join("file:///a", "") == "file:///a/"

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from airflow_sklearn.contract.receipt import Receipt
+from airflow_sklearn.ledger import Ledger, read_plan
+from airflow_sklearn.storage import Storage
+from tests.factories import csv_plan, receipt
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    return f"file://{tmp_path}"
+
+
+def test_a_plan_is_read_as_it_was_written(root: str) -> None:
+    plan, uri = csv_plan(Storage(), root)
+    assert read_plan(Storage(), uri) == plan
+
+
+def test_there_is_no_receipt_before_a_chunk_is_done(root: str) -> None:
+    storage = Storage()
+    plan, _ = csv_plan(storage, root)
+    assert Ledger(storage, plan.ledger).read_receipt(plan.chunks[0].id, plan.fingerprint) is None
+
+
+def test_of_two_attempts_one_wins_and_both_learn_which(root: str) -> None:
+    storage = Storage()
+    plan, _ = csv_plan(storage, root)
+    ledger = Ledger(storage, plan.ledger)
+    attempts = [receipt(storage, plan, 0, data=b"x" * i, job=str(i)) for i in range(1, 9)]
+    answers: list[tuple[Receipt, bool]] = []
+    barrier = threading.Barrier(len(attempts))
+
+    def record(attempt: Receipt) -> None:
+        barrier.wait()
+        answers.append(ledger.record(attempt))
+
+    threads = [threading.Thread(target=record, args=(attempt,)) for attempt in attempts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(won for _, won in answers) == 1
+    assert {answer.job for answer, _ in answers} == {next(answer.job for answer, won in answers if won)}
+
+
+def test_a_receipt_whose_part_is_gone_counts_no_longer_and_is_replaced(root: str) -> None:
+    storage = Storage()
+    plan, _ = csv_plan(storage, root)
+    ledger = Ledger(storage, plan.ledger)
+    first = receipt(storage, plan, 0, data=b"first")
+    ledger.record(first)
+    storage.delete([first.parts[0].uri])
+    assert ledger.read_receipt(plan.chunks[0].id, plan.fingerprint) is None
+    second = receipt(storage, plan, 0, data=b"second")
+    assert ledger.record(second) == (second, True)
+    assert ledger.read_receipt(plan.chunks[0].id, plan.fingerprint) == second
+
+
+def test_a_receipt_of_another_fingerprint_does_not_count(root: str) -> None:
+    storage = Storage()
+    plan, _ = csv_plan(storage, root)
+    ledger = Ledger(storage, plan.ledger)
+    ledger.record(receipt(storage, plan, 0))
+    assert ledger.read_receipt(plan.chunks[0].id, "another") is None
+
+
+def test_a_thousand_receipts_are_read_at_once(root: str) -> None:
+    storage = Storage()
+    plan, _ = csv_plan(storage, root, rows=1_000, chunks=1_000, max_chunks=1_000)
+    ledger = Ledger(storage, plan.ledger)
+    for number in range(1_000):
+        ledger.record(receipt(storage, plan, number))
+    assert set(ledger.read_receipts(plan)) == {chunk.id for chunk in plan.chunks}
+    assert len(plan.chunks) == 1_000
