@@ -176,7 +176,7 @@ def _format_of(uris: Sequence[str]) -> str:
         return found
     raise UserError(
         f"The format of {', '.join(uris)} is not clear from the endings (known: "
-        f"{', '.join((*_CSV_ENDINGS, *_PARQUET_ENDINGS))}, each CSV ending also with {', '.join(_COMPRESSED_ENDINGS)}). "
+        f"{', '.join((*_CSV_ENDINGS, *_PARQUET_ENDINGS))}; CSV also with {', '.join(_COMPRESSED_ENDINGS)}). "
         "Say it: Dataset(uri, file_format='csv') or 'parquet'."
     )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class _UriLink(BaseOperatorLink):
     """A link to one stored object or folder."""
 
-    name: ClassVar[str]  # type: ignore[misc]
+    name: ClassVar[str]
     key: ClassVar[str]
     """The XCom that holds the URI."""
 

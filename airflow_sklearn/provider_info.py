@@ -1,4 +1,4 @@
-"""What Airflow's ``apache_airflow_provider`` entry point returns. Imports nothing, because every Airflow process calls it."""
+"""What Airflow's ``apache_airflow_provider`` entry point returns. Every Airflow process calls it: import nothing."""
 
 from __future__ import annotations
 

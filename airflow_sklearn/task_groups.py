@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import TaskGroup
 
@@ -72,17 +72,18 @@ def sklearn_predict(
     :param poll_interval: seconds between looks at a job; default: the runtime's.
     :param deadline: the longest that one chunk may take; default: that of ``SklearnPredictOperator``.
     :param group_kwargs: further arguments of the ``TaskGroup``, such as ``tooltip``.
-    :param predict_kwargs: further arguments of the mapped task alone, such as ``pool`` or ``max_active_tis_per_dagrun``.
+    :param predict_kwargs: further arguments of the mapped task alone: ``pool``, ``max_active_tis_per_dagrun``.
     :param task_kwargs: further arguments of all three tasks, such as ``retries`` or ``queue``.
     :return: the task group: it can be chained (``train >> group``), and has ``output``.
     """
     common = {"aws_conn_id": aws_conn_id, **task_kwargs}
     waiting = {"deferrable": deferrable, "poll_interval": poll_interval, "deadline": deadline}
-    with SklearnPredictGroup(group_id=group_id, **(group_kwargs or {})) as group:
+    group = SklearnPredictGroup(group_id=group_id, **(group_kwargs or {}))
+    with group:
         group.plan = SklearnPlanOperator(
             task_id="plan",
-            model=model,  # type: ignore[arg-type] - an XComArg is resolved before the task runs
-            source=source,  # type: ignore[arg-type]
+            model=cast("Any", model),  # an XComArg is resolved before the task runs
+            source=cast("Any", source),
             destination=destination,
             partition=partition,
             method=method,
@@ -105,7 +106,7 @@ def sklearn_predict(
         ).expand(chunk=group.plan.output)
         group.commit = SklearnCommitOperator(
             task_id="commit",
-            plan=group.plan.output,  # type: ignore[arg-type]
+            plan=cast("Any", group.plan.output),
             outlets=static_outlets(getattr(destination, "uri", destination)),
             **common,
         )

@@ -10,7 +10,6 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_sklearn.aws import AwsConnection
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, runtime_from_dict
-from airflow_sklearn.runtimes.outcome import expired_status
 from airflow_sklearn.runtimes.poller import SharedPoller
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ class RuntimeTrigger(BaseTrigger):
                     seen = status
         except TimeoutError:
             await self._cancel()
-            return expired_status()
+            return JobStatus.of_expired()
         except Exception as error:
             return JobStatus(state=JobState.LOST, message=f"The job's state could not be read for long: {error!r}")
         return seen
@@ -120,8 +119,8 @@ class RuntimeTrigger(BaseTrigger):
         ti = self.task_instance
         if ti is None:
             raise LookupError("the trigger has no task instance")
-        identity = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
-        state = await asyncio.to_thread(_read_task_state, **identity)
+        map_index = -1 if ti.map_index is None else ti.map_index
+        state = await asyncio.to_thread(_read_task_state, ti.dag_id, ti.task_id, ti.run_id, map_index)
         return None if state is None else str(state)
 
 

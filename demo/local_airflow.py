@@ -76,15 +76,20 @@ class LocalAirflow:
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Ask Airflow's REST API.
 
-        :raises urllib.error.URLError: it does not answer, or answers with an error.
+        :raises LocalAirflowError: it does not answer, or answers with an error.
         """
         headers = {"Content-Type": "application/json"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise LocalAirflowError(f"{method} {path}: {error}: {error.read().decode(errors='replace')}") from error
+        except OSError as error:
+            raise LocalAirflowError(f"{method} {path}: {error}") from error
 
     def command(self, *arguments: str) -> str:
         """Run ``airflow ARGUMENTS``.
@@ -160,7 +165,7 @@ class LocalAirflow:
             self.check_services()
             try:
                 return ask()
-            except (urllib.error.URLError, OSError):
+            except LocalAirflowError:
                 check()
                 time.sleep(0.2)
         raise LocalAirflowError(

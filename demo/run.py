@@ -7,13 +7,15 @@ import time
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import quote
 
 from demo import data, report, settings
 from demo.local_airflow import LocalAirflow, LocalAirflowError, ended_by_signals, only_one
 
 RUN_SECONDS = 600
 POLL_SECONDS = 0.5
-DONE, FAILED = "success", ("failed", "upstream_failed")
+DAG_RUNS = f"/api/v2/dags/{settings.DAG_ID}/dagRuns"
+DONE, ENDED = "success", ("success", "failed")
 
 _started = time.monotonic()
 
@@ -38,7 +40,7 @@ def demonstrate() -> int:
     with LocalAirflow(settings.AIRFLOW_HOME, settings.DAGS, settings.dag_environment()) as airflow:
         airflow.wait_for_dag(settings.DAG_ID)
         backfill(airflow, settings.MONTHS)
-        failed = follow(airflow, [run_id(month) for month in settings.MONTHS])
+        failed = follow(airflow, settings.MONTHS)
         if failed:
             print(f"\n{failed}\n`make airflow` shows the runs and their logs.", file=sys.stderr)
             return 1
@@ -64,8 +66,8 @@ def backfill(airflow: LocalAirflow, months: Sequence[str]) -> None:
     airflow.command(*command)
 
 
-def follow(airflow: LocalAirflow, runs: Sequence[str]) -> str:
-    """Tell what the runs do until all of them have ended.
+def follow(airflow: LocalAirflow, months: Sequence[str]) -> str:
+    """Tell what the months' runs do until all of them have ended.
 
     :return: what failed, with the end of its log; empty when all went well.
     :raises LocalAirflowError: Airflow broke down, or the runs took too long.
@@ -74,16 +76,14 @@ def follow(airflow: LocalAirflow, runs: Sequence[str]) -> str:
     deadline = time.monotonic() + RUN_SECONDS
     while time.monotonic() < deadline:
         airflow.check_services()
-        states = {}
-        for run in runs:
-            instances = _task_instances(airflow, run)
-            for news in _news(run, instances):
-                if news not in told:
-                    told.add(news)
-                    say(news)
-            states[run] = airflow.call("GET", f"/api/v2/dags/{settings.DAG_ID}/dagRuns/{run}")["state"]
-        if all(state in (DONE, *FAILED) for state in states.values()):
-            return "\n".join(_failures(airflow, [run for run, state in states.items() if state != DONE]))
+        runs = _runs(airflow, months)
+        for month, run in runs.items():
+            for news in _news(_task_instances(airflow, run)):
+                if f"{month}: {news}" not in told:
+                    told.add(f"{month}: {news}")
+                    say(f"{month}: {news}")
+        if all(run["state"] in ENDED for run in runs.values()):
+            return "\n".join(line for run in runs.values() for line in _failures(airflow, run))
         time.sleep(POLL_SECONDS)
     raise LocalAirflowError(f"The runs have not ended within {RUN_SECONDS} seconds.")
 
@@ -114,52 +114,59 @@ def conclude(months: Sequence[report.Month], *, trained_now: bool) -> None:
     say("Done.")
 
 
-def run_id(month: str) -> str:
-    """The id that Airflow gives to a month's run in a backfill."""
-    return f"backfill__{month}-01T00:00:00+00:00"
-
-
 def say(text: str) -> None:
     print(f"[{time.monotonic() - _started:4.0f} s] {text}", flush=True)
 
 
-def _task_instances(airflow: LocalAirflow, run: str) -> list[dict[str, Any]]:
-    path = f"/api/v2/dags/{settings.DAG_ID}/dagRuns/{run}/taskInstances?limit=1000"
+def _runs(airflow: LocalAirflow, months: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The backfill's run of each month."""
+    found = airflow.call("GET", f"{DAG_RUNS}?run_type=backfill&limit=1000")["dag_runs"]
+    by_month = {run["logical_date"][:7]: run for run in found}
+    return {month: by_month[month] for month in months}
+
+
+def _task_instances(airflow: LocalAirflow, run: dict[str, Any]) -> list[dict[str, Any]]:
+    path = f"{DAG_RUNS}/{quote(run['dag_run_id'])}/taskInstances?limit=1000"
     found: list[dict[str, Any]] = airflow.call("GET", path)["task_instances"]
     return found
 
 
-def _news(run: str, instances: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """What there is to say of a run, the same text each time it is asked."""
-    month = run.removeprefix("backfill__")[:7]
+def _news(instances: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """What there is to say of a run's tasks, in the same words each time it is asked."""
     by_task: dict[str, list[dict[str, Any]]] = {}
     for instance in instances:
         by_task.setdefault(instance["task_id"].rpartition(".")[2], []).append(instance)
     for task, done in (("train", "the model is ready"), ("commit", "complete, proven and published")):
         states = [instance["state"] for instance in by_task.get(task, ())]
         if "running" in states:
-            yield f"{month}: {task} ..."
+            yield f"{task} ..."
         if states and set(states) == {DONE}:
-            yield f"{month}: {done}"
+            yield done
     chunks = [instance for instance in by_task.get("predict", ()) if instance["map_index"] >= 0]
     finished = sum(chunk["state"] == DONE for chunk in chunks)
     if finished:
-        yield f"{month}: {finished} of {len(chunks)} chunks predicted"
+        yield f"{finished} of {len(chunks)} chunks predicted"
 
 
-def _failures(airflow: LocalAirflow, runs: Sequence[str]) -> Iterator[str]:
-    """The failed tasks and the ends of their logs."""
-    for run in runs:
-        yield f"{run} failed."
-        for instance in _task_instances(airflow, run):
-            if instance["state"] != "failed":
-                continue
-            task, tried, index = instance["task_id"], instance["try_number"], instance["map_index"]
-            path = f"/api/v2/dags/{settings.DAG_ID}/dagRuns/{run}/taskInstances/{task}/logs/{tried}?map_index={index}"
-            lines = [str(line.get("event", line)) for line in airflow.call("GET", path)["content"]]
-            yield "\n".join(
-                [f"Its task {task} (chunk {index}), attempt {tried}:", *(f"  {line}" for line in lines[-20:])]
-            )
+def _failures(airflow: LocalAirflow, run: dict[str, Any]) -> Iterator[str]:
+    """A run's failed tasks and the ends of their logs."""
+    if run["state"] != DONE:
+        yield f"The run {run['dag_run_id']} has failed."
+    for instance in _task_instances(airflow, run):
+        if instance["state"] != "failed":
+            continue
+        task, tried, index = instance["task_id"], instance["try_number"], instance["map_index"]
+        log = f"{DAG_RUNS}/{quote(run['dag_run_id'])}/taskInstances/{task}/logs/{tried}?map_index={index}"
+        lines = [line for entry in airflow.call("GET", log)["content"] for line in _log_lines(entry)]
+        yield "\n".join([f"Task {task}, map index {index}, attempt {tried}:", *(f"  {line}" for line in lines[-20:])])
+
+
+def _log_lines(entry: dict[str, Any]) -> Iterator[str]:
+    """One entry of a task's log as text: what was said, and the exceptions behind it."""
+    if not entry["event"].startswith("::"):
+        yield entry["event"]
+    for error in entry.get("error_detail") or ():
+        yield f"{error['exc_type']}: {error['exc_value']}"
 
 
 def _shown(path: Any) -> str:

@@ -46,7 +46,9 @@ def manifest(model: str, **changes: Any) -> ModelManifest:
         "methods": ("predict_proba", "predict"),
         "batch_rows": 1024,
         "parity": ParitySample(outputs=outputs),
-        "source": TrainingSource(files=SourceFiles(uris=("file:///t.csv",), file_format="csv"), objects=(), rows_read=1, rows_used=1),
+        "source": TrainingSource(
+            files=SourceFiles(uris=("file:///t.csv",), file_format="csv"), objects=(), rows_read=1, rows_used=1
+        ),
         "performance": Performance(fit_seconds=1.0, predict_rows_per_second=1.0, peak_memory_bytes=1),
         "versions": Versions(python="3.11.0", packages={}),
     }
@@ -90,7 +92,9 @@ def receipt(storage: Storage, plan: Plan, number: int, *, data: bytes | None = N
     rows = sum(piece.rows for piece in consumed)
     data = data if data is not None else f"chunk {chunk.id}\n".encode() * rows
     sha256 = hashlib.sha256(data).hexdigest()
-    part = OutputPart(uri=Ledger(storage, plan.ledger).part_uri(sha256, ".csv"), sha256=sha256, size=len(data), rows=rows)
+    part = OutputPart(
+        uri=Ledger(storage, plan.ledger).part_uri(sha256, ".csv"), sha256=sha256, size=len(data), rows=rows
+    )
     storage.write(part.uri, data)
     fields: dict[str, Any] = {
         "fingerprint": plan.fingerprint,

@@ -136,7 +136,9 @@ def test_if_exists_fail_keeps_what_was_published(storage: Storage, root: str) ->
     plan, uri = csv_plan(storage, root)
     publish(storage, plan, complete(storage, plan, uri))
     before = visible(storage, root)
-    again, proof = second_run(storage, root, destination=OutputFiles(uri=f"{root}/out", file_format="csv", if_exists="fail"))
+    again, proof = second_run(
+        storage, root, destination=OutputFiles(uri=f"{root}/out", file_format="csv", if_exists="fail")
+    )
     with pytest.raises(PublishError, match="100 rows .* if_exists='replace'"):
         publish(storage, again, proof)
     assert visible(storage, root) == before

@@ -45,11 +45,12 @@ def check_estimator_object(estimator: Any, what: str = "The estimator is") -> No
     """Refuse what can not be fitted and asked for predictions.
 
     :param what: the beginning of the message, followed by what it is.
-    :raises UserError: it is a class, or has no ``fit`` or no ``predict``.
+    :raises UserError: it is a class, or has no ``fit``. Whether it predicts shows after fitting: a stack for example
+        has no ``predict`` before.
     """
     if inspect.isclass(estimator):
         raise UserError(f"{what} the class {estimator.__name__}, not an instance of it: call it.")
-    if missing := [method for method in ("fit", "predict", "get_params") if not hasattr(estimator, method)]:
+    if missing := [method for method in ("fit", "get_params") if not hasattr(estimator, method)]:
         raise UserError(
             f"{what} {type(estimator).__name__}, which is no estimator: it has no {' and no '.join(missing)}."
         )

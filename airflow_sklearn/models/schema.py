@@ -152,8 +152,8 @@ def _quantile_bins(values: np.ndarray) -> Distribution:
     if not len(values):
         return Distribution()
     edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)))
-    if len(edges) == 1:
-        edges = np.repeat(edges, 2)
+    if len(edges) <= BINS and len(distinct := np.unique(values)) <= BINS:
+        edges = np.append(distinct, distinct[-1])  # one bin a value: a rare one would drown in a quantile
     counts, _ = np.histogram(values, bins=edges)
     return Distribution(edges=tuple(edges.tolist()), counts=tuple(counts.tolist()))
 

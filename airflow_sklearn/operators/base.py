@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from airflow_sklearn import exceptions
 from airflow_sklearn.aws import AwsConnection
-from airflow_sklearn.contract.jobs import JobIdentity
 from airflow_sklearn.datasets import absolute_uri
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_sklearn.contract.jobs import JobIdentity
     from airflow_sklearn.storage import Storage
 
 #: Errors that the same attempt would meet again. Others, such as a source that is not there yet, are worth a retry.
@@ -102,6 +102,8 @@ def static_outlets(uri: Any) -> list[Asset]:
 
 def identity_of(context: Context) -> JobIdentity:
     """Which task instance this is."""
+    from airflow_sklearn.contract.jobs import JobIdentity
+
     ti = context["ti"]
     return JobIdentity(
         dag_id=ti.dag_id,

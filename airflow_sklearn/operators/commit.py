@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.ledger import read_plan
 from airflow_sklearn.links import PublishedDataLink, RunLedgerLink
 from airflow_sklearn.operators.base import SklearnOperator
 
@@ -36,6 +35,7 @@ class SklearnCommitOperator(SklearnOperator):
 
     def work(self, context: Context) -> dict[str, Any]:
         from airflow_sklearn.commit import publish, verify
+        from airflow_sklearn.ledger import read_plan
 
         storage, uri = self.storage, plan_uri(self.plan)
         plan = read_plan(storage, uri)

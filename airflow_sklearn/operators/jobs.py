@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, conf
 
-from airflow_sklearn.contract.jobs import PredictJob, TrainJob
 from airflow_sklearn.operators.base import SklearnOperator, final_errors, own_copy
 from airflow_sklearn.runtimes.base import JobHandle, JobStatus, Runtime
 from airflow_sklearn.runtimes.log_lines import split_level
-from airflow_sklearn.runtimes.outcome import expired_status, raise_unless_succeeded, read_result, was_stopped
 from airflow_sklearn.runtimes.poller import backoff
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from pydantic import JsonValue
 
-    from airflow_sklearn.contract.jobs import JobResult
+    from airflow_sklearn.contract.jobs import JobResult, PredictJob, TrainJob
 
 DEFAULT_DEADLINE = timedelta(hours=24)
 _FIRST_PAUSE = 0.05  # seconds; grows to the poll interval, so that short jobs are not waited for long
@@ -151,7 +149,7 @@ class RuntimeOperator(SklearnOperator):
                 raise AirflowException("The task was killed.")
             if expires_at is not None and time.time() > expires_at:
                 runtime.cancel(handle)
-                return expired_status()
+                return JobStatus.of_expired()
             self._sleep(backoff(pause, failures) if failures else pause)
         raise AssertionError("the pauses never end")
 
@@ -162,6 +160,8 @@ class RuntimeOperator(SklearnOperator):
             time.sleep(min(left, _LONGEST_SLEEP))
 
     def _complete(self, context: Context, handle: JobHandle, status: JobStatus, log: _Log) -> Any:
+        from airflow_sklearn.runtimes.outcome import raise_unless_succeeded, read_result, was_stopped
+
         runtime = self._bound_runtime
         try:
             log.forward(runtime, handle)
@@ -189,14 +189,13 @@ class _Log:
     """Copies a job's log into the task's log, each line at its level."""
 
     def __init__(self, logger: Any) -> None:
-        self._logger, self._cursor, self._level = logger, None, logging.INFO
+        self._logger, self._level = logger, logging.INFO
+        self._cursor: JsonValue = None
         self.tail: deque[str] = deque(maxlen=_TAIL)
 
     def forward(self, runtime: Runtime, handle: JobHandle) -> None:
         """Log what is new."""
-        cursor: JsonValue
-        lines, cursor = runtime.logs(handle, self._cursor)
-        self._cursor = cursor
+        lines, self._cursor = runtime.logs(handle, self._cursor)
         for line in lines:
             self.tail.append(line)
             self._level, text = split_level(line, self._level)

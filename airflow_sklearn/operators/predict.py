@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.contract.jobs import JobResult, PredictJob
 from airflow_sklearn.exceptions import JobLostError, UserError
-from airflow_sklearn.ledger import Ledger, read_plan
 from airflow_sklearn.links import RunLedgerLink
 from airflow_sklearn.operators.base import identity_of
 from airflow_sklearn.operators.jobs import RuntimeOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_sklearn.contract.jobs import JobResult
     from airflow_sklearn.contract.plan import Chunk, Plan
     from airflow_sklearn.contract.receipt import Receipt
+    from airflow_sklearn.ledger import Ledger
 
 #: Names a mapped task after its chunk. ``SklearnPredictOperator.partial`` takes it as ``map_index_template``.
 CHUNK_LABEL = "{{ task.chunk['label'] }}"
@@ -49,10 +48,11 @@ class SklearnPredictOperator(RuntimeOperator):
         self.chunk = chunk
 
     def work(self, context: Context) -> dict[str, Any]:
+        from airflow_sklearn.contract.jobs import PredictJob
+
         if context.get("map_index_template") is None:
             context["map_index_template"] = CHUNK_LABEL
-        plan, chunk = self._load()
-        ledger = Ledger(self.storage, plan.ledger)
+        plan, chunk, ledger = self._load()
         RunLedgerLink.persist(context, f"{plan.ledger}/")
         receipt = ledger.read_receipt(chunk.id, plan.fingerprint)
         if receipt is not None:
@@ -74,8 +74,7 @@ class SklearnPredictOperator(RuntimeOperator):
         return self.run_job(context, ledger.job_uri(chunk.id, attempt), job)
 
     def finish(self, context: Context, result: JobResult) -> dict[str, Any]:
-        plan, chunk = self._load()
-        ledger = Ledger(self.storage, plan.ledger)
+        plan, chunk, ledger = self._load()
         receipt = ledger.read_receipt(chunk.id, plan.fingerprint)
         if receipt is None:
             raise JobLostError(
@@ -83,18 +82,21 @@ class SklearnPredictOperator(RuntimeOperator):
             )
         return self._answer(ledger, receipt, reused=False)
 
-    def _load(self) -> tuple[Plan, Chunk]:
+    def _load(self) -> tuple[Plan, Chunk, Ledger]:
+        from airflow_sklearn.ledger import Ledger, read_plan
+
+        storage = self.storage
         try:
             uri, chunk_id = self.chunk["plan"], self.chunk["id"]
         except (KeyError, TypeError):
             raise UserError(
                 f"chunk needs 'plan' and 'id', as SklearnPlanOperator returns; this one is {self.chunk!r}."
             ) from None
-        plan = read_plan(self.storage, uri)
+        plan = read_plan(storage, uri)
         chunk = next((chunk for chunk in plan.chunks if chunk.id == chunk_id), None)
         if chunk is None:
             raise UserError(f"The plan {uri} has no chunk {chunk_id}. Clear the plan task, so that it is made anew.")
-        return plan, chunk
+        return plan, chunk, Ledger(storage, plan.ledger)
 
     def _answer(self, ledger: Ledger, receipt: Receipt, *, reused: bool) -> dict[str, Any]:
         for problem in receipt.problems:

@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.contract.document import content_id
-from airflow_sklearn.contract.jobs import JobResult, TrainJob
-from airflow_sklearn.contract.model import (
-    EstimatorSpec,
-    FactoryEstimator,
-    ModelManifest,
-    ModelPointer,
-    PickledEstimator,
-    PresetEstimator,
-)
-from airflow_sklearn.contract.schema import Policies
 from airflow_sklearn.datasets import absolute_uri, as_source
-from airflow_sklearn.exceptions import ObjectExistsError, ObjectNotFoundError, UserError
 from airflow_sklearn.links import ModelManifestLink
 from airflow_sklearn.operators.base import identity_of, own_copy, static_outlets
 from airflow_sklearn.operators.jobs import RuntimeOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_sklearn.contract.jobs import JobIdentity
+    from airflow_sklearn.contract.jobs import JobResult
     from airflow_sklearn.datasets import Source
-    from airflow_sklearn.storage import Storage
 
 
 class SklearnTrainOperator(RuntimeOperator):
@@ -115,83 +101,51 @@ class SklearnTrainOperator(RuntimeOperator):
         self.outlets = [*self.outlets, *static_outlets(model)]
 
     def work(self, context: Context) -> dict[str, Any]:
-        storage, identity = self.storage, identity_of(context)
-        job = self._make_job(storage, identity)
-        manifest_uri = f"{job.model}/versions/{job.version}/manifest.json"
-        try:
-            data = storage.read(manifest_uri) if self.reuse else None
-        except ObjectNotFoundError:
-            data = None
-        if data is not None:
-            self.log.info("Trained already, from the same bytes with the same settings: nothing is fitted again.")
-            sha256 = hashlib.sha256(data).hexdigest()
-            pointer = ModelPointer(version=job.version, manifest_uri=manifest_uri, manifest_sha256=sha256)
-            storage.write(f"{job.model}/latest.json", pointer.to_json())
-            return self._answer(context, manifest_uri, data, reused=True)
-        self.log.info(
-            "Training version %s of %s from %d objects (%.1f MB).",
-            *(job.version, job.model, len(job.objects), sum(obj.size for obj in job.objects) / 1e6),
-        )
-        attempt = f"{job.model}/versions/{job.version}/jobs/{identity.try_number}-{secrets.token_hex(4)}"
-        job = job.model_copy(update={"result_uri": f"{attempt}.result.json"})
-        return self.run_job(context, f"{attempt}.json", job)
+        from airflow_sklearn.training import find_trained, make_train_job
 
-    def finish(self, context: Context, result: JobResult) -> dict[str, Any]:
-        return self._answer(context, result.output_uri, self.storage.read(result.output_uri), reused=False)
-
-    def _make_job(self, storage: Storage, identity: JobIdentity) -> TrainJob:
-        source = as_source(self.source)
-        job = TrainJob(
+        storage, runtime, identity = self.storage, self._bound_runtime, identity_of(context)
+        who: list[str | int] = [identity.dag_id, identity.task_id, identity.run_id, identity.map_index]
+        job, job_uri = make_train_job(
+            storage,
             identity=identity,
-            result_uri="",
-            deadline_seconds=self.deadline.total_seconds() if self.deadline else None,
-            model=absolute_uri(self.model).rstrip("/"),
-            version="",
-            estimator=self._estimator_spec(storage),
+            attempt=f"{identity.try_number}-{secrets.token_hex(4)}",
+            estimator=self.estimator,
+            estimator_params=self.estimator_params or {},
+            source=as_source(self.source),
             target=self.target,
+            model=absolute_uri(self.model).rstrip("/"),
             primary_key=_names(self.primary_key),
             excluded_columns=_names(self.excluded_columns),
             sample_weight=self.sample_weight or None,
-            preprocessing=self.preprocessing,  # type: ignore[arg-type] - checked by the document
             cross_validation=self.cross_validation,
-            policies=Policies.model_validate(self.policies or {}),
-            source=source,
-            objects=storage.expand(source.uris),
-            image=self.runtime.image,
+            preprocessing=self.preprocessing,
+            policies=self.policies or {},
+            software=runtime.environment(),
+            image=runtime.image,
+            deadline_seconds=self.deadline.total_seconds() if self.deadline else None,
+            salt=[] if self.reuse else who,
         )
-        return job.model_copy(update={"version": self._version(job)})
-
-    def _version(self, job: TrainJob) -> str:
-        """A hash of what goes into the model, and of nothing else: not of who asked, nor where the model is stored."""
-        inputs = job.model_dump(mode="json", exclude={"identity", "result_uri", "deadline_seconds", "model", "version"})
-        if isinstance(job.estimator, PickledEstimator):
-            inputs["estimator"] = job.estimator.sha256
-        software = self._bound_runtime.environment()
-        identity = job.identity
-        who = [] if self.reuse else [identity.dag_id, identity.task_id, identity.run_id, identity.map_index]
-        return content_id([inputs, software, *who])
-
-    def _estimator_spec(self, storage: Storage) -> EstimatorSpec:
-        params = dict(self.estimator_params or {})
-        if isinstance(self.estimator, str):
-            if ":" in self.estimator:
-                return FactoryEstimator(path=self.estimator, params=params)
-            return PresetEstimator(name=self.estimator, params=params)
-        if params:
-            raise UserError(
-                "estimator_params go with a preset or a factory. An estimator object has its parameters set."
-            )
-        return _store_object(storage, absolute_uri(self.model).rstrip("/"), self.estimator)
-
-    def _answer(self, context: Context, manifest_uri: str, data: bytes, *, reused: bool) -> dict[str, Any]:
-        manifest = ModelManifest.from_json(data, where=manifest_uri)
+        if self.reuse and (manifest_uri := find_trained(storage, job)):
+            self.log.info("Trained already, from the same bytes with the same settings: nothing is fitted again.")
+            return self._answer(context, manifest_uri, reused=True)
+        size = sum(obj.size for obj in job.objects)
         self.log.info(
-            "Model %s, version %s, of %s rows: %s",
-            manifest.model,
-            manifest.version,
-            f"{manifest.source.rows_used:,}",
-            ", ".join(f"{name} {value:.4g}" for name, value in manifest.metrics.items() if value is not None)
-            or "no metrics",
+            "Training version %s of %s from %d objects (%.1f MB).", job.version, job.model, len(job.objects), size / 1e6
+        )
+        return self.run_job(context, job_uri, job)
+
+    def finish(self, context: Context, result: JobResult) -> dict[str, Any]:
+        return self._answer(context, result.output_uri, reused=False)
+
+    def _answer(self, context: Context, manifest_uri: str, *, reused: bool) -> dict[str, Any]:
+        from airflow_sklearn.contract.model import ModelManifest
+
+        data = self.storage.read(manifest_uri)
+        manifest = ModelManifest.from_json(data, where=manifest_uri)
+        metrics = [f"{name} {value:.4g}" for name, value in manifest.metrics.items() if value is not None]
+        self.log.info(
+            "Model %s, version %s, fitted on %s rows: %s.",
+            *(manifest.model, manifest.version, f"{manifest.source.rows_used:,}", ", ".join(metrics) or "no metrics"),
         )
         ModelManifestLink.persist(context, manifest_uri)
         answer = {
@@ -205,20 +159,6 @@ class SklearnTrainOperator(RuntimeOperator):
         }
         self.announce(context, manifest.model, answer)
         return answer
-
-
-def _store_object(storage: Storage, model: str, estimator: Any) -> PickledEstimator:
-    """Store an estimator object below the model's URI, under a name that is its content's digest."""
-    import cloudpickle
-
-    data = cloudpickle.dumps(estimator)
-    sha256 = hashlib.sha256(data).hexdigest()
-    uri = f"{model}/estimators/{sha256}.pkl"
-    try:
-        storage.create(uri, data)
-    except ObjectExistsError:
-        pass  # of an earlier run: the name says that it is the same
-    return PickledEstimator(uri=uri, sha256=sha256, description=repr(estimator))
 
 
 def _names(value: str | Sequence[str] | None) -> tuple[str, ...]:

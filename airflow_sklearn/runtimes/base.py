@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from pydantic import JsonValue
 
 from airflow_sklearn.contract.document import Value, content_id
-from airflow_sklearn.contract.jobs import PredictJob, TrainJob
 from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
@@ -75,6 +74,12 @@ class JobStatus(Value):
     expired: bool = False
     """Airflow's side stopped the job, because its time was over."""
 
+    @classmethod
+    def of_expired(cls) -> Self:
+        """The status of a job that Airflow's side stopped, because the worker had not stopped itself."""
+        message = "The job ran past the task's deadline or execution_timeout, and was stopped."
+        return cls(state=JobState.CANCELLED, message=message, expired=True)
+
 
 class AwsAccess(Protocol):
     """What a runtime may be given of AWS: the operator's connection, without its name."""
@@ -89,8 +94,7 @@ class AwsAccess(Protocol):
 class Runtime(ABC):
     """Where a job runs. Subclasses are plain (not frozen) dataclasses with JSON values as fields.
 
-    ``submit``, ``poll``, ``cancel``, ``logs`` and ``find`` are called in a task and, but for ``submit`` and ``find``, in
-    threads of the triggerer; they may block.
+    All methods are called in a task; ``poll`` and ``cancel`` also in threads of the triggerer. They may block.
     """
 
     template_fields: ClassVar[tuple[str, ...]] = ()
@@ -104,7 +108,7 @@ class Runtime(ABC):
     def bind(self, aws: AwsAccess) -> Self:
         """A copy of this runtime that reaches AWS through ``aws``."""
         bound = copy.copy(self)
-        bound._aws = aws  # noqa: SLF001 - the copy is one of us
+        bound._aws = aws
         return bound
 
     @abstractmethod
@@ -166,6 +170,8 @@ def runtime_from_dict(data: Mapping[str, Any]) -> Runtime:
 
 def job_key(job: Job) -> str:
     """Identifies the work of one task instance over its attempts: 24 hexadecimal digits."""
+    from airflow_sklearn.contract.jobs import PredictJob, TrainJob
+
     work: tuple[str, ...] = ()
     if isinstance(job, TrainJob):
         work = (job.model, job.version)

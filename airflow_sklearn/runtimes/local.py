@@ -126,7 +126,7 @@ class LocalRuntime(Runtime):
         for path in self._state().handles(job_key(job)):
             handle = JobHandle.model_validate_json(path.read_bytes())
             state = self._status(handle).state
-            if state is JobState.RUNNING and not self._is_doomed(handle) or state is JobState.SUCCEEDED:
+            if (state is JobState.RUNNING and not self._is_doomed(handle)) or state is JobState.SUCCEEDED:
                 return handle.model_copy(update={"taken_over": True})
         return None
 

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.jobs import JobResult
 from airflow_sklearn.exceptions import JobFailedError, JobLostError, ObjectNotFoundError
-from airflow_sklearn.runtimes.base import JobState, JobStatus
+from airflow_sklearn.runtimes.base import JobState
 from airflow_sklearn.worker import exit_codes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_sklearn.contract.jobs import JobError
+    from airflow_sklearn.runtimes.base import JobStatus
     from airflow_sklearn.storage import Storage
 
 #: Kinds of errors that the same job would meet again.
@@ -26,12 +27,6 @@ def read_result(storage: Storage, uri: str) -> JobResult | None:
         return JobResult.from_json(storage.read(uri), where=uri)
     except ObjectNotFoundError:
         return None
-
-
-def expired_status() -> JobStatus:
-    """The status of a job that Airflow's side stopped, because the worker had not stopped itself."""
-    message = "The job ran past the task's deadline or execution_timeout, and was stopped."
-    return JobStatus(state=JobState.CANCELLED, message=message, expired=True)
 
 
 def was_stopped(result: JobResult | None, status: JobStatus) -> bool:

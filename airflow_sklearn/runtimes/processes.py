@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
-import signal
 import socket
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import psutil
+import psutil  # type: ignore[import-untyped,unused-ignore]
 
 from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -68,10 +69,8 @@ class Process:
     def signal_group(self, number: signal.Signals) -> None:
         """Signal it and all that it started; nothing if it has ended."""
         if self.is_alive():
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.group, number)
-            except ProcessLookupError:
-                pass
 
 
 def process_of(pid: int, *, group: int, parent: int = 0) -> Process:
@@ -86,7 +85,8 @@ def run_detached(command: list[str], environment: Mapping[str, str], *, log: Pat
     outlives the command, however that ends, and writes its exit code.
     """
     temporary = shlex.quote(f"{exit_code}.new")
-    run = f"( trap : TERM INT HUP; {shlex.join(command)}; echo $? > {temporary}; mv {temporary} {shlex.quote(str(exit_code))} )"
+    record = f"echo $? > {temporary}; mv {temporary} {shlex.quote(str(exit_code))}"
+    run = f"( trap : TERM INT HUP; {shlex.join(command)}; {record} )"
     done = subprocess.Popen(
         ["/bin/sh", "-c", f"{run} > {shlex.quote(str(log))} 2>&1 < /dev/null & echo $!"],
         stdin=subprocess.DEVNULL,

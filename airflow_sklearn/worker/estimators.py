@@ -45,7 +45,7 @@ def _unpickle(storage: Storage, spec: PickledEstimator) -> Any:
             f"{spec.uri} has the SHA-256 {found}, not {spec.sha256} as the operator stored it."
         )
     try:
-        return pickle.loads(data)  # noqa: S301 - the digest that the operator stored was verified
+        return pickle.loads(data)
     except Exception as error:
         raise UserError(
             f"The estimator object {spec.description} cannot be unpickled in the worker ({type(error).__name__}: {error}). "

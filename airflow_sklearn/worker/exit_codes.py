@@ -31,7 +31,7 @@ BY_KIND = {
 }
 
 
-class Cancelled(BaseException):  # noqa: N818 - like KeyboardInterrupt: nothing may swallow it
+class Cancelled(BaseException):
     """SIGTERM or SIGINT arrived."""
 
 

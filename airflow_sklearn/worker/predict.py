@@ -96,9 +96,15 @@ def _compute(job: PredictJob, storage: Storage, ledger: Ledger, started: float) 
 
             def work(number: int) -> SliceResult:
                 slice_predictor = SlicePredictor(
-                    job, manifest, estimator, ledger, scratch, lambda rows, size: progress.advance(number, rows, size)
+                    storage,
+                    job,
+                    manifest,
+                    estimator,
+                    ledger,
+                    scratch,
+                    lambda rows, size: progress.advance(number, rows, size),
                 )
-                return slice_predictor.run(storage, groups[number], f"slice-{number}")
+                return slice_predictor.run(groups[number], f"slice-{number}")
 
             results = run_forked(work, len(groups))
         _LOG.info("Done: %s", progress.line())

@@ -92,7 +92,7 @@ def _portable(error: BaseException) -> BaseException:
     error.__traceback__ = error.__cause__ = error.__context__ = None
     error.add_note(f"In a forked process:\n{text}")
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+        pickle.loads(pickle.dumps(error))
     except Exception:
         return RuntimeError(text)
     return error

@@ -80,7 +80,7 @@ def _fail(job: TrainJob | PredictJob, storage: Storage, error: BaseException, st
         seconds=time.monotonic() - started,
     )
     _LOG.error("%s: %s", type(error).__name__, error)
-    if kind in ("internal", "user") and error.__cause__ is not None or kind == "internal":
+    if (kind in ("internal", "user") and error.__cause__ is not None) or kind == "internal":
         _LOG.error("%s", text)
     try:
         storage.write(job.result_uri, result.to_json())

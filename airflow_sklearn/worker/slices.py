@@ -17,6 +17,7 @@ from airflow_sklearn.models.schema import read_columns
 from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.artifact import file_sha256
 from airflow_sklearn.worker.conform import Conformer
+from airflow_sklearn.worker.data.parquet_file import read_footer
 from airflow_sklearn.worker.data.sinks import open_sink
 from airflow_sklearn.worker.data.source import ReadColumn, read_piece
 from airflow_sklearn.worker.data.types import parse_type
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.receipt import Consumed, FeatureSketch
     from airflow_sklearn.ledger import Ledger
     from airflow_sklearn.storage import Storage
+    from airflow_sklearn.worker.data.sinks import Sink
 
 _CARRIED = "\0carried:"  # before the names of columns that are read once for the model and once to be carried
 
@@ -68,6 +70,7 @@ class SliceResult:
 class SlicePredictor:
     """Predicts the pieces of one slice into one file.
 
+    :param storage: holds the source and takes the output.
     :param estimator: the fitted estimator, shared with other processes by copy on write.
     :param scratch: a local folder.
     :param advance: called with rows and source bytes as they are done.
@@ -75,6 +78,7 @@ class SlicePredictor:
 
     def __init__(
         self,
+        storage: Storage,
         job: PredictJob,
         manifest: ModelManifest,
         estimator: Any,
@@ -87,10 +91,12 @@ class SlicePredictor:
         self._predictor = Predictor(estimator, self._schema.features, job.spec.outputs, job.spec.batch_rows)
         self._problems = ProblemCollector()
         self._conformer = Conformer(self._schema, self._problems)
-        self._carried, self._columns = _columns_to_read(job, manifest)
+        self._storage = storage
+        self._carried, self._columns = _columns_to_read(storage, job, manifest)
+        self._known = frozenset(column.name for column in manifest.columns)
         self._seconds: Counter[str] = Counter()
 
-    def run(self, storage: Storage, pieces: Sequence[Piece], name: str) -> SliceResult:
+    def run(self, pieces: Sequence[Piece], name: str) -> SliceResult:
         """:param name: of this slice, for its scratch files."""
         result = SliceResult(key_log=os.path.join(self._scratch, f"{name}.keys"))
         keys = KeyLog(result.key_log, [column.name for column in self._schema.primary_key])
@@ -99,7 +105,7 @@ class SlicePredictor:
         schema = pa.schema([*self._carried_schema(), *self._predictor.schema])
         sink = open_sink(path, schema, self._spec.output_format, self._spec.output_csv)
         rows_out = 0
-        for batch in _rebatch(self._read(storage, pieces, rejects, result), self._spec.batch_rows):
+        for batch in _rebatch(self._read(pieces, rejects, result), self._spec.batch_rows):
             carried = batch.select([name for name, _ in self._carried]).rename_columns([n for _, n in self._carried])
             with _Clock(self._seconds, "predict"):
                 predicted = self._predictor(batch)
@@ -115,30 +121,28 @@ class SlicePredictor:
         result.problems, result.sketches = self._problems.problems(), self._conformer.sketches
         if not fatal(result.problems, self._job):
             with _Clock(self._seconds, "write"):
-                result.parts = [self._upload(storage, path, rows_out, output_ending(self._job))]
+                result.parts = [self._upload(path, rows_out, output_ending(self._job))]
                 if result.rows_quarantined:
-                    result.quarantine = [
-                        self._upload(storage, rejects.path, result.rows_quarantined, ".quarantine.parquet")
-                    ]
+                    result.quarantine = [self._upload(rejects.path, result.rows_quarantined, ".quarantine.parquet")]
         result.local_parts = [path]
         result.timings = Timings(**self._seconds)
         return result
 
-    def _read(
-        self, storage: Storage, pieces: Iterable[Piece], rejects: _Rejects, result: SliceResult
-    ) -> Iterator[pa.Table]:
+    def _read(self, pieces: Iterable[Piece], rejects: _Rejects, result: SliceResult) -> Iterator[pa.Table]:
         """Rows of all pieces. After a fault that refuses the chunk, the rest is read for its faults, not predicted."""
         for piece in pieces:
             uri, before, started = piece.object.uri, 0, time.perf_counter()
             try:
                 reader = read_piece(
-                    storage,
+                    self._storage,
                     self._spec.source,
                     piece,
                     self._columns,
                     wrong_types=self._spec.policies.wrong_types,
                     problems=self._problems,
                     on_rejected=rejects.add,
+                    key=[name for name, _ in self._carried[: len(self._schema.primary_key)]],
+                    ignored=self._known,
                 )
                 for table in reader:
                     self._conformer.check(table, uri)
@@ -147,9 +151,7 @@ class SlicePredictor:
                         yield table
                     self._advance(table.num_rows, reader.bytes_read - before)
                     before, started = reader.bytes_read, time.perf_counter()
-            except DataError as error:
-                if not self._problems.problems():
-                    self._problems.merge(error.problems)
+            except DataError:  # its problems are in self._problems already
                 continue
             result.consumed.append(reader.consumed)
             result.rows_in += reader.consumed.rows
@@ -158,10 +160,10 @@ class SlicePredictor:
         types = {column.name: column.type for column in self._columns}
         return [pa.field(name, types[read_name]) for read_name, name in self._carried]
 
-    def _upload(self, storage: Storage, path: str, rows: int, ending: str) -> OutputPart:
+    def _upload(self, path: str, rows: int, ending: str) -> OutputPart:
         sha256 = file_sha256(path)
         uri = self._ledger.part_uri(sha256, ending)
-        storage.upload(path, uri)
+        self._storage.upload(path, uri)
         return OutputPart(uri=uri, sha256=sha256, size=os.path.getsize(path), rows=rows)
 
 
@@ -185,19 +187,24 @@ def output_ending(job: PredictJob) -> str:
     return ".csv" + {"gzip": ".gz", "zstd": ".zst", "bz2": ".bz2"}.get(job.spec.output_csv.compression, "")
 
 
-def _columns_to_read(job: PredictJob, manifest: ModelManifest) -> tuple[list[tuple[str, str]], list[ReadColumn]]:
+def _columns_to_read(
+    storage: Storage, job: PredictJob, manifest: ModelManifest
+) -> tuple[list[tuple[str, str]], list[ReadColumn]]:
     """The columns to read, and which of them are carried into the output under which name.
 
     A feature that is carried as well is read twice, as the model needs it and as it is.
     """
     schema, policies = manifest.feature_schema, job.spec.policies
-    types = {column.name: column.arrow_type for column in (*manifest.columns, *schema.primary_key)}
+    types = {column.name: parse_type(column.arrow_type) for column in (*manifest.columns, *schema.primary_key)}
+    if set(job.spec.passthrough) - set(types) and job.spec.source.file_format == "parquet" and job.chunk.pieces:
+        # Training did not have the column: it is what the chunk's first file says. In CSV it stays the text it is.
+        types = {field.name: field.type for field in read_footer(storage, job.chunk.pieces[0].object).schema} | types
     required = policies.missing_columns == "error"
     read = [ReadColumn(n, parse_type(t), dictionary=d, required=required) for n, t, d in read_columns(schema)]
     features = {column.name: column for column in read}
     carried = []
     for name in (*(column.name for column in schema.primary_key), *job.spec.passthrough):
-        wanted = parse_type(types.get(name, "string"))
+        wanted = types.get(name, pa.string())
         if name in features and (features[name].type != wanted or features[name].dictionary):
             carried.append((_CARRIED + name, name))
             read.append(ReadColumn(_CARRIED + name, wanted, required=True, source_name=name))
@@ -239,7 +246,8 @@ class _Rejects:
     """Rows set aside, as text with the reason, in a Parquet file that is made when there is a first one."""
 
     def __init__(self, path: str) -> None:
-        self.path, self._rows, self._sink = path, 0, None
+        self.path, self._rows = path, 0
+        self._sink: Sink | None = None
 
     def add(self, table: pa.Table) -> None:
         names = [name.removeprefix(_CARRIED) for name in table.column_names]
@@ -247,7 +255,7 @@ class _Rejects:
         table = table.select(first).rename_columns([names[i] for i in first])
         if self._sink is None:
             self._sink = open_sink(self.path, table.schema, "parquet")
-        self._sink.write(table.cast(self._sink.schema))
+        self._sink.write(table)
         self._rows += table.num_rows
 
     def close(self) -> int:

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sklearn.base import is_classifier, is_regressor
+from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
 from airflow_sklearn.contract.model import ModelManifest, ModelPointer, Performance, TrainingSource
 from airflow_sklearn.contract.schema import Column, FeatureSchema
-from airflow_sklearn.exceptions import DataError, ObjectExistsError, UserError
+from airflow_sklearn.exceptions import ObjectExistsError, UserError
 from airflow_sklearn.models.factories import with_preprocessing
+from airflow_sklearn.models.fitting import fit
 from airflow_sklearn.models.frames import to_frame
 from airflow_sklearn.models.outputs import batch_rows_for, methods_of, output_columns
-from airflow_sklearn.models.schema import learn_features, learn_target, read_columns
+from airflow_sklearn.models.schema import learn_features, learn_target, read_columns, target_values
 from airflow_sklearn.models.validation import cross_validate
 from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.storage import join
@@ -101,6 +102,8 @@ def _fit(job: TrainJob, storage: Storage, folder: str) -> ModelManifest:
             policies=job.policies,
         )
         methods = methods_of(estimator)
+        if not methods:
+            raise UserError(f"The fitted {type(estimator).__name__} has neither predict_proba, decision_function nor predict.")
         outputs = [output for method in methods for output in output_columns(estimator, target, method)]
         rows = batch_rows_for(len(data.features))
         sample = make_sample(estimator, data.table, schema, outputs, rows)
@@ -141,7 +144,7 @@ def _load(job: TrainJob, storage: Storage, estimator: Any) -> _TrainingData:
     _check_columns(job, table, problems)
     problems.raise_if_any("The training table is not what the task asks for:")
     rows_read = table.num_rows
-    has_target = pc.is_valid(table[job.target])
+    has_target = pc.invert(pc.is_null(table[job.target], nan_is_null=True))
     if (dropped := rows_read - pc.sum(has_target).as_py()) if rows_read else 0:
         _LOG.warning("%s rows without a target (%r is null) are left out", f"{dropped:,}", job.target)
         table = table.filter(has_target)
@@ -150,7 +153,8 @@ def _load(job: TrainJob, storage: Storage, estimator: Any) -> _TrainingData:
     not_features = {job.target, *job.primary_key, *job.excluded_columns, job.sample_weight}
     names = [name for name in table.column_names if name not in not_features]
     weight = table[job.sample_weight].cast(pa.float64()).to_numpy() if job.sample_weight else None
-    return _TrainingData(table, learn_features(table.select(names)), _labels(job, table, estimator), weight, rows_read)
+    y = target_values(table[job.target], job.target, is_classifier(estimator))
+    return _TrainingData(table, learn_features(table.select(names)), y, weight, rows_read)
 
 
 def _check_columns(job: TrainJob, table: pa.Table, problems: ProblemCollector) -> None:
@@ -222,28 +226,6 @@ def _check_weight(name: str, column: pa.ChunkedArray, problems: ProblemCollector
         )
 
 
-def _labels(job: TrainJob, table: pa.Table, estimator: Any) -> np.ndarray:
-    """The target as scikit-learn takes it: float64 to regress on; integers, booleans or text to classify."""
-    column = table[job.target]
-    kind = _value_type(column.type)
-    numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    if is_regressor(estimator):
-        if not (numeric or pa.types.is_boolean(kind)):
-            raise DataError(
-                f"The target {job.target!r} is of type {kind}; {type(estimator).__name__} regresses on numbers."
-            )
-        return column.cast(pa.float64()).to_numpy()
-    values = column.cast(kind)
-    if numeric and pa.types.is_floating(kind) and not pc.all(pc.equal(values, pc.round(values))).as_py():
-        raise UserError(
-            f"The target {job.target!r} is continuous (type {kind}), but {type(estimator).__name__} classifies. "
-            "Use a regressor, or make a target of classes."
-        )
-    if not numeric and not pa.types.is_boolean(kind):
-        return np.array(values.cast(pa.string()).to_pylist(), dtype=object)
-    return values.to_numpy()
-
-
 def _validate(job: TrainJob, estimator: Any, frame: Any, data: _TrainingData) -> tuple[dict[str, Any], dict[str, Any]]:
     if not job.cross_validation:
         return {}, {}
@@ -257,12 +239,10 @@ def _validate(job: TrainJob, estimator: Any, frame: Any, data: _TrainingData) ->
 
 
 def _fit_estimator(estimator: Any, frame: Any, data: _TrainingData) -> None:
-    params: dict[str, Any] = {}
-    if data.sample_weight is not None:
-        prefix = f"{estimator.steps[-1][0]}__" if isinstance(estimator, Pipeline) else ""
-        params[f"{prefix}sample_weight"] = data.sample_weight
     try:
-        estimator.fit(frame, data.y, **params)
+        fit(estimator, frame, data.y, data.sample_weight)
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"{type(estimator).__name__}.fit raised {type(error).__name__}: {error}") from error
 

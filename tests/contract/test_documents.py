@@ -93,7 +93,15 @@ def test_a_chunk_id_says_what_it_covers_and_not_where_it_stands() -> None:
 
 def test_a_data_error_lists_every_problem() -> None:
     problems = [
-        Problem(kind="wrong_type", message="no number", column="age", file="a.csv", count=3, examples=("'x'",), fix="mend it"),
+        Problem(
+            kind="wrong_type",
+            message="no number",
+            column="age",
+            file="a.csv",
+            count=3,
+            examples=("'x'",),
+            fix="mend it",
+        ),
         Problem(kind="missing_column", message="is absent", column="income"),
     ]
     text = str(DataError("The chunk cannot be predicted:", problems))

@@ -12,7 +12,9 @@ def make_table(rows: int = 600, seed: int = 0) -> pa.Table:
     random = np.random.default_rng(seed)
     cities = pa.array(["Bonn", "Aosta", "", "Çeşme"])
     city = pa.array(random.integers(0, 4, rows).astype(np.int32), mask=random.random(rows) < 0.1)
-    moments = np.datetime64("2013-01-01", "us") + random.integers(0, 400 * 86_400, rows) * np.timedelta64(1_000_000, "us")
+    moments = np.datetime64("2013-01-01", "us") + random.integers(0, 400 * 86_400, rows) * np.timedelta64(
+        1_000_000, "us"
+    )
     return pa.table(
         {
             "distance": pa.array(random.normal(1000, 300, rows), mask=random.random(rows) < 0.1),

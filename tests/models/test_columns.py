@@ -13,7 +13,9 @@ CODES = [2, 3, 1, 4, 0, 2]
 
 
 def with_null_in_dictionary() -> pa.Array:
-    return pa.DictionaryArray.from_arrays(pa.array([0, 1, 2, 3, 4, 0], pa.int8()), pa.array(["b", None, "a", "new", ""]))
+    return pa.DictionaryArray.from_arrays(
+        pa.array([0, 1, 2, 3, 4, 0], pa.int8()), pa.array(["b", None, "a", "new", ""])
+    )
 
 
 @pytest.mark.parametrize(

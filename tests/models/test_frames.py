@@ -59,7 +59,7 @@ def test_all_missing_columns_are_named(table: pa.Table) -> None:
 def test_all_columns_that_do_not_convert_are_named(table: pa.Table) -> None:
     words = pa.array(["word"] * len(table))
     broken = table.set_column(0, "distance", words).set_column(1, "seats", words)
-    with pytest.raises(UserError, match="'distance'.*'seats'"):
+    with pytest.raises(UserError, match=r"'distance'.*'seats'"):
         to_frame(broken, learn_features(table))
 
 

@@ -49,7 +49,9 @@ def test_frames_and_arrow_give_the_same_bits(table: pa.Table, params: dict[str, 
     on_arrow, on_frame = TablePreprocessor(**params).fit(table), TablePreprocessor(**params).fit(frame)
     expected = on_arrow.transform(table)
     assert dense(expected).shape == (len(table), len(on_arrow.get_feature_names_out()))
-    decoded = pa.table({n: c.cast("string") if n == "city" else c for n, c in zip(table.schema.names, table.columns, strict=True)})
+    decoded = pa.table(
+        {n: c.cast("string") if n == "city" else c for n, c in zip(table.schema.names, table.columns, strict=True)}
+    )
     categorical = frame.astype({"city": "category"})
     for other in [frame, decoded, categorical, table.combine_chunks().to_batches()[0]]:
         assert same_bits(on_arrow.transform(other), expected)
@@ -114,7 +116,9 @@ def test_unseen_levels_are_zeros_everywhere(sparse: bool) -> None:
 
 
 def test_ordinal_levels_are_in_sorted_order_and_nan_where_unknown() -> None:
-    preprocessor = TablePreprocessor(categories="ordinal", impute=None, scale=False).fit(pd.DataFrame({"c": ["b", "a"]}))
+    preprocessor = TablePreprocessor(categories="ordinal", impute=None, scale=False).fit(
+        pd.DataFrame({"c": ["b", "a"]})
+    )
     found = preprocessor.transform(pd.DataFrame({"c": ["a", "b", "new", None]}))[:, 0].tolist()
     assert found[:2] == [0.0, 1.0]
     assert all(math.isnan(value) for value in found[2:])
@@ -176,7 +180,9 @@ def test_all_that_is_wrong_with_the_columns_is_one_error(table: pa.Table) -> Non
     preprocessor = TablePreprocessor().fit(table)
     wrong = table.drop_columns(["city", "seats"]).append_column("new", pa.nulls(len(table)))
     wrong = wrong.set_column(0, "distance", pa.array(["far"] * len(table)))
-    with pytest.raises(ValueError, match=r"missing: \['seats', 'city'\].*\['new'\].*'distance' was numeric .* string now"):
+    with pytest.raises(
+        ValueError, match=r"missing: \['seats', 'city'\].*\['new'\].*'distance' was numeric .* string now"
+    ):
         preprocessor.transform(wrong)
 
 

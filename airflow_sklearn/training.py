@@ -1,0 +1,118 @@
+"""Making the job of a training run: the source listed, the estimator stored, the version derived. Nothing is fitted."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow_sklearn.contract.document import content_id
+from airflow_sklearn.contract.jobs import TrainJob
+from airflow_sklearn.contract.model import FactoryEstimator, ModelPointer, PickledEstimator, PresetEstimator
+from airflow_sklearn.contract.schema import Policies
+from airflow_sklearn.exceptions import ObjectExistsError, ObjectNotFoundError, UserError
+from airflow_sklearn.storage import join
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_sklearn.contract.data import SourceFiles
+    from airflow_sklearn.contract.jobs import JobIdentity
+    from airflow_sklearn.contract.model import EstimatorSpec
+    from airflow_sklearn.storage import Storage
+
+
+def make_train_job(
+    storage: Storage,
+    *,
+    identity: JobIdentity,
+    attempt: str,
+    estimator: Any,
+    estimator_params: Mapping[str, Any],
+    source: SourceFiles,
+    target: str,
+    model: str,
+    primary_key: Sequence[str],
+    excluded_columns: Sequence[str],
+    sample_weight: str | None,
+    cross_validation: int,
+    preprocessing: str,
+    policies: Mapping[str, str],
+    software: str,
+    image: str,
+    deadline_seconds: float | None,
+    salt: Sequence[str | int] = (),
+) -> tuple[TrainJob, str]:
+    """The job, and the URI to store it at.
+
+    :param attempt: a name of this attempt's own.
+    :param estimator: a preset's name, a factory ``"package.module:callable"``, or an estimator object, which is stored.
+    :param software: what distinguishes the software that will fit; part of the version.
+    :param salt: makes a version of its own of inputs that were trained before.
+    :raises ObjectNotFoundError: nothing matches the source.
+    :raises UserError: parameters that contradict.
+    """
+    job = TrainJob(
+        identity=identity,
+        result_uri="",
+        deadline_seconds=deadline_seconds,
+        model=model,
+        version="",
+        estimator=_estimator_spec(storage, model, estimator, dict(estimator_params)),
+        target=target,
+        primary_key=tuple(primary_key),
+        excluded_columns=tuple(excluded_columns),
+        sample_weight=sample_weight,
+        preprocessing=cast("Any", preprocessing),  # checked by the document
+        cross_validation=cross_validation,
+        policies=Policies.model_validate(policies),
+        source=source,
+        objects=storage.expand(source.uris),
+        image=image,
+    )
+    version = _version(job, software, salt)
+    jobs = join(model, "versions", version, "jobs")
+    named = {"version": version, "result_uri": join(jobs, f"{attempt}.result.json")}
+    return job.model_copy(update=named), join(jobs, f"{attempt}.json")
+
+
+def find_trained(storage: Storage, job: TrainJob) -> str | None:
+    """The manifest's URI if this very version exists; it becomes the model's latest, as if it had just been fitted."""
+    uri = join(job.model, "versions", job.version, "manifest.json")
+    try:
+        data = storage.read(uri)
+    except ObjectNotFoundError:
+        return None
+    pointer = ModelPointer(version=job.version, manifest_uri=uri, manifest_sha256=hashlib.sha256(data).hexdigest())
+    storage.write(join(job.model, "latest.json"), pointer.to_json())
+    return uri
+
+
+def _version(job: TrainJob, software: str, salt: Sequence[str | int]) -> str:
+    """A hash of what goes into the model, and of nothing else: not of who asked, nor where the model is stored."""
+    inputs = job.model_dump(mode="json", exclude={"identity", "result_uri", "deadline_seconds", "model", "version"})
+    if isinstance(job.estimator, PickledEstimator):
+        inputs["estimator"] = job.estimator.sha256
+    return content_id([inputs, software, *salt])
+
+
+def _estimator_spec(storage: Storage, model: str, estimator: Any, params: dict[str, Any]) -> EstimatorSpec:
+    if isinstance(estimator, str):
+        if ":" in estimator:
+            return FactoryEstimator(path=estimator, params=params)
+        return PresetEstimator(name=estimator, params=params)
+    if params:
+        raise UserError("estimator_params go with a preset or a factory. An estimator object has its parameters set.")
+    return _store_object(storage, model, estimator)
+
+
+def _store_object(storage: Storage, model: str, estimator: Any) -> PickledEstimator:
+    """Store an estimator object below the model's URI, under a name that is its content's digest."""
+    import cloudpickle
+
+    data = cloudpickle.dumps(estimator)
+    sha256 = hashlib.sha256(data).hexdigest()
+    uri = join(model, "estimators", f"{sha256}.pkl")
+    with contextlib.suppress(ObjectExistsError):  # of an earlier run: the name says that it is the same
+        storage.create(uri, data)
+    return PickledEstimator(uri=uri, sha256=sha256, description=repr(estimator))

@@ -1,0 +1,206 @@
+"""Reading a whole source as one table, for training.
+
+Two passes: the first settles each column's type over all files (CSV: over all values; Parquet: from the footers), the
+second reads with those types, by the very code that reads for prediction.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from airflow_sklearn.contract.plan import Piece
+from airflow_sklearn.exceptions import DataError
+from airflow_sklearn.problems import ProblemCollector
+from airflow_sklearn.worker.data.columns import ReadColumn, folder_values
+from airflow_sklearn.worker.data.csv_head import read_head
+from airflow_sklearn.worker.data.guess import ColumnGuess
+from airflow_sklearn.worker.data.parquet_file import NotParquetError, read_footer
+from airflow_sklearn.worker.data.source import PieceReader, read_piece
+from airflow_sklearn.worker.data.types import is_text, parse_type
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from airflow_sklearn.contract.data import SourceFiles, SourceObject
+    from airflow_sklearn.storage import Storage
+
+_SUMMARY = "The training data cannot be read:"
+#: A string column stays dictionary-encoded while its distinct values are at most this share of its rows.
+_DISTINCT_SHARE = 0.5
+
+
+def read_table(
+    storage: Storage,
+    files: SourceFiles,
+    objects: Sequence[SourceObject],
+    *,
+    exclude: Collection[str] = (),
+    problems: ProblemCollector,
+) -> pa.Table:
+    """Read all objects as one table, in their order.
+
+    :param files: how they are written; ``files.types`` overrides types by column name.
+    :param objects: the source; columns are matched by name, in the order of the first file.
+    :param exclude: columns not to read.
+    :param problems: takes all that is wrong.
+    :return: strings as ``dictionary<int32, string>`` unless most values are distinct, other columns as inferred.
+    :raises DataError: files do not agree on columns or types, or hold what is no data.
+    """
+    types = column_types(storage, files, objects, exclude=exclude, problems=problems)
+    columns = [ReadColumn(name, kind, dictionary=is_text(kind)) for name, kind in types.items()]
+    blocks: list[pa.Table] = []
+    for obj in objects:
+        reader = _whole_reader(storage, files, obj, columns, exclude, problems)
+        try:
+            blocks += list(reader)
+        except DataError:
+            continue  # its problems are collected
+    problems.raise_if_any(_SUMMARY)
+    return _join(blocks, pa.schema([(column.name, column.output_type) for column in columns]))
+
+
+def column_types(
+    storage: Storage,
+    files: SourceFiles,
+    objects: Sequence[SourceObject],
+    *,
+    exclude: Collection[str] = (),
+    problems: ProblemCollector,
+) -> dict[str, pa.DataType]:
+    """The columns of a source and their types, over all its objects. Parameters as for ``read_table``.
+
+    :raises DataError: see there.
+    """
+    settle = _csv_types if files.file_format == "csv" else _parquet_types
+    types = {**settle(storage, files, objects, exclude, problems), **_folder_types(files, objects)}
+    for name in files.types:
+        if name not in types and objects:
+            message = "a type is given for this column, but no file has it"
+            problems.add("missing_column", message, column=name, fix="mend the name in types.")
+    problems.raise_if_any(_SUMMARY)
+    declared = {name: parse_type(kind) for name, kind in files.types.items()}
+    return {name: declared.get(name, kind) for name, kind in types.items() if name not in exclude}
+
+
+def _csv_types(
+    storage: Storage,
+    files: SourceFiles,
+    objects: Sequence[SourceObject],
+    exclude: Collection[str],
+    problems: ProblemCollector,
+) -> dict[str, pa.DataType]:
+    guesses: dict[str, ColumnGuess] = {}
+    for obj in objects:
+        head = read_head(storage, files, obj)
+        problems.merge(head.problems)
+        for name in head.names:
+            guesses.setdefault(name, ColumnGuess())
+        wanted = [name for name in head.names if name not in exclude and name not in files.types]
+        columns = [ReadColumn(name, pa.string()) for name in dict.fromkeys(wanted)]
+        if head.problems:
+            continue
+        try:
+            for block in _whole_reader(storage, files, obj, columns, (*exclude, *files.types), problems):
+                for column in columns:
+                    guesses[column.name].add(block[column.name].combine_chunks())
+        except DataError:
+            continue  # its problems are collected
+    return {name: guess.type for name, guess in guesses.items()}
+
+
+def _parquet_types(
+    storage: Storage,
+    files: SourceFiles,
+    objects: Sequence[SourceObject],
+    exclude: Collection[str],
+    problems: ProblemCollector,
+) -> dict[str, pa.DataType]:
+    found: dict[str, dict[pa.DataType, str]] = {}
+    for obj in objects:
+        try:
+            schema = read_footer(storage, obj).schema
+        except NotParquetError as error:
+            problems.merge([error.problem])
+            continue
+        for field in schema:
+            found.setdefault(field.name, {}).setdefault(_plain(field.type), obj.uri)
+    types: dict[str, pa.DataType] = {}
+    for name, kinds in found.items():
+        types[name] = _common(list(kinds))
+        if types[name] is None and name not in files.types and name not in exclude:
+            problems.add(
+                "conflicting_types",
+                "the files do not agree on the type",
+                column=name,
+                count=len(kinds),
+                examples=[f"{kind} in {uri}" for kind, uri in kinds.items()],
+                fix="write the files with one type, say which one in types={...}, or exclude the column.",
+            )
+    return types
+
+
+def _folder_types(files: SourceFiles, objects: Sequence[SourceObject]) -> dict[str, pa.DataType]:
+    if not files.hive_partitions:
+        return {}
+    values: dict[str, list[str | None]] = {}
+    for obj in objects:
+        for name, value in folder_values(obj.uri).items():
+            values.setdefault(name, []).append(value)
+    guesses: Mapping[str, ColumnGuess] = {name: ColumnGuess() for name in values}
+    for name, found in values.items():
+        guesses[name].add(pa.array(found, pa.string()))
+    return {name: guess.type for name, guess in guesses.items()}
+
+
+def _whole_reader(
+    storage: Storage,
+    files: SourceFiles,
+    obj: SourceObject,
+    columns: Sequence[ReadColumn],
+    ignored: Collection[str],
+    problems: ProblemCollector,
+) -> PieceReader:
+    piece = Piece(object=obj, start=0, end=obj.size)
+    return read_piece(storage, files, piece, columns, wrong_types="error", problems=problems, ignored=frozenset(ignored))
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.string() if is_text(kind) else kind
+
+
+def _common(kinds: Sequence[pa.DataType]) -> pa.DataType | None:
+    """The type that all of them widen to, None when there is none. Numbers do not widen to text."""
+    common = kinds[0]
+    for kind in kinds[1:]:
+        if is_text(common) != is_text(kind) and pa.null() not in (common, kind):
+            return None
+        try:
+            schemas = [pa.schema([("", common)]), pa.schema([("", kind)])]
+            common = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            return None
+    return common
+
+
+def _join(blocks: list[pa.Table], schema: pa.Schema) -> pa.Table:
+    """One table; a column at a time, so that never two copies of all are held."""
+    arrays = [[chunk for block in blocks for chunk in block.column(i).chunks] for i in range(len(schema))]
+    blocks.clear()
+    columns = []
+    for i, field in enumerate(schema):
+        column = pa.chunked_array(arrays[i], type=field.type)
+        arrays[i] = []
+        columns.append(_join_strings(column) if pa.types.is_dictionary(field.type) else column.combine_chunks())
+    return pa.table(columns, names=schema.names)
+
+
+def _join_strings(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    column = column.unify_dictionaries()
+    distinct = len(column.chunk(0).dictionary) if column.num_chunks else 0
+    if distinct > len(column) * _DISTINCT_SHARE:
+        return column.cast(pa.string())
+    return pa.chunked_array([column.combine_chunks()])

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.models.factories import with_preprocessing
+from airflow_sklearn.models.fitting import fit
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        with_preprocessing(LogisticRegression(max_iter=500)),
+        make_pipeline(with_preprocessing(LogisticRegression(max_iter=500))),
+        GridSearchCV(with_preprocessing(LogisticRegression(max_iter=500)), {}, cv=2),
+    ],
+    ids=["pipeline", "nested", "search"],
+)
+def test_weights_reach_the_last_step(estimator: Any, table: pa.Table, labels: np.ndarray) -> None:
+    if isinstance(estimator, GridSearchCV):
+        table = table.to_pandas()  # a search cuts frames, not Arrow
+    weights = np.where(labels, 20.0, 1.0)
+    plain = fit(estimator, table, labels).predict(table).mean()
+    weighted = fit(estimator, table, labels, weights).predict(table).mean()
+    assert weighted > plain + 0.1
+
+
+def test_an_estimator_without_weights_is_named(table: pa.Table, labels: np.ndarray) -> None:
+    with pytest.raises(UserError, match="KNeighborsClassifier takes no sample weights"):
+        fit(with_preprocessing(KNeighborsClassifier()), table, labels, np.ones(len(labels)))

@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from airflow_sklearn.contract.jobs import PredictJob
+from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
+from airflow_sklearn.runtimes.local import LocalRuntime
+from tests.runtimes.conftest import make_job
+
+RuntimeOf = Callable[..., LocalRuntime]
+SLEEP = "print('at work', flush=True); time.sleep(60)"
+
+
+def wait_for_end(runtime: LocalRuntime, handle: JobHandle, seconds: float = 10.0) -> JobStatus:
+    give_up = time.monotonic() + seconds
+    while time.monotonic() < give_up:
+        status = runtime.poll([handle])[0]
+        if status.state.finished:
+            return status
+        time.sleep(0.02)
+    raise AssertionError("the job did not end")
+
+
+def wait_for_line(runtime: LocalRuntime, handle: JobHandle, line: str) -> None:
+    give_up = time.monotonic() + 10
+    while line not in runtime.logs(handle)[0]:
+        assert time.monotonic() < give_up, runtime.logs(handle)
+        time.sleep(0.02)
+
+
+@pytest.fixture(params=[False, True], ids=["attached", "detached"])
+def detached(request: pytest.FixtureRequest) -> bool:
+    return request.param
+
+
+def test_a_worker_that_ends_well_has_succeeded(runtime_of: RuntimeOf, job: PredictJob, detached: bool) -> None:
+    runtime = runtime_of("print(*sys.argv[1:])")
+    handle = runtime.submit("file:///job.json", job, detached=detached)
+    assert wait_for_end(runtime, handle).state is JobState.SUCCEEDED
+    assert runtime.logs(handle)[0] == ["-m airflow_sklearn.worker file:///job.json"]
+
+
+@pytest.mark.parametrize(
+    ("source", "state", "message"),
+    [
+        ("sys.exit(65)", JobState.FAILED, "exit code 65"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", JobState.LOST, "memory"),
+        ("os.kill(os.getpid(), signal.SIGTERM)", JobState.LOST, "SIGTERM"),
+    ],
+)
+def test_how_a_worker_ended_is_known(
+    runtime_of: RuntimeOf, job: PredictJob, detached: bool, source: str, state: JobState, message: str
+) -> None:
+    runtime = runtime_of(source)
+    status = wait_for_end(runtime, runtime.submit("job", job, detached=detached))
+    assert status.state is state
+    assert message in status.message
+
+
+def test_cancel_stops_a_worker_and_what_it_started(runtime_of: RuntimeOf, job: PredictJob, detached: bool) -> None:
+    runtime = runtime_of("pid = os.fork()\nprint(pid or 'child', flush=True)\ntime.sleep(60)")
+    handle = runtime.submit("job", job, detached=detached)
+    wait_for_line(runtime, handle, "child")
+    child = next(int(line) for line in runtime.logs(handle)[0] if line.isdigit())
+    runtime.cancel(handle)
+    status = wait_for_end(runtime, handle, seconds=1)
+    assert status.state is JobState.CANCELLED
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    runtime.cancel(handle)  # once more is no error
+
+
+def test_cancel_kills_a_worker_that_does_not_listen(
+    runtime_of: RuntimeOf, job: PredictJob, detached: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_sklearn.runtimes.local.SECONDS_TO_END", 0.3)
+    runtime = runtime_of(f"signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}")
+    handle = runtime.submit("job", job, detached=detached)
+    wait_for_line(runtime, handle, "at work")
+    runtime.cancel(handle)
+    assert wait_for_end(runtime, handle, seconds=2).state is JobState.CANCELLED
+
+
+def test_a_worker_may_use_its_time_to_end_in_order(runtime_of: RuntimeOf, job: PredictJob, detached: bool) -> None:
+    tidy = "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), print('tidy'), sys.exit(143)))"
+    runtime = runtime_of(f"{tidy}\n{SLEEP}")
+    handle = runtime.submit("job", job, detached=detached)
+    wait_for_line(runtime, handle, "at work")
+    runtime.cancel(handle)
+    assert runtime.poll([handle])[0].exit_code == 143
+    assert runtime.logs(handle)[0][-1] == "tidy"
+
+
+def test_a_lost_process_is_lost(runtime_of: RuntimeOf, job: PredictJob) -> None:
+    runtime = runtime_of(SLEEP)
+    handle = runtime.submit("job", job, detached=True)
+    wait_for_line(runtime, handle, "at work")
+    os.killpg(int(handle.data["group"]), signal.SIGKILL)  # type: ignore[arg-type]
+    status = wait_for_end(runtime, handle)
+    assert status.state is JobState.LOST
+    assert "no exit code" in status.message
+
+
+def test_another_process_with_the_same_number_is_not_taken_for_the_worker(
+    runtime_of: RuntimeOf, job: PredictJob
+) -> None:
+    runtime = runtime_of(SLEEP)
+    handle = runtime.submit("job", job, detached=True)
+    later = {**handle.data, "pid": os.getpid(), "group": os.getpgid(0), "started": handle.data["started"] - 3600}  # type: ignore[operator]
+    impostor = handle.model_copy(update={"data": later})
+    assert runtime.poll([impostor])[0].state is JobState.LOST
+    runtime.cancel(impostor)  # must not end the test
+    runtime.cancel(handle)
+
+
+def test_log_lines_come_once_and_whole(runtime_of: RuntimeOf, job: PredictJob, detached: bool) -> None:
+    runtime = runtime_of("print('one', flush=True); print('two, half', end='', flush=True); sys.stdin.read(); time.sleep(1); print('.')")
+    handle = runtime.submit("job", job, detached=detached)
+    wait_for_line(runtime, handle, "one")
+    lines, cursor = runtime.logs(handle)
+    assert lines == ["one"]
+    wait_for_end(runtime, handle)
+    assert runtime.logs(handle, cursor)[0] == ["two, half."]
+
+
+def test_a_running_detached_job_is_found_by_a_later_attempt(runtime_of: RuntimeOf, job: PredictJob) -> None:
+    runtime = runtime_of(SLEEP)
+    handle = runtime.submit("job", job, detached=True)
+    found = runtime.find(job.model_copy(update={"identity": job.identity.model_copy(update={"try_number": 2})}))
+    assert found == handle.model_copy(update={"taken_over": True})
+    runtime.cancel(handle)
+    wait_for_end(runtime, handle)
+    assert runtime.find(job) is None
+
+
+def test_other_work_of_the_same_task_is_not_found(runtime_of: RuntimeOf, job: PredictJob, tmp_path: Path) -> None:
+    runtime = runtime_of(SLEEP)
+    handle = runtime.submit("job", job, detached=True)
+    assert runtime.find(make_job(tmp_path, chunk="another chunk")) is None
+    runtime.cancel(handle)
+
+
+def test_a_job_that_succeeded_is_found_and_one_that_failed_is_not(runtime_of: RuntimeOf, job: PredictJob) -> None:
+    runtime = runtime_of("sys.exit(65)")
+    wait_for_end(runtime, runtime.submit("job", job, detached=True))
+    assert runtime.find(job) is None
+    runtime = runtime_of("")
+    handle = runtime.submit("job", job, detached=True)
+    wait_for_end(runtime, handle)
+    found = runtime.find(job)
+    assert found
+    assert found.data == handle.data
+
+
+def test_a_job_whose_task_is_gone_is_not_taken_over(runtime_of: RuntimeOf, job: PredictJob) -> None:
+    runtime = runtime_of(SLEEP)
+    handle = runtime.submit("job", job, detached=False)
+    assert runtime.find(job), "its task, this process, is alive"
+    folder = Path(str(handle.data["folder"]))
+    orphan = handle.model_copy(update={"data": {**handle.data, "parent_started": 1.0}})
+    (folder / "handle.json").write_text(orphan.model_dump_json())
+    assert runtime.find(job) is None
+    runtime.cancel(handle)
+
+
+def test_airflows_secrets_stay_out_of_the_worker(
+    runtime_of: RuntimeOf, job: PredictJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://secret")
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://secret")
+    monkeypatch.setenv("HARMLESS", "yes")
+    runtime = runtime_of("import json; print(json.dumps(dict(os.environ)))", env={"MINE": "1"}, processes=3)
+    handle = runtime.submit("job", job, detached=False)
+    wait_for_end(runtime, handle)
+    environment = json.loads(runtime.logs(handle)[0][0])
+    assert "secret" not in json.dumps(environment)
+    assert {k: environment.get(k) for k in ("HARMLESS", "MINE", "AIRFLOW_SKLEARN_PROCESSES")} == {
+        "HARMLESS": "yes",
+        "MINE": "1",
+        "AIRFLOW_SKLEARN_PROCESSES": "3",
+    }
+
+
+class FakeAws:
+    def client(self, service: str) -> Any:
+        raise AssertionError("not asked for")
+
+    def environment(self) -> dict[str, str]:
+        return {"AWS_ACCESS_KEY_ID": "from the connection"}
+
+
+@pytest.mark.parametrize("scheme", ["s3", "file"])
+def test_the_connection_is_passed_on_only_to_jobs_that_use_s3(
+    runtime_of: RuntimeOf, job: PredictJob, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    runtime = runtime_of("print(os.environ.get('AWS_ACCESS_KEY_ID'))").bind(FakeAws())
+    handle = runtime.submit("job", job.model_copy(update={"ledger": f"{scheme}:///somewhere"}), detached=False)
+    wait_for_end(runtime, handle)
+    assert runtime.logs(handle)[0] == ["from the connection" if scheme == "s3" else "None"]
+    stored = (Path(str(handle.data["folder"])) / "handle.json").read_text()
+    assert "from the connection" not in stored
+
+
+def test_the_repr_names_variables_but_not_their_values() -> None:
+    text = repr(LocalRuntime(env={"TOKEN": "hunter2"}))
+    assert text == "LocalRuntime(env=['TOKEN'])"
+
+
+def test_the_environment_is_that_of_the_interpreter() -> None:
+    text = LocalRuntime().environment()
+    assert text.startswith(f"python {sys.version.split()[0]}, ")
+    assert "scikit-learn" in text
+    assert LocalRuntime(python=sys.executable).environment().partition(",")[0] == text.partition(",")[0]
+
+
+def test_the_default_interpreter_sees_the_modules_of_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "only_here.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    environment = LocalRuntime()._base_environment()
+    subprocess.run([sys.executable, "-c", "import only_here"], env=environment, check=True)
+
+
+def test_a_job_watched_from_another_machine_is_refused(runtime_of: RuntimeOf, job: PredictJob) -> None:
+    runtime = runtime_of("")
+    handle = runtime.submit("job", job, detached=True)
+    elsewhere = handle.model_copy(update={"data": {**handle.data, "host": "elsewhere"}})
+    status = runtime.poll([elsewhere])[0]
+    assert status.state is JobState.FAILED
+    assert "one machine" in status.message
+
+
+def test_old_job_folders_are_removed(runtime_of: RuntimeOf, job: PredictJob, tmp_path: Path) -> None:
+    runtime = runtime_of("")
+    first = Path(str(runtime.submit("job", job, detached=True).data["folder"]))
+    time.sleep(0.5)
+    for path in (*first.iterdir(), first, tmp_path / "state" / "cleaned"):
+        os.utime(path, (1, 1))
+    second = Path(str(runtime.submit("job", job, detached=True).data["folder"]))
+    assert not first.exists()
+    assert second.exists()
+
+
+def test_a_state_folder_of_another_user_is_refused(
+    runtime_of: RuntimeOf, job: PredictJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = runtime_of("")
+    monkeypatch.setattr(os, "getuid", lambda: os.geteuid() + 1)
+    with pytest.raises(Exception, match="belongs to another user"):
+        runtime.submit("job", job, detached=False)
+
+
+def test_the_real_worker_dies_with_its_task(tmp_path: Path) -> None:
+    """The process that submits is killed hard; the worker, which waits for a job to appear, notices."""
+    script = tmp_path / "task.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "from pathlib import Path\n"
+        "from airflow_sklearn.runtimes.local import LocalRuntime\n"
+        "from tests.runtimes.conftest import make_job\n"
+        "runtime = LocalRuntime(python=sys.argv[1], state_dir=sys.argv[2])\n"
+        "handle = runtime.submit('job', make_job(Path(sys.argv[3])), detached=False)\n"
+        "print(handle.data['pid'], flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    worker = tmp_path / "worker"
+    worker.write_text(
+        f"#!{sys.executable}\n"
+        "import time\n"
+        "from airflow_sklearn.worker.run import _end_with_parent\n"
+        "with _end_with_parent():\n"
+        "    time.sleep(60)\n"
+    )
+    worker.chmod(0o700)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    task = subprocess.Popen(
+        [sys.executable, str(script), str(worker), str(tmp_path / "state"), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        env=environment,
+    )
+    assert task.stdout
+    pid = int(task.stdout.readline())
+    time.sleep(1.5)
+    task.kill()
+    task.wait()
+    give_up = time.monotonic() + 10
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < give_up
+        time.sleep(0.05)

@@ -1,0 +1,385 @@
+from __future__ import annotations
+
+import bz2
+import gzip
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from airflow_sklearn.exceptions import ObjectChangedError, UserError
+from airflow_sklearn.worker.data import csv_blocks
+from airflow_sklearn.worker.data.source import ReadColumn, rejected_schema
+from tests.worker.data.helpers import BOOL, DATE, FLOAT, INT, STORAGE, TEXT, TIME, columns, read, stored
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 16)
+
+
+# --- cutting
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a,b\n1,x\n22,yy\n333,zzz\n",
+        b"a,b\r\n1,x\r\n22,yy\r\n333,zzz",
+        b"\n\na,b\n\n1,x\n\n\n22,yy\n333,zzz\n\n",
+        b"\xef\xbb\xbfa,b\n1,x\n22,yy\n333,\xc3\xa9\n",
+        b'a,b\n1,"x,"\n22,"y""y"\n333,zzz\n',
+        b"a,b",
+        b"a,b\n1,x",
+        b"",
+    ],
+)
+def test_pieces_cut_anywhere_tile_the_file(tmp_path: Path, content: bytes, small_blocks: None) -> None:
+    obj = stored(tmp_path / "t.csv", content)
+    wanted = columns(a=INT, b=TEXT)
+    whole = read(obj, wanted)
+    assert whole.error is None
+    for first in range(obj.size + 1):
+        for second in range(first, obj.size + 1):
+            cuts = [0, first, second, obj.size]
+            parts = [read(obj, wanted, start=a, end=b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+            assert [row for part in parts for row in part.rows] == whole.rows
+            borders = [(part.reader.consumed.first, part.reader.consumed.last) for part in parts]
+            assert [a for a, _ in borders[1:]] == [b for _, b in borders[:-1]]
+            assert not parts or (borders[0][0] == 0 and borders[-1][1] == obj.size)
+
+
+def test_exact_pieces_may_hold_line_breaks_in_values(tmp_path: Path, small_blocks: None) -> None:
+    content = b'a,b\n1,"x\ny"\n2,"a ""quoted""\nword"\n3,z\n'
+    obj = stored(tmp_path / "t.csv", content)
+    cut = content.index(b"2,")
+    first = read(obj, columns(a=INT, b=TEXT), end=cut, exact=True, newlines_in_values=True)
+    second = read(obj, columns(a=INT, b=TEXT), start=cut, exact=True, newlines_in_values=True)
+    assert first.rows == [(1, "x\ny")]
+    assert second.rows == [(2, 'a "quoted"\nword'), (3, "z")]
+
+
+def test_parts_of_a_file_with_line_breaks_in_values_must_be_exact(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"a\n1\n2\n")
+    with pytest.raises(UserError, match="one piece"):
+        read(obj, columns(a=INT), start=3, newlines_in_values=True)
+
+
+def test_records_longer_than_a_block_are_read(tmp_path: Path, small_blocks: None) -> None:
+    long = b"x" * 1000
+    obj = stored(tmp_path / "t.csv", b"a,b\n1," + long + b"\n2,y\n")
+    assert read(obj, columns(a=INT, b=TEXT)).rows == [(1, long.decode()), (2, "y")]
+
+
+def test_a_source_that_changed_is_an_error(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"a\n1\n")
+    stored(tmp_path / "t.csv", b"a\n1\n2\n")
+    with pytest.raises(ObjectChangedError):
+        read(obj, columns(a=INT))
+
+
+# --- dialects
+
+
+def test_columns_come_by_name_in_the_order_asked(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"c,b,a\nz,2.5,1\n")
+    result = read(obj, columns(a=INT, b=FLOAT))
+    assert result.rows == [(1, 2.5)]
+    assert result.problems["extra_column"].examples == ("'c'",)
+
+
+def test_extra_columns_that_are_expected_are_not_reported(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"a,b\n1,2\n")
+    assert read(obj, columns(a=INT), ignored=["b"]).problems == {}
+
+
+def test_delimiters_quotes_and_names_with_spaces(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"'my key';'a;b'\n1;'x;y'\n")
+    assert read(obj, columns(**{"my key": INT, "a;b": TEXT}), delimiter=";", quote="'").rows == [(1, "x;y")]
+
+
+def test_files_without_a_header_take_their_names_from_the_options(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"1,x\n2,y\n")
+    assert read(obj, columns(b=TEXT, a=INT), header=False, column_names=("a", "b")).rows == [("x", 1), ("y", 2)]
+
+
+def test_a_file_without_a_header_needs_names(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"1,x\n")
+    with pytest.raises(UserError, match="column_names"):
+        read(obj, columns(a=INT), header=False)
+
+
+@pytest.mark.parametrize(("ending", "compress"), [(".gz", gzip.compress), (".bz2", bz2.compress)])
+def test_compressed_files_are_read_whole(tmp_path: Path, ending: str, compress: object) -> None:
+    data = compress(b"a,b\n" + b"1,x\n" * 5000) + compress(b"2,y\n")  # type: ignore[operator]
+    obj = stored(tmp_path / f"t.csv{ending}", data)
+    result = read(obj, columns(a=INT, b=TEXT))
+    assert (len(result.rows), result.rows[-1]) == (5001, (2, "y"))
+    consumed = result.reader.consumed
+    assert (consumed.first, consumed.last, consumed.total, consumed.rows) == (0, obj.size, obj.size, 5001)
+
+
+def test_zstandard_files_are_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv.zst"
+    with pa.output_stream(path, compression="zstd") as stream:
+        stream.write(b"a\n1\n2\n")
+    assert read(STORAGE.stat(path.as_uri()), columns(a=INT)).rows == [(1,), (2,)]
+
+
+@pytest.mark.parametrize("cut", [30, 200])
+def test_a_truncated_compressed_file_is_named(tmp_path: Path, cut: int) -> None:
+    content = "a\n" + "\n".join(str(random.Random(i).random()) for i in range(5000))
+    data = gzip.compress(content.encode())
+    obj = stored(tmp_path / "t.csv.gz", data[:-cut])
+    assert read(obj, columns(a=FLOAT)).fatal == ["truncated_file"]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-8-sig"])
+def test_other_encodings_are_recoded(tmp_path: Path, encoding: str) -> None:
+    obj = stored(tmp_path / "t.csv", "clé,b\n1,é\n2,ü\n".encode(encoding))
+    assert read(obj, columns(clé=INT, b=TEXT), encoding=encoding).rows == [(1, "é"), (2, "ü")]
+
+
+def test_a_wrong_encoding_is_named_with_its_fix(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", "a,b\n1,é\n".encode("latin-1"))
+    result = read(obj, columns(a=INT, b=TEXT), wrong_types="null")
+    assert result.fatal == ["wrong_encoding"]
+    assert "latin-1" in result.problems["wrong_encoding"].fix
+
+
+# --- types
+
+
+def test_declared_types_hold_whatever_the_block_holds(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"id,zip,x,n\n9007199254740993,00501,1,\n2,10001,,\n")
+    result = read(obj, columns(id=INT, zip=TEXT, x=FLOAT, n=FLOAT))
+    assert result.rows == [(9007199254740993, "00501", 1.0, None), (2, "10001", None, None)]
+    assert result.table.schema.types == [INT, TEXT, FLOAT, FLOAT]
+
+
+def test_quoted_and_unquoted_null_spellings_are_null_in_every_type(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b'a,b,c\n"",NA,"NULL"\nNaN,"nan",\n')
+    wanted = [ReadColumn("a", FLOAT), ReadColumn("b", TEXT), ReadColumn("c", TEXT, dictionary=True)]
+    assert read(obj, wanted).rows == [(None, None, None), (None, None, None)]
+
+
+def test_null_spellings_are_the_declared_ones(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"a,b\n-,NA\n")
+    assert read(obj, columns(a=FLOAT, b=TEXT), null_values=("-",)).rows == [(None, "NA")]
+
+
+def test_strings_come_dictionary_encoded_where_asked(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"a\nx\ny\nx\n")
+    result = read(obj, [ReadColumn("a", TEXT, dictionary=True)])
+    assert result.table.schema.types == [pa.dictionary(pa.int32(), pa.string())]
+    assert result.rows == [("x",), ("y",), ("x",)]
+
+
+def test_one_column_is_read_as_two_types(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"id\n9007199254740993\n")
+    wanted = [ReadColumn("feature", FLOAT, source_name="id"), ReadColumn("id", INT), ReadColumn("text", TEXT, source_name="id")]
+    assert read(obj, wanted).rows == [(9007199254740992.0, 9007199254740993, "9007199254740993")]
+
+
+@pytest.mark.parametrize(
+    ("spelled", "kind", "value"),
+    [
+        (b"1.0", INT, 1),
+        (b"+5", INT, 5),
+        (b" 7 ", INT, 7),
+        (b"-3.000", INT, -3),
+        (b" 1.5", FLOAT, 1.5),
+        (b"1e3", FLOAT, 1000.0),
+        (b"   ", FLOAT, None),
+        (b"TRUE", BOOL, True),
+        (b"no", BOOL, False),
+        (b"0", BOOL, False),
+        (b"1.0", BOOL, True),
+        (b" t ", BOOL, True),
+        (b"05:06:07", pa.time64("us"), "05:06:07"),
+        (b" 05:06:07", pa.time64("us"), "05:06:07"),
+    ],
+)
+def test_usual_spellings_are_understood(tmp_path: Path, spelled: bytes, kind: pa.DataType, value: object) -> None:
+    obj = stored(tmp_path / "t.csv", b"a,b\n" + spelled + b",x\n")
+    result = read(obj, columns(a=kind))
+    assert result.error is None
+    found = result.rows[0][0]
+    assert (str(found) if pa.types.is_time(kind) else found) == value
+
+
+def test_a_value_means_the_same_wherever_blocks_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the fast path takes and what the careful path takes: the same values, whatever stands beside them."""
+    rng = random.Random(1)
+    alphabet = {INT: "0123456789+-. x", FLOAT: "0123456789.eE+-inaf ", BOOL: "truefalsynoTF01. ", DATE: "0123-- /", TIME: "2013-01 T:.Z"}
+    starts = {DATE: "2013-01-0", TIME: "2013-01-02 05:0"}
+    for kind, letters in alphabet.items():
+        values = [starts.get(kind, "") + "".join(rng.choices(letters, k=rng.randint(0, 4))) for _ in range(300)]
+        values += ["0x1F", "1_0", "Infinity", "-nan", "1e400", "9223372036854775808", "true", "2013-01-02", "2013-1-2"]
+        obj = stored(tmp_path / "t.csv", "a,b\n".encode() + b"".join(f"{v},x\n".encode() for v in values))
+        monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 1 << 20)
+        together = read(obj, columns(a=kind), wrong_types="null")
+        monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 8)
+        apart = [
+            read(stored(tmp_path / "one.csv", f"a,b\n{v},x\n".encode()), columns(a=kind), wrong_types="null") for v in values
+        ]
+        assert together.table["a"].to_pylist().__repr__() == [part.rows[0][0] for part in apart].__repr__()
+        bad = sum("wrong_type" in part.problems for part in apart)
+        assert together.problems["wrong_type"].count == bad
+
+
+# --- what is wrong
+
+
+def test_all_bad_values_of_all_columns_are_reported_together(tmp_path: Path, small_blocks: None) -> None:
+    rows = b"".join(b"%d,%s,%s\n" % (i, b"oops" if i % 3 == 0 else b"1", b"1,5" if False else b"x" if i == 7 else b"2") for i in range(30))
+    obj = stored(tmp_path / "t.csv", b"id,a,b\n" + rows)
+    result = read(obj, columns(id=INT, a=FLOAT, b=INT), key=["id"])
+    assert result.fatal == ["wrong_type", "wrong_type"]
+    first, second = result.error.problems
+    assert (first.column, first.count, first.examples[:2]) == ("a", 10, ("'oops' at id=0", "'oops' at id=3"))
+    assert (second.column, second.count, second.examples) == ("b", 1, ("'x' at id=7",))
+    assert first.file == obj.uri
+    assert "quarantine" in first.fix
+
+
+@pytest.mark.parametrize("newlines_in_values", [False, True])
+def test_bad_values_without_a_key_are_placed_by_byte(tmp_path: Path, newlines_in_values: bool, small_blocks: None) -> None:
+    content = b"a,b\n1,x\n\n2,y\n1,2,3\noops,z\n"
+    obj = stored(tmp_path / "t.csv", content)
+    result = read(obj, columns(a=INT), wrong_types="quarantine", newlines_in_values=newlines_in_values)
+    assert result.problems["wrong_type"].examples == (f"'oops' at byte {content.index(b'oops')}",)
+
+
+def test_bad_values_become_null_where_the_policy_says_so(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"a,b\n1,x\noops,y\n")
+    result = read(obj, columns(a=INT, b=TEXT), wrong_types="null")
+    assert result.rows == [(1, "x"), (None, "y")]
+    assert (result.problems["wrong_type"].count, result.error) == (1, None)
+
+
+def test_rows_are_set_aside_as_they_were_spelled(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"a,b,c\n1.50,oops,1\n2,2,2\n3,3\n")
+    wanted = columns(a=FLOAT, b=INT)
+    result = read(obj, wanted, wrong_types="quarantine")
+    assert result.rows == [(2.0, 2)]
+    assert result.error is None
+    assert [set(row) for row in result.rejected] == [set(rejected_schema(wanted).names)] * 2
+    by_reason = {row["_reason"]: row for row in result.rejected}
+    assert by_reason["wrong_type: b"] == {"a": "1.50", "b": "oops", "_file": obj.uri, "_reason": "wrong_type: b", "_record": None}
+    assert by_reason["wrong_field_count: 2 instead of 3"]["_record"] == "3,3"
+    reader = result.reader
+    assert (reader.rows, reader.rejected, reader.consumed.rows) == (3, 2, 3)
+
+
+@pytest.mark.parametrize("policy", ["error", "null"])
+def test_records_with_a_wrong_number_of_fields_are_an_error(tmp_path: Path, policy: str) -> None:
+    obj = stored(tmp_path / "t.csv", b"a,b\n1,x\n2\n3,y,z\n")
+    result = read(obj, columns(a=INT), wrong_types=policy)
+    assert result.fatal == ["wrong_field_count"]
+    assert result.problems["wrong_field_count"].count == 2
+
+
+def test_missing_columns_are_named_all_at_once(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"a,b\n1,x\n")
+    result = read(obj, columns(A=INT, b=TEXT, c=TEXT))
+    assert [problem.column for problem in result.error.problems] == ["A", "c"]
+    assert "It has: a, b" in result.error.problems[0].message
+
+
+def test_columns_that_may_be_missing_are_null_and_counted(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"a\n1\n2\n")
+    result = read(obj, [ReadColumn("a", INT), ReadColumn("b", TEXT, dictionary=True, required=False)])
+    assert result.rows == [(1, None), (2, None)]
+    assert (result.problems["missing_column"].column, result.problems["missing_column"].count) == ("b", 2)
+
+
+def test_a_name_twice_in_the_header_is_an_error_when_it_is_read(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"a,a,b\n1,2,3\n")
+    assert read(obj, columns(a=INT)).fatal == ["duplicate_column"]
+    assert read(obj, columns(b=INT)).rows == [(3,)]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"PAR1\x00\x00", "not_csv"),
+        (gzip.compress(b"a,b\n"), "not_csv"),
+        (b"PK\x03\x04rest", "not_csv"),
+        (b"<!DOCTYPE html><html>\n", "not_csv"),
+        (b'<?xml version="1.0"?>\n', "not_csv"),
+        (b"a,b\n\x00\x01,2\n", "not_csv"),
+        (b"1,2.5\n3,4\n", "no_header"),
+        (b"a,b\r1,2\r", "lone_carriage_return"),
+    ],
+)
+def test_files_that_are_no_csv_are_named(tmp_path: Path, content: bytes, kind: str) -> None:
+    obj = stored(tmp_path / "t.csv", content)
+    result = read(obj, columns(a=INT), wrong_types="null")
+    assert result.fatal == [kind]
+    assert result.error.problems[0].file == obj.uri
+
+
+def test_a_header_where_none_was_declared_is_an_error(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"a,b\n1,2\n")
+    assert read(obj, columns(a=TEXT), header=False, column_names=("a", "b")).fatal == ["header_in_data"]
+
+
+@pytest.mark.parametrize(
+    "content", [b'a,b\n1,"x\ny"\n2,z\n', b'a,b\n"x\ny",1\n', b'a\n1\n"x\n', b'a,b\n1,2\n3,"x\n4,y"\n']
+)
+def test_undeclared_line_breaks_in_values_are_an_error(tmp_path: Path, content: bytes) -> None:
+    obj = stored(tmp_path / "t.csv", content)
+    result = read(obj, columns(a=TEXT), wrong_types="quarantine")
+    assert result.fatal == ["newline_in_value"]
+    assert "newlines_in_values=True" in result.error.problems[0].fix
+
+
+def test_an_undeclared_line_break_is_found_however_the_file_is_cut(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b'a,b\n1,2\n3,"x\ny"\n5,6\n')
+    for cut in range(1, obj.size):
+        parts = [read(obj, columns(a=TEXT, b=TEXT), start=a, end=b) for a, b in ((0, cut), (cut, obj.size))]
+        assert any(part.error for part in parts), cut
+
+
+def test_quotes_inside_unquoted_values_are_just_characters(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b'a,b\n1,5" pipe\n2,x\n')
+    assert read(obj, columns(a=INT, b=TEXT)).rows == [(1, '5" pipe'), (2, "x")]
+
+
+def test_a_quote_that_never_closes_is_an_error_not_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_sklearn.worker.data.csv_source.LONGEST_RECORD", 64)
+    monkeypatch.setattr(csv_blocks, "LONGEST_RECORD", 64)
+    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 16)
+    obj = stored(tmp_path / "t.csv", b'a,b\n1,"x\n' + b"2,y\n" * 100)
+    assert read(obj, columns(a=TEXT), newlines_in_values=True).fatal == ["unbalanced_quotes"]
+
+
+def test_stray_quotes_in_a_file_with_line_breaks_are_an_error(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b'a,b\n1,5" pipe\n2,x\n3,6" pipe\n')
+    assert read(obj, columns(a=INT), newlines_in_values=True).fatal == ["unbalanced_quotes"]
+
+
+def test_no_rows_after_a_fault_and_the_rest_is_still_checked(tmp_path: Path, small_blocks: None) -> None:
+    obj = stored(tmp_path / "t.csv", b"a\n" + b"1\n" * 20 + b"bad\n" + b"1\n" * 20 + b"worse\n")
+    result = read(obj, columns(a=INT))
+    assert result.error.problems[0].count == 2
+    assert len(result.rows) < 30
+    assert result.reader.rows == 42
+
+
+# --- folders
+
+
+def test_folder_names_become_columns(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "month=2013-01" / "city=New%20York" / "n=__HIVE_DEFAULT_PARTITION__" / "t.csv", b"a\n1\n2\n")
+    wanted = [ReadColumn("month", TEXT), ReadColumn("a", INT), ReadColumn("city", TEXT, dictionary=True), ReadColumn("n", INT)]
+    result = read(obj, wanted, hive_partitions=True)
+    assert result.rows == [("2013-01", 1, "New York", None), ("2013-01", 2, "New York", None)]
+
+
+def test_a_folder_value_that_does_not_convert_is_reported(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "n=x" / "t.csv", b"a\n1\n")
+    result = read(obj, columns(a=INT, n=INT), hive_partitions=True)
+    assert (result.fatal, result.error.problems[0].column) == (["wrong_type"], "n")

@@ -1,0 +1,71 @@
+"""Estimators that users write themselves, for tests: ``tests.worker.factories:name``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.ensemble import RandomForestClassifier, StackingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+
+def dense() -> Any:
+    """Impute, scale and one-hot encode, densely, as users do."""
+    return make_column_transformer(
+        (make_pipeline(SimpleImputer(), StandardScaler()), make_column_selector(dtype_include="number")),
+        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), make_column_selector(dtype_exclude="number")),
+    )
+
+
+def dense_logistic() -> Pipeline:
+    return make_pipeline(dense(), LogisticRegression(max_iter=200))
+
+
+def dense_ridge() -> Pipeline:
+    return make_pipeline(dense(), Ridge())
+
+
+def forest(n_jobs: int = 1) -> Pipeline:
+    return make_pipeline(dense(), RandomForestClassifier(20, max_depth=8, random_state=0, n_jobs=n_jobs))
+
+
+def mlp() -> Pipeline:
+    return make_pipeline(dense(), MLPClassifier((32, 16), max_iter=5, random_state=0))
+
+
+def stack() -> Pipeline:
+    parts = [("linear", LogisticRegression(max_iter=50)), ("bayes", GaussianNB()), ("forest", RandomForestClassifier(5, random_state=0))]
+    return make_pipeline(dense(), StackingClassifier(parts, cv=3))
+
+
+class Slow(ClassifierMixin, BaseEstimator):
+    """Takes ``seconds`` for every call of ``predict_proba``."""
+
+    def __init__(self, seconds: float = 0.0, fail_on_predict: bool = False) -> None:
+        self.seconds, self.fail_on_predict = seconds, fail_on_predict
+
+    def fit(self, X: Any, y: Any) -> Slow:
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        import time
+
+        if self.fail_on_predict:
+            raise ZeroDivisionError("the user's estimator divides by zero")
+        time.sleep(self.seconds)
+        return np.tile([0.25, 0.75], (len(X), 1))
+
+
+def slow(seconds: float = 0.0, fail_on_predict: bool = False) -> Slow:
+    return Slow(seconds, fail_on_predict)
