@@ -1,8 +1,8 @@
 """Where records begin in a CSV file, without parsing it. Standard library only.
 
 The rule of the whole package: a record belongs to the byte range that holds its first byte. With ``f(p)`` the first
-record start at or past ``p`` (``f(0) = 0``, ``f(size) = size``), the range ``[a, b)`` holds the bytes ``[f(a), f(b))``, so
-that ranges that tile a file hold every record once.
+record start at or past ``p`` (``f(0) = 0``, ``f(size) = size``), the range ``[a, b)`` holds the bytes
+``[f(a), f(b))``, so that ranges that tile a file hold every record once.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def record_starts(stream: BinaryIO, positions: Iterable[int], quote: str = '"') 
         offset += len(block)
     if carriage_returns and not line_feeds:
         raise DataError(
-            "The file ends its lines with carriage returns alone (old Macintosh). Convert it to line feeds, for example "
-            "with `tr '\\r' '\\n'`."
+            "The file ends its lines with carriage returns alone (old Macintosh). Convert it to line feeds, for "
+            "example with `tr '\\r' '\\n'`."
         )
     return [found.get(position, offset) for position in wanted]
 
@@ -81,7 +81,7 @@ class _BlockScan:
 
 def ends_inside_quotes(record: bytes, delimiter: bytes, quote: bytes) -> bool:
     """Whether a quoted value is still open at the end of ``record``. A quote opens a value only as its first byte."""
-    if not quote or record.count(quote) % 2 == 0:
+    if not quote or quote not in record:
         return False
     position = 0
     while position < len(record):

@@ -2,7 +2,8 @@
 ### Every month: train, then predict the month chunk by chunk
 
 Learns from the months given by the parameter *training months* whether a flight will be late, then predicts the
-month of the run. All months of a backfill share the model: the first run trains it, the others find it trained.
+month of the run. All months of a backfill share the model: the first run trains it, the others find it trained. Airflow
+names a run after the day on which its month is over.
 
     airflow backfill create --dag-id flights_monthly --from-date 2013-07-01 --to-date 2013-09-30 --max-active-runs 3
 
@@ -61,9 +62,8 @@ with DAG(
             description="A preset; the operator also takes package.module:factory, or an estimator object.",
         ),
         "chunk_size": Param(
-            "1MB",
+            "1.5MB",
             type="string",
-            pattern=r"^\d+ ?[KMG]?B$",
             title="Chunk size",
             description="How much of the source one task predicts. Real tables want 64MB and more.",
         ),

@@ -1,8 +1,9 @@
 """
 ### Predict again whenever the model changes
 
-Scheduled by the model's asset: a training that makes a new version of it, in whatever DAG, starts a run of this one.
-The predictions are an asset too, so that what reads them can be scheduled the same way.
+Scheduled by the model's asset: each training of it, in whatever DAG, starts a run of this one. If the training found
+the version that was there already, this run finds its predictions there, and nothing is computed again. The
+predictions are an asset too, so that what reads them can be scheduled the same way.
 
 **To make it yours**: `MODEL` is the `model` of your `SklearnTrainOperator`; set the source and the destination.
 """

@@ -41,7 +41,7 @@ class CsvOptions(Value):
         return next((name for ending, name in _COMPRESSION_BY_ENDING.items() if uri.endswith(ending)), "none")
 
     def has_plain_line_feeds(self) -> bool:
-        """Whether, in this encoding, the byte 0x0A is always a line feed and 0x22 a quote, so that bytes can be searched."""
+        """Whether a line feed and a quote always are their ASCII bytes, so that bytes can be searched."""
         name = codecs.lookup(self.encoding).name
         return "\n".encode(name) == b"\n" and not name.startswith(("iso2022", "hz", "utf-7"))
 

@@ -38,6 +38,7 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
     fastest on Arrow with dictionary-encoded strings: then only the dictionary's values are looked up, not the rows.
 
     - Numbers and booleans are imputed with the mean, get an indicator column where training had nulls, and are scaled.
+      Columns that are null in every row of training are not used.
     - Dates become year, month, day, weekday and hour (UTC), those that vary in training; then they are numbers.
     - Strings and categories become one indicator column a level, with one for nulls where training had nulls; a value
       that training did not have gives zeros in all of them. With ``categories="ordinal"`` they become the level's
@@ -132,11 +133,14 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
     def _learn_numbers(self, columns: dict[str, ArrowColumn]) -> None:
         self.numbers_: list[tuple[str, str]] = []
         self.null_indicators_: list[str] = []
-        means, scales, infinite = [], [], []
+        means, scales, infinite, unused = [], [], [], []
         sources = [(name, [""]) for name in self._of_kind("numeric")]
         sources += [(name, self._informative_parts(columns[name])) for name in self._of_kind("datetime")]
         for name, parts in sources:
             arrays = _number_arrays(columns[name], parts)
+            if parts == [""] and np.isnan(arrays[0]).all():
+                unused.append(name)
+                continue
             for part, values in zip(parts, arrays, strict=True):
                 mean, scale = _mean_and_scale(values)
                 if not (np.isfinite(mean) and np.isfinite(scale)) and self.impute:
@@ -146,6 +150,8 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
                 scales.append(scale)
             if self.impute and arrays and np.isnan(arrays[0]).any():
                 self.null_indicators_.append(name)
+        if unused:
+            warnings.warn(f"Columns are null in every row, and are not used: {unused}", stacklevel=3)
         if infinite:
             raise ValueError(f"Columns hold infinite or too large numbers: {infinite}. Replace them by nulls.")
         self.means_, self.scales_ = np.array(means, dtype=np.float64), np.array(scales, dtype=np.float64)

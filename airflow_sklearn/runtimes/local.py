@@ -59,7 +59,7 @@ class LocalRuntime(Runtime):
     """
 
     template_fields: ClassVar[tuple[str, ...]] = ("python", "env", "state_dir")
-    default_poll_interval: ClassVar[float] = 1.0
+    default_poll_interval: ClassVar[float] = 0.5
 
     python: str | None = None
     env: dict[str, str] = field(default_factory=dict)

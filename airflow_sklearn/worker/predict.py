@@ -73,6 +73,7 @@ def _compute(job: PredictJob, storage: Storage, ledger: Ledger, started: float) 
     for difference in check_versions(manifest.versions, job.spec.policies.version_mismatch):
         _LOG.warning("Other software than at training, let pass by policy: %s", difference)
     with tempfile.TemporaryDirectory(prefix="airflow-sklearn-") as scratch, PeakMemory() as memory:
+        _LOG.info("Loading %s (%s, %.1f MB)", manifest.version, manifest.estimator_class, manifest.artifact.size / 1e6)
         estimator = load_estimator(storage, manifest.artifact, scratch)
         parity = replay(estimator, manifest, job.spec.outputs)
         if parity:
@@ -135,10 +136,10 @@ def _gather_problems(job: PredictJob, results: Sequence[SliceResult]) -> Problem
     for result in results:
         problems.merge(result.problems)
     _find_duplicates(job, results, problems)
-    for problem in problems.problems():
-        _LOG.log(logging.ERROR if fatal([problem], job) else logging.WARNING, "%s", problem)
-    if fatal(problems.problems(), job):
+    if any(result.refused for result in results) or fatal(problems.problems(), job):
         raise DataError(f"The chunk {job.chunk.label!r} cannot be predicted:", problems.problems())
+    for problem in problems.problems():
+        _LOG.warning("%s", problem)
     return problems
 
 

@@ -38,15 +38,13 @@ if TYPE_CHECKING:
 
 _CARRIED = "\0carried:"  # before the names of columns that are read once for the model and once to be carried
 
-#: Kinds of problems that a policy may let pass, with the policy's name and the value that refuses.
+#: What rows may have that their reader lets pass: the policy that refuses it, and by which value.
 _REFUSED_BY_POLICY = {
-    "missing_column": ("missing_columns", "error"),
     "unseen_level": ("unseen_levels", "error"),
     "unexpected_null": ("unexpected_nulls", "error"),
-    "wrong_type": ("wrong_types", "error"),
     "duplicate_key": ("duplicate_keys", "error"),
 }
-_ALWAYS_PASS = {"extra_column"}
+_ALWAYS_REFUSED = "null_key"
 
 
 @dataclass
@@ -60,6 +58,8 @@ class SliceResult:
     quarantine: list[OutputPart] = field(default_factory=list)
     local_parts: list[str] = field(default_factory=list)
     problems: tuple[Problem, ...] = ()
+    refused: bool = False
+    """Problems that the policies do not let pass: there is no output."""
     sketches: dict[str, FeatureSketch] = field(default_factory=dict)
     prediction_counts: Counter[str] = field(default_factory=Counter)
     key_hash: KeyHash = field(default_factory=KeyHash)
@@ -90,6 +90,7 @@ class SlicePredictor:
         self._ledger, self._scratch, self._advance = ledger, scratch, advance
         self._predictor = Predictor(estimator, self._schema.features, job.spec.outputs, job.spec.batch_rows)
         self._problems = ProblemCollector()
+        self._refused = False
         self._conformer = Conformer(self._schema, self._problems)
         self._storage = storage
         self._carried, self._columns = _columns_to_read(storage, job, manifest)
@@ -119,7 +120,8 @@ class SlicePredictor:
         result.key_hash = keys.close()
         result.rows_quarantined = rejects.close()
         result.problems, result.sketches = self._problems.problems(), self._conformer.sketches
-        if not fatal(result.problems, self._job):
+        result.refused = self._is_refused()
+        if not result.refused:
             with _Clock(self._seconds, "write"):
                 result.parts = [self._upload(path, rows_out, output_ending(self._job))]
                 if result.rows_quarantined:
@@ -147,14 +149,19 @@ class SlicePredictor:
                 for table in reader:
                     self._conformer.check(table, uri)
                     self._seconds["read"] += time.perf_counter() - started
-                    if not fatal(self._problems.problems(), self._job):
+                    if not self._is_refused():
                         yield table
                     self._advance(table.num_rows, reader.bytes_read - before)
                     before, started = reader.bytes_read, time.perf_counter()
-            except DataError:  # its problems are in self._problems already
+            except DataError:  # what it says is in self._problems already
+                self._refused = True
                 continue
+            self._advance(0, reader.bytes_read - before)
             result.consumed.append(reader.consumed)
             result.rows_in += reader.consumed.rows
+
+    def _is_refused(self) -> bool:
+        return self._refused or bool(fatal(self._problems.problems(), self._job))
 
     def _carried_schema(self) -> list[pa.Field]:
         types = {column.name: column.type for column in self._columns}
@@ -168,14 +175,11 @@ class SlicePredictor:
 
 
 def fatal(problems: Iterable[Problem], job: PredictJob) -> list[Problem]:
-    """Those problems that the job's policies do not let pass."""
-    policies = job.spec.policies
+    """Those problems of rows as they were read that the job's policies do not let pass."""
 
     def refused(kind: str) -> bool:
-        if kind in _REFUSED_BY_POLICY:
-            policy, refusing = _REFUSED_BY_POLICY[kind]
-            return bool(getattr(policies, policy) == refusing)
-        return kind not in _ALWAYS_PASS
+        policy, value = _REFUSED_BY_POLICY.get(kind, ("", ""))
+        return kind == _ALWAYS_REFUSED or (policy != "" and getattr(job.spec.policies, policy) == value)
 
     return [problem for problem in problems if refused(problem.kind)]
 

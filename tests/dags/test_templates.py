@@ -23,7 +23,7 @@ print(*[name for name in {HEAVY} if name in sys.modules])
 
 @pytest.fixture(scope="module")
 def dag_bag(airflow_home: Path) -> Any:
-    bag = _dag_bag_class()(dag_folder=str(REPOSITORY / "dags"), include_examples=False)
+    bag = _dag_bag_class()(dag_folder=str(REPOSITORY / "dags"))
     assert bag.import_errors == {}
     return bag
 
@@ -79,7 +79,7 @@ def test_its_serialized_form_is_the_same_at_every_parse(name: str, airflow_home:
     """Else every parse makes a new version of the DAG."""
 
     def serialized() -> str:
-        bag = _dag_bag_class()(dag_folder=str(REPOSITORY / "dags" / f"{name}.py"), include_examples=False)
+        bag = _dag_bag_class()(dag_folder=str(REPOSITORY / "dags" / f"{name}.py"))
         return repr(_serialize()(bag.dags[name]))
 
     assert serialized() == serialized()

@@ -176,14 +176,14 @@ def test_a_job_whose_task_is_gone_is_not_taken_over(runtime_of: RuntimeOf, job: 
 def test_airflows_secrets_stay_out_of_the_worker(
     runtime_of: RuntimeOf, job: PredictJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://secret")
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://secret")
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://hunter2")
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://hunter2")
     monkeypatch.setenv("HARMLESS", "yes")
     runtime = runtime_of("import json; print(json.dumps(dict(os.environ)))", env={"MINE": "1"}, processes=3)
     handle = runtime.submit("job", job, detached=False)
     wait_for_end(runtime, handle)
     environment = json.loads(runtime.logs(handle)[0][0])
-    assert "secret" not in json.dumps(environment)
+    assert "hunter2" not in json.dumps(environment)
     assert {k: environment.get(k) for k in ("HARMLESS", "MINE", "AIRFLOW_SKLEARN_PROCESSES")} == {
         "HARMLESS": "yes",
         "MINE": "1",

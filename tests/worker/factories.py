@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import Any
 
 import numpy as np
@@ -46,26 +48,24 @@ def stack() -> Pipeline:
 
 
 class Slow(ClassifierMixin, BaseEstimator):
-    """Takes ``seconds`` for every call of ``predict_proba``."""
+    """Takes as many seconds for every call of ``predict_proba`` as the environment variable SLOW_SECONDS says."""
 
-    def __init__(self, seconds: float = 0.0, fail_on_predict: bool = False) -> None:
-        self.seconds, self.fail_on_predict = seconds, fail_on_predict
+    def __init__(self, fail_on_predict: bool = False) -> None:
+        self.fail_on_predict = fail_on_predict
 
     def fit(self, X: Any, y: Any) -> Slow:
         self.classes_ = np.unique(y)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return np.full(len(X), self.classes_[-1])
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        import time
-
         if self.fail_on_predict:
             raise ZeroDivisionError("the user's estimator divides by zero")
-        time.sleep(self.seconds)
+        time.sleep(float(os.environ.get("SLOW_SECONDS", "0")))
         return np.tile([0.25, 0.75], (len(X), 1))
 
 
-def slow(seconds: float = 0.0, fail_on_predict: bool = False) -> Slow:
-    return Slow(seconds, fail_on_predict)
+def slow(fail_on_predict: bool = False) -> Pipeline:
+    return make_pipeline("passthrough", Slow(fail_on_predict))

@@ -28,8 +28,8 @@ class ReadColumn:
     :param type: what its values become.
     :param dictionary: hand strings over dictionary-encoded (``dictionary<int32, string>``); for string types only.
     :param required: false: where a file lacks the column, it is read as nulls, and counted as ``missing_column``.
-    :param source_name: as in the header, the Parquet schema, or a folder's ``name=value``; default: ``name``. Columns of
-        different names and types may come from one.
+    :param source_name: as in the header, the Parquet schema, or a folder's ``name=value``; default: ``name``.
+        Columns of different names and types may come from one.
     """
 
     name: str

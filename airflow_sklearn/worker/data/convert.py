@@ -18,11 +18,11 @@ from airflow_sklearn.worker.data.types import is_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TRUE_VALUES = tuple(s for w in ("true", "t", "yes", "y") for s in (w, w.capitalize(), w.upper())) + ("1", "1.0")
-FALSE_VALUES = tuple(s for w in ("false", "f", "no", "n") for s in (w, w.capitalize(), w.upper())) + ("0", "0.0")
+TRUE_VALUES = (*(s for w in ("true", "t", "yes", "y") for s in (w, w.capitalize(), w.upper())), "1", "1.0")
+FALSE_VALUES = (*(s for w in ("false", "f", "no", "n") for s in (w, w.capitalize(), w.upper())), "0", "0.0")
 
 _TEXT = pa.string()
-#: What text must look like before it is tried at all: columns full of other things are settled without trying each value.
+#: What text must look like before it is tried at all: a column full of other things is settled without trying each.
 _SHAPES = {
     "integer": r"^[+-]?(0[xX][0-9a-fA-F]+|\d+(\.0*)?)$",
     "float": r"^[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|(?i:inf|infinity|nan))$",
@@ -117,7 +117,9 @@ def _text_rule(target: pa.DataType) -> Callable[[pa.Array], pa.Array]:
     if pa.types.is_boolean(target):
         return _booleans_from_text
     if pa.types.is_time(target):  # Arrow has no cast for it
-        return lambda values: pc.binary_join_element_wise("1970-01-01 ", values, "").cast(pa.timestamp("us")).cast(target)
+        return lambda values: (
+            pc.binary_join_element_wise("1970-01-01 ", values, "").cast(pa.timestamp("us")).cast(target)
+        )
     return lambda values: values.cast(target)
 
 
@@ -175,9 +177,7 @@ def _refuse(values: pa.Array) -> pa.Array:
 
 
 def _is_number(data_type: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_integer(data_type) or pa.types.is_floating(data_type) or pa.types.is_decimal(data_type)
-    )
+    return bool(pa.types.is_integer(data_type) or pa.types.is_floating(data_type) or pa.types.is_decimal(data_type))
 
 
 def _decoded(values: pa.Array) -> pa.Array:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.worker.data.types import is_undecodable
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.data import CsvOptions, SourceFiles, SourceObject
@@ -50,7 +51,9 @@ class Head:
     problems: tuple[Problem, ...] = field(default=())
 
 
-def open_decoded(storage: Storage, files: SourceFiles, obj: SourceObject, *, start: int = 0, end: int | None = None) -> BinaryIO:
+def open_decoded(
+    storage: Storage, files: SourceFiles, obj: SourceObject, *, start: int = 0, end: int | None = None
+) -> BinaryIO:
     """A stream in which a line feed is one byte: decompressed, and recoded to UTF-8 where that takes the whole file."""
     stream = storage.open(obj.uri, start=start, end=end, etag=obj.etag)
     compression = files.csv.compression_of(obj.uri)
@@ -90,7 +93,7 @@ def stream_problem(error: Exception, uri: str, options: CsvOptions) -> Problem |
     """What an exception raised while reading ``open_decoded``'s stream says about the file; None: nothing."""
     if isinstance(error, UnicodeDecodeError):
         return _problem("wrong_encoding", f"the file is not {options.encoding}: {error.reason}", uri, _ENCODING_FIX)
-    if isinstance(error, ConnectionError) or options.compression_of(uri) == "none":
+    if options.compression_of(uri) == "none" or not is_undecodable(error):
         return None
     if "runcated" in str(error):
         return _problem("truncated_file", "the compressed file ends too early", uri, "write it again, whole.")
@@ -146,7 +149,9 @@ def _head(record: bytes, start: int, end: int, uri: str, options: CsvOptions) ->
     if fields and all(not name or _DATUM.fullmatch(name) for name in fields):
         found = ", ".join(fields[:5])
         fix = "set header=False and give column_names, or add a header to the file."
-        return Head(problems=(_problem("no_header", f"the first line looks like data, not like names: {found}", uri, fix),))
+        return Head(
+            problems=(_problem("no_header", f"the first line looks like data, not like names: {found}", uri, fix),)
+        )
     if options.column_names and fields:
         if len(options.column_names) != len(fields):
             message = f"the header has {len(fields)} names, column_names has {len(options.column_names)}"
@@ -208,11 +213,10 @@ def _record_end(sample: bytes, start: int, options: CsvOptions) -> int | None:
 
 
 def _fields(text: str, options: CsvOptions) -> list[str]:
-    quoting = csv.QUOTE_MINIMAL if options.quote else csv.QUOTE_NONE
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=options.delimiter, quotechar=options.quote or None, quoting=quoting
-    )
-    return next(reader, [])
+    lines = io.StringIO(text, newline="")
+    if options.quote:
+        return next(csv.reader(lines, delimiter=options.delimiter, quotechar=options.quote), [])
+    return next(csv.reader(lines, delimiter=options.delimiter, quoting=csv.QUOTE_NONE), [])
 
 
 def _problem(kind: str, message: str, uri: str, fix: str = "") -> Problem:

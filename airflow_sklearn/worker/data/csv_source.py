@@ -1,4 +1,4 @@
-"""Reading one piece of a CSV file: cut at record ends, parsed block by block with declared types, exact and flat in memory.
+"""Reading one piece of a CSV file: cut at record ends, parsed block by block with declared types, flat in memory.
 
 A block is parsed by pyarrow's reader straight into the types asked for. Where that fails, the block is parsed again as
 text and converted value by value, which finds every bad value; columns that needed it (``1.0`` in an integer column)
@@ -18,7 +18,13 @@ from airflow_sklearn.csv_records import ends_inside_quotes
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.worker.data.columns import Layout, match_columns
 from airflow_sklearn.worker.data.convert import FALSE_VALUES, TRUE_VALUES
-from airflow_sklearn.worker.data.csv_blocks import LONGEST_RECORD, Block, RecordTooLongError, read_blocks, record_offsets
+from airflow_sklearn.worker.data.csv_blocks import (
+    LONGEST_RECORD,
+    Block,
+    RecordTooLongError,
+    read_blocks,
+    record_offsets,
+)
 from airflow_sklearn.worker.data.csv_head import Head, open_decoded, read_head, stream_problem, text_encoding
 from airflow_sklearn.worker.data.reader import PieceReader, ReadRequest
 from airflow_sklearn.worker.data.types import is_text
@@ -139,7 +145,7 @@ class CsvPieceReader(PieceReader):
             return pa.py_buffer(bytes(block.data).decode(encoding, "replace").encode())
 
     def _parse(self, data: pa.Buffer, *, all_text: bool = False) -> pa.Table:
-        """The asked columns that the file has, named by their place in it; rows of another length go to ``_invalid``."""
+        """The asked columns that the file has, named by their place; rows of another length go to ``_invalid``."""
         text = frozenset(self._layout.positions) if all_text else self._as_text
         self._invalid = []
         try:
@@ -199,7 +205,7 @@ class CsvPieceReader(PieceReader):
         return "skip"
 
     def _settle_invalid(self, invalid: list[pa_csv.InvalidRow]) -> None:
-        """Records with a wrong number of fields: nothing in them can be trusted, so that no policy reads them as null."""
+        """Records with a wrong number of fields: nothing in them can be trusted, so no policy reads them as null."""
         if not invalid:
             return
         quarantine = self._request.wrong_types == "quarantine"
@@ -222,15 +228,15 @@ class CsvPieceReader(PieceReader):
         """Whether the parser saw the records that the file was cut into: otherwise cuts elsewhere would change rows."""
         if records != block.lines:  # blank lines are the harmless cause
             starts = record_offsets(block, self._quote)
-            if records > len(starts):
+            if records > len(starts) and not self._quote:
                 self._fatal(
                     "lone_carriage_return",
                     "carriage returns without line feed end records",
                     count=records - len(starts),
                     fix="quote values that hold them, or convert them to line feeds.",
                 )
-            elif records < len(starts):
-                self._line_break_in_value(len(starts) - records)
+            elif records != len(starts):
+                self._line_break_in_value(abs(len(starts) - records))
         if not self._quote and self._csv.quote and self._ends_open(block):
             self._line_break_in_value(1)
 
@@ -248,7 +254,7 @@ class CsvPieceReader(PieceReader):
                 "unbalanced_quotes",
                 "quotes inside values are not doubled, so that records cannot be told apart",
                 count=count,
-                fix='write a quote inside a quoted value twice (""), or set quote=\'\' when values are not quoted.',
+                fix="write a quote inside a quoted value twice (\"\"), or set quote='' when values are not quoted.",
             )
         else:
             self._fatal(

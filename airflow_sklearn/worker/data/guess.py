@@ -41,10 +41,7 @@ class ColumnGuess:
         """:param values: (n_rows,) of strings, null where the file spells a null."""
         if self._type == _TEXT or values.null_count == len(values):
             return
-        if self._type is None:
-            candidates = _CANDIDATES
-        else:
-            candidates = (self._type, *_WIDER.get(self._type, ()))
+        candidates = _CANDIDATES if self._type is None else (self._type, *_WIDER.get(self._type, ()))
         self._type = next((candidate for candidate in candidates if _all_are(values, candidate)), _TEXT)
 
 

@@ -74,7 +74,9 @@ def read_footer(storage: Storage, obj: SourceObject) -> Footer:
         metadata = pq.read_metadata(pa.BufferReader(_MAGIC + raw[-needed:]))
         return Footer(metadata, metadata.schema.to_arrow_schema(), start, raw)
     except (pa.ArrowException, OSError) as error:
-        raise NotParquetError(_problem(obj, "not_parquet", f"the footer is damaged: {error}", "write it again.")) from error
+        raise NotParquetError(
+            _problem(obj, "not_parquet", f"the footer is damaged: {error}", "write it again.")
+        ) from error
 
 
 def group_offset(metadata: pq.FileMetaData, group: int) -> int:
@@ -174,9 +176,13 @@ def _scratch_file() -> Iterator[str]:
 def _what_it_is(storage: Storage, obj: SourceObject) -> Problem:
     head = storage.read(obj.uri, start=0, end=min(4, obj.size), etag=obj.etag) if obj.size else b""
     if head == _MAGIC:
-        return _problem(obj, "truncated_file", "the Parquet file ends too early: it has no footer", "write it again, whole.")
+        return _problem(
+            obj, "truncated_file", "the Parquet file ends too early: it has no footer", "write it again, whole."
+        )
     what = "is empty" if not obj.size else "is not Parquet"
-    return _problem(obj, "not_parquet", f"the file {what}", "leave it out of the source, or say file_format='csv' for CSV.")
+    return _problem(
+        obj, "not_parquet", f"the file {what}", "leave it out of the source, or say file_format='csv' for CSV."
+    )
 
 
 def _problem(obj: SourceObject, kind: str, message: str, fix: str) -> Problem:

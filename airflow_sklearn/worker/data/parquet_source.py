@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -15,10 +14,12 @@ from airflow_sklearn.worker.data.columns import match_columns
 from airflow_sklearn.worker.data.convert import convert
 from airflow_sklearn.worker.data.parquet_file import Footer, NotParquetError, groups_before, open_groups, read_footer
 from airflow_sklearn.worker.data.reader import PieceReader
-from airflow_sklearn.worker.data.types import is_text
+from airflow_sklearn.worker.data.types import is_text, is_undecodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
 
     from airflow_sklearn.worker.data.columns import Layout
 
@@ -53,7 +54,7 @@ class ParquetPieceReader(PieceReader):
             try:
                 yield from self._groups(footer, range(first, last), layout)
             except (pa.ArrowException, OSError) as error:
-                if isinstance(error, ConnectionError):
+                if not is_undecodable(error):
                     raise
                 self._fatal("not_parquet", f"a page cannot be read: {error}", fix="write the file again.")
         total = footer.metadata.num_row_groups
@@ -78,7 +79,11 @@ class ParquetPieceReader(PieceReader):
 
     def _as_dictionary(self, footer: Footer, layout: Layout) -> list[str]:
         """String columns that are wanted dictionary-encoded, as they are stored."""
-        wanted = [c.source for c in self._request.columns if c.name in layout.positions and pa.types.is_dictionary(c.output_type)]
+        wanted = [
+            c.source
+            for c in self._request.columns
+            if c.name in layout.positions and pa.types.is_dictionary(c.output_type)
+        ]
         stored = {name: footer.schema.field(name).type for name in wanted}
         return [name for name, kind in stored.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pyarrow as pa
 
+from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.data.columns import Layout, folder_values
 from airflow_sklearn.worker.data.convert import convert
-from airflow_sklearn.problems import ProblemCollector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -59,8 +59,8 @@ class PieceReader(ABC):
 
     Faults that the policy does not let pass are collected until the piece ends (no block is handed over any more), and
     then raised together, and added to the request's ``problems``. After exhaustion ``consumed`` says what was read;
-    ``rows`` counts the records read, those set aside among them, and ``rejected`` the latter. ``bytes_read`` grows while
-    reading, up to about the piece's size, to tell how far it is.
+    ``rows`` counts the records read, those set aside among them, and ``rejected`` the latter. ``bytes_read`` grows
+    while reading, up to about the piece's size, to tell how far it is.
     """
 
     def __init__(self, request: ReadRequest) -> None:
@@ -110,7 +110,9 @@ class PieceReader(ABC):
         arrays, bad, slow = [], {}, set()
         for column in self._request.columns:
             if column.name in layout.folder_values:
-                values = pa.array([layout.folder_values[column.name]], pa.string()).take(pa.array(np.zeros(rows, np.int64)))
+                values = pa.array([layout.folder_values[column.name]], pa.string()).take(
+                    pa.array(np.zeros(rows, np.int64))
+                )
             else:
                 values = read.get(column.name, pa.nulls(rows))
             converted = convert(values, column.output_type)
@@ -151,11 +153,14 @@ class PieceReader(ABC):
                 file=self._uri,
                 count=int(flags.sum()),
                 examples=self._examples(table, name, np.flatnonzero(flags)[:_EXAMPLES], rows, originals, place),
-                fix="mend the source, or let them pass with wrong_types='null' (read as null) or 'quarantine' (rows set aside).",
+                fix="mend the source, or let them pass with wrong_types='null' (read as null) or 'quarantine' "
+                "(rows set aside).",
             )
         if self._request.wrong_types != "quarantine":
             return table
-        reasons = ["wrong_type: " + ", ".join(self._sources[n] for n, flags in bad.items() if flags[row]) for row in rows]
+        reasons = [
+            "wrong_type: " + ", ".join(self._sources[n] for n, flags in bad.items() if flags[row]) for row in rows
+        ]
         self._reject(originals, reasons)
         keep = np.ones(table.num_rows, bool)
         keep[rows] = False
@@ -171,7 +176,9 @@ class PieceReader(ABC):
         place: Callable[[int], str],
     ) -> list[str]:
         values = originals[name].take(pa.array(np.searchsorted(rows, wanted))).to_pylist()
-        keys = [key for key in self._request.key if key in table.column_names and self._sources[key] != self._sources[name]]
+        keys = [
+            key for key in self._request.key if key in table.column_names and self._sources[key] != self._sources[name]
+        ]
         found = []
         for value, row in zip(values, wanted.tolist(), strict=True):
             where = ", ".join(f"{key}={table[key][row].as_py()}" for key in keys) or place(row)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.contract.data import SourceFiles
     from airflow_sklearn.contract.plan import Piece
-    from airflow_sklearn.storage import Storage
     from airflow_sklearn.problems import ProblemCollector
+    from airflow_sklearn.storage import Storage
 
 __all__ = ["PieceReader", "ReadColumn", "read_piece", "rejected_schema"]
 
@@ -40,8 +40,8 @@ def read_piece(
     :param files: how it is written.
     :param piece: a byte range; holds the CSV records, or Parquet row groups, whose first byte lies in it.
     :param columns: what to read, in the order wanted; matched by name.
-    :param wrong_types: what to do with values that do not convert: raise at the piece's end with all of them, read them as
-        null, or set their rows aside. Records with a wrong number of fields are an error also under ``null``.
+    :param wrong_types: what to do with values that do not convert: raise at the piece's end with all of them, read them
+        as null, or set their rows aside. Records with a wrong number of fields are an error also under ``null``.
     :param problems: takes what the policy lets pass, counted.
     :param on_rejected: is given rows set aside, as tables of ``rejected_schema(columns)``.
     :param key: columns that name a row in messages; where they are not read, its place in the file does.

@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from airflow_sklearn.contract.plan import Piece
 from airflow_sklearn.exceptions import DataError
-from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.data.columns import ReadColumn, folder_values
 from airflow_sklearn.worker.data.csv_head import read_head
 from airflow_sklearn.worker.data.guess import ColumnGuess
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from airflow_sklearn.contract.data import SourceFiles, SourceObject
+    from airflow_sklearn.problems import ProblemCollector
     from airflow_sklearn.storage import Storage
 
 _SUMMARY = "The training data cannot be read:"
@@ -163,7 +163,9 @@ def _whole_reader(
     problems: ProblemCollector,
 ) -> PieceReader:
     piece = Piece(object=obj, start=0, end=obj.size)
-    return read_piece(storage, files, piece, columns, wrong_types="error", problems=problems, ignored=frozenset(ignored))
+    return read_piece(
+        storage, files, piece, columns, wrong_types="error", problems=problems, ignored=frozenset(ignored)
+    )
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

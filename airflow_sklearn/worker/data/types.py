@@ -36,8 +36,15 @@ def parse_type(text: str) -> pa.DataType:
         ) from None
 
 
+def is_undecodable(error: BaseException) -> bool:
+    """Whether Arrow raised this because bytes do not decode: its ``OSError`` has no number, the system's have one."""
+    return isinstance(error, pa.ArrowException) or (type(error) is OSError and error.errno is None)
+
+
 def is_text(data_type: pa.DataType) -> bool:
     """Whether values are strings, in any layout, dictionary-encoded or not."""
     if pa.types.is_dictionary(data_type):
         data_type = data_type.value_type
-    return bool(pa.types.is_string(data_type) or pa.types.is_large_string(data_type) or pa.types.is_string_view(data_type))
+    return bool(
+        pa.types.is_string(data_type) or pa.types.is_large_string(data_type) or pa.types.is_string_view(data_type)
+    )

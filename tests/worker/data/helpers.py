@@ -42,7 +42,7 @@ class Read:
 def stored(path: Path, content: bytes) -> SourceObject:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    return STORAGE.stat(path.as_uri())
+    return STORAGE.stat(f"file://{path}")
 
 
 def columns(**types: pa.DataType) -> list[ReadColumn]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,7 +44,7 @@ def test_pieces_cut_anywhere_tile_the_file(tmp_path: Path, content: bytes, small
     for first in range(obj.size + 1):
         for second in range(first, obj.size + 1):
             cuts = [0, first, second, obj.size]
-            parts = [read(obj, wanted, start=a, end=b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+            parts = [read(obj, wanted, start=a, end=b) for a, b in pairwise(cuts) if b > a]
             assert [row for part in parts for row in part.rows] == whole.rows
             borders = [(part.reader.consumed.first, part.reader.consumed.last) for part in parts]
             assert [a for a, _ in borders[1:]] == [b for _, b in borders[:-1]]
@@ -124,7 +125,7 @@ def test_zstandard_files_are_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "t.csv.zst"
     with pa.output_stream(path, compression="zstd") as stream:
         stream.write(b"a\n1\n2\n")
-    assert read(STORAGE.stat(path.as_uri()), columns(a=INT)).rows == [(1,), (2,)]
+    assert read(STORAGE.stat(f"file://{path}"), columns(a=INT)).rows == [(1,), (2,)]
 
 
 @pytest.mark.parametrize("cut", [30, 200])
@@ -133,6 +134,17 @@ def test_a_truncated_compressed_file_is_named(tmp_path: Path, cut: int) -> None:
     data = gzip.compress(content.encode())
     obj = stored(tmp_path / "t.csv.gz", data[:-cut])
     assert read(obj, columns(a=FLOAT)).fatal == ["truncated_file"]
+
+
+def test_a_fault_of_the_system_is_not_blamed_on_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    obj = stored(tmp_path / "t.csv.gz", gzip.compress(b"a\n1\n"))
+
+    def fail(*_: object, **__: object) -> None:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(STORAGE, "open", fail)
+    with pytest.raises(TimeoutError):
+        read(obj, columns(a=INT))
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-8-sig"])
@@ -178,7 +190,11 @@ def test_strings_come_dictionary_encoded_where_asked(tmp_path: Path) -> None:
 
 def test_one_column_is_read_as_two_types(tmp_path: Path) -> None:
     obj = stored(tmp_path / "t.csv", b"id\n9007199254740993\n")
-    wanted = [ReadColumn("feature", FLOAT, source_name="id"), ReadColumn("id", INT), ReadColumn("text", TEXT, source_name="id")]
+    wanted = [
+        ReadColumn("feature", FLOAT, source_name="id"),
+        ReadColumn("id", INT),
+        ReadColumn("text", TEXT, source_name="id"),
+    ]
     assert read(obj, wanted).rows == [(9007199254740992.0, 9007199254740993, "9007199254740993")]
 
 
@@ -212,17 +228,24 @@ def test_usual_spellings_are_understood(tmp_path: Path, spelled: bytes, kind: pa
 def test_a_value_means_the_same_wherever_blocks_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the fast path takes and what the careful path takes: the same values, whatever stands beside them."""
     rng = random.Random(1)
-    alphabet = {INT: "0123456789+-. x", FLOAT: "0123456789.eE+-inaf ", BOOL: "truefalsynoTF01. ", DATE: "0123-- /", TIME: "2013-01 T:.Z"}
+    alphabet = {
+        INT: "0123456789+-. x",
+        FLOAT: "0123456789.eE+-inaf ",
+        BOOL: "truefalsynoTF01. ",
+        DATE: "0123-- /",
+        TIME: "2013-01 T:.Z",
+    }
     starts = {DATE: "2013-01-0", TIME: "2013-01-02 05:0"}
     for kind, letters in alphabet.items():
         values = [starts.get(kind, "") + "".join(rng.choices(letters, k=rng.randint(0, 4))) for _ in range(300)]
         values += ["0x1F", "1_0", "Infinity", "-nan", "1e400", "9223372036854775808", "true", "2013-01-02", "2013-1-2"]
-        obj = stored(tmp_path / "t.csv", "a,b\n".encode() + b"".join(f"{v},x\n".encode() for v in values))
+        obj = stored(tmp_path / "t.csv", b"a,b\n" + b"".join(f"{v},x\n".encode() for v in values))
         monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 1 << 20)
         together = read(obj, columns(a=kind), wrong_types="null")
         monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 8)
         apart = [
-            read(stored(tmp_path / "one.csv", f"a,b\n{v},x\n".encode()), columns(a=kind), wrong_types="null") for v in values
+            read(stored(tmp_path / "one.csv", f"a,b\n{v},x\n".encode()), columns(a=kind), wrong_types="null")
+            for v in values
         ]
         assert together.table["a"].to_pylist().__repr__() == [part.rows[0][0] for part in apart].__repr__()
         bad = sum("wrong_type" in part.problems for part in apart)
@@ -233,7 +256,7 @@ def test_a_value_means_the_same_wherever_blocks_begin(tmp_path: Path, monkeypatc
 
 
 def test_all_bad_values_of_all_columns_are_reported_together(tmp_path: Path, small_blocks: None) -> None:
-    rows = b"".join(b"%d,%s,%s\n" % (i, b"oops" if i % 3 == 0 else b"1", b"1,5" if False else b"x" if i == 7 else b"2") for i in range(30))
+    rows = b"".join(b"%d,%s,%s\n" % (i, b"oops" if i % 3 == 0 else b"1", b"x" if i == 7 else b"2") for i in range(30))
     obj = stored(tmp_path / "t.csv", b"id,a,b\n" + rows)
     result = read(obj, columns(id=INT, a=FLOAT, b=INT), key=["id"])
     assert result.fatal == ["wrong_type", "wrong_type"]
@@ -245,7 +268,9 @@ def test_all_bad_values_of_all_columns_are_reported_together(tmp_path: Path, sma
 
 
 @pytest.mark.parametrize("newlines_in_values", [False, True])
-def test_bad_values_without_a_key_are_placed_by_byte(tmp_path: Path, newlines_in_values: bool, small_blocks: None) -> None:
+def test_bad_values_without_a_key_are_placed_by_byte(
+    tmp_path: Path, newlines_in_values: bool, small_blocks: None
+) -> None:
     content = b"a,b\n1,x\n\n2,y\n1,2,3\noops,z\n"
     obj = stored(tmp_path / "t.csv", content)
     result = read(obj, columns(a=INT), wrong_types="quarantine", newlines_in_values=newlines_in_values)
@@ -267,7 +292,13 @@ def test_rows_are_set_aside_as_they_were_spelled(tmp_path: Path) -> None:
     assert result.error is None
     assert [set(row) for row in result.rejected] == [set(rejected_schema(wanted).names)] * 2
     by_reason = {row["_reason"]: row for row in result.rejected}
-    assert by_reason["wrong_type: b"] == {"a": "1.50", "b": "oops", "_file": obj.uri, "_reason": "wrong_type: b", "_record": None}
+    assert by_reason["wrong_type: b"] == {
+        "a": "1.50",
+        "b": "oops",
+        "_file": obj.uri,
+        "_reason": "wrong_type: b",
+        "_record": None,
+    }
     assert by_reason["wrong_field_count: 2 instead of 3"]["_record"] == "3,3"
     reader = result.reader
     assert (reader.rows, reader.rejected, reader.consumed.rows) == (3, 2, 3)
@@ -373,8 +404,15 @@ def test_no_rows_after_a_fault_and_the_rest_is_still_checked(tmp_path: Path, sma
 
 
 def test_folder_names_become_columns(tmp_path: Path) -> None:
-    obj = stored(tmp_path / "month=2013-01" / "city=New%20York" / "n=__HIVE_DEFAULT_PARTITION__" / "t.csv", b"a\n1\n2\n")
-    wanted = [ReadColumn("month", TEXT), ReadColumn("a", INT), ReadColumn("city", TEXT, dictionary=True), ReadColumn("n", INT)]
+    obj = stored(
+        tmp_path / "month=2013-01" / "city=New%20York" / "n=__HIVE_DEFAULT_PARTITION__" / "t.csv", b"a\n1\n2\n"
+    )
+    wanted = [
+        ReadColumn("month", TEXT),
+        ReadColumn("a", INT),
+        ReadColumn("city", TEXT, dictionary=True),
+        ReadColumn("n", INT),
+    ]
     result = read(obj, wanted, hive_partitions=True)
     assert result.rows == [("2013-01", 1, "New York", None), ("2013-01", 2, "New York", None)]
 

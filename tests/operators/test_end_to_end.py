@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.operators.conftest import HEADER, ROWS, Run, predict, published_rows, rows, train
+
+RunDag = Callable[..., Run]
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferred"])
+def test_a_table_is_trained_on_and_predicted_chunk_by_chunk(run_dag: RunDag, table: Path, deferrable: bool) -> None:
+    option = {"deferrable": str(deferrable)}
+    run = run_dag(train(table, **option) + predict(table, **option))
+    assert run.state == "success"
+
+    model = run.xcom("train")
+    assert set(model) == {"model", "version", "manifest_uri", "manifest_sha256", "metrics", "rows", "reused"}
+    assert model["model"] == f"file://{table}/model"
+    assert model["rows"] == ROWS
+    assert model["reused"] is False
+
+    chunks = run.xcoms("score.predict")
+    assert len(chunks) == 2
+    assert sum(chunk["rows"] for chunk in chunks) == ROWS
+    assert not any(chunk["reused"] for chunk in chunks)
+
+    done = run.xcom("score.commit")
+    assert done["rows"] == ROWS
+    assert done["chunks"] == len(chunks)
+    assert done["published"] is True
+    assert Path(done["proof"].removeprefix("file://")).exists()
+    assert published_rows(table / "scores" / "date=2026-01-01") == list(range(ROWS))
+
+
+def test_a_second_run_computes_nothing_again_and_says_so(run_dag: RunDag, table: Path) -> None:
+    body = train(table) + predict(table)
+    first, second = run_dag(body), run_dag(body)
+    assert second.state == "success"
+    assert second.xcom("train")["reused"] is True
+    assert second.xcom("train")["manifest_sha256"] == first.xcom("train")["manifest_sha256"]
+    assert all(chunk["reused"] for chunk in second.xcoms("score.predict"))
+    assert second.xcom("score.commit")["published"] is False
+    assert published_rows(table / "scores" / "date=2026-01-01") == list(range(ROWS))
+
+    third = run_dag(body, date="2026-01-02")
+    assert all(chunk["reused"] for chunk in third.xcoms("score.predict")), "the same rows, only published elsewhere"
+    for date in ("2026-01-01", "2026-01-02"):
+        assert published_rows(table / "scores" / f"date={date}") == list(range(ROWS))
+
+
+def test_without_a_partition_each_run_has_a_folder_of_its_own(run_dag: RunDag, table: Path, model: str) -> None:
+    run = run_dag(predict(table, model, source=f"'{table}/new/part-0.csv'", partition="''"))
+    partition = run.xcom("score.commit")["partition"]
+    assert partition.startswith("run=manual")
+    assert published_rows(table / "scores" / partition) == list(range(ROWS // 2))
+
+
+def test_a_run_over_a_source_that_has_grown_replaces_the_rows_of_the_one_before(
+    run_dag: RunDag, table: Path, model: str
+) -> None:
+    body = predict(table, model, source=f"'{table}/new/part-1.csv'")
+    run_dag(body)
+    with (table / "new" / "part-1.csv").open("a") as file:
+        file.write(rows(ROWS, ROWS + 10))
+    assert run_dag(body).xcom("score.commit")["rows"] == ROWS // 2 + 10
+    assert published_rows(table / "scores" / "date=2026-01-01") == list(range(ROWS // 2, ROWS + 10))
+
+
+def test_a_source_that_changes_after_the_plan_is_an_error_never_a_mixture(
+    run_dag: RunDag, table: Path, model: str
+) -> None:
+    meddle = f"""
+@task
+def meddle():
+    from pathlib import Path
+    with Path("{table}/new/part-1.csv").open("a") as file:
+        file.write("9999,1.0,a,0\\n")
+score.plan >> meddle() >> score.predict
+"""
+    run = run_dag(predict(table, model) + meddle)
+    assert run.state == "failed"
+    assert sorted(run.states("score.predict").values()) == ["failed", "success"]
+    assert run.states("score.commit")[-1] == "upstream_failed"
+    assert not (table / "scores" / "date=2026-01-01").exists()
+
+
+def test_more_chunks_than_airflow_maps_make_larger_chunks(
+    run_dag: RunDag, table: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
+    run = run_dag(predict(table, model, chunk_size="100"))
+    assert run.state == "success"
+    assert len(run.states("score.predict")) == 2
+    assert run.xcom("score.commit")["rows"] == ROWS
+
+
+def test_an_empty_source_is_an_empty_committed_result(run_dag: RunDag, table: Path, model: str) -> None:
+    (table / "nothing").mkdir()
+    run = run_dag(predict(table, model, source=f"Dataset('{table}/nothing/', file_format='csv')"))
+    assert run.state == "success"
+    assert run.xcom("score.commit")["rows"] == 0
+    assert published_rows(table / "scores" / "date=2026-01-01") == []
+
+
+def test_chunks_are_labelled_for_people(run_dag: RunDag, table: Path, model: str) -> None:
+    run = run_dag(predict(table, model, chunk_size="1000000"))
+    assert run.labels("score.predict") == ["part-0.csv to part-1.csv, 2 files (1 of 1)"]
+
+
+def test_a_bare_mapped_operator_is_labelled_too(run_dag: RunDag, table: Path, model: str) -> None:
+    body = (
+        f"plan = SklearnPlanOperator(task_id='plan', model='{model}', source='{table}/new/part-0.csv', "
+        f"destination='{table}/scores')\n"
+        f"runtime = LocalRuntime(processes=1, state_dir='{table}/state')\n"
+        "SklearnPredictOperator.partial(task_id='predict', runtime=runtime).expand(chunk=plan.output)\n"
+    )
+    assert run_dag(body).labels("predict") == ["part-0.csv (1 of 1)"]
+
+
+def test_many_targets_are_mapped_over(run_dag: RunDag, table: Path) -> None:
+    body = f"""
+SklearnTrainOperator.partial(
+    task_id="train", estimator="sparse_logistic", source=Dataset("{table}/train.csv"), primary_key="id",
+    cross_validation=0, runtime=LocalRuntime(state_dir="{table}/state", processes=1),
+).expand_kwargs([
+    {{"target": "y", "model": "{table}/models/y"}},
+    {{"target": "kind", "model": "{table}/models/kind"}},
+])
+"""
+    run = run_dag(body)
+    assert run.state == "success"
+    assert [model["model"] for model in run.xcoms("train")] == [f"file://{table}/models/{name}" for name in ("y", "kind")]
+
+
+def test_templates_render_in_every_place_and_each_run_anew(run_dag: RunDag, table: Path) -> None:
+    """The same Dataset object serves two tasks and two runs in one process."""
+    for date in ("2026-01-01", "2026-01-02"):
+        (table / f"{date}.csv").write_text(HEADER + rows(0, 50 if date.endswith("1") else 60))
+    body = (
+        f"data = Dataset('{table}/{{{{ ds }}}}.csv', null_values=['{{{{ ds }}}}'])\n"
+        + train(table, source="data", target="'{{ \"y\" }}'", model=f"'{table}/{{{{ ds }}}}/model'")
+        + predict(table, source="data", destination=f"Dataset('{table}/scores-{{{{ ds }}}}', file_format='csv')")
+    )
+    for date, count in (("2026-01-01", 50), ("2026-01-02", 60)):
+        run = run_dag(body, date=date, name="templates")
+        assert run.xcom("train")["model"] == f"file://{table}/{date}/model"
+        assert run.xcom("score.commit")["rows"] == count
+        assert run.xcom("score.commit")["destination"] == f"file://{table}/scores-{date}"
+
+
+def test_an_estimator_object_is_handed_over(run_dag: RunDag, table: Path) -> None:
+    estimator = "DecisionTreeClassifier(max_depth=2, random_state=0)"
+    body = "from sklearn.tree import DecisionTreeClassifier\n" + train(table, estimator=estimator)
+    first, second = run_dag(body), run_dag(body)
+    assert second.xcom("train")["reused"] is True
+    manifest = json.loads(Path(first.xcom("train")["manifest_uri"].removeprefix("file://")).read_bytes())
+    assert manifest["estimator"]["description"] == "DecisionTreeClassifier(max_depth=2, random_state=0)"
+
+
+def test_a_factory_of_the_dags_folder_is_importable_by_the_worker(
+    run_dag: RunDag, table: Path, airflow_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (airflow_home / "dags" / "my_models.py").write_text(
+        "from sklearn.tree import DecisionTreeClassifier\n"
+        "def tree(depth):\n    return DecisionTreeClassifier(max_depth=depth)\n"
+    )
+    monkeypatch.syspath_prepend(str(airflow_home / "dags"))
+    run = run_dag(train(table, estimator="'my_models:tree'", estimator_params="{'depth': 3}"))
+    assert run.state == "success"
+
+
+def test_other_settings_are_another_version_and_reuse_can_be_refused(run_dag: RunDag, table: Path) -> None:
+    versions = [
+        run_dag(train(table)).xcom("train")["version"],
+        run_dag(train(table, excluded_columns="['kind']")).xcom("train")["version"],
+        run_dag(train(table, reuse="False")).xcom("train")["version"],
+    ]
+    assert len(set(versions)) == 3
+    latest = json.loads((table / "model" / "latest.json").read_bytes())
+    assert latest["version"] == versions[-1]
+    run_dag(train(table))
+    assert json.loads((table / "model" / "latest.json").read_bytes())["version"] == versions[0]

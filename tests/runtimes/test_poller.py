@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from airflow_sklearn.runtimes import poller as module
+from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
+from airflow_sklearn.runtimes.poller import SharedPoller, backoff
+
+
+def handle(number: int) -> JobHandle:
+    return JobHandle(key=str(number), job_uri=f"job-{number}", result_uri="", submitted_at=0.0)
+
+
+class Place:
+    """Where jobs run for a given number of polls."""
+
+    def __init__(self, polls: int = 3, fail_first: int = 0) -> None:
+        self.polls, self.fail_first = polls, fail_first
+        self.calls: list[int] = []
+
+    def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
+        self.calls.append(len(handles))
+        if len(self.calls) <= self.fail_first:
+            raise OSError("throttled")
+        ended = len(self.calls) - self.fail_first >= self.polls
+        return [
+            JobStatus(state=JobState.SUCCEEDED if ended else JobState.RUNNING, message=h.job_uri) for h in handles
+        ]
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GATHERING", 0.02)
+
+
+async def statuses(poller: SharedPoller, number: int) -> list[JobStatus]:
+    return [status async for status in poller.watch(handle(number))]
+
+
+def test_many_watchers_share_one_call_a_tick() -> None:
+    place = Place(polls=3)
+
+    async def run() -> list[list[JobStatus]]:
+        pollers = [SharedPoller.shared("key", place.poll, 0.02) for _ in range(500)]
+        return await asyncio.gather(*(statuses(poller, number) for number, poller in enumerate(pollers)))
+
+    seen = asyncio.run(run())
+    assert place.calls == [500, 500, 500]
+    assert [s[-1].message for s in seen] == [f"job-{number}" for number in range(500)]
+    assert all([status.state for status in s] == ["running", "running", "succeeded"] for s in seen)
+
+
+def test_other_keys_and_other_loops_have_pollers_of_their_own() -> None:
+    async def two_keys() -> list[SharedPoller]:
+        return [SharedPoller.shared(key, Place().poll, 1.0) for key in ("a", "b", "a")]
+
+    a, b, again = asyncio.run(two_keys())
+    assert a is again
+    assert a is not b
+    assert asyncio.run(two_keys())[0] is not a
+
+
+def test_failed_polls_are_repeated() -> None:
+    place = Place(polls=1, fail_first=3)
+    seen = asyncio.run(statuses(SharedPoller(place.poll, 0.01), 1))
+    assert [status.state for status in seen] == ["succeeded"]
+    assert len(place.calls) == 4
+
+
+def test_a_place_that_cannot_be_reached_for_long_is_told_to_every_watcher() -> None:
+    place = Place(fail_first=10**6)
+
+    async def run() -> list[BaseException | list[JobStatus]]:
+        poller = SharedPoller(place.poll, 0.01, give_up_after=0.05)
+        return await asyncio.gather(statuses(poller, 1), statuses(poller, 2), return_exceptions=True)
+
+    assert [str(error) for error in asyncio.run(run())] == ["throttled", "throttled"]
+
+
+def test_a_watcher_that_is_cancelled_leaves_the_others() -> None:
+    place = Place(polls=5)
+
+    async def run() -> list[JobStatus]:
+        poller = SharedPoller(place.poll, 0.02)
+        leaving = asyncio.create_task(statuses(poller, 1))
+        staying = asyncio.create_task(statuses(poller, 2))
+        await asyncio.sleep(0.05)
+        leaving.cancel()
+        return await staying
+
+    assert asyncio.run(run())[-1].state is JobState.SUCCEEDED
+    assert place.calls[0] == 2
+    assert place.calls[-1] == 1
+
+
+def test_polling_stops_when_nobody_watches_and_starts_again() -> None:
+    place = Place(polls=2)
+
+    async def run() -> int:
+        poller = SharedPoller(place.poll, 0.01)
+        await statuses(poller, 1)
+        calls = len(place.calls)
+        await asyncio.sleep(0.1)
+        assert len(place.calls) == calls
+        await statuses(poller, 2)
+        return len(place.calls)
+
+    assert asyncio.run(run()) == 3
+
+
+def test_the_pause_doubles_with_each_failure_up_to_a_limit() -> None:
+    pauses = [backoff(10.0, failures) for failures in range(10)]
+    assert 8.0 <= pauses[0] <= 12.0
+    assert 16.0 <= pauses[1] <= 24.0
+    assert max(pauses) <= 144.0

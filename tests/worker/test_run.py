@@ -1,0 +1,169 @@
+"""A worker as a process: exit codes, result documents, deadlines, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pytest
+
+from airflow_sklearn.contract.jobs import Job, JobResult
+from airflow_sklearn.worker import exit_codes
+from tests.worker.workbench import Workbench
+
+SLOW = "tests.worker.factories:slow"
+
+
+def start(bench: Workbench, job: Job, **environment: str) -> subprocess.Popen[str]:
+    uri = job.result_uri.replace(".json", ".job.json")
+    bench.storage.write(uri, job.to_json())
+    return subprocess.Popen(
+        [sys.executable, "-m", "airflow_sklearn.worker", uri],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def result_of(bench: Workbench, job: Job) -> JobResult:
+    return JobResult.from_json(bench.storage.read(job.result_uri))
+
+
+@pytest.fixture
+def slow_chunk(bench: Workbench, table: pa.Table) -> Iterator[Job]:
+    """A predict job of which each call takes two minutes, the parity sample's too."""
+    bench.train(bench.write(table, "train.parquet"), SLOW)
+    plan, _ = bench.plan(bench.write(table, "x.csv"))
+    job = bench.predict_job(plan, plan.chunks[0])
+    os.environ["SLOW_SECONDS"] = "120"
+    yield job
+    del os.environ["SLOW_SECONDS"]
+
+
+def wait_for_start(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Loading" in line:
+            return
+    raise AssertionError("the worker ended before it began")
+
+
+def test_a_good_job_ends_with_zero_a_result_and_progress(bench: Workbench, table: pa.Table) -> None:
+    job = bench.train_job(bench.write(table, "train.csv"))
+    process = start(bench, job)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == exit_codes.SUCCESS, output
+    result = result_of(bench, job)
+    assert result.output_uri.endswith("manifest.json")
+    assert bench.storage.exists(result.output_uri)
+    plan, _ = bench.plan(bench.source("train.csv"))
+    chunk = bench.predict_job(plan, plan.chunks[0])
+    output, _ = start(bench, chunk).communicate(timeout=120)
+    assert "INFO Done: 5,003 rows, 100%" in output
+    assert result_of(bench, chunk).output_sha256 == bench.receipt(plan).digest()
+
+
+def test_exit_codes_tell_a_users_error_bad_data_and_a_broken_environment_apart(
+    bench: Workbench, table: pa.Table
+) -> None:
+    source = bench.write(table, "train.parquet")
+    manifest = bench.train(source)
+    plan, _ = bench.plan(bench.write(table.drop_columns(["float_0"]), "x.csv"))
+    bad_data = bench.predict_job(plan, plan.chunks[0])
+    users_error = bench.train_job(source, "no_such_preset")
+    codes = {}
+    for name, job in (("user", users_error), ("data", bad_data)):
+        process = start(bench, job)
+        output, _ = process.communicate(timeout=120)
+        codes[name] = process.returncode
+        error = result_of(bench, job).error
+        assert error is not None
+        assert error.kind == name
+        assert error.message in output
+    bench.storage.write(manifest.artifact.uri, b"damaged")
+    process = start(bench, bench.predict_job(plan, plan.chunks[0]))
+    process.communicate(timeout=120)
+    codes["environment"] = process.returncode
+    assert codes == {
+        "user": exit_codes.USER_ERROR,
+        "data": exit_codes.BAD_DATA,
+        "environment": exit_codes.BROKEN_ENVIRONMENT,
+    }
+
+
+def test_a_job_that_cannot_be_read_says_why(bench: Workbench) -> None:
+    for argument, code, text in (
+        (f"{bench.root}/nothing.json", exit_codes.USER_ERROR, "No file"),
+        (f"{bench.root}/newer.json", exit_codes.BROKEN_ENVIRONMENT, "Upgrade airflow-sklearn"),
+    ):
+        bench.storage.write(f"{bench.root}/newer.json", b'{"format":"airflow-sklearn/train-job/99"}')
+        done = subprocess.run([sys.executable, "-m", "airflow_sklearn.worker", argument], capture_output=True, text=True)
+        assert done.returncode == code
+        assert text in done.stdout
+
+
+def test_the_deadline_ends_a_job_and_its_result_says_so(bench: Workbench, slow_chunk: Job) -> None:
+    job = slow_chunk.model_copy(update={"deadline_seconds": 3.0})
+    process = start(bench, job)
+    process.communicate(timeout=60)
+    assert process.returncode == exit_codes.DEADLINE
+    error = result_of(bench, job).error
+    assert error is not None
+    assert error.kind == "deadline"
+    assert "deadline of 3 s" in error.message
+
+
+def test_sigterm_ends_a_job_in_order(bench: Workbench, slow_chunk: Job) -> None:
+    process = start(bench, slow_chunk)
+    wait_for_start(process)
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == exit_codes.CANCELLED
+    error = result_of(bench, slow_chunk).error
+    assert error is not None
+    assert (error.kind, error.message) == ("cancelled", "stopped by SIGTERM")
+
+
+def test_a_worker_that_asked_for_it_ends_with_its_parent(bench: Workbench, slow_chunk: Job) -> None:
+    uri = slow_chunk.result_uri.replace(".json", ".job.json")
+    bench.storage.write(uri, slow_chunk.to_json())
+    parent = subprocess.Popen(
+        ["sh", "-c", f"'{sys.executable}' -m airflow_sklearn.worker '{uri}' & echo $!; wait"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "AIRFLOW_SKLEARN_EXIT_WITH_PARENT": "1"},
+    )
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    wait_for_start(parent)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and os.path.exists(f"/proc/{worker}"):
+        time.sleep(0.1)
+    assert not os.path.exists(f"/proc/{worker}")
+
+
+def test_no_forked_process_outlives_a_worker(bench: Workbench, table: pa.Table) -> None:
+    bench.train(bench.write(table, "train.parquet"), SLOW)
+    wide = pa.concat_tables([table] * 400)
+    keys = pa.array(range(wide.num_rows))
+    plan, _ = bench.plan(bench.write(wide.set_column(0, "key", keys), "x.csv"))
+    process = start(bench, bench.predict_job(plan, plan.chunks[0]), AIRFLOW_SKLEARN_PROCESSES="2", SLOW_SECONDS="1")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "in 2 processes" in line:
+            break
+    time.sleep(1)
+    with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
+        children = [int(child) for child in file.read().split()]
+    assert len(children) == 2
+    process.terminate()
+    process.communicate(timeout=30)
+    assert not any(os.path.exists(f"/proc/{child}") for child in children)
