@@ -8,6 +8,7 @@ those itself. Only files that may hold line breaks inside quotes are read here, 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.plan import Chunk, Piece
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.data import SourceFiles, SourceObject
     from airflow_sklearn.storage import Storage
 
-#: A cut closer than this share of a chunk to an object's border moves to the border: no chunk opens a file for a sliver.
+#: A cut closer than this share of a chunk to an object's border moves there: no chunk opens a file for a sliver.
 _SNAP = 0.05
 _LABEL_LENGTH = 200  # Airflow keeps 250 characters of a mapped task's name
 
@@ -66,7 +67,7 @@ def _cut(storage: Storage, files: SourceFiles, piece: Piece, cuts: list[int]) ->
         with storage.open(piece.object.uri, start=piece.start, end=piece.end, etag=piece.object.etag) as stream:
             cuts = record_starts(stream, cuts, files.csv.quote)
     borders = sorted({piece.start, piece.end, *(piece.start + cut for cut in cuts)})
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in pairwise(borders):
         yield Piece(object=piece.object, start=start, end=end, exact=exact)
 
 

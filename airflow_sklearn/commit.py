@@ -11,8 +11,8 @@ from airflow_sklearn.contract.proof import Proof, PublishedManifest, Publishing
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart
 from airflow_sklearn.exceptions import IncompleteRunError, ObjectExistsError, ObjectNotFoundError, PublishError
 from airflow_sklearn.ledger import Ledger
-from airflow_sklearn.storage import join
 from airflow_sklearn.problems import ProblemCollector
+from airflow_sklearn.storage import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -160,8 +160,9 @@ class _Lock:
         age = datetime.now(UTC) - datetime.fromisoformat(other.started_at)
         if other.fingerprint != self._mine.fingerprint and age < _LOCK_EXPIRES:
             raise PublishError(
-                f"Another run (fingerprint {other.fingerprint[:16]}) began to publish into this partition at {other.started_at} "
-                f"and has not ended. Retry when it has; if it is dead, delete {self._uri} or wait for {_LOCK_EXPIRES}."
+                f"Another run (fingerprint {other.fingerprint[:16]}) began to publish into this partition at "
+                f"{other.started_at} and has not ended. Retry when it has; if it is dead, delete {self._uri} "
+                f"or wait for {_LOCK_EXPIRES}."
             )
         self.abandoned = other.files
         self._storage.replace(self._uri, self._mine.to_json(), etag=etag)
@@ -202,8 +203,8 @@ def _sum_faults(receipt: Receipt) -> list[str]:
         or receipt.rows_in != receipt.rows_out + receipt.rows_quarantined
     ):
         faults.append(
-            f"the chunk {receipt.chunk_id} does not add up: {consumed} rows read, {receipt.rows_in} in, {receipt.rows_out} out, "
-            f"{written} written, {receipt.rows_quarantined} set aside"
+            f"the chunk {receipt.chunk_id} does not add up: {consumed} rows read, {receipt.rows_in} in, "
+            f"{receipt.rows_out} out, {written} written, {receipt.rows_quarantined} set aside"
         )
     return faults
 

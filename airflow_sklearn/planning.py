@@ -168,7 +168,8 @@ def _partition_faults(partition: str) -> list[str]:
         return ["the partition is empty: give one, such as 'date={{ ds }}'"]
     if any(not part or part.startswith((".", "_")) or re.search(r"[\x00-\x1f\x7f\\*?\[\]]", part) for part in parts):
         return [
-            f"the partition {partition!r} is not a safe path: no part may be empty, start with '.' or '_', or hold \\ * ? [ ]"
+            f"the partition {partition!r} is not a safe path: no part may be empty, start with '.' or '_', "
+            "or hold \\ * ? [ ]"
         ]
     return []
 

@@ -97,7 +97,10 @@ def memory(folder: Path, name: str, manifest: str, kind: str) -> None:
     for size in MEMORY_SIZES:
         _, receipt = predict(folder, manifest, write_table(folder, "predict", _MEMORY_ROWS * size, kind))
         peaks.append(receipt.peak_memory_bytes / 1e6)
-    print(f"{name:10}{kind:10}" + "".join(f"{peak:>9,.0f}" for peak in peaks) + f"{peaks[-1] / peaks[0]:>10.2f}", flush=True)
+    print(
+        f"{name:10}{kind:10}" + "".join(f"{peak:>9,.0f}" for peak in peaks) + f"{peaks[-1] / peaks[0]:>10.2f}",
+        flush=True,
+    )
 
 
 def predict(folder: Path, manifest: str, path: Path) -> tuple[float, Receipt]:

@@ -22,7 +22,7 @@ from typing import Any
 
 HOST = "127.0.0.1"
 START_SECONDS = 120
-STOP_SECONDS = 20
+STOP_SECONDS = 10
 AIRFLOW = (sys.executable, "-m", "airflow")
 
 

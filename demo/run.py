@@ -41,6 +41,7 @@ def demonstrate() -> int:
         airflow.wait_for_dag(settings.DAG_ID)
         backfill(airflow, settings.MONTHS)
         failed = follow(airflow, settings.MONTHS)
+        close_backfills(airflow)
         if failed:
             print(f"\n{failed}\n`make airflow` shows the runs and their logs.", file=sys.stderr)
             return 1
@@ -53,10 +54,11 @@ def backfill(airflow: LocalAirflow, months: Sequence[str]) -> None:
     """Ask Airflow for one run a month; runs that are there already are run again."""
     dag = settings.DAG_ID
     airflow.call("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
-    # Airflow marks a backfill as complete some time after its last run, and allows one at a time.
-    for earlier in airflow.call("GET", f"/api/v2/backfills?dag_id={dag}&limit=1000")["backfills"]:
-        if earlier["completed_at"] is None:
-            airflow.call("PUT", f"/api/v2/backfills/{earlier['id']}/cancel")
+    close_backfills(airflow)
+    # What a demo that was interrupted left running runs no longer: its processes ended with it.
+    for run in _backfill_runs(airflow):
+        if run["state"] not in ENDED:
+            airflow.call("PATCH", f"{DAG_RUNS}/{quote(run['dag_run_id'])}", {"state": "failed"})
     command = (
         *("backfill", "create", "--dag-id", dag),
         *("--from-date", f"{months[0]}-01", "--to-date", f"{months[-1]}-01"),
@@ -64,6 +66,13 @@ def backfill(airflow: LocalAirflow, months: Sequence[str]) -> None:
     )
     say("airflow " + " ".join(command))
     airflow.command(*command)
+
+
+def close_backfills(airflow: LocalAirflow) -> None:
+    """Airflow marks a backfill as complete only some time after its last run, and allows one at a time."""
+    for backfill in airflow.call("GET", f"/api/v2/backfills?dag_id={settings.DAG_ID}&limit=1000")["backfills"]:
+        if backfill["completed_at"] is None:
+            airflow.call("PUT", f"/api/v2/backfills/{backfill['id']}/cancel")
 
 
 def follow(airflow: LocalAirflow, months: Sequence[str]) -> str:
@@ -120,9 +129,13 @@ def say(text: str) -> None:
 
 def _runs(airflow: LocalAirflow, months: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The backfill's run of each month."""
-    found = airflow.call("GET", f"{DAG_RUNS}?run_type=backfill&limit=1000")["dag_runs"]
-    by_month = {run["logical_date"][:7]: run for run in found}
+    by_month = {run["logical_date"][:7]: run for run in _backfill_runs(airflow)}
     return {month: by_month[month] for month in months}
+
+
+def _backfill_runs(airflow: LocalAirflow) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = airflow.call("GET", f"{DAG_RUNS}?run_type=backfill&limit=1000")["dag_runs"]
+    return found
 
 
 def _task_instances(airflow: LocalAirflow, run: dict[str, Any]) -> list[dict[str, Any]]:

@@ -139,7 +139,7 @@ def test_if_exists_fail_keeps_what_was_published(storage: Storage, root: str) ->
     again, proof = second_run(
         storage, root, destination=OutputFiles(uri=f"{root}/out", file_format="csv", if_exists="fail")
     )
-    with pytest.raises(PublishError, match="100 rows .* if_exists='replace'"):
+    with pytest.raises(PublishError, match=r"100 rows .* if_exists='replace'"):
         publish(storage, again, proof)
     assert visible(storage, root) == before
 
@@ -183,7 +183,7 @@ def test_two_runs_do_not_publish_into_one_partition_at_once(storage: Storage, ro
     with pytest.raises(KeyboardInterrupt):
         publish(DiesWhileCopying(storage), plan, proof)
     again, second_proof = second_run(storage, root)
-    with pytest.raises(PublishError, match="Another run .* delete .*_publishing.json"):
+    with pytest.raises(PublishError, match=r"Another run .* delete .*_publishing\.json"):
         publish(storage, again, second_proof)
 
 

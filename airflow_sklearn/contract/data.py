@@ -12,7 +12,7 @@ from airflow_sklearn.contract.document import Value
 FileFormat = Literal["csv", "parquet"]
 Compression = Literal["infer", "none", "gzip", "zstd", "bz2"]
 
-#: Spellings of a null in CSV files, read the same way in training and in prediction. pandas reads these as null as well.
+#: Spellings of a null in CSV files, the same in training and in prediction. pandas reads these as null as well.
 DEFAULT_NULL_VALUES = ("", "NULL", "null", "NA", "N/A", "NaN", "nan", "None")
 
 _COMPRESSION_BY_ENDING = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".bz2": "bz2"}

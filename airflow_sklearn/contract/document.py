@@ -20,7 +20,7 @@ class Value(BaseModel):
 class Document(Value):
     """A part that is stored alone, under a name and a version of its format.
 
-    Subclasses set ``FORMAT`` (``"airflow-sklearn/<name>"``) and ``VERSION``; both are written into the field ``format``.
+    Subclasses set ``FORMAT`` (``"airflow-sklearn/<name>"``) and ``VERSION``; the field ``format`` holds both.
     """
 
     FORMAT: ClassVar[str]

@@ -14,7 +14,7 @@ Scalar = bool | int | float | str | None
 class Distribution(Value):
     """How a feature was distributed in training, for comparison later.
 
-    Numeric kinds: ``edges`` (n+1 values) bound ``counts`` (n). Categorical kinds: ``counts`` follow the feature's ``levels``.
+    Numbers and dates: ``edges`` (n+1 values) bound ``counts`` (n). Categories: ``counts`` follow ``levels``.
     """
 
     edges: tuple[float, ...] = ()

@@ -39,13 +39,13 @@ class SklearnCommitOperator(SklearnOperator):
 
         storage, uri = self.storage, plan_uri(self.plan)
         plan = read_plan(storage, uri)
+        folder = f"{plan.destination.uri}/{plan.partition}/"
         RunLedgerLink.persist(context, f"{plan.ledger}/")
+        PublishedDataLink.persist(context, folder)
         proof = verify(storage, plan, uri)
         for problem in proof.problems:
             self.log.warning("%s", problem)
         manifest, published = publish(storage, plan, proof)
-        folder = f"{plan.destination.uri}/{plan.partition}/"
-        PublishedDataLink.persist(context, folder)
         self.log.info(
             "%s %s rows of %d chunks in %s (proof: %s).",
             *(

@@ -125,6 +125,7 @@ class SklearnTrainOperator(RuntimeOperator):
             deadline_seconds=self.deadline.total_seconds() if self.deadline else None,
             salt=[] if self.reuse else who,
         )
+        ModelManifestLink.persist(context, f"{job.model}/versions/{job.version}/manifest.json")
         if self.reuse and (manifest_uri := find_trained(storage, job)):
             self.log.info("Trained already, from the same bytes with the same settings: nothing is fitted again.")
             return self._answer(context, manifest_uri, reused=True)
@@ -147,7 +148,6 @@ class SklearnTrainOperator(RuntimeOperator):
             "Model %s, version %s, fitted on %s rows: %s.",
             *(manifest.model, manifest.version, f"{manifest.source.rows_used:,}", ", ".join(metrics) or "no metrics"),
         )
-        ModelManifestLink.persist(context, manifest_uri)
         answer = {
             "model": manifest.model,
             "version": manifest.version,

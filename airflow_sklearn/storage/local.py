@@ -103,7 +103,7 @@ class _RangeReader(io.RawIOBase):
 
     def __init__(self, uri: str, start: int, end: int, etag: str | None) -> None:
         self._uri, self._position, self._end = uri, start, end
-        self._file = open(_path(uri), "rb", buffering=0)
+        self._file = open(_path(uri), "rb", buffering=0)  # noqa: SIM115 - closed by close()
         self._etag = etag or _etag(os.fstat(self._file.fileno()))
         self._file.seek(start)
         self._check()

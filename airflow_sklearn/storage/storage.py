@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_sklearn.exceptions import ObjectNotFoundError, UserError
@@ -50,7 +51,7 @@ class Storage:
             return stream.read()
 
     def open(self, uri: str, *, start: int = 0, end: int | None = None, etag: str | None = None) -> BinaryIO:
-        """A sequential stream over bytes ``[start, end)``. A broken connection is resumed where it broke, same version."""
+        """A sequential stream over bytes ``[start, end)``. A broken connection is resumed where it broke."""
         return self._store(uri).open(uri, start, end, etag)
 
     def write(self, uri: str, data: bytes) -> str:
@@ -129,10 +130,8 @@ class Storage:
         elif _uris.is_pattern(uri):
             root, regex = _uris.pattern_root(uri), _uris.pattern_regex(uri)
         else:
-            try:
+            with contextlib.suppress(ObjectNotFoundError):
                 yield self.stat(uri)
-            except ObjectNotFoundError:
-                pass
             return
         for candidate in self.list(root):
             name = candidate.uri[len(root) :]

@@ -31,7 +31,7 @@ def store_estimator(storage: Storage, estimator: Any, folder: str) -> tuple[Arti
         except Exception as error:
             raise UserError(
                 f"The fitted {type(estimator).__name__} cannot be stored ({type(error).__name__}: {error}). "
-                "Estimators must survive pickling: replace lambdas and local classes by functions of an importable module."
+                "Estimators must survive pickling: replace lambdas and local classes by those of an importable module."
             ) from error
         sha256 = file_sha256(path)
         artifact = Artifact(
@@ -54,8 +54,8 @@ def load_estimator(storage: Storage, artifact: Artifact, scratch: str) -> Any:
     found = file_sha256(path)
     if found != artifact.sha256:
         raise BrokenEnvironmentError(
-            f"{artifact.uri} has the SHA-256 {found}, but its manifest says {artifact.sha256}: the artifact was changed or "
-            "damaged after training. It is not unpickled. Restore it from a backup or a bucket version, or train again."
+            f"{artifact.uri} has the SHA-256 {found}, but its manifest says {artifact.sha256}: the artifact was "
+            "changed or damaged after training. It is not unpickled. Restore it from a backup, or train again."
         )
     try:
         return joblib.load(path, mmap_mode="r")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,8 +16,16 @@ if TYPE_CHECKING:
     from airflow_sklearn.problems import ProblemCollector
 
 
+@dataclass
+class _Counts:
+    nulls: int = 0
+    unseen: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+
+
 class Conformer:
-    """Looks at every block of rows as it was read; collects problems and a sketch of each feature.
+    """Looks at rows as they were read; collects problems and a sketch of each feature.
 
     :param problems: where unseen levels, unexpected nulls and null keys are counted.
     """
@@ -24,14 +33,27 @@ class Conformer:
     def __init__(self, schema: FeatureSchema, problems: ProblemCollector) -> None:
         self._schema, self._problems = schema, problems
         self._levels = {f.name: pa.array(f.levels, pa.string()) for f in schema.features if f.levels is not None}
-        self.sketches = {feature.name: FeatureSketch() for feature in schema.features}
+        self._counts = {feature.name: _Counts() for feature in schema.features}
+
+    @property
+    def sketches(self) -> dict[str, FeatureSketch]:
+        """Of all rows so far, by feature."""
+        return {
+            name: FeatureSketch(
+                nulls=counts.nulls,
+                unseen_levels=counts.unseen,
+                minimum=counts.low if counts.low <= counts.high else None,
+                maximum=counts.high if counts.low <= counts.high else None,
+            )
+            for name, counts in self._counts.items()
+        }
 
     def check(self, table: pa.Table, file: str) -> None:
-        """Take a block's rows into account."""
+        """Take rows of one file into account; the more at a time, the cheaper a row."""
         for feature in self._schema.features:
-            column = table[feature.name]
+            column, counts = table[feature.name], self._counts[feature.name]
             nulls = _null_count(column)
-            unseen = self._check_levels(feature, column, file) if feature.name in self._levels else 0
+            counts.nulls += nulls
             if nulls and not feature.null_count:
                 self._problems.add(
                     "unexpected_null",
@@ -39,13 +61,13 @@ class Conformer:
                     column=feature.name,
                     file=file,
                     count=nulls,
-                    fix="fill them in the source, or train on data that have them; unexpected_nulls='count' lets them pass.",
+                    fix="fill them in the source, or train on data that have them; "
+                    "unexpected_nulls='count' lets them pass.",
                 )
-            low, high = _range(column) if feature.kind == "numeric" else (None, None)
-            self.sketches[feature.name] = merge_sketches(
-                self.sketches[feature.name],
-                FeatureSketch(nulls=nulls, unseen_levels=unseen, minimum=low, maximum=high),
-            )
+            if feature.name in self._levels:
+                counts.unseen += self._check_levels(feature, column, file)
+            elif feature.kind == "numeric" and (limits := _range(column)):
+                counts.low, counts.high = min(counts.low, limits[0]), max(counts.high, limits[1])
         for key in self._schema.primary_key:
             if nulls := table[key.name].null_count:
                 self._problems.add(
@@ -75,7 +97,8 @@ class Conformer:
                     file=file,
                     count=count,
                     examples=[repr(value) for value in pc.unique(values.filter(unseen))[:5].to_pylist()],
-                    fix="train again with data that have them, or mend their spelling; unseen_levels='count' lets them pass.",
+                    fix="train again with data that have them, or mend their spelling; "
+                    "unseen_levels='count' lets them pass.",
                 )
         return total
 
@@ -97,12 +120,13 @@ def _pick(choose: Any, x: Any, y: Any) -> Any:
 
 def _null_count(column: pa.ChunkedArray) -> int:
     nulls: int = column.null_count
-    if pa.types.is_floating(column.type):
+    # a sum is cheaper than a look at each value, and is NaN when one of them is
+    if pa.types.is_floating(column.type) and math.isnan(pc.sum(column).as_py() or 0.0):
         nulls += pc.sum(pc.is_nan(column)).as_py() or 0
     return nulls
 
 
-def _range(column: pa.ChunkedArray) -> tuple[float | None, float | None]:
-    low, high = pc.min_max(column).values()
-    low, high = (float(value.as_py()) if value.is_valid else None for value in (low, high))
-    return (low, high) if low is not None and high is not None and np.isfinite([low, high]).all() else (None, None)
+def _range(column: pa.ChunkedArray) -> tuple[float, float] | None:
+    limits = pc.min_max(column).as_py()
+    low, high = limits["min"], limits["max"]
+    return (float(low), float(high)) if low is not None and math.isfinite(low) and math.isfinite(high) else None

@@ -48,6 +48,7 @@ def _unpickle(storage: Storage, spec: PickledEstimator) -> Any:
         return pickle.loads(data)
     except Exception as error:
         raise UserError(
-            f"The estimator object {spec.description} cannot be unpickled in the worker ({type(error).__name__}: {error}). "
+            f"The estimator object {spec.description} cannot be unpickled in the worker "
+            f"({type(error).__name__}: {error}). "
             "Its classes must be importable there, in the same versions; or give it as 'package.module:factory'."
         ) from error

@@ -27,7 +27,7 @@ class KeyLog:
 
     def __init__(self, path: str, columns: Sequence[str]) -> None:
         self.path, self._columns, self._sum = path, list(columns), 0
-        self._file = open(path, "wb")
+        self._file = open(path, "wb")  # noqa: SIM115 - closed by close()
 
     def add(self, table: pa.Table) -> None:
         """Log the keys of a batch, 0 or more rows."""

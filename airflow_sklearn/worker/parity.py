@@ -62,7 +62,8 @@ def replay(estimator: Any, manifest: ModelManifest, outputs: Sequence[OutputColu
                 faults.append(f"{output.name}, row {row}: {y!r} here, {x!r} at training")
     if faults:
         raise BrokenEnvironmentError(
-            f"The model does not predict here what it predicted at training ({len(faults)} values of the parity sample):\n"
+            "The model does not predict here what it predicted at training "
+            f"({len(faults)} values of the parity sample):\n"
             + "\n".join(f"  - {fault}" for fault in faults[:5])
             + f"\nThe worker has the processor {processor()!r}, training had {sample.processor!r}. "
             "Use the image that trained the model, or train again."

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import pickle
 import signal
 import traceback
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow_sklearn.exceptions import AirflowSklearnError
 
@@ -30,6 +31,9 @@ def run_forked(work: Callable[[int], _T], count: int) -> list[_T]:
     if count == 1:
         return [work(0)]
     context = multiprocessing.get_context("fork")
+    # What is there now is never collected in the children: a collection would write to, and so copy, every shared page.
+    gc.collect()
+    gc.freeze()
     processes, connections = [], []
     for number in range(count):
         ours, theirs = context.Pipe(duplex=False)
@@ -45,33 +49,31 @@ def run_forked(work: Callable[[int], _T], count: int) -> list[_T]:
             if process.is_alive():
                 process.terminate()
             process.join()
+        gc.unfreeze()
 
 
 def _collect(processes: list[Any], connections: list[Connection]) -> list[Any]:
     answers: dict[int, Any] = {}
+    numbers = {connection.fileno(): number for number, connection in enumerate(connections)}
     while len(answers) < len(connections):
-        for ready in wait([c for i, c in enumerate(connections) if i not in answers]):
-            number = connections.index(ready)  # type: ignore[arg-type]
+        waiting = [connection for number, connection in enumerate(connections) if number not in answers]
+        for ready in cast("list[Connection]", wait(waiting)):
+            number = numbers[ready.fileno()]
             try:
-                good, answer = ready.recv()  # type: ignore[union-attr]
+                good, answers[number] = ready.recv()
             except EOFError:
                 processes[number].join()
-                code = processes[number].exitcode
-                why = (
-                    f"was killed by {signal.Signals(-code).name}"
-                    if code and code < 0
-                    else f"ended with exit code {code}"
-                )
-                hint = (
-                    " The kernel kills for want of memory: give the container more." if code == -signal.SIGKILL else ""
-                )
-                raise WorkerProcessDiedError(
-                    f"Process {number} of {len(processes)} {why} before it was done.{hint}"
-                ) from None
+                raise WorkerProcessDiedError(_how_it_died(processes[number].exitcode)) from None
             if not good:
-                raise answer
-            answers[number] = answer
+                raise answers[number]
     return [answers[number] for number in range(len(connections))]
+
+
+def _how_it_died(code: int) -> str:
+    if code >= 0:
+        return f"A predicting process ended with exit code {code} before it was done."
+    hint = " The kernel kills for want of memory: give the container more." if code == -signal.SIGKILL else ""
+    return f"A predicting process was killed by {signal.Signals(-code).name} before it was done.{hint}"
 
 
 def _child(work: Callable[[int], Any], number: int, connection: Connection) -> None:

@@ -17,7 +17,7 @@ from airflow_sklearn.contract.jobs import JobError, JobResult, PredictJob, Train
 from airflow_sklearn.exceptions import AirflowSklearnError, DataError, DeadlineExceededError
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker import exit_codes
-from airflow_sklearn.worker.environment import use_one_thread
+from airflow_sklearn.worker.environment import prepare_for_prediction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ def run_job(uri: str, storage: Storage | None = None) -> int:
 def _do(job: TrainJob | PredictJob, storage: Storage) -> tuple[str, str]:
     # numpy and scikit-learn are imported here, when the number of threads is known
     if isinstance(job, PredictJob):
-        use_one_thread()
+        prepare_for_prediction()
         from airflow_sklearn.worker.predict import predict
 
         return predict(job, storage)

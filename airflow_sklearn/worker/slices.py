@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +95,7 @@ class SlicePredictor:
         self._storage = storage
         self._carried, self._columns = _columns_to_read(storage, job, manifest)
         self._known = frozenset(column.name for column in manifest.columns)
-        self._seconds: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def run(self, pieces: Sequence[Piece], name: str) -> SliceResult:
         """:param name: of this slice, for its scratch files."""
@@ -146,7 +146,7 @@ class SlicePredictor:
                     key=[name for name, _ in self._carried[: len(self._schema.primary_key)]],
                     ignored=self._known,
                 )
-                for table in reader:
+                for table in _rebatch(reader, self._spec.batch_rows):
                     self._conformer.check(table, uri)
                     self._seconds["read"] += time.perf_counter() - started
                     if not self._is_refused():
@@ -157,6 +157,7 @@ class SlicePredictor:
                 self._refused = True
                 continue
             self._advance(0, reader.bytes_read - before)
+            assert reader.consumed is not None
             result.consumed.append(reader.consumed)
             result.rows_in += reader.consumed.rows
 
@@ -237,6 +238,8 @@ def _rebatch(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
 
 
 def _join(tables: list[pa.Table]) -> pa.Table:
+    if len(tables) == 1 and all(column.num_chunks == 1 for column in tables[0].columns):
+        return tables[0]
     return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
 
 
@@ -269,11 +272,11 @@ class _Rejects:
 
 
 class _Clock:
-    def __init__(self, seconds: Counter[str], name: str) -> None:
+    def __init__(self, seconds: defaultdict[str, float], name: str) -> None:
         self._seconds, self._name = seconds, name
 
     def __enter__(self) -> None:
         self._started = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        self._seconds[self._name] += time.perf_counter() - self._started  # type: ignore[assignment]
+        self._seconds[self._name] += time.perf_counter() - self._started

@@ -103,7 +103,9 @@ def _fit(job: TrainJob, storage: Storage, folder: str) -> ModelManifest:
         )
         methods = methods_of(estimator)
         if not methods:
-            raise UserError(f"The fitted {type(estimator).__name__} has neither predict_proba, decision_function nor predict.")
+            raise UserError(
+                f"The fitted {type(estimator).__name__} has neither predict_proba, decision_function nor predict."
+            )
         outputs = [output for method in methods for output in output_columns(estimator, target, method)]
         rows = batch_rows_for(len(data.features))
         sample = make_sample(estimator, data.table, schema, outputs, rows)

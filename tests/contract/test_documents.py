@@ -67,7 +67,7 @@ def test_another_document_is_refused() -> None:
 
 
 def test_truncated_json_is_named_as_such() -> None:
-    with pytest.raises(DocumentError, match="is not JSON .* truncated"):
+    with pytest.raises(DocumentError, match=r"is not JSON .* truncated"):
         JobResult.from_json(JobResult(status="succeeded").to_json()[:-5], where="x")
 
 

@@ -206,11 +206,5 @@ def test_a_table_without_rows_gives_typed_columns(table: pa.Table, labels: np.nd
 
 
 def test_batches_are_smaller_for_wide_tables() -> None:
-    assert [batch_rows_for(n) for n in (1, 30, 128, 129, 1000, 100_000)] == [
-        32_768,
-        32_768,
-        32_768,
-        16_384,
-        4_096,
-        1_024,
-    ]
+    found = [batch_rows_for(n) for n in (1, 30, 256, 257, 1_000, 100_000)]
+    assert found == [16_384, 16_384, 16_384, 8_192, 4_096, 1_024]

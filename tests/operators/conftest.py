@@ -49,6 +49,9 @@ class Run:
         """State by map index."""
         return dict(self._query("SELECT map_index, state FROM task_instance WHERE {} AND task_id = ?", task_id))
 
+    def attempts(self, task_id: str) -> int:
+        return int(self._query("SELECT try_number FROM task_instance WHERE {} AND task_id = ?", task_id)[0][0])
+
     def labels(self, task_id: str) -> list[str]:
         query = "SELECT rendered_map_index FROM task_instance WHERE {} AND task_id = ? ORDER BY map_index"
         return [label for (label,) in self._query(query, task_id)]

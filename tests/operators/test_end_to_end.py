@@ -133,7 +133,9 @@ SklearnTrainOperator.partial(
 """
     run = run_dag(body)
     assert run.state == "success"
-    assert [model["model"] for model in run.xcoms("train")] == [f"file://{table}/models/{name}" for name in ("y", "kind")]
+    assert [model["model"] for model in run.xcoms("train")] == [
+        f"file://{table}/models/{name}" for name in ("y", "kind")
+    ]
 
 
 def test_templates_render_in_every_place_and_each_run_anew(run_dag: RunDag, table: Path) -> None:

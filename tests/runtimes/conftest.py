@@ -26,9 +26,7 @@ def make_job(folder: Path, *, chunk: str = "chunk", try_number: int = 1, map_ind
         policies=Policies(),
     )
     return PredictJob(
-        identity=JobIdentity(
-            dag_id="dag", task_id="task", run_id="run", map_index=map_index, try_number=try_number
-        ),
+        identity=JobIdentity(dag_id="dag", task_id="task", run_id="run", map_index=map_index, try_number=try_number),
         result_uri=f"file://{folder}/result.json",
         spec=spec,
         fingerprint="f" * 64,

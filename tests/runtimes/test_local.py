@@ -124,7 +124,9 @@ def test_another_process_with_the_same_number_is_not_taken_for_the_worker(
 
 
 def test_log_lines_come_once_and_whole(runtime_of: RuntimeOf, job: PredictJob, detached: bool) -> None:
-    runtime = runtime_of("print('one', flush=True); print('two, half', end='', flush=True); sys.stdin.read(); time.sleep(1); print('.')")
+    runtime = runtime_of(
+        "print('one', flush=True); print('two, half', end='', flush=True); sys.stdin.read(); time.sleep(1); print('.')"
+    )
     handle = runtime.submit("job", job, detached=detached)
     wait_for_line(runtime, handle, "one")
     lines, cursor = runtime.logs(handle)

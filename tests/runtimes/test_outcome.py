@@ -57,9 +57,7 @@ def test_all_problems_are_in_the_message() -> None:
         (JobStatus(state=JobState.FAILED, message="never started"), JobFailedError),
     ],
 )
-def test_without_a_result_the_state_decides_and_the_log_is_shown(
-    status: JobStatus, error: type[Exception]
-) -> None:
+def test_without_a_result_the_state_decides_and_the_log_is_shown(status: JobStatus, error: type[Exception]) -> None:
     with pytest.raises(error, match="the last line"):
         raise_unless_succeeded(None, status, ["the last line"])
 

@@ -26,9 +26,7 @@ class Place:
         if len(self.calls) <= self.fail_first:
             raise OSError("throttled")
         ended = len(self.calls) - self.fail_first >= self.polls
-        return [
-            JobStatus(state=JobState.SUCCEEDED if ended else JobState.RUNNING, message=h.job_uri) for h in handles
-        ]
+        return [JobStatus(state=JobState.SUCCEEDED if ended else JobState.RUNNING, message=h.job_uri) for h in handles]
 
 
 @pytest.fixture(autouse=True)

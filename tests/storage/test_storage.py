@@ -50,7 +50,7 @@ def test_what_was_written_is_read_whole_and_in_ranges(storage: Storage, root: st
 
 def test_an_absent_object_is_named(storage: Storage, root: str) -> None:
     for call in (storage.stat, storage.read):
-        with pytest.raises(ObjectNotFoundError, match="nothing.csv"):
+        with pytest.raises(ObjectNotFoundError, match=r"nothing\.csv"):
             call(f"{root}/nothing.csv")
     assert not storage.exists(f"{root}/nothing.csv")
 
@@ -164,7 +164,7 @@ def test_a_forked_process_reads_with_a_client_of_its_own(storage: Storage, root:
 
 @pytest.mark.parametrize("uri", ["x.csv", "http://host/x.csv", "file://relative.csv", "s3:///key"])
 def test_what_is_no_storage_uri_is_refused(uri: str) -> None:
-    with pytest.raises(UserError, match="Use|slashes"):
+    with pytest.raises(UserError, match=r"Use|slashes"):
         Storage().stat(uri)
 
 

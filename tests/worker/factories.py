@@ -43,7 +43,11 @@ def mlp() -> Pipeline:
 
 
 def stack() -> Pipeline:
-    parts = [("linear", LogisticRegression(max_iter=50)), ("bayes", GaussianNB()), ("forest", RandomForestClassifier(5, random_state=0))]
+    parts = [
+        ("linear", LogisticRegression(max_iter=50)),
+        ("bayes", GaussianNB()),
+        ("forest", RandomForestClassifier(5, random_state=0)),
+    ]
     return make_pipeline(dense(), StackingClassifier(parts, cv=3))
 
 

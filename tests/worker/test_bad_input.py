@@ -297,7 +297,9 @@ def test_last_bits_that_differ_are_recorded_and_let_pass(
 
 
 def test_an_estimator_that_raises_is_the_users_error_with_its_text(bench: Workbench, table: pa.Table) -> None:
-    result = bench.run(bench.train_job(bench.source("train.parquet"), "tests.worker.factories:slow", params={"fail_on_predict": True}))
+    result = bench.run(
+        bench.train_job(bench.source("train.parquet"), "tests.worker.factories:slow", params={"fail_on_predict": True})
+    )
     assert result.error is not None
     assert result.error.kind == "user"
     assert "ZeroDivisionError: the user's estimator divides by zero" in error_of(result)

@@ -103,7 +103,9 @@ def test_a_job_that_cannot_be_read_says_why(bench: Workbench) -> None:
         (f"{bench.root}/newer.json", exit_codes.BROKEN_ENVIRONMENT, "Upgrade airflow-sklearn"),
     ):
         bench.storage.write(f"{bench.root}/newer.json", b'{"format":"airflow-sklearn/train-job/99"}')
-        done = subprocess.run([sys.executable, "-m", "airflow_sklearn.worker", argument], capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow_sklearn.worker", argument], capture_output=True, text=True
+        )
         assert done.returncode == code
         assert text in done.stdout
 

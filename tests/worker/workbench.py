@@ -46,12 +46,18 @@ class Workbench:
 
     def source(self, *names: str, **options: Any) -> SourceFiles:
         kind = "parquet" if names[0].endswith(".parquet") else "csv"
-        return SourceFiles(uris=tuple(f"{self.root}/{name}" for name in names), file_format=kind, csv=CsvOptions(**options))
+        return SourceFiles(
+            uris=tuple(f"{self.root}/{name}" for name in names), file_format=kind, csv=CsvOptions(**options)
+        )
 
     def train_job(self, source: SourceFiles, estimator: str = "sparse_logistic", **changes: Any) -> TrainJob:
         """:param estimator: a preset, or ``package.module:factory``."""
         params = changes.pop("params", {})
-        spec = FactoryEstimator(path=estimator, params=params) if ":" in estimator else PresetEstimator(name=estimator, params=params)
+        spec = (
+            FactoryEstimator(path=estimator, params=params)
+            if ":" in estimator
+            else PresetEstimator(name=estimator, params=params)
+        )
         fields: dict[str, Any] = {
             "result_uri": f"{self.root}/jobs/{uuid.uuid4()}.json",
             "model": f"{self.root}/model",
@@ -80,7 +86,9 @@ class Workbench:
     def estimator(self, manifest: ModelManifest) -> Any:
         return joblib.load(manifest.artifact.uri.removeprefix("file://"))
 
-    def plan(self, source: SourceFiles, *, chunks: int = 1, output: str = "parquet", **changes: Any) -> tuple[Plan, str]:
+    def plan(
+        self, source: SourceFiles, *, chunks: int = 1, output: str = "parquet", **changes: Any
+    ) -> tuple[Plan, str]:
         size = sum(found.size for found in self.storage.expand(source.uris, allow_empty=True))
         fields: dict[str, Any] = {
             "model": f"{self.root}/model",

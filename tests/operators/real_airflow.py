@@ -1,0 +1,205 @@
+"""A whole Airflow on this machine, for what ``dag.test()`` cannot show: kills, restarts, the triggerer, retries."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tests.operators.conftest import PREAMBLE, Run
+
+AIRFLOW_2 = version("apache-airflow").startswith("2.")
+
+
+class RealAirflow:
+    """Scheduler and triggerer (and Airflow 3's API server and DAG processor) with SQLite.
+
+    :param home: a folder of its own.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.dags, self.database = home, home / "dags", home / "airflow.db"
+        self.dags.mkdir(parents=True)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._port = _free_port()
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
+            **self._settings(),
+            # Airflow 2's executor calls `airflow` by name.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "PYTHONWARNINGS": "ignore",
+        }
+
+    def start(self) -> None:
+        self.command("db", "migrate")
+        for service in (
+            ["scheduler", "triggerer"] if AIRFLOW_2 else ["api-server", "scheduler", "dag-processor", "triggerer"]
+        ):
+            self.start_service(service)
+        if not AIRFLOW_2:
+            self.wait_for("the API server", self._api_answers, seconds=120)
+
+    def start_service(self, name: str) -> None:
+        options = [] if name in ("api-server", "dag-processor") else ["--skip-serve-logs"]
+        with open(self.home / f"{name}.log", "ab") as log:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "airflow", name, *options],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def stop_service(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
+        process = self._processes.pop(name)
+        process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(30)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def stop(self) -> None:
+        for process in self._processes.values():
+            process.terminate()
+        give_up = time.monotonic() + 5
+        while any(process.poll() is None for process in self._processes.values()) and time.monotonic() < give_up:
+            time.sleep(0.1)
+        for name in list(self._processes):
+            self.stop_service(name, signal.SIGKILL)
+
+    def command(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def run(self, dag_id: str, body: str) -> Run:
+        """Write a DAG that runs once, and wait until its run has begun."""
+        path = self.dags / f"{dag_id}.py"
+        path.write_text(
+            f"{PREAMBLE}\nwith DAG({dag_id!r}, start_date=datetime(2026, 1, 1), schedule='@once') as dag:\n"
+            + textwrap.indent(textwrap.dedent(body), "    ")
+        )
+        (run_id,) = self.wait_for(
+            f"a run of {dag_id}", lambda: self._row("SELECT run_id FROM dag_run WHERE dag_id = ?", dag_id), seconds=90
+        )
+        return Run(self.database, dag_id, run_id, "running")
+
+    def wait_for_run(self, run: Run, *, seconds: float = 120) -> str:
+        """Until the run has ended; its state."""
+        query = "SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ? AND state IN ('success', 'failed')"
+        (state,) = self.wait_for(
+            f"{run.dag_id} to end", lambda: self._row(query, run.dag_id, run.run_id), seconds=seconds
+        )
+        return str(state)
+
+    def wait_for_state(self, run: Run, task_id: str, state: str, map_index: int = -1, *, seconds: float = 90) -> None:
+        self.wait_for(f"{task_id} to be {state}", lambda: run.states(task_id).get(map_index) == state, seconds=seconds)
+
+    def mark(self, run: Run, task_id: str, state: str, map_index: int = -1) -> None:
+        """What the UI does when a person marks a task."""
+        self._write(
+            "UPDATE task_instance SET state = ? WHERE dag_id = ? AND run_id = ? AND task_id = ? AND map_index = ?",
+            *(state, run.dag_id, run.run_id, task_id, map_index),
+        )
+
+    def wait_for(self, what: str, look: Callable[[], Any], *, seconds: float) -> Any:
+        give_up = time.monotonic() + seconds
+        while not (found := look()):
+            for name, process in self._processes.items():
+                assert process.poll() is None, f"{name} ended:\n{self._tail(name)}"
+            assert time.monotonic() < give_up, f"waited {seconds} s for {what}\n{self._tail('scheduler')}"
+            time.sleep(0.1)
+        return found
+
+    def events_of(self, uri: str) -> int:
+        """How many asset (dataset) events there are for a URI."""
+        asset, event = ("dataset", "dataset_event") if AIRFLOW_2 else ("asset", "asset_event")
+        query = f"SELECT count(*) FROM {event} e JOIN {asset} a ON a.id = e.{asset}_id WHERE a.uri = ?"
+        return int(self._row(query, uri)[0])
+
+    def _tail(self, name: str) -> str:
+        return (self.home / f"{name}.log").read_text(errors="replace")[-3000:]
+
+    def _row(self, query: str, *values: Any) -> Any:
+        with contextlib.closing(sqlite3.connect(self.database, timeout=30)) as connection:
+            return connection.execute(query, values).fetchone()
+
+    def _write(self, query: str, *values: Any) -> None:
+        with contextlib.closing(sqlite3.connect(self.database, timeout=30)) as connection:
+            connection.execute(query, values)
+            connection.commit()
+
+    def _api_answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/api/v2/version", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def _settings(self) -> dict[str, str]:
+        url = f"http://127.0.0.1:{self._port}"
+        return {
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__EXECUTOR": "SequentialExecutor" if AIRFLOW_2 else "LocalExecutor",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self._port),
+            "AIRFLOW__API__BASE_URL": url,
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "1",
+            "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "1",
+            "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "1",
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "1",
+            "AIRFLOW__SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "1",
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+
+
+@contextlib.contextmanager
+def real_airflow(home: Path) -> Iterator[RealAirflow]:
+    airflow = RealAirflow(home)
+    try:
+        airflow.start()
+        yield airflow
+    finally:
+        airflow.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
+
+from airflow_sklearn.contract.problems import Problem
+from airflow_sklearn.exceptions import JobLostError
+from airflow_sklearn.operators import jobs
+from airflow_sklearn.operators.base import final_errors
+from airflow_sklearn.runtimes.base import JobHandle, JobState
+from tests.operators.fakes import Script, ScriptedOperator, ScriptedRuntime, status, store_result, task_context
+from tests.runtimes.conftest import make_job
+
+
+@pytest.fixture
+def script(request: pytest.FixtureRequest) -> Script:
+    return ScriptedRuntime.scripts[request.node.name]
+
+
+@pytest.fixture
+def operator(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., ScriptedOperator]:
+    def make(**options: Any) -> ScriptedOperator:
+        runtime = ScriptedRuntime(name=request.node.name)
+        return ScriptedOperator(task_id="task", folder=str(tmp_path), runtime=runtime, aws_conn_id=None, **options)
+
+    return make
+
+
+def run(operator: ScriptedOperator, **context: Any) -> Any:
+    """``execute`` as Airflow calls it, without Airflow's guard against calling it by hand."""
+    with final_errors():
+        return operator.work(task_context(**context))
+
+
+def earlier_handle(folder: Path) -> JobHandle:
+    job = make_job(folder)
+    uri = f"file://{folder}/earlier.json"
+    return JobHandle(key="key", job_uri=uri, result_uri=job.result_uri, submitted_at=time.time(), taken_over=True)
+
+
+def test_the_result_document_is_the_success(operator: Any, script: Script, tmp_path: Path) -> None:
+    script.polls = [status(JobState.RUNNING), status(JobState.SUCCEEDED)]
+    script.on_submit = lambda: store_result(make_job(tmp_path))
+    assert run(operator()) == "the receipt"
+    assert (tmp_path / "job.json").exists(), "the job is stored before it is submitted"
+    assert script.cancelled == []
+
+
+def test_success_without_a_result_is_no_success(operator: Any, script: Script) -> None:
+    script.polls = [status(JobState.SUCCEEDED)]
+    script.lines = ["INFO the last words"]
+    with pytest.raises(JobLostError, match="the last words"):
+        run(operator())
+
+
+def test_a_result_counts_even_if_the_runtime_lost_sight_of_the_job(
+    operator: Any, script: Script, tmp_path: Path
+) -> None:
+    script.polls = [status(JobState.LOST)]
+    script.on_submit = lambda: store_result(make_job(tmp_path))
+    assert run(operator()) == "the receipt"
+
+
+@pytest.mark.parametrize("kind", ["user", "data", "environment"])
+def test_errors_that_a_retry_would_repeat_fail_the_task_for_good(
+    operator: Any, script: Script, tmp_path: Path, kind: str
+) -> None:
+    problem = Problem(kind="missing_column", message="not there", column="age")
+    script.polls = [status(JobState.FAILED, exit_code=65)]
+    script.on_submit = lambda: store_result(make_job(tmp_path), kind, problems=(problem,))
+    with pytest.raises(AirflowFailException, match="SomeError: why\n  - missing_column: column 'age'"):
+        run(operator())
+
+
+@pytest.mark.parametrize("kind", ["internal", "deadline", "cancelled"])
+def test_other_errors_are_left_to_airflows_retries(operator: Any, script: Script, tmp_path: Path, kind: str) -> None:
+    script.polls = [status(JobState.FAILED, exit_code=70)]
+    script.on_submit = lambda: store_result(make_job(tmp_path), kind)
+    with pytest.raises(JobLostError, match="SomeError: why"):
+        run(operator())
+
+
+def test_an_earlier_attempts_job_is_taken_over(operator: Any, script: Script, tmp_path: Path) -> None:
+    script.found = earlier_handle(tmp_path)
+    script.polls = [status(JobState.SUCCEEDED)]
+    store_result(make_job(tmp_path))
+    assert run(operator()) == "the receipt"
+    assert script.submitted == []
+
+
+def test_a_job_that_was_taken_over_and_then_stopped_is_started_anew(
+    operator: Any, script: Script, tmp_path: Path
+) -> None:
+    """The trigger of a cleared task stops its job, perhaps after the next attempt has taken it over."""
+    script.found = earlier_handle(tmp_path)
+    script.polls = [status(JobState.CANCELLED), status(JobState.SUCCEEDED)]
+    script.on_submit = lambda: store_result(make_job(tmp_path))
+    assert run(operator()) == "the receipt"
+    assert len(script.submitted) == 1
+
+
+def test_polls_that_fail_are_repeated(operator: Any, script: Script, tmp_path: Path) -> None:
+    script.polls = [OSError("throttled"), OSError("throttled"), status(JobState.SUCCEEDED)]
+    script.on_submit = lambda: store_result(make_job(tmp_path))
+    assert run(operator()) == "the receipt"
+    assert script.polled == 3
+
+
+def test_a_runtime_out_of_reach_for_long_fails_the_task_and_the_job_is_stopped(
+    operator: Any, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_GIVE_UP_POLLING", 0.02)
+    script.polls = [OSError("unreachable")]
+    with pytest.raises(OSError, match="unreachable"):
+        run(operator())
+    assert len(script.cancelled) == 1
+
+
+def test_a_job_past_its_deadline_is_stopped(operator: Any, script: Script) -> None:
+    script.polls = [status(JobState.RUNNING)]
+    with pytest.raises(JobLostError, match="deadline"):
+        run(operator(deadline=timedelta(seconds=0.1)))
+    assert script.cancelled
+
+
+def test_a_kill_while_waiting_stops_the_job_and_the_wait(operator: Any, script: Script) -> None:
+    task = operator()
+    script.polls = [status(JobState.RUNNING)]
+    script.on_poll = task.on_kill
+    with pytest.raises(AirflowException, match="killed"):
+        run(task)
+    assert script.cancelled
+    assert script.polled == 1
+
+
+def test_a_kill_while_submitting_stops_the_job(operator: Any, script: Script) -> None:
+    task = operator()
+    script.on_submit = task.on_kill
+    with pytest.raises(AirflowException, match="killed"):
+        run(task)
+    assert len(script.cancelled) == 1
+
+
+def test_a_kill_before_there_is_a_job_does_nothing(operator: Any, script: Script) -> None:
+    operator().on_kill()
+    assert script.cancelled == []
+
+
+def test_any_error_while_waiting_stops_the_job(operator: Any, script: Script) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    script.polls = [status(JobState.RUNNING)]
+    script.on_poll = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        run(operator())
+    assert len(script.cancelled) == 1
+
+
+def test_the_log_is_copied_once_line_by_line_at_its_levels(
+    script: Script, tmp_path: Path, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime, log = ScriptedRuntime(name=request.node.name), jobs._Log(logging.getLogger("task"))
+    with caplog.at_level(logging.INFO):
+        for line in ("2026-01-01 00:00:00 INFO 5 rows", "2026-01-01 00:00:01 WARNING odd value"):
+            script.lines.append(line)
+            log.forward(runtime, earlier_handle(tmp_path))
+    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [("INFO", "5 rows"), ("WARNING", "odd value")]
+
+
+def test_deferral_hands_everything_to_the_trigger_and_back_through_the_event(
+    operator: Any, script: Script, tmp_path: Path
+) -> None:
+    task = operator(deferrable=True)
+    with pytest.raises(TaskDeferred) as deferred:
+        run(task)
+    assert script.cancelled == [], "the job goes on while the task is deferred"
+    trigger = deferred.value.trigger
+    assert deferred.value.method_name == "execute_complete"
+    assert trigger.handle["data"] == {"detached": True}
+    assert trigger.runtime == task.runtime.to_dict()
+
+    store_result(make_job(tmp_path))
+    event = {"handle": trigger.handle, "status": status(JobState.SUCCEEDED).model_dump(mode="json")}
+    assert operator(deferrable=True).execute_complete(task_context(), event) == "the receipt"
+
+
+def test_a_deferred_job_that_failed_fails_the_task_the_same_way(operator: Any, tmp_path: Path) -> None:
+    store_result(make_job(tmp_path), "data")
+    handle = earlier_handle(tmp_path).model_dump(mode="json")
+    event = {"handle": handle, "status": status(JobState.FAILED).model_dump(mode="json")}
+    with pytest.raises(AirflowFailException, match="why"):
+        operator(deferrable=True).execute_complete(task_context(), event)
+
+
+def test_a_deferred_job_that_was_taken_over_and_stopped_is_started_and_deferred_anew(
+    operator: Any, script: Script, tmp_path: Path
+) -> None:
+    handle = earlier_handle(tmp_path).model_dump(mode="json")
+    event = {"handle": handle, "status": status(JobState.CANCELLED).model_dump(mode="json")}
+    with pytest.raises(TaskDeferred):
+        operator(deferrable=True).execute_complete(task_context(), event)
+    assert len(script.submitted) == 1
+
+
+@pytest.mark.parametrize(
+    ("deadline", "execution_timeout", "seconds"),
+    [(60, 30, 30), (30, 60, 30), (None, 30, 30), (60, None, 60), (None, None, None)],
+)
+def test_the_trigger_keeps_the_shorter_of_deadline_and_execution_timeout(
+    operator: Any, deadline: int | None, execution_timeout: int | None, seconds: int | None
+) -> None:
+    task = operator(
+        deferrable=True,
+        deadline=timedelta(seconds=deadline) if deadline else None,
+        execution_timeout=timedelta(seconds=execution_timeout) if execution_timeout else None,
+    )
+    with pytest.raises(TaskDeferred) as deferred:
+        run(task)
+    expires_at = deferred.value.trigger.expires_at
+    assert expires_at is None if seconds is None else expires_at == pytest.approx(time.time() + seconds, abs=5)

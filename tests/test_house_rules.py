@@ -1,0 +1,114 @@
+"""Who may import what."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import airflow_sklearn
+
+PACKAGE = Path(airflow_sklearn.__file__).parent
+CONTAINER_SIDE = ("worker", "models", "contract", "storage", "exceptions.py", "chunking.py", "ledger.py", "commit.py",
+                  "planning.py", "problems.py", "csv_records.py", "training.py")  # fmt: skip
+AIRFLOW_SIDE = ("operators", "runtimes", "task_groups.py", "triggers.py", "links.py", "datasets.py", "aws.py",
+                "__init__.py", "provider_info.py")  # fmt: skip
+HEAVY = ("sklearn", "pandas", "pyarrow", "numpy", "scipy", "joblib", "cloudpickle")
+
+
+def modules(*names: str) -> Iterator[Path]:
+    for name in names:
+        path = PACKAGE / name
+        assert path.exists(), f"{name} is gone: mend the list"
+        yield from path.rglob("*.py") if path.is_dir() else [path]
+
+
+def imports(path: Path, *, top_level: bool = False) -> set[str]:
+    """First parts of what a module imports; ``airflow_sklearn`` in full. Blocks for type checkers are left out."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = [ast.Pass()]
+    found: set[str] = set()
+    for node in tree.body if top_level else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return {name if name.startswith("airflow_sklearn") else name.partition(".")[0] for name in found}
+
+
+@pytest.mark.parametrize("path", modules(*CONTAINER_SIDE), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_container_side_never_imports_airflow(path: Path) -> None:
+    assert "airflow" not in imports(path)
+
+
+@pytest.mark.parametrize("path", modules(*AIRFLOW_SIDE), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_airflow_side_imports_no_heavy_library_on_top(path: Path) -> None:
+    assert not imports(path, top_level=True) & set(HEAVY)
+
+
+@pytest.mark.parametrize("path", modules("contract"), ids=lambda path: path.name)
+def test_the_contract_imports_only_the_standard_library_and_pydantic(path: Path) -> None:
+    foreign = {name for name in imports(path) if name not in sys.stdlib_module_names and name != "__future__"}
+    assert foreign <= {
+        "pydantic",
+        "airflow_sklearn.exceptions",
+        *(n for n in foreign if "airflow_sklearn.contract" in n),
+    }
+
+
+@pytest.mark.parametrize("path", modules("runtimes"), ids=lambda path: path.name)
+def test_a_runtime_knows_nothing_of_models_nor_of_airflow(path: Path) -> None:
+    assert not {
+        name for name in imports(path) if name.startswith(("airflow_sklearn.models", "airflow_sklearn.worker."))
+    }
+    assert "airflow" not in imports(path)
+
+
+@pytest.mark.parametrize("path", modules("models"), ids=lambda path: path.name)
+def test_a_model_knows_nothing_of_runtimes(path: Path) -> None:
+    assert not {name for name in imports(path) if name.startswith("airflow_sklearn.runtimes")}
+
+
+def test_the_provider_info_imports_nothing() -> None:
+    assert imports(PACKAGE / "provider_info.py") <= {"__future__", "typing"}
+
+
+def run_python(source: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.run(
+        [sys.executable, "-c", source], env=environment, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def test_importing_the_package_imports_none_of_its_modules() -> None:
+    loaded = run_python("import sys, airflow_sklearn; print([m for m in sys.modules if m.startswith('airflow')])")
+    assert loaded == "['airflow_sklearn']"
+
+
+def test_every_public_name_is_there_and_costs_no_heavy_library() -> None:
+    source = f"import sys, airflow_sklearn as a; [getattr(a, n) for n in a.__all__]; print([m for m in {HEAVY} if m in sys.modules])"
+    assert run_python(source).splitlines()[-1] == "[]"
+
+
+def test_the_public_names_add_less_than_50_ms_to_airflows_own_import() -> None:
+    source = (
+        "import gc, time\n"
+        "from airflow.providers.common.compat.sdk import DAG, Asset, BaseOperator, Param, TaskGroup, XCom, conf, task\n"
+        "import pydantic.main, airflow.models.xcom\n"
+        "gc.freeze(); before = time.process_time()\n"
+        "import airflow_sklearn as a; [getattr(a, n) for n in a.__all__]\n"
+        "print(time.process_time() - before)\n"
+    )
+    assert min(float(run_python(source).splitlines()[-1]) for _ in range(3)) < 0.05
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'SklearnTrian'"):
+        _ = airflow_sklearn.SklearnTrian

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_sklearn import links
+from airflow_sklearn.links import ModelManifestLink, console_url
+from airflow_sklearn.provider_info import get_provider_info
+
+
+@pytest.mark.parametrize(
+    ("uri", "url"),
+    [
+        ("s3://b/m/v 1/manifest.json", "https://console.aws.amazon.com/s3/object/b?prefix=m/v%201/manifest.json"),
+        ("s3://b/scores/date=1/", "https://console.aws.amazon.com/s3/buckets/b?prefix=scores/date%3D1/"),
+        ("s3://b", "https://console.aws.amazon.com/s3/buckets/b?prefix="),
+        ("file:///data/x.json", "file:///data/x.json"),
+    ],
+)
+def test_a_uri_opens_where_a_browser_can_show_it(uri: str, url: str) -> None:
+    assert console_url(uri) == url
+
+
+def test_a_task_that_pushed_nothing_has_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links.XCom, "get_value", lambda **_: None)
+    assert ModelManifestLink().get_link(None, ti_key=None) == ""  # type: ignore[arg-type]
+
+
+def test_every_link_of_an_operator_is_registered_with_the_provider() -> None:
+    from airflow_sklearn import (
+        SklearnCommitOperator,
+        SklearnPlanOperator,
+        SklearnPredictOperator,
+        SklearnTrainOperator,
+    )
+
+    operators = (SklearnTrainOperator, SklearnPlanOperator, SklearnPredictOperator, SklearnCommitOperator)
+    used = {f"{type(link).__module__}.{type(link).__name__}" for o in operators for link in o.operator_extra_links}
+    assert used == set(get_provider_info()["extra-links"])
