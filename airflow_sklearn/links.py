@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
-from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom, conf
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -54,7 +54,13 @@ class PublishedDataLink(_UriLink):
 
 
 def console_url(uri: str) -> str:
-    """Where a browser shows a URI: S3's console for ``s3://`` (a folder ends in ``/``), else the URI itself."""
+    """Where a browser shows a URI: S3's console for ``s3://`` (a folder ends in ``/``), else the URI itself.
+
+    Airflow 3's UI offers no ``file://`` links. Where something serves the files, ``[airflow_sklearn] local_files_url``
+    says at which URL, or path of Airflow's own address, their absolute paths begin.
+    """
+    if uri.startswith("file://"):
+        return conf.get("airflow_sklearn", "local_files_url", fallback="file://") + uri.removeprefix("file://")
     if not uri.startswith("s3://"):
         return uri
     bucket, _, key = uri.removeprefix("s3://").partition("/")

@@ -29,6 +29,20 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "triggers": [{"integration-name": "scikit-learn", "python-modules": ["airflow_sklearn.triggers"]}],
+        "config": {
+            "airflow_sklearn": {
+                "description": "Settings of airflow-sklearn.",
+                "options": {
+                    "local_files_url": {
+                        "description": "Where the absolute paths of local files begin in links that the UI shows.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/local-files",
+                        "default": "file://",
+                    }
+                },
+            }
+        },
         "extra-links": [
             "airflow_sklearn.links.ModelManifestLink",
             "airflow_sklearn.links.RunLedgerLink",

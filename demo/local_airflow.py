@@ -35,7 +35,7 @@ class LocalAirflow:
 
     :param home: the AIRFLOW_HOME; made when it is not there.
     :param dags: the folder of DAG files.
-    :param environment: what the DAGs read from the environment.
+    :param environment: what is added to the environment: further settings of Airflow, what the DAGs read.
     :param port: of the API server and UI; any free one when that is taken.
     :param triggerer: start the triggerer too (deferrable operators need it).
     """

@@ -94,8 +94,7 @@ def read_month(name: str, receipts_before: set[Path]) -> Month:
 def held_out_auc(predictions: pd.DataFrame) -> float:
     """How well the predictions order the flights that arrived: 0.5 is chance, 1 is perfect."""
     arrived = predictions[predictions.late.notna()]
-    (probability,) = [name for name in arrived if str(name).lower() in ("late_proba_true", "late_proba_1")]
-    return float(roc_auc_score(arrived.late.astype(bool), arrived[probability]))
+    return float(roc_auc_score(arrived.late.astype(bool), arrived.late_proba_true))
 
 
 def table(months: Iterable[Month]) -> str:

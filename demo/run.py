@@ -37,7 +37,7 @@ def demonstrate() -> int:
     say(f"Data: twelve monthly files in {_shown(settings.CSV_FOLDER)}" + ("" if written else " (they were there)"))
     receipts_before, models_before = report.receipts(), report.models()
     say(f"Starting Airflow {version('apache-airflow')}: api-server, scheduler, dag-processor")
-    with LocalAirflow(settings.AIRFLOW_HOME, settings.DAGS, settings.dag_environment()) as airflow:
+    with LocalAirflow(settings.AIRFLOW_HOME, settings.DAGS, settings.airflow_environment()) as airflow:
         airflow.wait_for_dag(settings.DAG_ID)
         backfill(airflow, settings.MONTHS)
         failed = follow(airflow, settings.MONTHS)
@@ -70,9 +70,9 @@ def backfill(airflow: LocalAirflow, months: Sequence[str]) -> None:
 
 def close_backfills(airflow: LocalAirflow) -> None:
     """Airflow marks a backfill as complete only some time after its last run, and allows one at a time."""
-    for backfill in airflow.call("GET", f"/api/v2/backfills?dag_id={settings.DAG_ID}&limit=1000")["backfills"]:
-        if backfill["completed_at"] is None:
-            airflow.call("PUT", f"/api/v2/backfills/{backfill['id']}/cancel")
+    for one in airflow.call("GET", f"/api/v2/backfills?dag_id={settings.DAG_ID}&limit=1000")["backfills"]:
+        if one["completed_at"] is None:
+            airflow.call("PUT", f"/api/v2/backfills/{one['id']}/cancel")
 
 
 def follow(airflow: LocalAirflow, months: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ def serve() -> None:
         print("There are no runs to look at yet: `make demo` makes them (and the data that the DAGs read).")
     print("Starting Airflow ...", flush=True)
     with LocalAirflow(
-        settings.AIRFLOW_HOME, settings.DAGS, settings.dag_environment(), port=PORT, triggerer=True
+        settings.AIRFLOW_HOME, settings.DAGS, settings.airflow_environment(), port=PORT, triggerer=True
     ) as airflow:
         airflow.wait_for_dag(settings.DAG_ID)
         print(f"\n  {airflow.url}\n")

@@ -20,6 +20,11 @@ def test_a_uri_opens_where_a_browser_can_show_it(uri: str, url: str) -> None:
     assert console_url(uri) == url
 
 
+def test_files_open_where_they_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__AIRFLOW_SKLEARN__LOCAL_FILES_URL", "/local-files")
+    assert console_url("file:///data/x.json") == "/local-files/data/x.json"
+
+
 def test_a_task_that_pushed_nothing_has_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links.XCom, "get_value", lambda **_: None)
     assert ModelManifestLink().get_link(None, ti_key=None) == ""  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from airflow_sklearn.contract.jobs import JobError, JobResult, PredictJob, Train
 from airflow_sklearn.exceptions import AirflowSklearnError, DataError, DeadlineExceededError
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker import exit_codes
-from airflow_sklearn.worker.environment import prepare_for_prediction
+from airflow_sklearn.worker.environment import prepare_for_prediction, prepare_for_training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +60,7 @@ def _do(job: TrainJob | PredictJob, storage: Storage) -> tuple[str, str]:
         from airflow_sklearn.worker.predict import predict
 
         return predict(job, storage)
+    prepare_for_training()
     from airflow_sklearn.worker.train import train
 
     return train(job, storage)

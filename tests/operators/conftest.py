@@ -1,4 +1,4 @@
-"""DAGs that run for real: written into Airflow's DAGs folder, run by ``dag.test()``, looked at in Airflow's database."""
+"""DAGs that run for real: written into Airflow's DAGs folder, run by ``dag.test()``, read in Airflow's database."""
 
 from __future__ import annotations
 

@@ -153,6 +153,26 @@ def _all_reused(run: Run) -> bool:
     return all(chunk and chunk["reused"] for chunk in chunks)
 
 
+def test_a_chunk_that_runs_twice_at_the_same_moment_counts_once(airflow: RealAirflow, table: Path, model: str) -> None:
+    body = f"""
+plan = SklearnPlanOperator(
+    task_id="plan", model="{model}", source="{table}/new/*.csv", destination="{table}/scores", partition="p",
+)
+@task
+def twice(chunks):
+    return list(chunks) * 2
+predict = SklearnPredictOperator.partial(
+    task_id="predict", runtime=LocalRuntime(state_dir="{table}/state", processes=1), deferrable=True,
+).expand(chunk=twice(plan.output))
+predict >> SklearnCommitOperator(task_id="commit", plan=plan.output)
+"""
+    run = airflow.run("twice", body)
+    assert airflow.wait_for_run(run) == "success"
+    assert [chunk["rows"] for chunk in run.xcoms("predict")] == [ROWS] * 2
+    assert run.xcom("commit")["chunks"] == 1
+    assert published_rows(table / "scores" / "p") == list(range(ROWS))
+
+
 def test_links_labels_and_asset_events_of_a_deferred_mapped_run(airflow: RealAirflow, table: Path, model: str) -> None:
     watcher = (
         f"with DAG('watcher', start_date=datetime(2026, 1, 1), schedule=[Asset('file://{table}/scores')]):\n"
