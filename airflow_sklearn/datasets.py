@@ -35,7 +35,10 @@ class Destination(Protocol):
 
 @dataclass(repr=False)
 class Dataset:
-    """Files that are read or written as one table. Every field that holds text may be a Jinja template.
+    """Files that are read or written as one table.
+
+    ``uri``, ``file_format``, ``column_names``, ``compression``, ``encoding``, ``types`` and ``if_exists`` may be Jinja
+    templates. The others hold characters and words that a template would change.
 
     :param uri: for reading, one or several of: an object, a glob (``s3://acme/scores/*.parquet``), a prefix ending in
         ``/``. For writing, one folder. ``s3://bucket/key``, ``file:///absolute/path`` or an absolute local path.
@@ -58,11 +61,8 @@ class Dataset:
     template_fields: ClassVar[tuple[str, ...]] = (
         "uri",
         "file_format",
-        "delimiter",
-        "quote",
         "column_names",
         "compression",
-        "null_values",
         "encoding",
         "types",
         "if_exists",

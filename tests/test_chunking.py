@@ -79,9 +79,7 @@ def test_an_empty_source_is_one_empty_chunk() -> None:
 def test_files_with_line_breaks_in_values_are_cut_at_true_record_ends(tmp_path: Path) -> None:
     records = [f'{i},"line one\nline, two ""{i}"""\n'.encode() for i in range(1_000)]
     (tmp_path / "x.csv").write_bytes(b"".join(records))
-    files = SourceFiles(
-        uris=(f"file://{tmp_path}/",), file_format="csv", csv=CsvOptions(newlines_in_values=True, header=False)
-    )
+    files = SourceFiles(uris=(f"file://{tmp_path}/",), file_format="csv", csv=CsvOptions(newlines_in_values=True))
     storage = Storage()
     source = storage.expand(files.uris)
     chunks = make_chunks(storage, files, source, chunk_size=500, max_chunks=100)

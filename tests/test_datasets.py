@@ -77,3 +77,12 @@ def test_its_repr_is_short_and_the_same_whenever_it_is_the_same() -> None:
     assert repr(Dataset("/t.csv")) == "Dataset(uri='/t.csv')"
     assert repr(Dataset("/t.csv", delimiter=";")) == "Dataset(uri='/t.csv', delimiter=';')"
     assert Dataset("/t.csv") == Dataset("/t.csv")
+
+
+def test_csv_without_a_header_needs_names() -> None:
+    with pytest.raises(UserError, match="header=False needs column_names"):
+        Dataset("/data/x.csv", header=False).to_source()
+
+
+def test_options_that_a_template_would_change_are_not_rendered() -> None:
+    assert not {"null_values", "delimiter", "quote"} & set(Dataset.template_fields)

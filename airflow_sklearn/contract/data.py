@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import codecs
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from airflow_sklearn.contract.document import Value
 
@@ -59,6 +59,12 @@ class SourceFiles(Value):
     """Folders named ``column=value`` become columns of every row below them."""
     types: dict[str, str] = {}
     """Arrow types by column name, for training: overrides what would be inferred (``{"zip": "string"}``)."""
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        if self.file_format == "csv" and not self.csv.header and not self.csv.column_names:
+            raise ValueError("header=False needs column_names: the names of all columns, in file order")
+        return self
 
     def is_splittable(self, uri: str) -> bool:
         """Whether one file can be cut into ranges that are read on their own: not when it is compressed as a whole."""

@@ -109,7 +109,7 @@ def text_encoding(options: CsvOptions) -> str:
 def read_head(storage: Storage, files: SourceFiles, obj: SourceObject) -> Head:
     """Read a file's first bytes, and its header where it has one.
 
-    :raises UserError: ``header`` is false without ``column_names``, or the dialect is one that is not read.
+    :raises UserError: the dialect is one that is not read.
     """
     _check_dialect(files.csv)
     size = _HEAD_BYTES
@@ -168,8 +168,6 @@ def _headless(fields: tuple[str, ...], start: int, uri: str, options: CsvOptions
 
 
 def _check_dialect(options: CsvOptions) -> None:
-    if not options.header and not options.column_names:
-        raise UserError("CSV without a header needs column_names, in the order of the file.")
     for name, value in (("delimiter", options.delimiter), ("quote", options.quote)):
         if not value.isascii():
             raise UserError(f"The CSV {name} {value!r} is not an ASCII character.")

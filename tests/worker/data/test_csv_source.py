@@ -107,7 +107,7 @@ def test_files_without_a_header_take_their_names_from_the_options(tmp_path: Path
 
 def test_a_file_without_a_header_needs_names(tmp_path: Path) -> None:
     obj = stored(tmp_path / "t.csv", b"1,x\n")
-    with pytest.raises(UserError, match="column_names"):
+    with pytest.raises(ValueError, match="header=False needs column_names"):
         read(obj, columns(a=INT), header=False)
 
 
