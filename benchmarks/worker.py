@@ -32,7 +32,7 @@ MODELS = {
 }
 TRAIN_ROWS = 50_000
 MEMORY_SIZES = (1, 4, 16)
-_MEMORY_ROWS = 250_000
+_MEMORY_ROWS = 1_000_000
 
 
 def main() -> None:

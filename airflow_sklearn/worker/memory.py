@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
+
+from airflow_sklearn.worker.ticker import Ticker
 
 _INTERVAL = 0.25  # seconds
 
 
-class PeakMemory:
+class PeakMemory(Ticker):
     """Samples the proportional set size (PSS) of this process and its children while it is open.
 
     Sums of resident set sizes would count a model shared by forked processes once for each.
@@ -17,24 +18,14 @@ class PeakMemory:
     """
 
     def __init__(self) -> None:
+        super().__init__(_INTERVAL)
         self.bytes = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="peak-memory", daemon=True)
 
-    def __enter__(self) -> PeakMemory:
-        self._thread.start()
-        return self
+    def __exit__(self, *reason: object) -> None:
+        super().__exit__(*reason)
+        self.tick()
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._sample()
-
-    def _run(self) -> None:
-        while not self._stop.wait(_INTERVAL):
-            self._sample()
-
-    def _sample(self) -> None:
+    def tick(self) -> None:
         self.bytes = max(self.bytes, sum(_pss(process) for process in _family(os.getpid())))
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import ctypes
 import logging
 import multiprocessing
-import threading
 import time
+
+from airflow_sklearn.worker.ticker import Ticker
 
 _INTERVAL = 5.0  # seconds between lines
 _LOG = logging.getLogger("airflow_sklearn.worker")
 
 
-class Progress:
+class Progress(Ticker):
     """Counts rows and bytes over several processes, and logs a line every few seconds while it is open.
 
     :param total: bytes of source to go through.
@@ -20,29 +21,19 @@ class Progress:
     """
 
     def __init__(self, total: int, slices: int) -> None:
+        super().__init__(_INTERVAL)
         self._total = total
         self._rows = multiprocessing.RawArray(ctypes.c_int64, slices)
         self._bytes = multiprocessing.RawArray(ctypes.c_int64, slices)
         self._started = time.monotonic()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
 
     def advance(self, number: int, rows: int, size: int) -> None:
         """Called by slice ``number``, in whatever process it is."""
         self._rows[number] += rows
         self._bytes[number] += size
 
-    def __enter__(self) -> Progress:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(_INTERVAL):
-            _LOG.info(self.line())
+    def tick(self) -> None:
+        _LOG.info(self.line())
 
     def line(self) -> str:
         rows, done, seconds = sum(self._rows), sum(self._bytes), time.monotonic() - self._started

@@ -37,6 +37,13 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def leave_no_worker(table: Path) -> Iterator[None]:
+    """A test that fails must not leave a detached worker that waits for ever."""
+    yield
+    go(table)
+
+
 def slow_train(folder: Path, **changes: str) -> str:
     """Source of a training task that waits for ``go`` in the folder."""
     return train(folder, estimator="'slow_models:slow'", estimator_params=f"{{'folder': '{folder}'}}", **changes)
