@@ -6,7 +6,8 @@ PYTHON_AIRFLOW2 ?= $(PYTHON)
 
 SOURCES = airflow_sklearn benchmarks dags demo docs tests
 UV = .venv/bin/uv
-INSTALL = $(UV) pip install --quiet
+# Bytecode is compiled once here, as pip does: else every process of a machine that keeps none compiles it again.
+INSTALL = $(UV) pip install --quiet --compile-bytecode
 PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help

@@ -19,7 +19,7 @@ def make_table(rows: int, seed: int = 0) -> pa.Table:
     columns: dict[str, pa.Array] = {"key": pa.array(np.arange(rows) + seed * 10**9)}
     score = np.zeros(rows)
     for i in range(20):
-        values = rng.normal(size=rows)
+        values = rng.normal(size=rows).round(4)
         score += values * (i % 5 - 2) / 5
         columns[f"float_{i}"] = pa.array(values, mask=rng.random(rows) < 0.02)
     for i in range(6):

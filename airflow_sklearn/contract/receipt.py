@@ -7,7 +7,7 @@ from pydantic import Field
 from airflow_sklearn.contract.data import SourceObject
 from airflow_sklearn.contract.document import Document, Value
 from airflow_sklearn.contract.problems import Problem
-from airflow_sklearn.contract.schema import Scalar
+from airflow_sklearn.contract.schema import Column, Scalar
 
 
 class Consumed(Value):
@@ -75,6 +75,8 @@ class Receipt(Document):
     rows_out: int
     rows_quarantined: int = 0
     parts: tuple[OutputPart, ...]
+    columns: tuple[Column, ...] = ()
+    """Of the parts, with their types: the same in all chunks of a run."""
     quarantine: tuple[OutputPart, ...] = ()
     key_hash: KeyHash = KeyHash()
     problems: tuple[Problem, ...] = ()

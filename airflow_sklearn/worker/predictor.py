@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import joblib
 import pyarrow as pa
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.outputs import predict_table
@@ -34,6 +34,7 @@ class Predictor:
     ) -> None:
         self.estimator, self.features, self.outputs, self.batch_rows = estimator, features, outputs, batch_rows
         self._names = [feature.name for feature in features]
+        self._threads = ThreadpoolController()  # looks for libraries once: that takes as long as a small batch
         empty = pa.table({name: pa.nulls(0) for name in self._names})
         self.schema: pa.Schema = predict_table(estimator, empty, features, outputs, batch_rows).schema
 
@@ -45,7 +46,7 @@ class Predictor:
         :raises UserError: the estimator raised, or answered with another shape.
         """
         features = table.select(self._names)
-        with threadpool_limits(1), joblib.parallel_config(backend="sequential"):
+        with self._threads.limit(limits=1), joblib.parallel_config(backend="sequential"):
             try:
                 return predict_table(self.estimator, features, self.features, self.outputs, self.batch_rows)
             except UserError:
