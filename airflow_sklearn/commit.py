@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import re
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.proof import Proof, PublishedManifest, Publishing
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart
-from airflow_sklearn.exceptions import IncompleteRunError, ObjectExistsError, ObjectNotFoundError, PublishError
+from airflow_sklearn.exceptions import (
+    IncompleteRunError,
+    ObjectChangedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    PublishError,
+)
 from airflow_sklearn.ledger import Ledger
 from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.storage import join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from airflow_sklearn.contract.plan import Plan
     from airflow_sklearn.contract.receipt import Consumed, Receipt
@@ -43,6 +50,7 @@ def verify(storage: Storage, plan: Plan, plan_uri: str) -> Proof:
     ordered = [receipts[chunk.id] for chunk in plan.chunks if chunk.id in receipts]
     faults = missing or [
         *_tiling_faults(plan, ordered),
+        *_column_faults(ordered),
         *(fault for receipt in ordered for fault in _sum_faults(receipt)),
     ]
     if faults:
@@ -87,37 +95,35 @@ def publish(storage: Storage, plan: Plan, proof: Proof) -> tuple[PublishedManife
         ``if_exists`` is ``fail``, or another run is publishing into it.
     """
     folder = join(plan.destination.uri, plan.partition)
-    before = read_published(storage, folder)
-    if before and before.fingerprint == proof.fingerprint and not _gone(storage, before.files):
-        return before, False
-    if before and plan.destination.if_exists == "fail":
-        raise PublishError(
-            f"{folder} was published before ({before.rows:,} rows at {before.published_at}) and if_exists is 'fail'. "
-            "Set if_exists='replace' to replace its rows, or choose another partition."
-        )
-    targets = [_published_part(folder, number, part) for number, part in enumerate(proof.files)]
+    targets = tuple(_published_part(folder, number, part) for number, part in enumerate(proof.files))
     with _Lock(storage, folder, proof.fingerprint, targets) as lock:
-        before = read_published(storage, folder)
-        old = [*(before.files if before else ()), *lock.abandoned]
-        _refuse_foreign_files(storage, folder, [*old, *targets])
-        ledger = Ledger(storage, plan.ledger)
-        proof_uri = ledger.proof_uri(plan.destination.uri, plan.partition)
+        before, etag = _read_manifest(storage, folder)
+        if before and before.fingerprint == proof.fingerprint and not _gone(storage, before.files):
+            return before, False
+        if before and plan.destination.if_exists == "fail":
+            raise PublishError(
+                f"{folder} was published before ({before.rows:,} rows at {before.published_at}) and if_exists is "
+                "'fail'. Set if_exists='replace' to replace its rows, or choose another partition."
+            )
+        old = (*(before.files if before else ()), *lock.abandoned)
+        _refuse_foreign_files(storage, folder, (*old, *targets))
+        proof_uri = Ledger(storage, plan.ledger).proof_uri(plan.destination.uri, plan.partition)
         storage.write(proof_uri, proof.to_json())
+        lock.files_may_be_there = True
         with ThreadPoolExecutor(_COPIERS) as pool:
             list(pool.map(lambda pair: storage.copy(pair[0].uri, pair[1].uri), zip(proof.files, targets, strict=True)))
+        lock.check()
         if gone := _gone(storage, targets):
-            raise PublishError(
-                f"{len(gone)} files are not in {folder} after copying, first {gone[0]}. Run the commit again."
-            )
+            raise PublishError(f"{len(gone)} files are not in {folder} after copying, first {gone[0]}. Commit again.")
         manifest = PublishedManifest(
             fingerprint=proof.fingerprint,
             partition=plan.partition,
             published_at=datetime.now(UTC).isoformat(timespec="seconds"),
             proof_uri=proof_uri,
             rows=proof.rows_out,
-            files=tuple(targets),
+            files=targets,
         )
-        storage.write(join(folder, MANIFEST_NAME), manifest.to_json())
+        _write_manifest(storage, folder, manifest, etag)
         kept = {part.uri for part in targets}
         storage.delete(part.uri for part in old if part.uri not in kept)
     return manifest, True
@@ -125,38 +131,64 @@ def publish(storage: Storage, plan: Plan, proof: Proof) -> tuple[PublishedManife
 
 def read_published(storage: Storage, folder: str) -> PublishedManifest | None:
     """What a folder holds now, None if nothing was published there."""
+    return _read_manifest(storage, folder)[0]
+
+
+def _read_manifest(storage: Storage, folder: str) -> tuple[PublishedManifest | None, str | None]:
+    """The manifest and its version."""
     uri = join(folder, MANIFEST_NAME)
     try:
-        return PublishedManifest.from_json(storage.read(uri), where=uri)
+        etag = storage.stat(uri).etag
+        return PublishedManifest.from_json(storage.read(uri, etag=etag), where=uri), etag
     except ObjectNotFoundError:
-        return None
+        return None, None
+
+
+def _write_manifest(storage: Storage, folder: str, manifest: PublishedManifest, etag: str | None) -> None:
+    """Publish: over the version that was read under the lock, and no other."""
+    uri = join(folder, MANIFEST_NAME)
+    try:
+        if etag is None:
+            storage.create(uri, manifest.to_json())
+        else:
+            storage.replace(uri, manifest.to_json(), etag=etag)
+    except (ObjectExistsError, ObjectChangedError) as error:
+        raise PublishError(f"Another run published into {folder} at the same time. Commit again.") from error
 
 
 class _Lock:
-    """One publication into a folder at a time. A run takes over its own lock, and one that has expired."""
+    """One publication into a folder at a time.
 
-    def __init__(self, storage: Storage, folder: str, fingerprint: str, files: list[OutputPart]) -> None:
+    A run takes over its own lock (of an attempt that died, or still lives somewhere), and one that has expired; whoever
+    lost it that way notices before it publishes.
+    """
+
+    def __init__(self, storage: Storage, folder: str, fingerprint: str, files: tuple[OutputPart, ...]) -> None:
         self._storage, self._uri = storage, join(folder, _LOCK_NAME)
         self._mine = Publishing(
-            fingerprint=fingerprint, started_at=datetime.now(UTC).isoformat(timespec="seconds"), files=tuple(files)
+            fingerprint=fingerprint,
+            owner=uuid.uuid4().hex,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            files=files,
         )
+        self._etag = ""
         self.abandoned: tuple[OutputPart, ...] = ()
-        """Files that a publication which never ended may have left."""
+        """Files that publications which never ended may have left."""
+        self.files_may_be_there = False
 
     def __enter__(self) -> _Lock:
         try:
-            self._storage.create(self._uri, self._mine.to_json())
-        except ObjectExistsError:
-            self._take_over()
+            try:
+                self._etag = self._storage.create(self._uri, self._mine.to_json())
+            except ObjectExistsError:
+                self._take_over()
+        except (ObjectExistsError, ObjectChangedError, ObjectNotFoundError) as error:
+            raise PublishError(f"Another run publishes into this partition right now ({self._uri}). Retry.") from error
         return self
 
     def _take_over(self) -> None:
-        try:
-            etag = self._storage.stat(self._uri).etag
-            other = Publishing.from_json(self._storage.read(self._uri, etag=etag), where=self._uri)
-        except ObjectNotFoundError:
-            self._storage.create(self._uri, self._mine.to_json())
-            return
+        etag = self._storage.stat(self._uri).etag
+        other = Publishing.from_json(self._storage.read(self._uri, etag=etag), where=self._uri)
         age = datetime.now(UTC) - datetime.fromisoformat(other.started_at)
         if other.fingerprint != self._mine.fingerprint and age < _LOCK_EXPIRES:
             raise PublishError(
@@ -165,11 +197,32 @@ class _Lock:
                 f"or wait for {_LOCK_EXPIRES}."
             )
         self.abandoned = other.files
-        self._storage.replace(self._uri, self._mine.to_json(), etag=etag)
+        # Whoever takes over from this one must know of the abandoned files too.
+        files = {part.uri: part for part in (*other.files, *self._mine.files)}
+        mine = self._mine.model_copy(update={"files": tuple(files.values())})
+        self._etag = self._storage.replace(self._uri, mine.to_json(), etag=etag)
+        self.files_may_be_there = bool(other.files)
+
+    def check(self) -> None:
+        """:raises PublishError: the lock is another's now, or was; then no files that this one brought stay behind."""
+        if not self._is_held():
+            if not self._storage.exists(self._uri):
+                folder = self._uri.rpartition("/")[0]
+                published = read_published(self._storage, folder)
+                kept = {part.uri for part in published.files} if published else set()
+                self._storage.delete(part.uri for part in self._mine.files if part.uri not in kept)
+            raise PublishError(f"Another attempt took over this publication ({self._uri} is no longer this one's).")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
+        # After an error the lock stays while files may lie about: its list is how they are found and removed.
+        if (kind is None or not self.files_may_be_there) and self._is_held():
             self._storage.delete([self._uri])
+
+    def _is_held(self) -> bool:
+        try:
+            return self._storage.stat(self._uri).etag == self._etag
+        except ObjectNotFoundError:
+            return False
 
 
 def _tiling_faults(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
@@ -190,6 +243,21 @@ def _tiling_faults(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
         starts = [*(piece.first for piece in pieces), pieces[0].total if pieces else -1]
         if ends != starts:
             faults.append(f"the receipts do not tile {uri}: ranges end at {ends} and begin at {starts}")
+    return faults
+
+
+def _column_faults(receipts: Sequence[Receipt]) -> list[str]:
+    """Chunks whose parts have other columns than the first one's: no reader could read them as one table."""
+    expected = {column.name: column.arrow_type for column in receipts[0].columns}
+    faults = []
+    for receipt in receipts[1:]:
+        found = {column.name: column.arrow_type for column in receipt.columns}
+        for name in sorted(set(expected) | set(found)):
+            if found.get(name) != expected.get(name):
+                faults.append(
+                    f"the column {name!r} is {expected.get(name)} in the chunk {receipts[0].chunk_id} and "
+                    f"{found.get(name)} in {receipt.chunk_id}: make its type the same in all source files"
+                )
     return faults
 
 

@@ -15,6 +15,7 @@ from airflow_sklearn.contract.schema import Policies
 from airflow_sklearn.exceptions import BrokenEnvironmentError, ObjectNotFoundError, UserError
 from airflow_sklearn.ledger import Ledger
 from airflow_sklearn.storage import join
+from airflow_sklearn.storage.uris import pattern_regex, split_scheme
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +63,7 @@ def make_plan(
     faults = [
         *_name_faults(manifest, outputs, passthrough),
         *_partition_faults(partition),
-        *_place_faults(source, destination),
+        *_place_faults(source, destination, partition, ledger),
     ]
     if chunk_size < 1 or max_chunks < 1:
         faults.append(f"chunk_size ({chunk_size}) and max_chunks ({max_chunks}) must be at least 1")
@@ -174,10 +175,18 @@ def _partition_faults(partition: str) -> list[str]:
     return []
 
 
-def _place_faults(source: SourceFiles, destination: OutputFiles) -> list[str]:
+def _place_faults(source: SourceFiles, destination: OutputFiles, partition: str, ledger: str | None) -> list[str]:
     root = join(destination.uri, "")
-    return [
-        f"the source {uri} lies below the destination {destination.uri}: the next run would read this run's predictions"
-        for uri in source.uris
-        if uri.startswith(root)
-    ]
+    published = join(destination.uri, partition, f"part-00000-{'0' * 16}.{destination.file_format}")
+    faults = []
+    for uri in source.uris:
+        if uri.startswith(root):
+            faults.append(f"the source {uri} lies below the destination {destination.uri}")
+        elif published.startswith(uri) if uri.endswith("/") else pattern_regex(uri).fullmatch(published):
+            faults.append(
+                f"the destination {destination.uri} lies below the source {uri}: the next run would read this run's "
+                "predictions. Write elsewhere, or name the source more narrowly"
+            )
+    if ledger and split_scheme(ledger)[0] != split_scheme(destination.uri)[0]:
+        faults.append(f"the ledger {ledger} is in another kind of storage than the destination {destination.uri}")
+    return faults

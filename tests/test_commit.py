@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.plan import Plan
 from airflow_sklearn.contract.proof import Proof, Publishing
 from airflow_sklearn.contract.receipt import Receipt
+from airflow_sklearn.contract.schema import Column
 from airflow_sklearn.exceptions import IncompleteRunError, ObjectNotFoundError, PublishError
 from airflow_sklearn.ledger import Ledger
 from airflow_sklearn.storage import Storage
@@ -221,3 +223,89 @@ def test_an_attempt_that_lost_is_never_published(storage: Storage, root: str) ->
     assert verify(storage, plan, uri) == proof
     assert all(b"loser" not in storage.read(part.uri) for part in published.files)
     assert os.path.basename(published.files[0].uri).startswith("part-00000-")
+
+
+class PausesBefore(Storage):
+    """A commit's process that stands still before its ``step``, while ``meanwhile`` happens."""
+
+    def __init__(self, other: Storage, step: str, meanwhile: Callable[[], None]) -> None:
+        self._stores, self._step, self._meanwhile = other._stores, step, meanwhile
+
+    def _pause(self, step: str) -> None:
+        if step == self._step:
+            self._step = ""
+            self._meanwhile()
+
+    def copy(self, source_uri: str, target_uri: str) -> None:
+        self._pause("copy")
+        super().copy(source_uri, target_uri)
+
+    def create(self, uri: str, data: bytes) -> str:
+        if uri.endswith("_manifest.json"):
+            self._pause("manifest")
+        return super().create(uri, data)
+
+
+@pytest.mark.parametrize("step", ["copy", "manifest"])
+def test_a_commit_that_slept_does_not_undo_what_was_published_since(storage: Storage, root: str, step: str) -> None:
+    plan, uri = csv_plan(storage, root)
+    proof = complete(storage, plan, uri)
+    newer: list[list[str]] = []
+
+    def meanwhile() -> None:
+        publish(storage, plan, proof)  # its retry
+        again, second_proof = second_run(storage, root)
+        published, _ = publish(storage, again, second_proof)
+        newer.append([part.uri for part in published.files])
+
+    with pytest.raises(PublishError, match="Another"):
+        publish(PausesBefore(storage, step, meanwhile), plan, proof)
+    now = read_published(storage, f"{root}/out/day=1")
+    assert now is not None
+    assert [part.uri for part in now.files] == newer[0]
+    assert visible(storage, root) == newer[0]
+
+
+def test_a_publication_that_was_refused_before_it_began_holds_no_lock(storage: Storage, root: str) -> None:
+    plan, uri = csv_plan(storage, root)
+    proof = complete(storage, plan, uri)
+    storage.write(f"{root}/out/day=1/by-hand.csv", b"1")
+    with pytest.raises(PublishError):
+        publish(storage, plan, proof)
+    storage.delete([f"{root}/out/day=1/by-hand.csv"])
+    again, second_proof = second_run(storage, root)
+    _, new = publish(storage, again, second_proof)
+    assert new
+
+
+def test_files_of_several_dead_publications_are_all_removed(storage: Storage, root: str) -> None:
+    plan, uri = csv_plan(storage, root)
+    proof = complete(storage, plan, uri)
+    lock = f"{root}/out/day=1/_publishing.json"
+
+    def die(plan: Plan, proof: Proof) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            publish(DiesWhileCopying(storage), plan, proof)
+        left = Publishing.from_json(storage.read(lock))
+        long_ago = (datetime.now(UTC) - timedelta(hours=2)).isoformat()
+        storage.write(lock, left.model_copy(update={"started_at": long_ago}).to_json())
+
+    die(plan, proof)
+    storage.write(f"{root}/in/x.csv", b"0001,9999\n" * 60)
+    second, second_uri = csv_plan(storage, root, rows=60, chunks=3)
+    die(second, complete(storage, second, second_uri, data=b"second"))
+    again, third_proof = second_run(storage, root)
+    published, _ = publish(storage, again, third_proof)
+    assert visible(storage, root) == [part.uri for part in published.files]
+
+
+def test_chunks_whose_columns_differ_in_type_are_refused(storage: Storage, root: str) -> None:
+    plan, uri = csv_plan(storage, root)
+    for number in range(4):
+        columns = (
+            Column(name="id", arrow_type="int64"),
+            Column(name="note", arrow_type="double" if number == 2 else "string"),
+        )
+        Ledger(storage, plan.ledger).record(receipt(storage, plan, number, columns=columns))
+    with pytest.raises(IncompleteRunError, match=r"'note' is string in the chunk .* and double in"):
+        verify(storage, plan, uri)

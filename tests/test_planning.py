@@ -125,3 +125,26 @@ def test_policies_can_be_overridden_and_typing_errors_are_named(root: str) -> No
     assert plan.spec.policies.unseen_levels == "error"
     with pytest.raises(UserError, match=r"unseen_level.*Policies are missing_columns"):
         csv_plan(Storage(), root, policies={"unseen_level": "error"})
+
+
+@pytest.mark.parametrize("source", ["data/", "data/**/*.parquet", "data/scores/*/*.parquet"])
+def test_a_source_that_would_find_the_predictions_is_refused(root: str, source: str) -> None:
+    with pytest.raises(UserError, match="lies below"):
+        csv_plan(
+            Storage(),
+            root,
+            source=SourceFiles(uris=(f"{root}/{source}",), file_format="parquet"),
+            destination=OutputFiles(uri=f"{root}/data/scores"),
+        )
+
+
+def test_a_source_beside_the_predictions_is_planned(root: str) -> None:
+    storage = Storage()
+    source = SourceFiles(uris=(f"{root}/data/*.parquet", f"{root}/data/in/"), file_format="parquet")
+    plan, _ = csv_plan(storage, root, source=source, destination=OutputFiles(uri=f"{root}/data/scores"))
+    assert plan.objects == ()
+
+
+def test_a_ledger_in_another_kind_of_storage_is_refused_before_anything_is_computed(root: str) -> None:
+    with pytest.raises(UserError, match="another kind of storage"):
+        csv_plan(Storage(), root, ledger="s3://bucket/ledgers")

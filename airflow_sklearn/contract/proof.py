@@ -52,6 +52,8 @@ class Publishing(Document):
     FORMAT = "airflow-sklearn/publishing"
 
     fingerprint: str
+    owner: str
+    """Of one attempt: two attempts of a run have locks that differ."""
     started_at: str
     """ISO 8601, UTC."""
     files: tuple[OutputPart, ...]

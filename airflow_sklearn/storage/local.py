@@ -30,12 +30,11 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             raise ObjectNotFoundError(f"No file {uri}") from None
         if not os.path.isfile(path):
-            raise ObjectNotFoundError(f"{uri} is a folder. To read all files in it, put a slash at its end.")
+            raise ObjectNotFoundError(_is_folder(uri))
         return SourceObject(uri=uri, etag=_etag(status), size=status.st_size)
 
     def open(self, uri: str, start: int, end: int | None, etag: str | None) -> BinaryIO:
-        found = self.stat(uri)
-        return cast(BinaryIO, _RangeReader(uri, start, found.size if end is None else end, etag))
+        return cast(BinaryIO, _RangeReader(uri, start, end, etag))
 
     def write(self, uri: str, data: bytes) -> str:
         with _temporary(uri, data) as temporary:
@@ -89,11 +88,8 @@ class LocalStore:
 
     def list(self, prefix: str) -> Iterator[SourceObject]:
         path = _path(prefix)
-        names = []
-        for folder, _, files in os.walk(path if prefix.endswith("/") else os.path.dirname(path)):
-            names += [os.path.join(folder, name) for name in files if not name.startswith(_TEMPORARY)]
         scheme = prefix[: len(prefix) - len(path)]
-        for name in sorted(name for name in names if name.startswith(path)):
+        for name in sorted(name for name in _walk(os.path.dirname(path)) if name.startswith(path)):
             with contextlib.suppress(ObjectNotFoundError):  # deleted between the walk and here
                 yield self.stat(scheme + name)
 
@@ -101,10 +97,16 @@ class LocalStore:
 class _RangeReader(io.RawIOBase):
     """Bytes of one version of a file: a change while reading is an error, never a mixture."""
 
-    def __init__(self, uri: str, start: int, end: int, etag: str | None) -> None:
-        self._uri, self._position, self._end = uri, start, end
-        self._file = open(_path(uri), "rb", buffering=0)  # noqa: SIM115 - closed by close()
-        self._etag = etag or _etag(os.fstat(self._file.fileno()))
+    def __init__(self, uri: str, start: int, end: int | None, etag: str | None) -> None:
+        try:
+            self._file = open(_path(uri), "rb", buffering=0)  # noqa: SIM115 - closed by close()
+        except (FileNotFoundError, NotADirectoryError):
+            raise ObjectNotFoundError(f"No file {uri}") from None
+        except IsADirectoryError:
+            raise ObjectNotFoundError(_is_folder(uri)) from None
+        status = os.fstat(self._file.fileno())
+        self._uri, self._position, self._end = uri, start, status.st_size if end is None else end
+        self._etag = etag or _etag(status)
         self._file.seek(start)
         self._check()
 
@@ -145,6 +147,26 @@ def _temporary(uri: str, data: bytes = b"") -> Iterator[str]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+
+
+def _is_folder(uri: str) -> str:
+    return f"{uri} is a folder. To read all files in it, put a slash at its end."
+
+
+def _walk(folder: str, seen: frozenset[str] = frozenset()) -> Iterator[str]:
+    """The files below a folder, through symbolic links too. What cannot be looked into is an error, never left out."""
+    try:
+        real = os.path.realpath(folder)
+        entries = [] if real in seen else list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise StorageError(f"The folder {folder} cannot be listed: {error}") from error
+    for entry in entries:
+        if entry.is_dir():
+            yield from _walk(entry.path, seen | {real})
+        elif not entry.name.startswith(_TEMPORARY):
+            yield entry.path
 
 
 def _path(uri: str) -> str:

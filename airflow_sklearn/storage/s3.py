@@ -43,16 +43,30 @@ class S3Store:
         return SourceObject(uri=uri, etag=head["ETag"], size=head["ContentLength"])
 
     def open(self, uri: str, start: int, end: int | None, etag: str | None) -> BinaryIO:
-        if end is None or etag is None:
-            found = self.stat(uri)
-            end = found.size if end is None else min(end, found.size)
-            etag = etag or found.etag
-        stream = _ResumingReader(lambda a: self._get(uri, a, end, etag), start, max(start, end))
+        if etag is None:
+            body, end, etag = self._get_any_version(uri, start, end)
+        else:
+            body, end = None, self.stat(uri).size if end is None else end
+        stream = _ResumingReader(lambda at: self._get(uri, at, end, etag), start, max(start, end), body)
         return cast(BinaryIO, io.BufferedReader(stream, buffer_size=1 << 20))
 
     def _get(self, uri: str, start: int, end: int, etag: str) -> Any:
         with _errors(uri, etag):
             return self._client.get_object(**_address(uri), Range=f"bytes={start}-{end - 1}", IfMatch=etag)["Body"]
+
+    def _get_any_version(self, uri: str, start: int, end: int | None) -> tuple[Any, int, str]:
+        """The body of whatever version is there now, where it ends, and which version it is: in one request."""
+        wanted = {} if (start, end) == (0, None) else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+        if end is not None and end <= start:
+            return None, start, self.stat(uri).etag
+        with _errors(uri):
+            try:
+                answer = self._client.get_object(**_address(uri), **wanted)
+            except Exception as error:
+                if _code(error) in ("InvalidRange", "416"):  # nothing at or past start
+                    return None, start, self.stat(uri).etag
+                raise
+        return answer["Body"], start + answer["ContentLength"], answer["ETag"]
 
     def write(self, uri: str, data: bytes) -> str:
         with _errors(uri):
@@ -73,8 +87,9 @@ class S3Store:
 
     def upload(self, path: str, uri: str) -> None:
         address = _address(uri)
-        with _errors(uri):
-            self._client.upload_file(path, address["Bucket"], address["Key"])
+        with _errors(uri), open(path, "rb") as file:
+            # not upload_file: it hides S3's answer in an error of its own
+            self._client.upload_fileobj(file, address["Bucket"], address["Key"])
 
     def copy(self, source_uri: str, target_uri: str) -> None:
         target = _address(target_uri)
@@ -106,9 +121,9 @@ class S3Store:
 class _ResumingReader(io.RawIOBase):
     """A range of one version of an object; a connection that breaks is opened again at the byte where it broke."""
 
-    def __init__(self, get: Callable[[int], Any], start: int, end: int) -> None:
+    def __init__(self, get: Callable[[int], Any], start: int, end: int, body: Any = None) -> None:
         self._get, self._position, self._end = get, start, end
-        self._body: Any = get(start) if start < end else None
+        self._body = body or (get(start) if start < end else None)
 
     def readable(self) -> bool:
         return True
@@ -188,6 +203,7 @@ def _errors(uri: str, etag: str | None = None, precondition: StorageError | None
             ) from error
         if code in ("AccessDenied", "403", "Forbidden"):
             raise StorageError(
-                f"Access to {uri} is denied ({error}). Check the role's S3 rights and the bucket policy."
+                f"Access to {uri} is denied ({error}). Check the role's S3 rights (s3:GetObject, s3:PutObject, "
+                "s3:DeleteObject, and s3:ListBucket, else what is absent looks denied) and the bucket's policy."
             ) from error
         raise StorageError(f"S3 refuses {uri}: {error}") from error

@@ -125,14 +125,15 @@ class Storage:
         return tuple(found[uri] for uri in sorted(found))
 
     def _matches(self, uri: str) -> Iterator[SourceObject]:
-        if uri.endswith("/"):
-            root, regex = uri, None
-        elif _uris.is_pattern(uri):
+        if not uri.endswith("/"):
+            with contextlib.suppress(ObjectNotFoundError):  # a name may hold what is a wild card elsewhere
+                yield self.stat(uri)
+                return
+            if not _uris.is_pattern(uri):
+                return
             root, regex = _uris.pattern_root(uri), _uris.pattern_regex(uri)
         else:
-            with contextlib.suppress(ObjectNotFoundError):
-                yield self.stat(uri)
-            return
+            root, regex = uri, None
         for candidate in self.list(root):
             name = candidate.uri[len(root) :]
             if (

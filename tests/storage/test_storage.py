@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -199,14 +200,74 @@ def test_a_stream_that_breaks_is_resumed_where_it_broke_in_the_same_version(clou
             return getattr(client, name)
 
         def get_object(self, **kwargs: Any) -> dict[str, Any]:
-            asked.append((kwargs["Range"], kwargs["IfMatch"]))
+            asked.append((kwargs.get("Range", "all"), kwargs.get("IfMatch", "any")))
             answer = client.get_object(**kwargs)
-            return {"Body": _BreakingBody(answer["Body"].read())}
+            return {**answer, "Body": _BreakingBody(answer["Body"].read())}
 
     assert Storage(Client).read(f"s3://{bucket}/x") == data
-    assert asked == [(f"bytes={i}-9999", etag) for i in range(0, 10_000, 1000)]
+    assert asked == [("all", "any"), *((f"bytes={i}-9999", etag) for i in range(1000, 10_000, 1000))]
 
 
 def test_join() -> None:
     assert join("s3://b/a/", "/c/", "d.csv") == "s3://b/a/c/d.csv"
     assert join("file:///a", "") == "file:///a/"
+
+
+def test_a_name_may_hold_what_is_a_wild_card_elsewhere(storage: Storage, root: str) -> None:
+    for name in ("data [1].csv", "data 1.csv", "what?.csv"):
+        storage.write(f"{root}/{name}", b"x")
+    assert [o.uri for o in storage.expand([f"{root}/data [1].csv"])] == [f"{root}/data [1].csv"]
+    assert [o.uri for o in storage.expand([f"{root}/data [12].csv", f"{root}/data ?.csv"], allow_empty=True)] == [
+        f"{root}/data 1.csv"
+    ]
+    assert [o.uri for o in storage.expand([f"{root}/what?.csv"])] == [f"{root}/what?.csv"]
+
+
+def test_a_read_beside_a_writer_gets_one_version_whole(storage: Storage, root: str) -> None:
+    uri, done = f"{root}/latest.json", threading.Event()
+    storage.write(uri, b"a" * 1000)
+
+    def write() -> None:
+        while not done.is_set():
+            for size in (1000, 3000):
+                storage.write(uri, b"%c" % (97 + size // 1000) * size)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        found = {storage.read(uri) for _ in range(300)}
+    finally:
+        done.set()
+        writer.join()
+    assert {(len(data), len(set(data))) for data in found} <= {(1000, 1), (3000, 1)}
+
+
+def test_files_behind_symbolic_links_are_listed_and_loops_end(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.csv").write_bytes(b"x")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "loop").symlink_to(tmp_path / "in")
+    names = [o.uri.removeprefix(f"file://{tmp_path}/in/") for o in Storage().list(f"file://{tmp_path}/in/")]
+    assert names == ["link/a.csv"]
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "a.csv").write_bytes(b"x")
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if path.endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root, which tests run as in containers, may look into everything
+    with pytest.raises(StorageError, match=r"closed cannot be listed: .*Permission denied"):
+        list(Storage().list(f"file://{tmp_path}/"))
+
+
+def test_an_upload_that_s3_refuses_says_what_s3_said(cloud: Cloud, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"x")
+    with pytest.raises(ObjectNotFoundError, match="No bucket for s3://no-such-bucket/x"):
+        Storage(cloud.client).upload(str(tmp_path / "x"), "s3://no-such-bucket/x")
