@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn.exceptions import StorageError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_sklearn.storage import Storage
 
 
@@ -42,6 +47,22 @@ class AwsConnection:
         from airflow_sklearn.storage import Storage
 
         return Storage(lambda: self.client("s3"))
+
+    @contextlib.contextmanager
+    def explained_errors(self) -> Iterator[None]:
+        """Say where credentials were looked for when there are none."""
+        try:
+            yield
+        except Exception as error:
+            from botocore.exceptions import CredentialRetrievalError, NoCredentialsError, PartialCredentialsError
+
+            if not isinstance(error, CredentialRetrievalError | NoCredentialsError | PartialCredentialsError):
+                raise
+            raise StorageError(
+                f"There are no credentials for AWS ({error}). They were looked for in the Airflow connection "
+                f"{self.aws_conn_id!r}, then in the environment and the machine's role. Add credentials or a role to "
+                "the connection, or name another one with aws_conn_id."
+            ) from error
 
     def _hook(self, service: str) -> Any:
         from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook

@@ -18,6 +18,10 @@ class ProblemCollector:
 
     def __init__(self) -> None:
         self._problems: dict[tuple[str, str | None, str | None], Problem] = {}
+        self.kinds: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._problems)
 
     def add(
         self,
@@ -42,6 +46,7 @@ class ProblemCollector:
     def merge(self, others: Iterable[Problem]) -> None:
         """Take in what another collector found, in another process perhaps."""
         for problem in others:
+            self.kinds.add(problem.kind)
             key = (problem.kind, problem.column, problem.file)
             known = self._problems.get(key)
             if known is None:

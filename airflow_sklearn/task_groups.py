@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from airflow_sklearn.runtimes.base import Runtime
 
 
+NOT_GIVEN: Any = ...
+"""Leaves an argument to ``default_args`` and the operators' defaults; None means something for some of them."""
+
+
 class SklearnPredictGroup(TaskGroup):
     """The task group that ``sklearn_predict`` makes.
 
@@ -43,24 +47,25 @@ def sklearn_predict(
     source: Source | str | Sequence[str] | Mapping[str, Any] | XComArg,
     destination: Destination | str | Mapping[str, Any],
     runtime: Runtime,
-    partition: str = "",
-    method: str = "auto",
-    passthrough: Sequence[str] = (),
-    chunk_size: int | str = "64MB",
-    max_chunks: int = 256,
-    policies: Mapping[str, str] | None = None,
-    ledger: str | None = None,
-    aws_conn_id: str | None = "aws_default",
-    deferrable: bool | None = None,
-    poll_interval: float | None = None,
-    deadline: timedelta | None = None,
+    partition: str = NOT_GIVEN,
+    method: str = NOT_GIVEN,
+    passthrough: str | Sequence[str] = NOT_GIVEN,
+    chunk_size: float | str = NOT_GIVEN,
+    max_chunks: int = NOT_GIVEN,
+    policies: Mapping[str, str] | None = NOT_GIVEN,
+    ledger: str | None = NOT_GIVEN,
+    aws_conn_id: str | None = NOT_GIVEN,
+    deferrable: bool = NOT_GIVEN,
+    poll_interval: float | None = NOT_GIVEN,
+    deadline: timedelta | None = NOT_GIVEN,
     group_kwargs: Mapping[str, Any] | None = None,
     predict_kwargs: Mapping[str, Any] | None = None,
     **task_kwargs: Any,
 ) -> SklearnPredictGroup:
     """Predict a table of any size: one task plans, one task a chunk predicts, one task publishes all or nothing.
 
-    A chunk that fails fails the group, and nothing is published. Run again, only what is missing is computed.
+    A chunk that fails fails the group, and nothing is published. Run again, only what is missing is computed. What is
+    not given comes from the DAG's ``default_args``, and else is the operators' default.
 
     :param group_id: the id of the task group.
     :param model: a model's URI, a manifest's URI, or the ``output`` of a ``SklearnTrainOperator``.
@@ -68,16 +73,15 @@ def sklearn_predict(
         ``chunk_size``, ``max_chunks``, ``policies`` and ``ledger``.
     :param runtime: where the chunks are predicted.
     :param aws_conn_id: the Airflow connection for S3 and for the runtime.
-    :param deferrable: wait for chunks in the triggerer; default: Airflow's ``[operators] default_deferrable``.
-    :param poll_interval: seconds between looks at a job; default: the runtime's.
-    :param deadline: the longest that one chunk may take; default: that of ``SklearnPredictOperator``.
+    :param deferrable: wait for chunks in the triggerer, without a worker slot.
+    :param poll_interval: seconds between looks at a job; None: the runtime's.
+    :param deadline: the longest that one chunk may take; None: for ever.
     :param group_kwargs: further arguments of the ``TaskGroup``, such as ``tooltip``.
     :param predict_kwargs: further arguments of the mapped task alone: ``pool``, ``max_active_tis_per_dagrun``.
     :param task_kwargs: further arguments of all three tasks, such as ``retries`` or ``queue``.
     :return: the task group: it can be chained (``train >> group``), and has ``output``.
     """
-    common = {"aws_conn_id": aws_conn_id, **task_kwargs}
-    waiting = {"deferrable": deferrable, "poll_interval": poll_interval, "deadline": deadline}
+    common = _given(aws_conn_id=aws_conn_id, **task_kwargs)
     group = SklearnPredictGroup(group_id=group_id, **(group_kwargs or {}))
     with group:
         group.plan = SklearnPlanOperator(
@@ -85,13 +89,15 @@ def sklearn_predict(
             model=cast("Any", model),  # an XComArg is resolved before the task runs
             source=cast("Any", source),
             destination=destination,
-            partition=partition,
-            method=method,
-            passthrough=passthrough,
-            chunk_size=chunk_size,
-            max_chunks=max_chunks,
-            policies=policies,
-            ledger=ledger,
+            **_given(
+                partition=partition,
+                method=method,
+                passthrough=passthrough,
+                chunk_size=chunk_size,
+                max_chunks=max_chunks,
+                policies=policies,
+                ledger=ledger,
+            ),
             **common,
         )
         group.predict = SklearnPredictOperator.partial(
@@ -100,7 +106,7 @@ def sklearn_predict(
             **{
                 "map_index_template": CHUNK_LABEL,
                 **common,
-                **{name: value for name, value in waiting.items() if value is not None},
+                **_given(deferrable=deferrable, poll_interval=poll_interval, deadline=deadline),
                 **(predict_kwargs or {}),
             },
         ).expand(chunk=group.plan.output)
@@ -112,3 +118,8 @@ def sklearn_predict(
         )
         group.predict >> group.commit
     return group
+
+
+def _given(**arguments: Any) -> dict[str, Any]:
+    """Without those that the caller did not give: passed on, their defaults would hide the DAG's ``default_args``."""
+    return {name: value for name, value in arguments.items() if value is not NOT_GIVEN}

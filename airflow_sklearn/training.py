@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.jobs import TrainJob
-from airflow_sklearn.contract.model import FactoryEstimator, ModelPointer, PickledEstimator, PresetEstimator
+from airflow_sklearn.contract.model import (
+    FactoryEstimator,
+    ModelManifest,
+    ModelPointer,
+    PickledEstimator,
+    PresetEstimator,
+)
 from airflow_sklearn.contract.schema import Policies
 from airflow_sklearn.exceptions import ObjectExistsError, ObjectNotFoundError, UserError
 from airflow_sklearn.storage import join
@@ -77,11 +83,17 @@ def make_train_job(
 
 
 def find_trained(storage: Storage, job: TrainJob) -> str | None:
-    """The manifest's URI if this very version exists; it becomes the model's latest, as if it had just been fitted."""
+    """The manifest's URI if this very version exists, with its artifact.
+
+    It becomes the model's latest, as if it had just been fitted.
+    """
     uri = join(job.model, "versions", job.version, "manifest.json")
     try:
         data = storage.read(uri)
-    except ObjectNotFoundError:
+        artifact = ModelManifest.from_json(data, where=uri).artifact
+        if storage.stat(artifact.uri).size != artifact.size:
+            return None
+    except ObjectNotFoundError:  # never trained, or cleaned up since
         return None
     pointer = ModelPointer(version=job.version, manifest_uri=uri, manifest_sha256=hashlib.sha256(data).hexdigest())
     storage.write(join(job.model, "latest.json"), pointer.to_json())

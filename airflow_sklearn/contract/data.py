@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from airflow_sklearn.contract.document import Value
 
@@ -33,6 +33,15 @@ class CsvOptions(Value):
     """Declare true when a quoted value may hold a line break; files are then cut only at true record ends."""
     null_values: tuple[str, ...] = DEFAULT_NULL_VALUES
     encoding: str = "utf-8"
+
+    @field_validator("encoding")
+    @classmethod
+    def _check_encoding(cls, name: str) -> str:
+        try:
+            "\n".encode(name)
+        except LookupError as error:
+            raise ValueError(f"{name!r} is no text encoding that Python knows ({error})") from None
+        return name
 
     def compression_of(self, uri: str) -> str:
         """``none``, ``gzip``, ``zstd`` or ``bz2`` for one file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from sklearn.pipeline import Pipeline
 from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
 
 
@@ -20,11 +23,25 @@ def fit(estimator: Any, X: Any, y: np.ndarray, sample_weight: np.ndarray | None 
     :param X: what ``estimator_input`` gives, of shape (rows, features).
     :param y: shape (rows,).
     :param sample_weight: shape (rows,), not negative; goes to the last step of a Pipeline.
-    :raises UserError: there are weights, and the estimator takes none.
+    :raises UserError: there are weights, and the estimator takes none; or it raises.
     """
-    if sample_weight is None:
-        return estimator.fit(X, y)
-    return estimator.fit(X, y, **{_weight_parameter(estimator): sample_weight})
+    weights = {} if sample_weight is None else {_weight_parameter(estimator): sample_weight}
+    with asking(estimator, "fit"):
+        return estimator.fit(X, y, **weights)
+
+
+@contextlib.contextmanager
+def asking(estimator: Any, method: str) -> Iterator[None]:
+    """What an estimator raises within is its user's to mend, not this package's.
+
+    :raises UserError: with the estimator's own error as its cause.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{type(estimator).__name__}.{method} raised {type(error).__name__}: {error}") from error
 
 
 def _weight_parameter(estimator: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +12,13 @@ import pyarrow.types as pat
 from airflow_sklearn.contract.schema import Feature, Method, OutputColumn, Scalar, Target
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.columns import kind_of
+from airflow_sklearn.models.fitting import asking
 from airflow_sklearn.models.frames import estimator_input
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+log = logging.getLogger(__name__)
 
 #: In the order in which ``method="auto"`` chooses.
 METHODS: tuple[Method, ...] = ("predict_proba", "decision_function", "predict")
@@ -25,7 +29,17 @@ DEFAULT_BATCH_ROWS = 16_384
 _SMALLEST_BATCH_ROWS = 1_024
 _BATCH_BYTES = 32 * 2**20  # of one float64 matrix of the features
 
-_LABEL_TYPES = {"int64": pa.int64(), "bool": pa.bool_(), "string": pa.string(), "double": pa.float64()}
+_LABEL_TYPES = {
+    "int64": pa.int64(),
+    "uint64": pa.uint64(),
+    "bool": pa.bool_(),
+    "string": pa.string(),
+    "double": pa.float64(),
+}
+
+
+class UnnamedAnswerError(UserError):
+    """A method answers with columns that have no names here, such as one for each pair of classes."""
 
 
 def batch_rows_for(n_features: int) -> int:
@@ -63,13 +77,40 @@ def output_columns(estimator: Any, target: Target, method: Method) -> tuple[Outp
     )
 
 
+def usable_outputs(
+    estimator: Any, target: Target, table: pa.Table, features: Sequence[Feature]
+) -> dict[Method, tuple[OutputColumn, ...]]:
+    """The columns of every method whose answer can be named, best method first.
+
+    :param table: two rows or more to ask for, shape (rows, at least the features).
+    :raises UserError: no method remains.
+    """
+    found: dict[Method, tuple[OutputColumn, ...]] = {}
+    unnamed = []
+    X = estimator_input(estimator, table, features)
+    for method in methods_of(estimator):
+        outputs = output_columns(estimator, target, method)
+        try:
+            with asking(estimator, method):
+                predict_arrays(estimator, X, outputs)
+        except UnnamedAnswerError as error:
+            log.warning("%s is left out: %s", method, error)
+            unnamed.append(str(error))
+        else:
+            found[method] = outputs
+    if not found:
+        why = " ".join(unnamed) or f"It has none of {', '.join(METHODS)}."
+        raise UserError(f"The fitted {type(estimator).__name__} cannot be asked for predictions. {why}")
+    return found
+
+
 def predict_arrays(estimator: Any, X: Any, outputs: Sequence[OutputColumn]) -> list[np.ndarray]:
     """Ask an estimator once, and take its answer apart.
 
     :param X: what ``estimator_input`` gives, of shape (rows, features), with at least one row.
     :param outputs: of ``output_columns``: all of one method.
     :returns: one array of shape (rows,) for each of the outputs.
-    :raises UserError: the answer has another shape than one row a row and one column an output.
+    :raises UnnamedAnswerError: the answer has another shape than one row a row and one column an output.
     """
     methods = {output.method for output in outputs}
     if len(methods) != 1:
@@ -79,7 +120,7 @@ def predict_arrays(estimator: Any, X: Any, outputs: Sequence[OutputColumn]) -> l
     expected = (len(X),) if outputs[0].index is None else (len(X), len(outputs))
     shape = np.shape(answer)
     if shape != expected and not (len(expected) == 1 and shape == (len(X), 1)):
-        raise UserError(
+        raise UnnamedAnswerError(
             f"{method} of {type(estimator).__name__} answered {len(X):,} rows with the shape {shape}, but {expected} "
             f"was expected, for the columns {[output.name for output in outputs]}."
         )
@@ -141,7 +182,8 @@ def _label_type(arrow_type: str) -> str:
         integer = pat.is_integer(pa.type_for_alias(arrow_type))
     except ValueError:  # decimals have no alias
         return "double"
-    return {"string": "string", "boolean": "bool"}.get(kind or "", "int64" if integer else "double")
+    widest = "uint64" if arrow_type == "uint64" else "int64"
+    return {"string": "string", "boolean": "bool"}.get(kind or "", widest if integer else "double")
 
 
 def _class_name(label: Scalar) -> str:

@@ -183,7 +183,7 @@ def _labels(column: ArrowColumn, kind: str | None, name: str) -> np.ndarray:
     if kind != "numeric":
         raise UserError(f"The target {name!r} holds {values.type}: labels are strings, integers or booleans.")
     if pat.is_integer(values.type):
-        return contiguous(values.cast(pa.int64())).to_numpy()
+        return contiguous(values if pat.is_uint64(values.type) else values.cast(pa.int64())).to_numpy()
     floats = numbers(values)
     if len(fractions := floats[floats != np.floor(floats)]):
         raise UserError(

@@ -15,7 +15,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.models.fitting import fit
+from airflow_sklearn.models.fitting import asking, fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def cross_validate(
     :param sample_weight: shape (rows,); weighs fitting and scoring.
     :returns: mean and standard deviation over folds, by metric. A metric that the estimator can not give (no
         probabilities), or that is no finite number in some fold, is None.
-    :raises UserError: too few rows, in all or of a class, for so many folds.
+    :raises UserError: too few rows, in all or of a class, for so many folds; or the estimator raises.
     """
     classifier = is_classifier(estimator)
     scores: list[Metrics] = []
@@ -50,7 +50,8 @@ def cross_validate(
         started = time.perf_counter()
         fitted = fit(clone(estimator, safe=False), _rows(X, train), y[train], _rows(sample_weight, train))
         score = _score_classifier if classifier else _score_regressor
-        scores.append(score(fitted, _rows(X, test), y[test], _rows(sample_weight, test)))
+        with asking(fitted, "predict"):
+            scores.append(score(fitted, _rows(X, test), y[test], _rows(sample_weight, test)))
         shown = ", ".join(f"{name} {value:.4f}" for name, value in scores[-1].items() if value is not None)
         log.info("Fold %d of %d: %s (%.1f s)", number, folds, shown, time.perf_counter() - started)
     means, deviations = {}, {}

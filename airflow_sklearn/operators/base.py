@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,16 @@ from airflow_sklearn.aws import AwsConnection
 from airflow_sklearn.datasets import absolute_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_sklearn.contract.jobs import JobIdentity
     from airflow_sklearn.storage import Storage
+
+log = logging.getLogger(__name__)
+
+_LONGEST_ASSET_URI = 1500  # characters, in Airflow 3; Airflow 2's database may refuse a longer one when all is done
 
 #: Errors that the same attempt would meet again. Others, such as a source that is not there yet, are worth a retry.
 FINAL_ERRORS = (
@@ -50,7 +55,7 @@ class SklearnOperator(BaseOperator):
         """What ``execute`` does, inside ``final_errors``."""
 
     def execute(self, context: Context) -> Any:
-        with final_errors():
+        with final_errors(), self.aws.explained_errors():
             return self.work(context)
 
     def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
@@ -73,9 +78,11 @@ class SklearnOperator(BaseOperator):
 
         A URI with a template, or one that is mapped over, is not known before the task runs.
         """
-        asset = next((outlet for outlet in self.outlets if getattr(outlet, "uri", None) == Asset(uri).uri), None)
-        if asset is None:
-            asset = Asset(uri)
+        made = asset_of(uri)
+        if made is None:
+            return
+        asset = next((outlet for outlet in self.outlets if getattr(outlet, "uri", None) == made.uri), made)
+        if asset is made:
             self.outlets = [*self.outlets, asset]
         context["outlet_events"][asset].extra.update(extra)
 
@@ -97,7 +104,27 @@ def own_copy(value: Any) -> Any:
 def static_outlets(uri: Any) -> list[Asset]:
     """The asset of a URI that is known when the DAG is parsed, so that Airflow draws it; else nothing."""
     known = isinstance(uri, str) and "{{" not in uri and "{%" not in uri and (uri.startswith("/") or "://" in uri)
-    return [Asset(absolute_uri(uri).rstrip("/"))] if known else []
+    asset = asset_of(absolute_uri(uri).rstrip("/")) if known else None
+    return [asset] if asset else []
+
+
+def asset_of(uri: str) -> Asset | None:
+    """The asset of a URI; None, and a warning, where Airflow takes none: Airflow 2 wants ASCII, for example.
+
+    A DAG must not break, and work that is done must not be lost, for an event that nobody may wait for.
+    """
+    try:
+        if len(uri) > _LONGEST_ASSET_URI:
+            raise ValueError(f"it has more than {_LONGEST_ASSET_URI} characters")
+        return Asset(uri)
+    except ValueError as error:
+        log.warning("There will be no asset events for %s: %s.", uri, error)
+        return None
+
+
+def column_names(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    """One column's name, or several."""
+    return (value,) if isinstance(value, str) and value else tuple(value or ())
 
 
 def identity_of(context: Context) -> JobIdentity:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.links import PublishedDataLink, RunLedgerLink
 from airflow_sklearn.operators.base import SklearnOperator
+from airflow_sklearn.operators.summary import problem_lines
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -19,7 +20,8 @@ class SklearnCommitOperator(SklearnOperator):
     Trusts the ledger, never Airflow's task states: a chunk that was marked successful without a receipt stops it.
     Returns ``{"destination", "partition", "uri", "rows", "rows_quarantined", "chunks", "seconds", "proof", "model",
     "published", "problems"}``; ``seconds`` are summed over chunks, ``published`` is False when the very rows were
-    there already. Emits an asset event for the destination's URI.
+    there already; ``problems`` are the most frequent, merged over files: the proof has them all. Emits an asset event
+    for the destination's URI.
 
     :param plan: what ``SklearnPlanOperator`` returned, one element of it, or the plan's URI. (templated)
     :param aws_conn_id: the Airflow connection for S3.
@@ -43,8 +45,9 @@ class SklearnCommitOperator(SklearnOperator):
         RunLedgerLink.persist(context, f"{plan.ledger}/")
         PublishedDataLink.persist(context, folder)
         proof = verify(storage, plan, uri)
-        for problem in proof.problems:
-            self.log.warning("%s", problem)
+        problems = problem_lines(proof.problems)
+        for line in problems:
+            self.log.warning("%s", line)
         manifest, published = publish(storage, plan, proof)
         self.log.info(
             "%s %s rows of %d chunks in %s (proof: %s).",
@@ -67,7 +70,7 @@ class SklearnCommitOperator(SklearnOperator):
             "proof": manifest.proof_uri,
             "model": proof.model_manifest_uri,
             "published": published,
-            "problems": [str(problem) for problem in proof.problems],
+            "problems": problems,
         }
         self.announce(context, plan.destination.uri, answer)
         return answer

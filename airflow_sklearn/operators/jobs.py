@@ -62,7 +62,7 @@ class RuntimeOperator(SklearnOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Go on when the trigger has seen the job end."""
-        with final_errors():
+        with final_errors(), self.aws.explained_errors():
             handle = JobHandle.model_validate(event["handle"])
             return self._complete(context, handle, JobStatus.model_validate(event["status"]), _Log(self.log))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.datasets import absolute_uri, as_output, as_source
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.links import RunLedgerLink
-from airflow_sklearn.operators.base import SklearnOperator, own_copy
+from airflow_sklearn.operators.base import SklearnOperator, column_names, own_copy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +38,7 @@ class SklearnPlanOperator(SklearnOperator):
         as ``date={{ ds }}``. Default: the run's id. (templated)
     :param method: ``auto`` (``predict_proba`` where the model has it, else ``predict``), ``predict``,
         ``predict_proba`` or ``decision_function``. (templated)
-    :param passthrough: columns of the source to carry into every row of predictions. (templated)
+    :param passthrough: the column or columns of the source to carry into every row of predictions. (templated)
     :param chunk_size: about how much of the source a chunk covers: bytes, or a text such as ``"64MB"``. (templated)
     :param max_chunks: the most chunks; they grow instead of becoming more. Never more than Airflow's
         ``[core] max_map_length``.
@@ -70,8 +71,8 @@ class SklearnPlanOperator(SklearnOperator):
         destination: Destination | str | Mapping[str, Any],
         partition: str = "",
         method: str = "auto",
-        passthrough: Sequence[str] = (),
-        chunk_size: int | str = "64MB",
+        passthrough: str | Sequence[str] = (),
+        chunk_size: float | str = "64MB",
         max_chunks: int = 256,
         policies: Mapping[str, str] | None = None,
         ledger: str | None = None,
@@ -99,7 +100,7 @@ class SklearnPlanOperator(SklearnOperator):
             destination=as_output(self.destination),
             partition=self.partition or path_safe(context["ti"].run_id),
             method=self.method,
-            passthrough=tuple(self.passthrough or ()),
+            passthrough=column_names(self.passthrough),
             chunk_size=to_bytes(self.chunk_size),
             max_chunks=min(self.max_chunks, conf.getint("core", "max_map_length", fallback=1024)),
             policies=self.policies,
@@ -112,6 +113,12 @@ class SklearnPlanOperator(SklearnOperator):
             *(len(plan.chunks), len(plan.objects), size / 1e6, plan.spec.model_manifest_uri, plan.spec.method),
             *(plan.destination.uri, plan.partition),
         )
+        if not plan.objects:
+            self.log.warning(
+                "Nothing matches the source %s: the result will be empty. If that is not meant, check the spelling and "
+                "the date in the template; a folder is given with a slash at its end.",
+                ", ".join(plan.spec.source.uris),
+            )
         return [{"plan": uri, "id": chunk.id, "label": chunk.label} for chunk in plan.chunks]
 
 
@@ -121,15 +128,17 @@ def path_safe(run_id: str) -> str:
     return f"run={safe}-{content_id(run_id, 6)}"
 
 
-def to_bytes(size: int | str) -> int:
-    """``64_000_000`` for ``"64MB"``, ``67_108_864`` for ``"64MiB"``.
+def to_bytes(size: float | str) -> int:
+    """``64_000_000`` for ``"64MB"`` and for ``64e6``, ``67_108_864`` for ``"64MiB"``.
 
-    :raises UserError: not a size.
+    :raises UserError: not a size, or less than a byte.
     """
-    if isinstance(size, int):
-        return size
-    found = _SIZE.fullmatch(size)
-    if not found:
-        raise UserError(f"{size!r} is no size. Give bytes, or a text such as '64MB', '1GB', '256MiB'.")
-    number, letter, binary = found.groups()
-    return int(float(number) * (1024 if binary else 1000) ** _POWERS.index(letter.upper()))
+    count = 0.0
+    if isinstance(size, str) and (found := _SIZE.fullmatch(size)):
+        number, letter, binary = found.groups()
+        count = float(number) * (1024 if binary else 1000) ** _POWERS.index(letter.upper())
+    elif isinstance(size, int | float) and not isinstance(size, bool):
+        count = size
+    if not 1 <= count < math.inf:
+        raise UserError(f"chunk_size={size!r} is no size. Give bytes, or a text such as '64MB', '1GB', '256MiB'.")
+    return int(count)

@@ -9,6 +9,7 @@ from airflow_sklearn.exceptions import JobLostError, UserError
 from airflow_sklearn.links import RunLedgerLink
 from airflow_sklearn.operators.base import identity_of
 from airflow_sklearn.operators.jobs import RuntimeOperator
+from airflow_sklearn.operators.summary import problem_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,8 +100,8 @@ class SklearnPredictOperator(RuntimeOperator):
         return plan, chunk, Ledger(storage, plan.ledger)
 
     def _answer(self, ledger: Ledger, receipt: Receipt, *, reused: bool) -> dict[str, Any]:
-        for problem in receipt.problems:
-            self.log.warning("%s", problem)
+        for line in problem_lines(receipt.problems):
+            self.log.warning("%s", line)
         if not reused:
             wall = receipt.timings.wall
             rate = f", {receipt.rows_out / wall:,.0f} rows/s" if wall else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.datasets import absolute_uri, as_source
 from airflow_sklearn.links import ModelManifestLink
-from airflow_sklearn.operators.base import identity_of, own_copy, static_outlets
+from airflow_sklearn.operators.base import column_names, identity_of, own_copy, static_outlets
 from airflow_sklearn.operators.jobs import RuntimeOperator
 
 if TYPE_CHECKING:
@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 class SklearnTrainOperator(RuntimeOperator):
     """Train a scikit-learn estimator on one table, in a container or a process.
 
-    The version of the model is a hash of all that goes into it: the source's objects, the estimator, the settings and
-    the software. A version that exists is not fitted again (``reuse``).
+    The version of the model is a hash of what goes into it: the source's objects, the estimator, the settings and the
+    software. A version that exists is not fitted again (``reuse``). Of your own code, the hash notices the source of
+    the module that a factory is in, where the runtime can find it, and not that of modules which it imports. An
+    estimator object counts with its parameters; code of classes and functions that can be imported is not in it. Say
+    with ``code_version`` that such code has changed.
+
+    A model has one target: each of several targets needs a ``model`` URI of its own, because the version trained last
+    is what the URI stands for. Map over pairs of them:
+    ``.expand_kwargs([{"target": name, "model": f"s3://acme/models/{name}"} for name in names])``.
 
     Returns ``{"model", "version", "manifest_uri", "manifest_sha256", "metrics", "rows", "reused"}``, which
     ``SklearnPlanOperator`` and ``sklearn_predict`` take as their ``model``. Emits an asset event for the model's URI.
@@ -44,7 +51,10 @@ class SklearnTrainOperator(RuntimeOperator):
     :param preprocessing: ``default`` puts the package's preprocessing (nulls, categories, dates) before the
         estimator, ``none`` does not, ``auto`` does unless the estimator is a Pipeline.
     :param policies: what prediction does with data that differ from training's, by name of ``Policies``. (templated)
-    :param reuse: False fits again even if the same version exists.
+    :param reuse: False fits again in every run, and when the task is cleared, as a version of its own. A retry only
+        goes on: it takes what an earlier attempt since the last clear has fitted.
+    :param code_version: anything that changes when your code does, such as a commit's hash or ``"2"``; part of the
+        model's version. (templated)
     :param aws_conn_id: the Airflow connection for S3 and for the runtime.
     :param deferrable: wait in the triggerer, without a worker slot.
     :param poll_interval: seconds between looks at the job; default: the runtime's.
@@ -62,6 +72,7 @@ class SklearnTrainOperator(RuntimeOperator):
         "excluded_columns",
         "sample_weight",
         "policies",
+        "code_version",
         "aws_conn_id",
     )
     template_fields_renderers = {"estimator_params": "json", "policies": "json"}
@@ -83,6 +94,7 @@ class SklearnTrainOperator(RuntimeOperator):
         preprocessing: str = "auto",
         policies: Mapping[str, str] | None = None,
         reuse: bool = True,
+        code_version: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -98,13 +110,13 @@ class SklearnTrainOperator(RuntimeOperator):
         self.preprocessing = preprocessing
         self.policies = policies
         self.reuse = reuse
+        self.code_version = code_version
         self.outlets = [*self.outlets, *static_outlets(model)]
 
     def work(self, context: Context) -> dict[str, Any]:
         from airflow_sklearn.training import find_trained, make_train_job
 
         storage, runtime, identity = self.storage, self._bound_runtime, identity_of(context)
-        who: list[str | int] = [identity.dag_id, identity.task_id, identity.run_id, identity.map_index]
         job, job_uri = make_train_job(
             storage,
             identity=identity,
@@ -114,19 +126,19 @@ class SklearnTrainOperator(RuntimeOperator):
             source=as_source(self.source),
             target=self.target,
             model=absolute_uri(self.model).rstrip("/"),
-            primary_key=_names(self.primary_key),
-            excluded_columns=_names(self.excluded_columns),
+            primary_key=column_names(self.primary_key),
+            excluded_columns=column_names(self.excluded_columns),
             sample_weight=self.sample_weight or None,
             cross_validation=self.cross_validation,
             preprocessing=self.preprocessing,
             policies=self.policies or {},
-            software=runtime.environment(),
+            software=runtime.environment(_module_of(self.estimator)),
             image=runtime.image,
             deadline_seconds=self.deadline.total_seconds() if self.deadline else None,
-            salt=[] if self.reuse else who,
+            salt=[str(self.code_version or ""), *([] if self.reuse else self._who(context))],
         )
         ModelManifestLink.persist(context, f"{job.model}/versions/{job.version}/manifest.json")
-        if self.reuse and (manifest_uri := find_trained(storage, job)):
+        if manifest_uri := find_trained(storage, job):
             self.log.info("Trained already, from the same bytes with the same settings: nothing is fitted again.")
             return self._answer(context, manifest_uri, reused=True)
         size = sum(obj.size for obj in job.objects)
@@ -134,6 +146,14 @@ class SklearnTrainOperator(RuntimeOperator):
             "Training version %s of %s from %d objects (%.1f MB).", job.version, job.model, len(job.objects), size / 1e6
         )
         return self.run_job(context, job_uri, job)
+
+    def _who(self, context: Context) -> list[str | int]:
+        """This task instance since it was last cleared: the same for all attempts that follow by retries.
+
+        Airflow raises ``max_tries`` when a task is cleared, and counts attempts on.
+        """
+        who, ti = identity_of(context), context["ti"]
+        return [who.dag_id, who.task_id, who.run_id, who.map_index, ti.max_tries - (self.retries or 0) + 1]
 
     def finish(self, context: Context, result: JobResult) -> dict[str, Any]:
         return self._answer(context, result.output_uri, reused=False)
@@ -161,6 +181,6 @@ class SklearnTrainOperator(RuntimeOperator):
         return answer
 
 
-def _names(value: str | Sequence[str] | None) -> tuple[str, ...]:
-    """One column name, or several."""
-    return (value,) if isinstance(value, str) and value else tuple(value or ())
+def _module_of(estimator: Any) -> str:
+    """The module of a factory ``"package.module:callable"``; empty for anything else."""
+    return estimator.partition(":")[0] if isinstance(estimator, str) and ":" in estimator else ""

@@ -133,15 +133,19 @@ class Runtime(ABC):
         return [], cursor
 
     def find(self, job: Job) -> JobHandle | None:
-        """A submission of the same work by an earlier attempt of the same task, if it runs or has succeeded.
+        """A submission of the same work by an earlier attempt of the same task, if it still runs.
 
-        The work is compared (``job_key``), not only the task: a map index can stand for another chunk after the task
-        was expanded again.
+        One that has ended is none: what it made is found where it belongs, in the ledger or below the model, and when
+        it is gone from there, the work is done again. The work is compared (``job_key``), not only the task: a map
+        index can stand for another chunk after the task was expanded again.
         """
         return None
 
-    def environment(self) -> str:
-        """What distinguishes the software that jobs run with. A model is trained anew where it differs."""
+    def environment(self, module: str = "") -> str:
+        """What distinguishes the software that jobs run with. A model is trained anew where it differs.
+
+        :param module: the module of the user's that makes the estimator: its source counts, where it can be found.
+        """
         return ""
 
     @property

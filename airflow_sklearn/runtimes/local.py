@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key
 from airflow_sklearn.runtimes.processes import Process, process_of, run_detached
-from airflow_sklearn.runtimes.state_folder import StateFolder, default_state_dir, folder_of
+from airflow_sklearn.runtimes.state_folder import StateFolder, default_state_dir, folder_of, store_handle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,19 +27,14 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.contract.jobs import Job
 
-#: Tells the worker to end when the process that started it does: its job dies with its task, however the task dies.
+#: The process that the worker ends with: its job dies with its task, however, and however early, the task dies.
 PARENT_VARIABLE = "AIRFLOW_SKLEARN_EXIT_WITH_PARENT"
 PROCESSES_VARIABLE = "AIRFLOW_SKLEARN_PROCESSES"
 SECONDS_TO_END = 3.0  # from SIGTERM to SIGKILL; Airflow gives a killed task 5 s
 
 #: Airflow's configuration and connections stay out of the worker, as they do in a container.
 _AIRFLOW_VARIABLES = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "_AIRFLOW_", "__AIRFLOW_")
-_ENVIRONMENT_SNIPPET = """
-import importlib.metadata as m, platform
-names = ("scikit-learn", "numpy", "scipy", "pandas", "pyarrow", "joblib", "airflow-sklearn")
-have = {d.metadata["Name"]: d.version for d in map(m.distribution, [n for n in names if list(m.distributions(name=n))])}
-print(", ".join(["python " + platform.python_version(), *(f"{n} {have[n]}" for n in sorted(have))]))
-"""
+_NO_MODULE = "No module named "
 
 _children: dict[str, subprocess.Popen[bytes]] = {}
 """By job folder: the processes that this process started itself, and whose exit codes only it can learn."""
@@ -77,13 +74,13 @@ class LocalRuntime(Runtime):
         return f"LocalRuntime({', '.join(f'{name}={value!r}' for name, value in said.items() if value)})"
 
     def submit(self, job_uri: str, job: Job, *, detached: bool) -> JobHandle:
+        command = [self._interpreter(), "-m", "airflow_sklearn.worker", job_uri]
         folder = self._state().create(f"{job_key(job)}-{secrets.token_hex(4)}")
-        command = [self.python or sys.executable, "-m", "airflow_sklearn.worker", job_uri]
         environment = self._worker_environment(job)
         if detached:
             process = run_detached(command, environment, log=folder / "log", exit_code=folder / "exit_code")
         else:
-            environment[PARENT_VARIABLE] = "1"
+            environment[PARENT_VARIABLE] = str(os.getpid())
             process = self._run_attached(command, environment, folder / "log")
         handle = JobHandle(
             key=job_key(job),
@@ -92,7 +89,7 @@ class LocalRuntime(Runtime):
             submitted_at=time.time(),
             data={"folder": str(folder), "detached": detached, **process.to_dict()},
         )
-        (folder / "handle.json").write_text(handle.model_dump_json())
+        store_handle(handle)
         return handle
 
     def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
@@ -123,25 +120,25 @@ class LocalRuntime(Runtime):
         return whole.decode(errors="replace").splitlines(), start + len(whole)
 
     def find(self, job: Job) -> JobHandle | None:
-        for path in self._state().handles(job_key(job)):
-            handle = JobHandle.model_validate_json(path.read_bytes())
-            state = self._status(handle).state
-            if (state is JobState.RUNNING and not self._is_doomed(handle)) or state is JobState.SUCCEEDED:
+        for handle in self._state().handles(job_key(job)):
+            if self._status(handle).state is JobState.RUNNING and not self._is_doomed(handle):
                 return handle.model_copy(update={"taken_over": True})
         return None
 
-    def environment(self) -> str:
-        """The versions of Python and of the packages that models depend on, in the worker's interpreter."""
-        python = self.python or sys.executable
+    def environment(self, module: str = "") -> str:
+        """Versions of Python and of the packages that models depend on, and the module's digest: as the worker has it.
+
+        :raises BrokenEnvironmentError: the interpreter has no airflow-sklearn, or cannot run.
+        """
         done = subprocess.run(
-            [python, "-c", _ENVIRONMENT_SNIPPET],
-            env=self._base_environment(),
+            [self._interpreter(), "-m", "airflow_sklearn.runtimes.software", module],
+            env={**self._base_environment(), **self.env},
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"{python} cannot run: {done.stderr.strip()[-500:]}")
+            raise BrokenEnvironmentError(self._cannot_run(done.stderr.strip()[-500:]))
         return done.stdout.strip()
 
     def poll_key(self) -> str:
@@ -157,6 +154,8 @@ class LocalRuntime(Runtime):
             return JobStatus(state=JobState.RUNNING, progress=_last_line(folder / "log"))
         # Asked again: between the two looks the process may have ended in good order.
         code = code if code is not None else _exit_code(folder)
+        if code == 1 and _NO_MODULE in (last := _last_line(folder / "log")):  # Python's own words: no worker ran
+            return JobStatus(state=JobState.FAILED, message=self._cannot_run(last))
         return _ended(code, cancelled=(folder / "cancelled").exists(), pid=process.pid)
 
     @staticmethod
@@ -176,6 +175,19 @@ class LocalRuntime(Runtime):
             )
         _children[str(log.parent)] = child
         return process_of(child.pid, group=child.pid, parent=os.getpid())
+
+    def _interpreter(self) -> str:
+        """:raises UserError: there is none."""
+        python = self.python or sys.executable
+        if shutil.which(python) is None:
+            raise UserError(f"LocalRuntime(python={python!r}): there is no such program on {socket.gethostname()}.")
+        return python
+
+    def _cannot_run(self, why: str) -> str:
+        return (
+            f"{self.python or sys.executable} cannot run the worker: {why}\n"
+            "Install airflow-sklearn[worker] there, or name an interpreter that has it: LocalRuntime(python=...)."
+        )
 
     def _state(self) -> StateFolder:
         return StateFolder(self.state_dir or default_state_dir())

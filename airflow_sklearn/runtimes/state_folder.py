@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -10,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.runtimes.base import JobHandle
 
 if TYPE_CHECKING:
-    from airflow_sklearn.runtimes.base import JobHandle
+    from collections.abc import Iterator
+
+log = logging.getLogger(__name__)
 
 KEPT_DAYS = 7
 _DAY = 86_400.0  # seconds
@@ -37,9 +41,15 @@ class StateFolder:
         folder.mkdir(mode=0o700)
         return folder
 
-    def handles(self, key: str) -> list[Path]:
-        """The stored handles of a job key, newest first."""
-        return sorted(self.path.glob(f"{key}-*/handle.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    def handles(self, key: str) -> Iterator[JobHandle]:
+        """The stored handles of a job key, newest first; without those that cannot be read."""
+        found = []
+        for path in self.path.glob(f"{key}-*/handle.json"):
+            try:
+                found.append((path.stat().st_mtime, JobHandle.model_validate_json(path.read_bytes())))
+            except (OSError, ValueError) as error:
+                log.warning("%s cannot be read and is ignored: %s", path, error)
+        return (handle for _, handle in sorted(found, key=lambda pair: pair[0], reverse=True))
 
     def _remove_old(self) -> None:
         now = time.time()
@@ -55,6 +65,13 @@ class StateFolder:
                 continue
             if now - newest > KEPT_DAYS * _DAY:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def store_handle(handle: JobHandle) -> None:
+    """Keep a handle in its job's folder, whole or not at all."""
+    temporary, path = folder_of(handle) / "handle.json.new", folder_of(handle) / "handle.json"
+    temporary.write_text(handle.model_dump_json())
+    os.replace(temporary, path)
 
 
 def folder_of(handle: JobHandle) -> Path:

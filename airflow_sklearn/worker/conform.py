@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 from airflow_sklearn.contract.receipt import FeatureSketch
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from airflow_sklearn.contract.schema import Feature, FeatureSchema
     from airflow_sklearn.problems import ProblemCollector
 
@@ -27,11 +29,12 @@ class _Counts:
 class Conformer:
     """Looks at rows as they were read; collects problems and a sketch of each feature.
 
-    :param problems: where unseen levels, unexpected nulls and null keys are counted.
+    :param problems: where unseen levels, unexpected nulls, infinite values and null keys are counted.
+    :param infinite: features that training had infinite values of, so that they are no news.
     """
 
-    def __init__(self, schema: FeatureSchema, problems: ProblemCollector) -> None:
-        self._schema, self._problems = schema, problems
+    def __init__(self, schema: FeatureSchema, problems: ProblemCollector, infinite: Collection[str] = ()) -> None:
+        self._schema, self._problems, self._infinite = schema, problems, frozenset(infinite)
         self._levels = {f.name: pa.array(f.levels, pa.string()) for f in schema.features if f.levels is not None}
         self._counts = {feature.name: _Counts() for feature in schema.features}
 
@@ -48,10 +51,16 @@ class Conformer:
             for name, counts in self._counts.items()
         }
 
-    def check(self, table: pa.Table, file: str) -> None:
-        """Take rows of one file into account; the more at a time, the cheaper a row."""
+    def check(self, table: pa.Table, file: str) -> pa.Table:
+        """Take rows of one file into account; the more at a time, the cheaper a row.
+
+        :return: the same rows, with infinite values that training did not have as nulls.
+        """
         for feature in self._schema.features:
             column, counts = table[feature.name], self._counts[feature.name]
+            if feature.kind == "numeric" and feature.name not in self._infinite and _has_infinite(column):
+                column = self._without_infinite(table, feature.name, file)
+                table = table.set_column(table.column_names.index(feature.name), feature.name, column)
             nulls = _null_count(column)
             counts.nulls += nulls
             if nulls and not feature.null_count:
@@ -78,6 +87,25 @@ class Conformer:
                     count=nulls,
                     fix="give every row a key, or leave these rows out of the source.",
                 )
+        return table
+
+    def _without_infinite(self, table: pa.Table, name: str, file: str) -> pa.ChunkedArray:
+        infinite = pc.fill_null(pc.is_inf(table[name]), False)
+        keys = [key.name for key in self._schema.primary_key]
+        found = table.select([*keys, name]).filter(infinite)
+        examples = [
+            f"{row[name]}" + "".join(f" at {key}={row[key]}" for key in keys) for row in found.slice(0, 5).to_pylist()
+        ]
+        self._problems.add(
+            "infinite_value",
+            "infinite values, where the training data had none",
+            column=name,
+            file=file,
+            count=found.num_rows,
+            examples=examples,
+            fix="mend the source, or let them be read as nulls with wrong_types='null'.",
+        )
+        return pc.if_else(infinite, pa.scalar(None, table[name].type), table[name])
 
     def _check_levels(self, feature: Feature, column: pa.ChunkedArray, file: str) -> int:
         total = 0
@@ -124,6 +152,13 @@ def _null_count(column: pa.ChunkedArray) -> int:
     if pa.types.is_floating(column.type) and math.isnan(pc.sum(column).as_py() or 0.0):
         nulls += pc.sum(pc.is_nan(column)).as_py() or 0
     return nulls
+
+
+def _has_infinite(column: pa.ChunkedArray) -> bool:
+    if not pa.types.is_floating(column.type):
+        return False
+    limits = pc.min_max(column).as_py()  # passes over NaN
+    return any(limit is not None and math.isinf(limit) for limit in limits.values())
 
 
 def _range(column: pa.ChunkedArray) -> tuple[float, float] | None:

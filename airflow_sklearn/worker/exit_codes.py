@@ -17,7 +17,7 @@ BAD_DATA = 65
 INTERNAL_ERROR = 70
 """Anything else: storage out of reach, a bug. A retry may help."""
 BROKEN_ENVIRONMENT = 78
-"""Versions differ, the artifact changed, parity fails. A retry does not help."""
+"""Versions differ, the artifact changed, parity fails, a module is missing. A retry does not help."""
 DEADLINE = 124
 CANCELLED = 143
 
@@ -41,7 +41,7 @@ def kind_of(error: BaseException) -> ErrorKind:
         return "cancelled"
     if isinstance(error, exceptions.DataError | exceptions.ObjectChangedError):
         return "data"
-    if isinstance(error, exceptions.BrokenEnvironmentError | exceptions.DocumentError):
+    if isinstance(error, exceptions.BrokenEnvironmentError | exceptions.DocumentError | ImportError):
         return "environment"
     if isinstance(error, exceptions.UserError | exceptions.ObjectNotFoundError):
         return "user"

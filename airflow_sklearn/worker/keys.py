@@ -11,11 +11,12 @@ import pandas as pd
 from airflow_sklearn.contract.receipt import KeyHash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
-_BUCKET_ROWS = 2_000_000  # hashes that are compared at a time: 16 MB
+_BUCKET_ROWS = 1_000_000  # hashes that are compared at a time: 8 MB, and as much again to sort them
+_BLOCK_ROWS = 1 << 18
 
 
 class KeyLog:
@@ -49,22 +50,25 @@ def hash_keys(keys: pa.Table) -> np.ndarray:
     return pd.util.hash_pandas_object(keys.to_pandas(), index=False, categorize=False).to_numpy(np.uint64)
 
 
-def repeated_hashes(paths: Iterable[str]) -> set[int]:
+def repeated_hashes(paths: Sequence[str]) -> set[int]:
     """Hashes that occur more than once over several logs.
 
     A range of hashes is looked at at a time, so that memory is bounded however many rows were logged.
     """
-    logs = [np.memmap(path, np.uint64, mode="r") for path in paths if os.path.getsize(path)]
-    buckets = 1 + sum(len(log) for log in logs) // _BUCKET_ROWS
+    rows = sum(os.path.getsize(path) for path in paths) // np.dtype(np.uint64).itemsize
+    buckets = 1 + rows // _BUCKET_ROWS
     width = 2**64 // buckets + 1
     repeated: set[int] = set()
     for bucket in range(buckets):
         low, high = np.uint64(bucket * width), np.uint64(min((bucket + 1) * width, 2**64) - 1)
-        parts = [block[(block >= low) & (block <= high)] for log in logs for block in _blocks(log)]
+        parts = [block[(block >= low) & (block <= high)] for block in _blocks(paths)]
         hashes = np.sort(np.concatenate(parts)) if parts else np.empty(0, np.uint64)
         repeated.update(int(value) for value in np.unique(hashes[1:][hashes[1:] == hashes[:-1]]))
     return repeated
 
 
-def _blocks(log: np.ndarray) -> Iterable[np.ndarray]:
-    return (log[start : start + _BUCKET_ROWS] for start in range(0, len(log), _BUCKET_ROWS))
+def _blocks(paths: Iterable[str]) -> Iterator[np.ndarray]:
+    for path in paths:
+        with open(path, "rb") as file:  # read, not mapped: mapped pages would count as this process's memory
+            while len(block := np.fromfile(file, np.uint64, _BLOCK_ROWS)):
+                yield block

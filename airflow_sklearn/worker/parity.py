@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from airflow_sklearn.contract.model import ParitySample
 from airflow_sklearn.exceptions import BrokenEnvironmentError
 from airflow_sklearn.models.schema import read_columns
+from airflow_sklearn.worker.data.convert import convert
 from airflow_sklearn.worker.data.types import parse_type
 from airflow_sklearn.worker.environment import processor
 from airflow_sklearn.worker.predictor import Predictor
@@ -19,12 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_sklearn.contract.model import ModelManifest
-    from airflow_sklearn.contract.schema import FeatureSchema, OutputColumn
+    from airflow_sklearn.contract.schema import Feature, FeatureSchema, OutputColumn
 
 SAMPLE_ROWS = 64
 #: Relative difference of a number beyond which a model is refused. Other processors' kernels move the last bits only
 #: (1e-15 to 1e-12); a wrong package or a wrong array moves far more.
 TOLERANCE = 1e-9
+#: Of a column's largest number: below it only noise is left, of decision values near 0 for example.
+_SMALL = 1e-6
 
 
 def make_sample(
@@ -37,7 +41,7 @@ def make_sample(
     """
     rows = np.unique(np.linspace(0, table.num_rows - 1, SAMPLE_ROWS).astype(int))
     sample = table.select(schema.feature_names).take(pa.array(rows))
-    columns = {name: tuple(_scalar(value) for value in sample[name].to_pylist()) for name in schema.feature_names}
+    columns = {feature.name: _to_json(sample[feature.name], feature) for feature in schema.features}
     predictions = _predict(estimator, _rebuild(columns, schema), schema, outputs, batch_rows)
     return ParitySample(columns=columns, outputs=tuple(outputs), predictions=predictions, processor=processor())
 
@@ -55,8 +59,9 @@ def replay(estimator: Any, manifest: ModelManifest, outputs: Sequence[OutputColu
     found = _predict(estimator, table, schema, outputs, manifest.batch_rows)
     worst, faults = 0.0, []
     for output, before, now in zip(outputs, expected, found, strict=True):
+        least = _SMALL * max((abs(x) for x in before if isinstance(x, float)), default=0.0)
         for row, (x, y) in enumerate(zip(before, now, strict=True)):
-            difference = _difference(x, y)
+            difference = _difference(x, y, least)
             worst = max(worst, difference)
             if difference > TOLERANCE:
                 faults.append(f"{output.name}, row {row}: {y!r} here, {x!r} at training")
@@ -90,15 +95,28 @@ def _rebuild(columns: dict[str, tuple[Any, ...]], schema: FeatureSchema) -> pa.T
     """The sample's rows as they would be read from a source."""
     arrays = []
     for feature, (name, read_as, dictionary) in zip(schema.features, read_columns(schema), strict=True):
-        values = columns[name]
-        is_text = any(isinstance(value, str) for value in values)
-        array = (
-            pa.array(values, pa.string() if is_text else None)
-            .cast(parse_type(feature.arrow_type))
-            .cast(parse_type(read_as))
-        )
+        kind = parse_type(feature.arrow_type)
+        array = convert(pa.array(columns[name], _json_type(kind)).cast(kind), parse_type(read_as)).values
         arrays.append(array.dictionary_encode() if dictionary else array)
     return pa.table(arrays, names=list(schema.feature_names))
+
+
+def _to_json(column: pa.ChunkedArray, feature: Feature) -> tuple[Any, ...]:
+    """A feature's values as JSON has them, none of them rounded; what is no number is text."""
+    kind = parse_type(feature.arrow_type)
+    values = column.cast(kind)
+    if pa.types.is_timestamp(kind) and kind.tz:
+        values = values.cast(pa.timestamp(kind.unit, "UTC"))
+    values = values.cast(_json_type(kind))
+    if pa.types.is_timestamp(kind):
+        values = pc.replace_substring(values, " ", "T")
+    return tuple(_scalar(value) for value in values.to_pylist())
+
+
+def _json_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+        return kind
+    return pa.float64() if pa.types.is_floating(kind) else pa.string()
 
 
 def _scalar(value: Any) -> Any:
@@ -107,10 +125,11 @@ def _scalar(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return str(value)
 
 
-def _difference(x: Any, y: Any) -> float:
+def _difference(x: Any, y: Any, least: float) -> float:
+    """Relative difference of numbers; those below ``least`` count as that large."""
     if isinstance(x, float) and isinstance(y, float):
-        return abs(x - y) / max(abs(x), abs(y), 1e-300) if x != y else 0.0
+        return abs(x - y) / max(abs(x), abs(y), least) if x != y else 0.0
     return 0.0 if x == y else math.inf

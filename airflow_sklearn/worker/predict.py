@@ -30,7 +30,7 @@ from airflow_sklearn.worker.memory import PeakMemory
 from airflow_sklearn.worker.parity import replay
 from airflow_sklearn.worker.processes import run_forked
 from airflow_sklearn.worker.progress import Progress
-from airflow_sklearn.worker.slices import SlicePredictor, SliceResult, fatal
+from airflow_sklearn.worker.slices import SlicePredictor, SliceResult, refused_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -136,7 +136,7 @@ def _gather_problems(job: PredictJob, results: Sequence[SliceResult]) -> Problem
     for result in results:
         problems.merge(result.problems)
     _find_duplicates(job, results, problems)
-    if any(result.refused for result in results) or fatal(problems.problems(), job):
+    if any(result.refused for result in results) or refused_kinds(job) & problems.kinds:
         raise DataError(f"The chunk {job.chunk.label!r} cannot be predicted:", problems.problems())
     for problem in problems.problems():
         _LOG.warning("%s", problem)
@@ -146,7 +146,7 @@ def _gather_problems(job: PredictJob, results: Sequence[SliceResult]) -> Problem
 def _find_duplicates(job: PredictJob, results: Sequence[SliceResult], problems: ProblemCollector) -> None:
     """Equal keys have equal hashes; rows with a repeated hash are compared by their keys themselves."""
     names = [column.name for column in job.spec.primary_key]
-    repeated = repeated_hashes(result.key_log for result in results) if names else set()
+    repeated = repeated_hashes([result.key_log for result in results]) if names else set()
     if not repeated:
         return
     counts: Counter[tuple[Any, ...]] = Counter()
@@ -207,6 +207,7 @@ def _receipt(
         rows_out=sum(part.rows for part in parts),
         rows_quarantined=quarantined,
         parts=parts,
+        columns=results[0].columns,
         quarantine=tuple(part for result in results for part in result.quarantine),
         key_hash=KeyHash(value=sum(result.key_hash.value for result in results) % 2**64),
         problems=problems.problems(),

@@ -8,7 +8,7 @@ import joblib
 import pyarrow as pa
 from threadpoolctl import ThreadpoolController
 
-from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.models.fitting import asking
 from airflow_sklearn.models.outputs import predict_table
 
 if TYPE_CHECKING:
@@ -46,11 +46,9 @@ class Predictor:
         :raises UserError: the estimator raised, or answered with another shape.
         """
         features = table.select(self._names)
-        with self._threads.limit(limits=1), joblib.parallel_config(backend="sequential"):
-            try:
-                return predict_table(self.estimator, features, self.features, self.outputs, self.batch_rows)
-            except UserError:
-                raise
-            except Exception as error:
-                name, method = type(self.estimator).__name__, self.outputs[0].method
-                raise UserError(f"{name}.{method} raised {type(error).__name__}: {error}") from error
+        with (
+            self._threads.limit(limits=1),
+            joblib.parallel_config(backend="sequential"),
+            asking(self.estimator, self.outputs[0].method),
+        ):
+            return predict_table(self.estimator, features, self.features, self.outputs, self.batch_rows)

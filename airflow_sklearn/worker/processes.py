@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import traceback
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _T = TypeVar("_T")
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class WorkerProcessDiedError(AirflowSklearnError):
@@ -34,10 +38,12 @@ def run_forked(work: Callable[[int], _T], count: int) -> list[_T]:
     # What is there now is never collected in the children: a collection would write to, and so copy, every shared page.
     gc.collect()
     gc.freeze()
-    processes, connections = [], []
+    processes: list[Any] = []
+    connections: list[Connection] = []
     for number in range(count):
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_child, args=(work, number, theirs), name=f"slice-{number}", daemon=True)
+        arguments = (work, number, theirs, [*connections, ours])
+        process = context.Process(target=_child, args=arguments, name=f"slice-{number}", daemon=True)
         process.start()
         theirs.close()
         processes.append(process)
@@ -76,7 +82,10 @@ def _how_it_died(code: int) -> str:
     return f"A predicting process was killed by {signal.Signals(-code).name} before it was done.{hint}"
 
 
-def _child(work: Callable[[int], Any], number: int, connection: Connection) -> None:
+def _child(work: Callable[[int], Any], number: int, connection: Connection, inherited: list[Connection]) -> None:
+    _end_with_parent()
+    for end in inherited:  # a parent's death shows only when nobody else holds its end
+        end.close()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -86,6 +95,17 @@ def _child(work: Callable[[int], Any], number: int, connection: Connection) -> N
     connection.send(answer)
     connection.close()
     os._exit(0)
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent dies, however that dies."""
+    parent = multiprocessing.parent_process()
+    if sys.platform != "linux" or parent is None:
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent.pid:  # it died before that
+        os._exit(1)
 
 
 def _portable(error: BaseException) -> BaseException:

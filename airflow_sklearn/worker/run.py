@@ -40,9 +40,10 @@ def run_job(uri: str, storage: Storage | None = None) -> int:
         _LOG.error("%s", error)
         return exit_codes.BY_KIND[exit_codes.kind_of(error)]
     started = time.monotonic()
-    with _signals(), _end_with_parent(), _deadline(job, storage, started):
+    with _signals(), _deadline(job, storage, started):
         try:
-            output_uri, sha256 = _do(job, storage)
+            with _end_with_parent():
+                output_uri, sha256 = _do(job, storage)
         except BaseException as error:
             return _fail(job, storage, error, started)
     result = JobResult(
@@ -136,17 +137,22 @@ def _deadline(job: TrainJob | PredictJob, storage: Storage, started: float) -> I
 
 @contextlib.contextmanager
 def _end_with_parent() -> Iterator[None]:
-    """End in order when the process that started this one is gone, if it asked for that."""
-    if os.environ.get("AIRFLOW_SKLEARN_EXIT_WITH_PARENT") != "1":
+    """End in order when the process that started this one is gone, if it asked for that.
+
+    The environment variable holds that process's id, so that one which is gone already is missed; or 1: whatever
+    process the parent is now.
+    """
+    asked = os.environ.get("AIRFLOW_SKLEARN_EXIT_WITH_PARENT", "")
+    if not asked.isdecimal() or asked == "0":
         yield
         return
-    parent, done = os.getppid(), threading.Event()
+    parent, done = os.getppid() if asked == "1" else int(asked), threading.Event()
 
     def watch() -> None:
-        while not done.wait(_PARENT_INTERVAL):
-            if os.getppid() != parent:
-                os.kill(os.getpid(), signal.SIGTERM)
+        while os.getppid() == parent:
+            if done.wait(_PARENT_INTERVAL):
                 return
+        os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import Counter, defaultdict
@@ -12,15 +13,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart, Timings
-from airflow_sklearn.exceptions import DataError
+from airflow_sklearn.contract.schema import Column
+from airflow_sklearn.exceptions import DataError, UserError
 from airflow_sklearn.models.schema import read_columns
 from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.artifact import file_sha256
 from airflow_sklearn.worker.conform import Conformer
-from airflow_sklearn.worker.data.parquet_file import read_footer
+from airflow_sklearn.worker.data.parquet_file import NotParquetError, read_footer
 from airflow_sklearn.worker.data.sinks import open_sink
 from airflow_sklearn.worker.data.source import ReadColumn, read_piece
-from airflow_sklearn.worker.data.types import parse_type
+from airflow_sklearn.worker.data.types import canonical, parse_type
 from airflow_sklearn.worker.keys import KeyLog
 from airflow_sklearn.worker.predictor import Predictor
 
@@ -38,11 +40,12 @@ if TYPE_CHECKING:
 
 _CARRIED = "\0carried:"  # before the names of columns that are read once for the model and once to be carried
 
-#: What rows may have that their reader lets pass: the policy that refuses it, and by which value.
+#: What rows may have that their reader lets pass: the policy that decides, and the value that does not refuse it.
 _REFUSED_BY_POLICY = {
-    "unseen_level": ("unseen_levels", "error"),
-    "unexpected_null": ("unexpected_nulls", "error"),
-    "duplicate_key": ("duplicate_keys", "error"),
+    "unseen_level": ("unseen_levels", "count"),
+    "unexpected_null": ("unexpected_nulls", "count"),
+    "duplicate_key": ("duplicate_keys", "count"),
+    "infinite_value": ("wrong_types", "null"),
 }
 _ALWAYS_REFUSED = "null_key"
 
@@ -55,6 +58,7 @@ class SliceResult:
     rows_in: int = 0
     rows_quarantined: int = 0
     parts: list[OutputPart] = field(default_factory=list)
+    columns: tuple[Column, ...] = ()
     quarantine: list[OutputPart] = field(default_factory=list)
     local_parts: list[str] = field(default_factory=list)
     problems: tuple[Problem, ...] = ()
@@ -91,10 +95,11 @@ class SlicePredictor:
         self._predictor = Predictor(estimator, self._schema.features, job.spec.outputs, job.spec.batch_rows)
         self._problems = ProblemCollector()
         self._refused = False
-        self._conformer = Conformer(self._schema, self._problems)
+        self._refused_kinds = refused_kinds(job)
+        self._conformer = Conformer(self._schema, self._problems, _infinite_features(manifest))
         self._storage = storage
         self._carried, self._columns = _columns_to_read(storage, job, manifest)
-        self._known = frozenset(column.name for column in manifest.columns)
+        self._known = frozenset([*(column.name for column in manifest.columns), *manifest.excluded_columns])
         self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def run(self, pieces: Sequence[Piece], name: str) -> SliceResult:
@@ -104,6 +109,7 @@ class SlicePredictor:
         rejects = _Rejects(os.path.join(self._scratch, f"{name}.quarantine"))
         path = os.path.join(self._scratch, f"{name}{output_ending(self._job)}")
         schema = pa.schema([*self._carried_schema(), *self._predictor.schema])
+        result.columns = tuple(Column(name=field.name, arrow_type=str(field.type)) for field in schema)
         sink = open_sink(path, schema, self._spec.output_format, self._spec.output_csv)
         rows_out = 0
         for batch in _rebatch(self._read(pieces, rejects, result), self._spec.batch_rows):
@@ -147,7 +153,7 @@ class SlicePredictor:
                     ignored=self._known,
                 )
                 for table in _rebatch(reader, self._spec.batch_rows):
-                    self._conformer.check(table, uri)
+                    table = self._conformer.check(table, uri)
                     self._seconds["read"] += time.perf_counter() - started
                     if not self._is_refused():
                         yield table
@@ -162,7 +168,7 @@ class SlicePredictor:
             result.rows_in += reader.consumed.rows
 
     def _is_refused(self) -> bool:
-        return self._refused or bool(fatal(self._problems.problems(), self._job))
+        return self._refused or not self._refused_kinds.isdisjoint(self._problems.kinds)
 
     def _carried_schema(self) -> list[pa.Field]:
         types = {column.name: column.type for column in self._columns}
@@ -175,14 +181,11 @@ class SlicePredictor:
         return OutputPart(uri=uri, sha256=sha256, size=os.path.getsize(path), rows=rows)
 
 
-def fatal(problems: Iterable[Problem], job: PredictJob) -> list[Problem]:
-    """Those problems of rows as they were read that the job's policies do not let pass."""
-
-    def refused(kind: str) -> bool:
-        policy, value = _REFUSED_BY_POLICY.get(kind, ("", ""))
-        return kind == _ALWAYS_REFUSED or (policy != "" and getattr(job.spec.policies, policy) == value)
-
-    return [problem for problem in problems if refused(problem.kind)]
+def refused_kinds(job: PredictJob) -> frozenset[str]:
+    """The kinds of problems of rows as they were read that the job's policies do not let pass."""
+    policies = job.spec.policies
+    refused = {kind for kind, (name, passes) in _REFUSED_BY_POLICY.items() if getattr(policies, name) != passes}
+    return frozenset({_ALWAYS_REFUSED, *refused})
 
 
 def output_ending(job: PredictJob) -> str:
@@ -200,24 +203,50 @@ def _columns_to_read(
     A feature that is carried as well is read twice, as the model needs it and as it is.
     """
     schema, policies = manifest.feature_schema, job.spec.policies
-    types = {column.name: parse_type(column.arrow_type) for column in (*manifest.columns, *schema.primary_key)}
-    if set(job.spec.passthrough) - set(types) and job.spec.source.file_format == "parquet" and job.chunk.pieces:
-        # Training did not have the column: it is what the chunk's first file says. In CSV it stays the text it is.
-        types = {field.name: field.type for field in read_footer(storage, job.chunk.pieces[0].object).schema} | types
     required = policies.missing_columns == "error"
     read = [ReadColumn(n, parse_type(t), dictionary=d, required=required) for n, t, d in read_columns(schema)]
-    features = {column.name: column for column in read}
+    features, declared = frozenset(schema.feature_names), manifest.source.files.types
     carried = []
-    for name in (*(column.name for column in schema.primary_key), *job.spec.passthrough):
-        wanted = types.get(name, pa.string())
-        if name in features and (features[name].type != wanted or features[name].dictionary):
-            carried.append((_CARRIED + name, name))
-            read.append(ReadColumn(_CARRIED + name, wanted, required=True, source_name=name))
-        else:
-            carried.append((name, name))
-            if name not in features:
-                read.append(ReadColumn(name, wanted, required=True))
+    for name, kind in _carried_types(storage, job, manifest).items():
+        read_name = _CARRIED + name if name in features else name
+        carried.append((read_name, name))
+        guessed = name not in declared  # a type that the user declared is meant
+        read.append(ReadColumn(read_name, kind, carried=True, keep_spelling=guessed, source_name=name))
     return carried, read
+
+
+def _carried_types(storage: Storage, job: PredictJob, manifest: ModelManifest) -> dict[str, pa.DataType]:
+    """The keys and passthrough columns, in order, with the types that they had in training.
+
+    A column that training did not have, or of a nested type, is what the chunk's first file says; in CSV it stays the
+    text it is.
+    """
+    recorded = {c.name: c.arrow_type for c in (*manifest.columns, *manifest.feature_schema.primary_key)}
+    names = [*(column.name for column in manifest.feature_schema.primary_key), *job.spec.passthrough]
+    types: dict[str, pa.DataType] = {}
+    for name in names:
+        with contextlib.suppress(UserError):  # nested
+            types |= {name: parse_type(recorded[name])} if name in recorded else {}
+    if set(names) - set(types) and job.spec.source.file_format == "parquet":
+        types = _types_of_first_file(storage, job.chunk.pieces) | types
+    return {name: types.get(name, pa.string()) for name in names}
+
+
+def _types_of_first_file(storage: Storage, pieces: Sequence[Piece]) -> dict[str, pa.DataType]:
+    for piece in pieces:
+        with contextlib.suppress(NotParquetError):  # reading it will say so
+            return {field.name: canonical(field.type) for field in read_footer(storage, piece.object).schema}
+    return {}
+
+
+def _infinite_features(manifest: ModelManifest) -> list[str]:
+    """Features with infinite values in training: rows that are neither null nor in the distribution."""
+    rows = manifest.source.rows_used
+    return [
+        feature.name
+        for feature in manifest.feature_schema.features
+        if feature.kind == "numeric" and feature.null_count + sum(feature.distribution.counts) < rows
+    ]
 
 
 def _rebatch(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:

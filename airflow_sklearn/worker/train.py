@@ -18,18 +18,20 @@ from sklearn.pipeline import Pipeline
 
 from airflow_sklearn.contract.model import ModelManifest, ModelPointer, Performance, TrainingSource
 from airflow_sklearn.contract.schema import Column, FeatureSchema
-from airflow_sklearn.exceptions import ObjectExistsError, UserError
+from airflow_sklearn.exceptions import ObjectExistsError
+from airflow_sklearn.models.columns import contiguous
 from airflow_sklearn.models.factories import with_preprocessing
 from airflow_sklearn.models.fitting import fit
 from airflow_sklearn.models.frames import to_frame
-from airflow_sklearn.models.outputs import batch_rows_for, methods_of, output_columns
+from airflow_sklearn.models.outputs import batch_rows_for, usable_outputs
 from airflow_sklearn.models.schema import learn_features, learn_target, read_columns, target_values
 from airflow_sklearn.models.validation import cross_validate
 from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.storage import join
 from airflow_sklearn.worker.artifact import store_estimator
+from airflow_sklearn.worker.data.convert import convert
 from airflow_sklearn.worker.data.training import read_table
-from airflow_sklearn.worker.data.types import parse_type
+from airflow_sklearn.worker.data.types import is_nested, parse_type
 from airflow_sklearn.worker.environment import record_versions
 from airflow_sklearn.worker.estimators import make_estimator
 from airflow_sklearn.worker.memory import PeakMemory
@@ -88,28 +90,24 @@ def _fit(job: TrainJob, storage: Storage, folder: str) -> ModelManifest:
         classifier = is_classifier(estimator)
         metrics, spread = _validate(job, estimator, frame, data)
         started = time.monotonic()
-        _fit_estimator(estimator, frame, data)
+        fit(estimator, frame, data.y, data.sample_weight)
         fit_seconds = time.monotonic() - started
         _LOG.info("Fitted %s in %.1f s", type(estimator).__name__, fit_seconds)
         artifact, estimator = store_estimator(storage, estimator, folder)
         classes = [_plain(value) for value in estimator.classes_] if classifier else []
         target = learn_target(data.table[job.target], job.target, classifier, classes)
-        types = {field.name: str(_value_type(field.type)) for field in data.table.schema}
+        types = {field.name: _carried_type(field.type) for field in data.table.schema}
         schema = FeatureSchema(
             features=data.features,
             targets=(target,),
             primary_key=tuple(Column(name=name, arrow_type=types[name]) for name in job.primary_key),
             policies=job.policies,
         )
-        methods = methods_of(estimator)
-        if not methods:
-            raise UserError(
-                f"The fitted {type(estimator).__name__} has neither predict_proba, decision_function nor predict."
-            )
-        outputs = [output for method in methods for output in output_columns(estimator, target, method)]
+        by_method = usable_outputs(estimator, target, data.table.slice(0, 2), data.features)
+        methods, outputs = tuple(by_method), [output for outputs in by_method.values() for output in outputs]
         rows = batch_rows_for(len(data.features))
         sample = make_sample(estimator, data.table, schema, outputs, rows)
-        rate = _predict_rate(estimator, data.table, schema, [o for o in outputs if o.method == methods[0]], rows)
+        rate = _predict_rate(estimator, data.table, schema, by_method[methods[0]], rows)
     for warning in caught:
         _LOG.warning("%s: %s", warning.category.__name__, warning.message)
     return ModelManifest(
@@ -140,7 +138,10 @@ def _fit(job: TrainJob, storage: Storage, folder: str) -> ModelManifest:
 
 def _load(job: TrainJob, storage: Storage, estimator: Any) -> _TrainingData:
     problems = ProblemCollector()
-    table = read_table(storage, job.source, job.objects, problems=problems)
+    named = {"target": (job.target,), "primary_key": job.primary_key, "excluded_columns": job.excluded_columns}
+    named["sample_weight"] = (job.sample_weight,) if job.sample_weight else ()
+    exclude = set(job.excluded_columns) - {job.target, *job.primary_key, job.sample_weight}
+    table = read_table(storage, job.source, job.objects, exclude=exclude, expected=named, problems=problems)
     problems.raise_if_any("The training data cannot be read:")
     _LOG.info("Read %s rows, %d columns from %d objects", f"{table.num_rows:,}", table.num_columns, len(job.objects))
     _check_columns(job, table, problems)
@@ -160,17 +161,14 @@ def _load(job: TrainJob, storage: Storage, estimator: Any) -> _TrainingData:
 
 
 def _check_columns(job: TrainJob, table: pa.Table, problems: ProblemCollector) -> None:
-    roles = {"target": (job.target,), "primary_key": job.primary_key, "excluded_columns": job.excluded_columns}
-    roles["sample_weight"] = (job.sample_weight,) if job.sample_weight else ()
-    for role, names in roles.items():
-        for name in names:
-            if name not in table.column_names:
-                problems.add(
-                    "missing_column",
-                    f"named as {role}, but the table has no such column; it has {', '.join(table.column_names[:30])}",
-                    column=name,
-                    fix=f"mend the name in {role}, or the source.",
-                )
+    for name in job.primary_key:
+        if is_nested(kind := _value_type(table[name].type)):
+            problems.add(
+                "wrong_type",
+                f"a primary key cannot be of type {kind}",
+                column=name,
+                fix="name columns of numbers, strings, dates or bytes.",
+            )
     if job.target in (*job.primary_key, *job.excluded_columns, job.sample_weight):
         problems.add(
             "conflicting_roles", "the target is named in another role as well", column=job.target, fix="name it once."
@@ -240,27 +238,19 @@ def _validate(job: TrainJob, estimator: Any, frame: Any, data: _TrainingData) ->
     return metrics, spread
 
 
-def _fit_estimator(estimator: Any, frame: Any, data: _TrainingData) -> None:
-    try:
-        fit(estimator, frame, data.y, data.sample_weight)
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"{type(estimator).__name__}.fit raised {type(error).__name__}: {error}") from error
-
-
 def _predict_rate(
     estimator: Any, table: pa.Table, schema: FeatureSchema, outputs: Sequence[OutputColumn], batch_rows: int
 ) -> float:
     """Rows a second of one process, reading and writing left out."""
     predictor = Predictor(estimator, schema.features, outputs, batch_rows)
     columns = [
-        table[name].cast(pa.dictionary(pa.int32(), pa.string()) if dictionary else parse_type(kind))
+        convert(
+            contiguous(table[name].slice(0, batch_rows)),
+            pa.dictionary(pa.int32(), pa.string()) if dictionary else parse_type(kind),
+        ).values
         for name, kind, dictionary in read_columns(schema)
     ]
-    batch = (
-        pa.table(columns, names=list(schema.feature_names)).slice(0, batch_rows).unify_dictionaries().combine_chunks()
-    )
+    batch = pa.table(columns, names=list(schema.feature_names))
     started = time.perf_counter()
     predictor(batch)
     return batch_rows / (time.perf_counter() - started)
@@ -268,6 +258,11 @@ def _predict_rate(
 
 def _value_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _carried_type(kind: pa.DataType) -> str:
+    """What a column is carried as; where training saw no value, text can hold whatever comes."""
+    return "string" if pa.types.is_null(kind) else str(_value_type(kind))
 
 
 def _plain(value: Any) -> Any:

@@ -113,6 +113,7 @@ def task_context(**more: Any) -> dict[str, Any]:
         run_id="run",
         map_index=-1,
         try_number=1,
+        max_tries=0,
         start_date=datetime.now(UTC),
         xcom_push=lambda key, value: None,
     )

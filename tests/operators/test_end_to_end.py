@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from airflow_sklearn import LocalRuntime, SklearnTrainOperator
+from airflow_sklearn.contract.jobs import TrainJob
+from airflow_sklearn.contract.model import ModelManifest, ModelPointer
+from airflow_sklearn.storage import Storage
+from airflow_sklearn.training import find_trained
 from tests.operators.conftest import HEADER, ROWS, Run, predict, published_rows, rows, train
+from tests.operators.fakes import task_context
 
 RunDag = Callable[..., Run]
 
@@ -57,6 +67,13 @@ def test_without_a_partition_each_run_has_a_folder_of_its_own(run_dag: RunDag, t
     partition = run.xcom("score.commit")["partition"]
     assert partition.startswith("run=manual")
     assert published_rows(table / "scores" / partition) == list(range(ROWS // 2))
+
+
+def test_one_passthrough_column_may_be_given_as_text(run_dag: RunDag, table: Path, model: str) -> None:
+    run = run_dag(predict(table, model, passthrough="'kind'"))
+    assert run.state == "success"
+    part = next((table / "scores" / "date=2026-01-01").glob("*.parquet"))
+    assert "kind" in pq.read_schema(part).names
 
 
 def test_a_run_over_a_source_that_has_grown_replaces_the_rows_of_the_one_before(
@@ -186,3 +203,88 @@ def test_other_settings_are_another_version_and_reuse_can_be_refused(run_dag: Ru
     assert latest["version"] == versions[-1]
     run_dag(train(table))
     assert json.loads((table / "model" / "latest.json").read_bytes())["version"] == versions[0]
+
+
+def test_changed_code_is_trained_anew(
+    run_dag: RunDag, table: Path, airflow_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(airflow_home / "dags"))
+    body = train(table, estimator="'changing_models:tree'")
+    versions = []
+    for depth in (1, 2, 1):
+        (airflow_home / "dags" / "changing_models.py").write_text(
+            "from sklearn.tree import DecisionTreeClassifier\n"
+            f"def tree():\n    return DecisionTreeClassifier(max_depth={depth})\n"
+        )
+        versions.append(run_dag(body).xcom("train"))
+    assert versions[0]["version"] != versions[1]["version"]
+    assert versions[2]["version"] == versions[0]["version"]
+    assert [model["reused"] for model in versions] == [False, False, True]
+    said = run_dag(train(table, estimator="'changing_models:tree'", code_version="'{{ ds }}'")).xcom("train")
+    assert said["version"] not in {model["version"] for model in versions}
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferred"])
+def test_what_is_deleted_after_a_job_has_succeeded_is_computed_again(
+    run_dag: RunDag, table: Path, deferrable: bool
+) -> None:
+    with contextlib.suppress(ImportError):  # the same run twice: Airflow 2 then deletes the first, which needs this
+        importlib.import_module("airflow.providers.fab.auth_manager.models")
+    option = {"deferrable": str(deferrable)}
+    body = train(table, **option) + predict(table, **option)
+    assert run_dag(body, name=f"deleted_{deferrable}").state == "success"
+    shutil.rmtree(table / "scores")
+    shutil.rmtree(table / "model")
+    again = run_dag(body, name=f"deleted_{deferrable}")
+    assert again.state == "success"
+    assert published_rows(table / "scores" / "date=2026-01-01") == list(range(ROWS))
+
+
+def test_a_model_whose_artifact_is_gone_or_cut_is_not_taken_for_trained(table: Path, model: str) -> None:
+    storage = Storage()
+    pointer = ModelPointer.from_json(storage.read(f"{model}/latest.json"), where="")
+    manifest = ModelManifest.from_json(storage.read(pointer.manifest_uri), where="")
+    root = f"file://{table}/copy"
+    uri = f"{root}/versions/{manifest.version}/artifact.joblib"
+    artifact = manifest.artifact.model_copy(update={"uri": uri})
+    storage.copy(manifest.artifact.uri, uri)
+    copy = manifest.model_copy(update={"model": root, "artifact": artifact})
+    storage.write(f"{root}/versions/{manifest.version}/manifest.json", copy.to_json())
+    job = TrainJob(
+        result_uri="",
+        model=root,
+        version=manifest.version,
+        estimator=manifest.estimator,
+        target="y",
+        source=manifest.source.files,
+        objects=(),
+    )
+    assert find_trained(storage, job)
+    storage.write(uri, b"half of it")
+    assert find_trained(storage, job) is None
+    storage.delete([uri])
+    assert find_trained(storage, job) is None
+
+
+def test_without_reuse_a_retry_goes_on_and_a_cleared_task_fits_again() -> None:
+    """``max_tries`` is what Airflow changes when a task is cleared, and only then."""
+
+    def salt(try_number: int, max_tries: int) -> list[str | int]:
+        task = SklearnTrainOperator(
+            task_id="train",
+            estimator="sparse_logistic",
+            source="/t.csv",
+            target="y",
+            model="/m",
+            runtime=LocalRuntime(),
+            reuse=False,
+            retries=2,
+        )
+        context = task_context()
+        context["ti"].try_number, context["ti"].max_tries = try_number, max_tries
+        return task._who(context)  # type: ignore[arg-type]
+
+    assert salt(1, 2) == salt(2, 2) == salt(3, 2)
+    cleared = salt(4, 3 + 2)
+    assert cleared != salt(3, 2)
+    assert cleared == salt(5, 3 + 2)

@@ -215,3 +215,16 @@ SklearnTrainOperator.partial(
     run = airflow.run("mapped_models", body)
     assert airflow.wait_for_run(run, seconds=180) == "success"
     assert airflow.events_of(f"file://{table}/b") == 1
+
+
+def test_without_reuse_a_cleared_task_fits_again(airflow: RealAirflow, table: Path) -> None:
+    run = airflow.run("cleared_training", train(table, reuse="False", retries="1"))
+    assert airflow.wait_for_run(run) == "success"
+    first = run.xcom("train")
+    airflow.command("tasks", "clear", "--yes", run.dag_id)
+    airflow.wait_for("the model to be fitted again", lambda: _version(run) not in ("", first["version"]), seconds=90)
+    assert run.xcom("train")["reused"] is False
+
+
+def _version(run: Run) -> str:
+    return (run.xcom("train") or {}).get("version", "")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Asset
+from botocore.exceptions import NoCredentialsError
 
 from airflow_sklearn import (
     Dataset,
@@ -18,8 +19,10 @@ from airflow_sklearn import (
     SklearnTrainOperator,
     sklearn_predict,
 )
-from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.operators.base import final_errors
+from airflow_sklearn.aws import AwsConnection
+from airflow_sklearn.exceptions import StorageError, UserError
+from airflow_sklearn.operators import base
+from airflow_sklearn.operators.base import column_names, final_errors
 from airflow_sklearn.operators.commit import plan_uri
 from airflow_sklearn.operators.plan import path_safe, to_bytes
 from tests.operators.fakes import task_context
@@ -67,6 +70,7 @@ def test_every_argument_can_be_given_to_partial(dag: Any) -> None:
         preprocessing="none",
         policies={},
         reuse=False,
+        code_version="2",
         aws_conn_id=None,
         deferrable=True,
         poll_interval=1,
@@ -111,6 +115,24 @@ def test_a_model_whose_uri_is_known_is_an_outlet_for_airflow_to_draw(dag: Any) -
     assert local.outlets == [Asset("file:///models/m")]
     templated = SklearnTrainOperator(**{**TRAIN, "task_id": "templated", "model": "s3://b/{{ ds }}"})
     assert templated.outlets == []
+
+
+@pytest.mark.parametrize("name", ["mod\u00e8le", "m" * 1600])
+def test_a_uri_that_airflow_takes_for_no_asset_breaks_neither_the_dag_nor_a_finished_task(
+    dag: Any, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(uri: str) -> Any:  # as Airflow 2 does, whatever this one does
+        if not uri.isascii():
+            raise ValueError("URI must only consist of ASCII characters")
+        return Asset(uri)
+
+    monkeypatch.setattr(base, "Asset", refuse)
+    uri = f"s3://b/{name}"
+    with caplog.at_level("WARNING"):
+        task = SklearnTrainOperator(**{**TRAIN, "model": uri})
+        task.announce(task_context(), uri, {"version": "1"})
+    assert task.outlets == []
+    assert f"no asset events for {uri}" in caplog.text
 
 
 def test_the_serialized_dag_is_stable_and_holds_no_secret() -> None:
@@ -161,6 +183,33 @@ def test_the_task_group_is_plan_then_chunks_then_commit(dag: Any) -> None:
     assert dag.get_task("score.plan").retries == 2
 
 
+def test_default_arguments_reach_the_tasks_of_the_group_unless_it_is_given_others() -> None:
+    defaults = {
+        "aws_conn_id": "mine",
+        "chunk_size": "1MB",
+        "passthrough": ["a"],
+        "deferrable": True,
+        "deadline": None,
+        "poll_interval": 7,
+    }
+    where: dict[str, Any] = {"model": "/m", "source": "/a.csv", "destination": "/d", "runtime": LocalRuntime()}
+    with DAG("d", start_date=datetime(2026, 1, 1), schedule=None, default_args=defaults):
+        plain = sklearn_predict("plain", **where)
+        other = sklearn_predict("other", aws_conn_id=None, chunk_size=5, deferrable=False, **where)
+    assert (plain.plan.aws_conn_id, plain.commit.aws_conn_id) == ("mine", "mine")
+    assert (plain.plan.chunk_size, plain.plan.passthrough) == ("1MB", ["a"])
+    chunk = _unmapped(plain.predict)
+    assert (chunk.aws_conn_id, chunk.deferrable, chunk.deadline, chunk.poll_interval) == ("mine", True, None, 7)
+    assert (other.plan.aws_conn_id, other.plan.chunk_size, other.commit.aws_conn_id) == (None, 5, None)
+    chunk = _unmapped(other.predict)
+    assert (chunk.aws_conn_id, chunk.deferrable, chunk.poll_interval) == (None, False, 7)
+
+
+def _unmapped(mapped: Any) -> Any:
+    arguments = [{"chunk": {"label": "x"}}, None]
+    return mapped.unmap(*arguments[: len(inspect.signature(mapped.unmap).parameters)])
+
+
 def test_two_groups_stand_side_by_side(dag: Any) -> None:
     for name in ("a", "b"):
         sklearn_predict(
@@ -171,15 +220,26 @@ def test_two_groups_stand_side_by_side(dag: Any) -> None:
 
 @pytest.mark.parametrize(
     ("size", "count"),
-    [(5, 5), ("5", 5), ("64MB", 64_000_000), ("1.5 GB", 1_500_000_000), ("64MiB", 67_108_864), ("10k", 10_000)],
+    [
+        (5, 5),
+        (64e6, 64_000_000),
+        ("5", 5),
+        ("64000000.0", 64_000_000),
+        ("64MB", 64_000_000),
+        ("1.5 GB", 1_500_000_000),
+        ("64MiB", 67_108_864),
+        ("10k", 10_000),
+    ],
 )
 def test_sizes_are_read(size: Any, count: int) -> None:
     assert to_bytes(size) == count
 
 
-@pytest.mark.parametrize("size", ["", "big", "-5MB", "5 parsecs"])
-def test_what_is_no_size_is_refused(size: str) -> None:
-    with pytest.raises(UserError, match="no size"):
+@pytest.mark.parametrize(
+    "size", ["", "big", "-5MB", "5 parsecs", "0", 0, -1, 0.5, float("nan"), float("inf"), True, None]
+)
+def test_what_is_no_size_is_refused(size: Any) -> None:
+    with pytest.raises(UserError, match=r"chunk_size=.*no size"):
         to_bytes(size)
 
 
@@ -188,6 +248,12 @@ def test_run_ids_become_safe_folders_that_stay_apart() -> None:
     assert first.startswith("run=manual-2026-01-01T00-00-00-00-00-")
     assert first != second
     assert path_safe("../../etc").startswith("run=etc-")
+
+
+def test_one_column_may_be_given_as_text() -> None:
+    assert column_names("late") == ("late",)
+    assert column_names(["late", "delay"]) == ("late", "delay")
+    assert column_names(None) == column_names("") == ()
 
 
 def test_a_commit_takes_one_plan_in_any_form() -> None:
@@ -220,6 +286,19 @@ def test_settings_that_cannot_be_fail_without_retries(
     arguments = {**TRAIN, "source": f"{tmp_path}/t.csv", "model": f"{tmp_path}/model", **changes}
     with pytest.raises(AirflowFailException, match=message), final_errors():
         SklearnTrainOperator(**arguments).work(task_context())
+
+
+def test_without_credentials_the_task_says_where_they_were_looked_for(
+    dag: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Client:
+        def head_object(self, **_: str) -> None:
+            raise NoCredentialsError
+
+    monkeypatch.setattr(AwsConnection, "client", lambda *_: Client())
+    task = SklearnTrainOperator(**{**TRAIN, "aws_conn_id": "ml_account"})
+    with pytest.raises(StorageError, match="'ml_account'"), task.aws.explained_errors():
+        task.work(task_context())
 
 
 def test_a_source_that_is_not_there_yet_may_be_retried(dag: Any, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from airflow_sklearn.contract.jobs import PredictJob
+from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
 from airflow_sklearn.runtimes.local import LocalRuntime
 from tests.runtimes.conftest import make_job
@@ -152,16 +153,67 @@ def test_other_work_of_the_same_task_is_not_found(runtime_of: RuntimeOf, job: Pr
     runtime.cancel(handle)
 
 
-def test_a_job_that_succeeded_is_found_and_one_that_failed_is_not(runtime_of: RuntimeOf, job: PredictJob) -> None:
-    runtime = runtime_of("sys.exit(65)")
-    wait_for_end(runtime, runtime.submit("job", job, detached=True))
+@pytest.mark.parametrize("source", ["", "sys.exit(65)"], ids=["well", "with an error"])
+def test_a_job_that_has_ended_is_not_found(runtime_of: RuntimeOf, job: PredictJob, detached: bool, source: str) -> None:
+    """What it made may be gone from storage since; if not, it is found there."""
+    runtime = runtime_of(source)
+    wait_for_end(runtime, runtime.submit("job", job, detached=detached))
     assert runtime.find(job) is None
-    runtime = runtime_of("")
-    handle = runtime.submit("job", job, detached=True)
-    wait_for_end(runtime, handle)
+
+
+@pytest.mark.parametrize("content", ["", '{"key": "ab', "[]"])
+def test_a_stored_handle_that_cannot_be_read_is_passed_over(
+    runtime_of: RuntimeOf, job: PredictJob, content: str
+) -> None:
+    runtime = runtime_of(SLEEP)
+    first, second = (runtime.submit("job", job, detached=True) for _ in range(2))
+    (Path(str(second.data["folder"])) / "handle.json").write_text(content)
     found = runtime.find(job)
     assert found
-    assert found.data == handle.data
+    assert found.data == first.data
+    for handle in (first, second):
+        runtime.cancel(handle)
+
+
+def test_a_handle_is_stored_whole_or_not_at_all(
+    runtime_of: RuntimeOf, job: PredictJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    runtime = runtime_of("")
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="full"):
+        runtime.submit("job", job, detached=False)
+    assert not list(Path(str(runtime.state_dir)).glob("*/handle.json"))
+
+
+def test_an_attached_worker_is_told_which_process_to_end_with(runtime_of: RuntimeOf, job: PredictJob) -> None:
+    runtime = runtime_of("print(os.environ.get('AIRFLOW_SKLEARN_EXIT_WITH_PARENT'))")
+    for detached, expected in ((False, str(os.getpid())), (True, "None")):
+        handle = runtime.submit("job", job, detached=detached)
+        wait_for_end(runtime, handle)
+        assert runtime.logs(handle)[0] == [expected]
+
+
+def test_an_interpreter_that_is_not_there_is_the_users_error(job: PredictJob, tmp_path: Path) -> None:
+    runtime = LocalRuntime(python="/nowhere/python", state_dir=str(tmp_path))
+    with pytest.raises(UserError, match="no such program"):
+        runtime.submit("job", job, detached=True)
+    with pytest.raises(UserError, match="no such program"):
+        runtime.environment()
+
+
+def test_an_interpreter_without_the_package_is_told_what_to_install(
+    runtime_of: RuntimeOf, job: PredictJob, detached: bool
+) -> None:
+    runtime = runtime_of("sys.exit('Error while finding module: No module named airflow_sklearn')")
+    status = wait_for_end(runtime, runtime.submit("job", job, detached=detached))
+    assert status.state is JobState.FAILED
+    assert status.exit_code is None, "a retry would not mend it"
+    assert "Install airflow-sklearn[worker]" in status.message
+    with pytest.raises(BrokenEnvironmentError, match="No module named airflow_sklearn\nInstall"):
+        runtime.environment()
 
 
 def test_a_job_whose_task_is_gone_is_not_taken_over(runtime_of: RuntimeOf, job: PredictJob) -> None:
@@ -224,6 +276,21 @@ def test_the_environment_is_that_of_the_interpreter() -> None:
     assert text.startswith(f"python {sys.version.split()[0]}, ")
     assert "scikit-learn" in text
     assert LocalRuntime(python=sys.executable).environment().partition(",")[0] == text.partition(",")[0]
+
+
+def test_the_environment_tells_a_modules_source_as_the_worker_has_it(tmp_path: Path) -> None:
+    package = tmp_path / "my_code"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    runtime = LocalRuntime(env={"PYTHONPATH": os.pathsep.join([str(tmp_path), *(p for p in sys.path if p)])})
+    texts = []
+    for source in ("depth = 1", "depth = 2", "depth = 1"):
+        (package / "models.py").write_text(source)
+        texts.append(runtime.environment("my_code.models"))
+    assert "my_code.models " in texts[0]
+    assert texts[0] != texts[1]
+    assert texts[0] == texts[2]
+    assert runtime.environment("my_code.nowhere") == runtime.environment()
 
 
 def test_the_default_interpreter_sees_the_modules_of_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from airflow_sklearn.contract.jobs import JobResult
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.exceptions import IncompleteRunError
 from airflow_sklearn.storage import Storage
+from airflow_sklearn.worker import exit_codes, parity
 from tests.worker.workbench import Workbench, error_of, problems_of
 
 ROWS = 200
@@ -331,3 +332,44 @@ def test_records_with_a_wrong_number_of_fields_can_be_set_aside(bench: Workbench
     assert (proof.rows_in, proof.rows_out, proof.rows_quarantined) == (ROWS + 1, ROWS, 1)
     aside = pq.read_table(proof.quarantine[0].uri.removeprefix("file://"))
     assert aside["_record"].to_pylist() == ["1,2,3"]
+
+
+def test_infinite_values_are_refused_or_read_as_nulls(bench: Workbench, rows: pa.Table) -> None:
+    values = rows["float_0"].to_pylist()
+    infinite = bench.write(
+        replaced(rows, "float_0", [values[0], float("inf"), -float("inf"), *values[3:]]), "x.parquet"
+    )
+    for policy in ("error", "quarantine"):
+        result = predict(bench, infinite, policies={"wrong_types": policy})
+        assert problems_of(result)["infinite_value", "float_0"] == 2
+        assert "inf at key=1, -inf at key=2" in error_of(result)
+        assert "x.parquet" in error_of(result)
+    policies = {"wrong_types": "null"}
+    assert counted(bench, infinite, policies=policies)["infinite_value", "float_0"] == 2
+    nulls = bench.write(replaced(rows, "float_0", [values[0], None, None, *values[3:]]), "y.parquet")
+    assert bench.predict(infinite, policies=policies).equals(bench.predict(nulls))
+
+
+def test_infinite_values_that_training_had_too_are_no_news(bench: Workbench, table: pa.Table) -> None:
+    source = bench.write(replaced(table, "float_0", [float("inf")] * 9 + [1.0] * (table.num_rows - 9)), "t.parquet")
+    bench.train(source, "tests.worker.factories:slow", preprocessing="none")
+    assert ("infinite_value", "float_0") not in counted(bench, source)
+
+
+def test_noise_near_zero_does_not_refuse_a_machine(
+    bench: Workbench, rows: pa.Table, model: ModelManifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = [output.method for output in model.parity.outputs].index("decision_function")
+    before = list(model.parity.predictions)
+    expected = before[number]
+    least = 1e-6 * max(abs(value) for value in expected if isinstance(value, float))
+    for noise, status in ((least * 1e-10, "succeeded"), (least * 1e-8, "failed")):
+        monkeypatch.setattr(parity, "_predict", lambda *_, noise=noise: ((*expected[1:], noise),))
+        before[number] = (*expected[1:], 0.0)
+        uri = other_model(bench, model, parity=model.parity.model_copy(update={"predictions": tuple(before)}))
+        plan, _ = bench.plan(bench.write(rows, "x.csv"), model=uri, method="decision_function")
+        assert bench.run_chunk(plan).status == status
+
+
+def test_a_missing_module_is_the_environments_fault() -> None:
+    assert exit_codes.kind_of(ModuleNotFoundError("No module named 'pyarrow'")) == "environment"

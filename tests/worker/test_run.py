@@ -169,3 +169,48 @@ def test_no_forked_process_outlives_a_worker(bench: Workbench, table: pa.Table) 
     process.terminate()
     process.communicate(timeout=30)
     assert not any(os.path.exists(f"/proc/{child}") for child in children)
+
+
+def test_no_forked_process_outlives_a_worker_that_was_killed(bench: Workbench, table: pa.Table) -> None:
+    bench.train(bench.write(table, "train.parquet"), SLOW)
+    wide = pa.concat_tables([table] * 400)
+    plan, _ = bench.plan(bench.write(wide.set_column(0, "key", pa.array(range(wide.num_rows))), "x.csv"))
+    process = start(bench, bench.predict_job(plan, plan.chunks[0]), AIRFLOW_SKLEARN_PROCESSES="2", SLOW_SECONDS="3")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "in 2 processes" in line:
+            break
+    time.sleep(1)
+    with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
+        children = [int(child) for child in file.read().split()]
+    assert len(children) == 2
+    process.kill()
+    process.wait()
+    time.sleep(0.5)
+    assert not any(is_running(child) for child in children)
+
+
+def is_running(process: int) -> bool:
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_worker_whose_parent_was_gone_before_it_began_ends_and_says_so(bench: Workbench, slow_chunk: Job) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    process = start(bench, slow_chunk, AIRFLOW_SKLEARN_EXIT_WITH_PARENT=str(gone.pid))
+    process.communicate(timeout=60)
+    assert process.returncode == exit_codes.CANCELLED
+    error = result_of(bench, slow_chunk).error
+    assert error is not None
+    assert error.kind == "cancelled"
+
+
+def test_a_worker_with_its_parent_alive_goes_on(bench: Workbench, table: pa.Table) -> None:
+    job = bench.train_job(bench.write(table, "train.csv"))
+    process = start(bench, job, AIRFLOW_SKLEARN_EXIT_WITH_PARENT=str(os.getpid()))
+    process.communicate(timeout=120)
+    assert process.returncode == exit_codes.SUCCESS

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -36,7 +38,7 @@ def test_the_manifest_says_all_that_prediction_needs(bench: Workbench, table: pa
     assert schema.features[0].null_rate == table["float_0"].null_count / table.num_rows
     assert schema.primary_key == (Column(name="key", arrow_type="int64"),)
     assert schema.targets[0].classes == (0, 1)
-    assert [column.name for column in manifest.columns] == table.column_names
+    assert [c.name for c in manifest.columns] == [name for name in table.column_names if name != "float_2"]
     assert (manifest.source.rows_read, manifest.source.rows_used) == (table.num_rows, table.num_rows)
     assert manifest.source.objects == bench.storage.expand(source.uris)
     assert 0.6 < (manifest.metrics["roc_auc"] or 0) < 1
@@ -203,3 +205,70 @@ def test_a_table_as_it_is_can_be_learned_from_and_predicted(bench: Workbench) ->
             assert kinds["day"] == kinds["moment"] == "datetime"
             found = bench.predict(bench.write(table, f"again-{name}"), chunks=3)
             assert found["key"].to_pylist() == table["key"].to_pylist()
+
+
+def test_excluded_columns_are_not_read(bench: Workbench, table: pa.Table) -> None:
+    mixed = pa.array([["a", "1", None][i % 3] for i in range(table.num_rows)])
+    bench.write(table.append_column("junk", mixed), "1.parquet")
+    bench.write(table.append_column("junk", pa.array(range(table.num_rows))), "2.parquet")
+    source = bench.source("1.parquet", "2.parquet")
+    manifest = bench.train(source, excluded_columns=("junk",), policies={"duplicate_keys": "count"})
+    assert "junk" not in [column.name for column in manifest.columns]
+    plan, _ = bench.plan(bench.source("1.parquet"))
+    assert bench.run_chunk(plan).status == "succeeded"
+    assert bench.receipt(plan).problems == ()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [datetime(2020, 1, 1 + i % 28, 3, 4, 5, 123_000) for i in range(60)],
+        pa.array([1_577_847_845_123_456_789 + i for i in range(60)], pa.timestamp("ns")),
+        pa.array([1_577_847_845_123 + i for i in range(60)], pa.timestamp("ms", "Europe/Berlin")),
+        pa.array([1_577_847_845 + i for i in range(60)], pa.timestamp("s")),
+        pa.array([86_400_000 * i for i in range(60)], pa.date64()),
+        pa.array([2**63 + i for i in range(60)], pa.uint64()),
+        pa.array([2**60 + i for i in range(60)]),
+        pa.array([Decimal(i) / 8 for i in range(60)], pa.decimal128(20, 3)),
+        pa.array([None, *range(59)], pa.int8()),
+    ],
+    ids=["ms", "ns", "ms zoned", "s", "date64", "uint64", "int64", "decimal", "int8"],
+)
+def test_features_of_any_type_are_replayed_exactly(bench: Workbench, values: Any) -> None:
+    if isinstance(values, list):
+        values = pa.array(values, pa.timestamp("ms"))
+    table = pa.table({"key": range(60), "d": values, "x": [i / 7 for i in range(60)], "y": [i % 2 for i in range(60)]})
+    source = bench.write(table, "t.parquet")
+    bench.train(source, "hist_gradient_boosting_classifier")
+    plan, _ = bench.plan(source)
+    result = bench.run_chunk(plan)
+    assert result.status == "succeeded", error_of(result)
+    assert bench.receipt(plan).parity_max_relative_difference == 0.0
+
+
+def test_labels_past_the_range_of_int64_are_predicted(bench: Workbench, table: pa.Table) -> None:
+    labels = pa.array([2**63 + value for value in table["y"].to_pylist()], pa.uint64())
+    bench.train(bench.write(table.drop_columns(["y"]).append_column("y", labels), "t.parquet"))
+    found = bench.predict(bench.write(table.slice(0, 50), "p.parquet"), method="predict")
+    assert set(found["y_pred"].to_pylist()) <= {2**63, 2**63 + 1}
+
+
+@pytest.mark.parametrize("folds", [0, 2])
+def test_an_estimator_that_raises_while_it_learns_is_the_users_error(
+    bench: Workbench, table: pa.Table, folds: int
+) -> None:
+    infinite = table.append_column("z", pa.array([np.inf] * table.num_rows))
+    result = failed(bench, bench.write(infinite, "t.parquet"), cross_validation=folds)
+    assert result.error is not None
+    assert result.error.kind == "user"
+    assert "fit raised ValueError" in error_of(result)
+
+
+def test_a_method_whose_columns_have_no_names_is_left_out(bench: Workbench, table: pa.Table) -> None:
+    few = table.slice(0, 300)
+    source = bench.write(
+        few.set_column(few.column_names.index("y"), "y", pa.array([i % 4 for i in range(300)])), "t.csv"
+    )
+    ovo = {"decision_function_shape": "ovo"}
+    assert bench.train(source, "sklearn.svm:SVC", params=ovo).methods == ("predict",)
+    assert bench.predict(source).column_names == ["key", "y_pred"]

@@ -28,6 +28,8 @@ class ReadColumn:
     :param type: what its values become.
     :param dictionary: hand strings over dictionary-encoded (``dictionary<int32, string>``); for string types only.
     :param required: false: where a file lacks the column, it is read as nulls, and counted as ``missing_column``.
+    :param carried: goes into the output as it is, so that nulls cannot stand for it.
+    :param keep_spelling: text that a number would not keep (``0123``) is no number.
     :param source_name: as in the header, the Parquet schema, or a folder's ``name=value``; default: ``name``.
         Columns of different names and types may come from one.
     """
@@ -36,6 +38,8 @@ class ReadColumn:
     type: pa.DataType
     dictionary: bool = False
     required: bool = True
+    carried: bool = False
+    keep_spelling: bool = False
     source_name: str | None = None
 
     @property
@@ -82,14 +86,15 @@ def match_columns(
     in_file = [column for column in columns if column.source in positions and column.source not in folder_values]
     missing = [column for column in columns if column.source not in positions and column.source not in folder_values]
     shown = ", ".join(file_names[:_NAMES_SHOWN]) + (", ..." if len(file_names) > _NAMES_SHOWN else "")
+    carried = {column.source for column in columns if column.carried}
     for name in dict.fromkeys(column.source for column in missing if column.required):
+        or_null = "" if name in carried else ", or let it be read as nulls with missing_columns='null'"
         errors.add(
             "missing_column",
             f"the file does not have this column. It has: {shown}",
             column=name,
             file=file,
-            fix="add or rename the column in the source (names are matched exactly), or let it be read as nulls with "
-            "missing_columns='null'.",
+            fix=f"add or rename the column in the source (names are matched exactly){or_null}.",
         )
     asked = {column.source for column in columns}
     for name, count in Counter(file_names).items():

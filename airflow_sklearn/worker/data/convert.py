@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 TRUE_VALUES = (*(s for w in ("true", "t", "yes", "y") for s in (w, w.capitalize(), w.upper())), "1", "1.0")
 FALSE_VALUES = (*(s for w in ("false", "f", "no", "n") for s in (w, w.capitalize(), w.upper())), "0", "0.0")
 
+#: Codes, not numbers: "00501" and "0x1F" would lose their spelling.
+_CODE = r"^[+-]?0[\dxX]"
+#: So many digits are exact as int64 at best, never beside fractions.
+_LONG_CODE = r"^[+-]?\d{19,}$"
+_LONG = 19
+
 _TEXT = pa.string()
 #: What text must look like before it is tried at all: a column full of other things is settled without trying each.
 _SHAPES = {
@@ -45,12 +51,54 @@ class Converted:
     at_once: bool = True
 
 
-def convert(values: pa.Array, target: pa.DataType) -> Converted:
+def convert(values: pa.Array, target: pa.DataType, *, keep_spelling: bool = False) -> Converted:
     """Convert a column.
 
     :param values: text, or typed values; nulls stay nulls.
     :param target: the type asked for; a dictionary type for dictionary-encoded strings.
+    :param keep_spelling: text that a number would not keep, such as ``0123``, does not convert to a number.
     """
+    converted = _convert(values, target)
+    return _without_codes(values, converted) if keep_spelling and is_text(values.type) else converted
+
+
+def is_code(values: pa.Array) -> pa.Array:
+    """Which texts begin with a zero that is not the only digit before the point."""
+    # "0.5" and "-0.5" are told apart by prefixes, ten times as fast as by the regular expression
+    zero = pc.or_(pc.starts_with(values, "0"), pc.starts_with(values, "-0"))
+    suspect = pc.or_(
+        pc.and_not(zero, pc.or_(pc.starts_with(values, "0."), pc.starts_with(values, "-0."))),
+        pc.starts_with(values, "+0"),
+    )
+    return _matching(values, suspect, _CODE)
+
+
+def is_long_code(values: pa.Array) -> pa.Array:
+    """Which texts are whole numbers of more digits than a double holds."""
+    return _matching(values, pc.greater_equal(pc.binary_length(values), _LONG), _LONG_CODE)
+
+
+def _matching(values: pa.Array, suspect: pa.Array, pattern: str) -> pa.Array:
+    if not pc.any(suspect).as_py():
+        return suspect
+    return pc.if_else(suspect, pc.match_substring_regex(values, pattern), False)
+
+
+def _without_codes(values: pa.Array, converted: Converted) -> Converted:
+    kind = converted.values.type
+    if not is_number(kind):
+        return converted
+    spelled = pc.utf8_trim_whitespace(_decoded(values).cast(_TEXT))
+    codes = _flags(is_code(spelled))
+    if not pa.types.is_integer(kind):
+        codes |= _flags(is_long_code(spelled))
+    if not codes.any():
+        return converted
+    bad = codes if converted.bad is None else codes | converted.bad
+    return Converted(pc.if_else(pa.array(codes), pa.scalar(None, kind), converted.values), bad, at_once=False)
+
+
+def _convert(values: pa.Array, target: pa.DataType) -> Converted:
     if values.type == target:
         return Converted(values)
     if values.null_count == len(values):
@@ -152,7 +200,7 @@ def _value_rule(source: pa.DataType, target: pa.DataType) -> Callable[[pa.Array]
     """How typed values (of Parquet) become another type: only where the meaning is plain."""
     if pa.types.is_dictionary(source):
         source = source.value_type
-    number = {kind: _is_number(kind) for kind in (source, target)}
+    number = {kind: is_number(kind) for kind in (source, target)}
     if pa.types.is_boolean(target) and number[source]:
         return _booleans_from_numbers
     if pa.types.is_integer(target) and pa.types.is_floating(source):
@@ -176,7 +224,8 @@ def _refuse(values: pa.Array) -> pa.Array:
     raise pa.ArrowInvalid(f"{values.type} does not become the type asked for")
 
 
-def _is_number(data_type: pa.DataType) -> bool:
+def is_number(data_type: pa.DataType) -> bool:
+    """Whether values are integers, floats or decimals."""
     return bool(pa.types.is_integer(data_type) or pa.types.is_floating(data_type) or pa.types.is_decimal(data_type))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import pyarrow as pa
 
 from airflow_sklearn.contract.problems import Problem
+from airflow_sklearn.csv_records import ends_inside_quotes
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.worker.data.types import is_undecodable
 
@@ -100,6 +101,17 @@ def stream_problem(error: Exception, uri: str, options: CsvOptions) -> Problem |
     return _problem("not_csv", f"the file does not decompress as {options.compression_of(uri)}: {error}", uri)
 
 
+def newline_in_value(uri: str, count: int = 1) -> Problem:
+    """The file needs ``newlines_in_values``, which was not declared."""
+    return Problem(
+        kind="newline_in_value",
+        message="quoted values hold line breaks, but newlines_in_values is not declared",
+        file=uri,
+        count=count,
+        fix="set newlines_in_values=True; the files are then cut only where a record truly ends.",
+    )
+
+
 def text_encoding(options: CsvOptions) -> str:
     """The encoding of the bytes that ``open_decoded`` gives, as Python calls it."""
     name = codecs.lookup(options.encoding).name if options.has_plain_line_feeds() else "utf-8"
@@ -130,6 +142,8 @@ def read_head(storage: Storage, files: SourceFiles, obj: SourceObject) -> Head:
         end = _record_end(sample, start, files.csv)
         if end is None and whole:
             end = len(sample)
+        if end is not None and _ends_open(sample[start:end], files.csv):
+            return Head(problems=(newline_in_value(obj.uri),))
         if end is not None:
             return _head(sample[start:end], start, end, obj.uri, files.csv)
         if size > _LONGEST_HEADER:
@@ -146,9 +160,12 @@ def _head(record: bytes, start: int, end: int, uri: str, options: CsvOptions) ->
     fields = tuple(_fields(text, options))
     if not options.header:
         return _headless(fields, start, uri, options)
-    if fields and all(not name or _DATUM.fullmatch(name) for name in fields):
+    if fields and not options.column_names and all(not name or _DATUM.fullmatch(name) for name in fields):
         found = ", ".join(fields[:5])
-        fix = "set header=False and give column_names, or add a header to the file."
+        fix = (
+            "set header=False and give column_names, or add a header to the file; if these are the names, repeat them "
+            "in column_names."
+        )
         return Head(
             problems=(_problem("no_header", f"the first line looks like data, not like names: {found}", uri, fix),)
         )
@@ -208,6 +225,13 @@ def _record_end(sample: bytes, start: int, options: CsvOptions) -> int | None:
         if not quote or sample.count(quote, start, end) % 2 == 0:
             return end
     return None
+
+
+def _ends_open(record: bytes, options: CsvOptions) -> bool:
+    """Whether the first line ends inside quotes that no line break was declared to stand in."""
+    if options.newlines_in_values or not options.header:
+        return False  # data records are checked as they are read
+    return ends_inside_quotes(record, options.delimiter.encode(), options.quote.encode())
 
 
 def _fields(text: str, options: CsvOptions) -> list[str]:

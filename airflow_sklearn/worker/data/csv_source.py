@@ -7,6 +7,7 @@ are read as text from then on.
 
 from __future__ import annotations
 
+import codecs
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ from airflow_sklearn.contract.receipt import Consumed
 from airflow_sklearn.csv_records import ends_inside_quotes
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.worker.data.columns import Layout, match_columns
-from airflow_sklearn.worker.data.convert import FALSE_VALUES, TRUE_VALUES
+from airflow_sklearn.worker.data.convert import FALSE_VALUES, TRUE_VALUES, is_number
 from airflow_sklearn.worker.data.csv_blocks import (
     LONGEST_RECORD,
     Block,
@@ -25,12 +26,19 @@ from airflow_sklearn.worker.data.csv_blocks import (
     read_blocks,
     record_offsets,
 )
-from airflow_sklearn.worker.data.csv_head import Head, open_decoded, read_head, stream_problem, text_encoding
+from airflow_sklearn.worker.data.csv_head import (
+    Head,
+    newline_in_value,
+    open_decoded,
+    read_head,
+    stream_problem,
+    text_encoding,
+)
 from airflow_sklearn.worker.data.reader import PieceReader, ReadRequest
 from airflow_sklearn.worker.data.types import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow_sklearn.contract.data import SourceObject
     from airflow_sklearn.storage import Storage
@@ -50,11 +58,16 @@ class CsvPieceReader(PieceReader):
         self._as_text: frozenset[str] = frozenset()
         self._options: dict[frozenset[str], pa_csv.ConvertOptions] = {}
         self._invalid: list[pa_csv.InvalidRow] = []
-        self._parse_options = pa_csv.ParseOptions(
+        self._parse_options = self._make_parse_options(self._set_aside)
+        # pyarrow cannot hand undecodable records to a handler
+        self._undecodable_options = self._make_parse_options(None)
+
+    def _make_parse_options(self, on_invalid: Callable[[pa_csv.InvalidRow], str] | None) -> pa_csv.ParseOptions:
+        return pa_csv.ParseOptions(
             delimiter=self._csv.delimiter,
             quote_char=self._csv.quote or False,
             newlines_in_values=bool(self._quote),
-            invalid_row_handler=self._set_aside,
+            invalid_row_handler=on_invalid,
         )
 
     def _tables(self) -> Iterator[pa.Table]:
@@ -148,20 +161,23 @@ class CsvPieceReader(PieceReader):
         """The asked columns that the file has, named by their place; rows of another length go to ``_invalid``."""
         text = frozenset(self._layout.positions) if all_text else self._as_text
         self._invalid = []
+        undecodable = _decoding_error(data)
         try:
-            return self._read_csv(data, text)
-        except pa.ArrowInvalid as error:
+            return self._read_csv(data, text, self._undecodable_options if undecodable else self._parse_options)
+        except pa.ArrowInvalid:
             if not all_text:
                 return self._parse(data, all_text=True)
-            self._wrong_encoding(error, None)
+            if undecodable is None:
+                raise
+            self._wrong_encoding(undecodable, None)
             return self._parse(pa.py_buffer(data.to_pybytes().decode("utf-8", "replace").encode()), all_text=True)
 
-    def _read_csv(self, data: pa.Buffer, text: frozenset[str]) -> pa.Table:
+    def _read_csv(self, data: pa.Buffer, text: frozenset[str], options: pa_csv.ParseOptions) -> pa.Table:
         names = [str(position) for position in range(len(self._names))]
         return pa_csv.read_csv(
             pa.BufferReader(data),
             pa_csv.ReadOptions(use_threads=False, block_size=data.size + 1, column_names=names),
-            self._parse_options,
+            options,
             self._convert_options(text),
         )
 
@@ -185,7 +201,8 @@ class CsvPieceReader(PieceReader):
         for column in self._request.columns:
             if column.name in self._layout.positions:
                 position = str(self._layout.positions[column.name])
-                wanted = pa.string() if column.name in text else _reading_type(column.output_type)
+                as_text = column.name in text or (column.keep_spelling and is_number(column.type))
+                wanted = pa.string() if as_text else _reading_type(column.output_type)
                 types[position] = wanted if types.get(position, wanted) == wanted else pa.string()
         return types
 
@@ -257,18 +274,13 @@ class CsvPieceReader(PieceReader):
                 fix="write a quote inside a quoted value twice (\"\"), or set quote='' when values are not quoted.",
             )
         else:
-            self._fatal(
-                "newline_in_value",
-                "quoted values hold line breaks, but newlines_in_values is not declared",
-                count=count,
-                fix="set newlines_in_values=True; the files are then cut only where a record truly ends.",
-            )
+            self._errors.merge([newline_in_value(self._uri, count)])
 
-    def _wrong_encoding(self, error: Exception, offset: int | None) -> None:
+    def _wrong_encoding(self, error: UnicodeDecodeError, offset: int | None) -> None:
         where = "" if offset is None else f" (in the block at byte {offset:,})"
         self._fatal(
             "wrong_encoding",
-            f"the file is not {self._csv.encoding}: {getattr(error, 'reason', error)}{where}",
+            f"the file is not {self._csv.encoding}: {error.reason}{where}",
             fix="name the file's encoding: encoding='latin-1', 'cp1252', 'utf-16'.",
         )
 
@@ -306,6 +318,14 @@ def _reading_type(wanted: pa.DataType) -> pa.DataType:
     if is_text(wanted) and not pa.types.is_dictionary(wanted):
         return pa.string()
     return pa.float32() if pa.types.is_float16(wanted) else wanted
+
+
+def _decoding_error(data: pa.Buffer) -> UnicodeDecodeError | None:
+    try:
+        codecs.utf_8_decode(memoryview(data), "strict", True)
+    except UnicodeDecodeError as error:
+        return error
+    return None
 
 
 def _single(column: pa.ChunkedArray) -> pa.Array:

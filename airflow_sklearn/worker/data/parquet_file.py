@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_sklearn.contract.problems import Problem
+from airflow_sklearn.exceptions import ObjectChangedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -103,13 +104,22 @@ def open_groups(
     if not groups:
         return
     if not obj.uri.startswith("s3://"):
-        storage.open(obj.uri, end=0, etag=obj.etag).close()  # still that version?
+        check_unchanged(storage, obj)
         yield obj.uri.removeprefix("file://"), list(groups)
         return
     with _scratch_file() as path:
         for batch in _batches(footer.metadata, groups, columns):
             _fetch(storage, obj, footer, batch, columns, path)
             yield path, batch
+
+
+def check_unchanged(storage: Storage, obj: SourceObject) -> None:
+    """Objects are fetched by their version; a local file is read in place, and may be written over meanwhile.
+
+    :raises ObjectChangedError: it was.
+    """
+    if not obj.uri.startswith("s3://") and storage.stat(obj.uri).etag != obj.etag:
+        raise ObjectChangedError(f"{obj.uri} has changed: it is no longer the version {obj.etag}")
 
 
 def _fetch(

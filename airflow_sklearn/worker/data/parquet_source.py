@@ -12,7 +12,14 @@ import pyarrow.parquet as pq
 from airflow_sklearn.contract.receipt import Consumed
 from airflow_sklearn.worker.data.columns import match_columns
 from airflow_sklearn.worker.data.convert import convert
-from airflow_sklearn.worker.data.parquet_file import Footer, NotParquetError, groups_before, open_groups, read_footer
+from airflow_sklearn.worker.data.parquet_file import (
+    Footer,
+    NotParquetError,
+    check_unchanged,
+    groups_before,
+    open_groups,
+    read_footer,
+)
 from airflow_sklearn.worker.data.reader import PieceReader
 from airflow_sklearn.worker.data.types import is_text, is_undecodable
 
@@ -54,6 +61,7 @@ class ParquetPieceReader(PieceReader):
             try:
                 yield from self._groups(footer, range(first, last), layout)
             except (pa.ArrowException, OSError) as error:
+                check_unchanged(self._request.storage, obj)
                 if not is_undecodable(error):
                     raise
                 self._fatal("not_parquet", f"a page cannot be read: {error}", fix="write the file again.")
@@ -74,6 +82,7 @@ class ParquetPieceReader(PieceReader):
                 buffer_size=_BUFFER_BYTES,
             ) as file:
                 for batch in file.iter_batches(_BATCH_ROWS, row_groups=ready, columns=sources, use_threads=False):
+                    check_unchanged(self._request.storage, piece.object)
                     yield self._read(batch, layout)
                     self.bytes_read = (piece.end - piece.start) * self.rows // rows
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.data.columns import Layout, folder_values
-from airflow_sklearn.worker.data.convert import convert
+from airflow_sklearn.worker.data.convert import convert, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -74,6 +74,7 @@ class PieceReader(ABC):
         self.bytes_read = 0
         self._sources = {column.name: column.source for column in request.columns}
         self._types = {column.name: column.type for column in request.columns}
+        self._spelled_codes = {c.name for c in request.columns if c.keep_spelling and is_number(c.type)}
 
     def __iter__(self) -> Iterator[pa.Table]:
         """:raises DataError: the piece breaks the policy; carries all its problems."""
@@ -91,7 +92,7 @@ class PieceReader(ABC):
 
     @property
     def _failed(self) -> bool:
-        return bool(self._errors.problems())
+        return bool(self._errors)
 
     def _folder_values(self) -> Mapping[str, str | None]:
         return folder_values(self._uri) if self._request.files.hive_partitions else {}
@@ -115,7 +116,7 @@ class PieceReader(ABC):
                 )
             else:
                 values = read.get(column.name, pa.nulls(rows))
-            converted = convert(values, column.output_type)
+            converted = convert(values, column.output_type, keep_spelling=column.keep_spelling)
             arrays.append(converted.values)
             if converted.bad is not None:
                 bad[column.name] = converted.bad
@@ -146,20 +147,25 @@ class PieceReader(ABC):
         originals = spelled(rows)
         collector = self._errors if self._request.wrong_types == "error" else self._request.problems
         for name, flags in {self._sources[name]: (name, flags) for name, flags in bad.items()}.values():
+            source, message, fix = self._sources[name], f"values that are no {self._types[name]}", ""
+            if name in self._spelled_codes:
+                message += ", or whose spelling it would not keep"
+                fix = f"if these are codes, declare types={{{source!r}: 'string'}} at training; "
             collector.add(
                 "wrong_type",
-                f"values that are no {self._types[name]}",
-                column=self._sources[name],
+                message,
+                column=source,
                 file=self._uri,
                 count=int(flags.sum()),
                 examples=self._examples(table, name, np.flatnonzero(flags)[:_EXAMPLES], rows, originals, place),
-                fix="mend the source, or let them pass with wrong_types='null' (read as null) or 'quarantine' "
+                fix=f"{fix}mend the source, or let them pass with wrong_types='null' (read as null) or 'quarantine' "
                 "(rows set aside).",
             )
         if self._request.wrong_types != "quarantine":
             return table
         reasons = [
-            "wrong_type: " + ", ".join(self._sources[n] for n, flags in bad.items() if flags[row]) for row in rows
+            "wrong_type: " + ", ".join(dict.fromkeys(self._sources[n] for n, flags in bad.items() if flags[row]))
+            for row in rows
         ]
         self._reject(originals, reasons)
         keep = np.ones(table.num_rows, bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Protocol, Self
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ from airflow_sklearn.contract.data import CsvOptions
 from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from airflow_sklearn.contract.data import FileFormat
 
@@ -91,13 +92,29 @@ class _CsvSink(_BufferedSink):
         options = _write_options(csv)
         compression = csv.compression_of(path)
         stream = pa.output_stream(path, compression=None if compression == "none" else compression)
-        writer = pa_csv.CSVWriter(stream, schema, write_options=options)
+        with _csv_errors():
+            writer = pa_csv.CSVWriter(stream, schema, write_options=options)
+
+        def write(table: pa.Table) -> None:
+            with _csv_errors():
+                writer.write_table(table)
 
         def close() -> None:
             writer.close()
             stream.close()
 
-        super().__init__(schema, writer.write_table, close)
+        super().__init__(schema, write, close)
+
+
+@contextlib.contextmanager
+def _csv_errors() -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise UserError(
+            f"The rows cannot be written as CSV: {error}. Write Parquet, leave the column out of passthrough, or let "
+            "values be quoted (quote='\"')."
+        ) from error
 
 
 def _write_options(csv: CsvOptions) -> pa_csv.WriteOptions:

@@ -6,6 +6,7 @@ second reads with those types, by the very code that reads for prediction.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _SUMMARY = "The training data cannot be read:"
 #: A string column stays dictionary-encoded while its distinct values are at most this share of its rows.
 _DISTINCT_SHARE = 0.5
+_NAMES_SHOWN = 30
 
 
 def read_table(
@@ -37,6 +39,7 @@ def read_table(
     objects: Sequence[SourceObject],
     *,
     exclude: Collection[str] = (),
+    expected: Mapping[str, Collection[str]] = MappingProxyType({}),
     problems: ProblemCollector,
 ) -> pa.Table:
     """Read all objects as one table, in their order.
@@ -44,11 +47,12 @@ def read_table(
     :param files: how they are written; ``files.types`` overrides types by column name.
     :param objects: the source; columns are matched by name, in the order of the first file.
     :param exclude: columns not to read.
+    :param expected: columns that must be there, excluded ones too, by the parameter that names them.
     :param problems: takes all that is wrong.
     :return: strings as ``dictionary<int32, string>`` unless most values are distinct, other columns as inferred.
     :raises DataError: files do not agree on columns or types, or hold what is no data.
     """
-    types = column_types(storage, files, objects, exclude=exclude, problems=problems)
+    types = column_types(storage, files, objects, exclude=exclude, expected=expected, problems=problems)
     columns = [ReadColumn(name, kind, dictionary=is_text(kind)) for name, kind in types.items()]
     blocks: list[pa.Table] = []
     for obj in objects:
@@ -67,6 +71,7 @@ def column_types(
     objects: Sequence[SourceObject],
     *,
     exclude: Collection[str] = (),
+    expected: Mapping[str, Collection[str]] = MappingProxyType({}),
     problems: ProblemCollector,
 ) -> dict[str, pa.DataType]:
     """The columns of a source and their types, over all its objects. Parameters as for ``read_table``.
@@ -75,13 +80,26 @@ def column_types(
     """
     settle = _csv_types if files.file_format == "csv" else _parquet_types
     types = {**settle(storage, files, objects, exclude, problems), **_folder_types(files, objects)}
-    for name in files.types:
-        if name not in types and objects:
-            message = "a type is given for this column, but no file has it"
-            problems.add("missing_column", message, column=name, fix="mend the name in types.")
+    if types or not problems:  # otherwise no file could be read, and nothing is known of columns
+        _check_expected({"types": files.types, **expected}, types, problems)
     problems.raise_if_any(_SUMMARY)
     declared = {name: parse_type(kind) for name, kind in files.types.items()}
     return {name: declared.get(name, kind) for name, kind in types.items() if name not in exclude}
+
+
+def _check_expected(
+    expected: Mapping[str, Collection[str]], there: Collection[str], problems: ProblemCollector
+) -> None:
+    shown = ", ".join(list(there)[:_NAMES_SHOWN]) or "none"
+    for role, names in expected.items():
+        for name in names:
+            if name not in there:
+                problems.add(
+                    "missing_column",
+                    f"named in {role}, but no file has such a column; there are {shown}",
+                    column=name,
+                    fix=f"mend the name in {role}, or the source.",
+                )
 
 
 def _csv_types(

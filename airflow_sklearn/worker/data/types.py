@@ -10,6 +10,7 @@ from airflow_sklearn.exceptions import UserError
 
 _ZONED = re.compile(r"timestamp\[(s|ms|us|ns), tz=(.+)\]")
 _DECIMAL = re.compile(r"decimal(32|64|128|256)\((\d+),\s*(-?\d+)\)")
+_FIXED_BINARY = re.compile(r"fixed_size_binary\[(\d+)\]")
 _DICTIONARY = re.compile(r"dictionary<values=(.+), indices=(u?int\d+), ordered=([01])>")
 
 
@@ -25,6 +26,8 @@ def parse_type(text: str) -> pa.DataType:
     if match := _DECIMAL.fullmatch(text):
         make = {"32": pa.decimal32, "64": pa.decimal64, "128": pa.decimal128, "256": pa.decimal256}[match[1]]
         return make(int(match[2]), int(match[3]))
+    if match := _FIXED_BINARY.fullmatch(text):
+        return pa.binary(int(match[1]))
     if match := _DICTIONARY.fullmatch(text):
         return pa.dictionary(parse_type(match[2]), parse_type(match[1]), ordered=match[3] == "1")
     try:
@@ -34,6 +37,27 @@ def parse_type(text: str) -> pa.DataType:
             f"{text!r} is not a column type. Use an Arrow type: int64, double, bool, string, date32, timestamp[us], "
             "timestamp[us, tz=UTC], decimal128(10, 2)."
         ) from None
+
+
+def is_nested(data_type: pa.DataType) -> bool:
+    """Whether it is of no flat type: lists, structs, and what else ``parse_type`` does not read."""
+    try:
+        return parse_type(str(data_type)) != data_type
+    except UserError:
+        return True
+
+
+def canonical(data_type: pa.DataType) -> pa.DataType:
+    """The type that stands for all that hold the same kind of values: files of one table differ in widths."""
+    if pa.types.is_dictionary(data_type):
+        return canonical(data_type.value_type)
+    if pa.types.is_null(data_type) or is_text(data_type):
+        return pa.string()
+    if pa.types.is_integer(data_type):
+        return data_type if pa.types.is_uint64(data_type) else pa.int64()
+    if pa.types.is_floating(data_type):
+        return pa.float64()
+    return pa.timestamp("us", data_type.tz) if pa.types.is_timestamp(data_type) else data_type
 
 
 def is_undecodable(error: BaseException) -> bool:

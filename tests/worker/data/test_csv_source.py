@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from airflow_sklearn.contract.data import CsvOptions
 from airflow_sklearn.exceptions import ObjectChangedError, UserError
 from airflow_sklearn.worker.data import csv_blocks
 from airflow_sklearn.worker.data.source import ReadColumn, rejected_schema
@@ -421,3 +422,42 @@ def test_a_folder_value_that_does_not_convert_is_reported(tmp_path: Path) -> Non
     obj = stored(tmp_path / "n=x" / "t.csv", b"a\n1\n")
     result = read(obj, columns(a=INT, n=INT), hive_partitions=True)
     assert (result.fatal, result.error.problems[0].column) == (["wrong_type"], "n")
+
+
+def test_undecodable_records_with_a_wrong_number_of_fields_are_reported_without_noise(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = read(stored(tmp_path / "t.csv", b"a,b\n1,x\n2,\xe9\xff,3\n"), columns(a=INT, b=TEXT))
+    assert result.fatal == ["wrong_encoding", "wrong_field_count"]
+    assert "invalid continuation byte" in result.problems["wrong_encoding"].message
+    assert "ignored" not in capfd.readouterr().err
+
+
+def test_undecodable_bytes_where_nothing_is_asked_for_do_not_matter(tmp_path: Path) -> None:
+    assert read(stored(tmp_path / "t.csv", b"a,b\n1,\xe9\n"), columns(a=INT)).rows == [(1,)]
+
+
+def test_a_line_break_in_a_quoted_header_must_be_declared(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b'a,"b\nc"\n1,2\n')
+    assert read(obj, columns(a=INT)).fatal == ["newline_in_value"]
+    assert read(obj, columns(**{"a": INT, "b\nc": INT}), newlines_in_values=True).rows == [(1, 2)]
+
+
+def test_a_header_of_numbers_or_dates_may_be_declared(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"2020-01-01,2021\n1,2\n")
+    assert read(obj, columns(a=INT)).fatal == ["no_header"]
+    assert read(obj, columns(**{"2021": INT}), column_names=("2020-01-01", "2021")).rows == [(2,)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-99", "base64"])
+def test_an_unknown_encoding_is_refused_by_name(encoding: str) -> None:
+    with pytest.raises(ValueError, match=f"'{encoding}' is no text encoding"):
+        CsvOptions(encoding=encoding)
+
+
+def test_numbers_whose_spelling_must_be_kept_are_no_codes(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"a,b\n0123,0.5\n 5,0\n-0,1e3\n,12345678901234567890\n")
+    wanted = [ReadColumn(name, kind, keep_spelling=True) for name, kind in (("a", INT), ("b", FLOAT))]
+    result = read(obj, wanted, wrong_types="null")
+    assert result.rows == [(None, 0.5), (5, 0.0), (0, 1000.0), (None, None)]
+    assert read(obj, columns(a=INT)).rows[0] == (123,)

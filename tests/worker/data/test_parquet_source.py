@@ -9,12 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_sklearn.contract.data import SourceObject
+from airflow_sklearn.contract.data import SourceFiles, SourceObject
+from airflow_sklearn.contract.plan import Piece
 from airflow_sklearn.exceptions import ObjectChangedError
+from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.data import parquet_file
 from airflow_sklearn.worker.data.parquet_file import group_offset, open_groups, read_footer
-from airflow_sklearn.worker.data.source import ReadColumn
+from airflow_sklearn.worker.data.source import ReadColumn, read_piece
 from tests.worker.data.helpers import BOOL, DATE, FLOAT, INT, STORAGE, TEXT, TIME, columns, read
 
 
@@ -210,3 +212,21 @@ def test_remote_row_groups_use_little_disk(tmp_path: Path, monkeypatch: pytest.M
     sizes = [Path(path).stat().st_blocks * 512 for path, _ in open_groups(storage, remote, footer, range(5), range(3))]
     assert len(sizes) == 5
     assert max(sizes) < local.size / 2
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_file_that_changes_while_it_is_read_is_an_error_and_never_a_mixture(tmp_path: Path, in_place: bool) -> None:
+    path = tmp_path / "t.parquet"
+    obj = written(path, numbers(100_000), row_group_size=20_000)
+    files = SourceFiles(uris=(obj.uri,), file_format="parquet")
+    piece = Piece(object=obj, start=0, end=obj.size)
+    blocks = iter(read_piece(STORAGE, files, piece, columns(a=INT), wrong_types="error", problems=ProblemCollector()))
+    next(blocks)
+    data = path.read_bytes()
+    if in_place:
+        with open(path, "r+b") as file:
+            file.write(data[:4] + bytes(len(data) // 2))
+    else:
+        STORAGE.write(obj.uri, data)
+    with pytest.raises(ObjectChangedError, match=r"t\.parquet has changed"):
+        list(blocks)

@@ -56,7 +56,7 @@ def table_of(
         (["12345678901234567890"], TEXT),
         (["1", "12345678901234567890", "1.5"], TEXT),
         (["1", "x"], TEXT),
-        ([None, None], FLOAT),
+        ([None, None], pa.null()),
         ([None, "1", None], INT),
     ],
 )

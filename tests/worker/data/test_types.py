@@ -8,8 +8,8 @@ from airflow_sklearn.worker.data.types import is_text, parse_type
 
 FLAT_TYPES = [
     pa.int8(), pa.uint64(), pa.float16(), pa.float32(), pa.float64(), pa.bool_(), pa.string(), pa.large_string(),
-    pa.binary(), pa.date32(), pa.date64(), pa.time32("s"), pa.time64("us"), pa.duration("us"), pa.timestamp("ns"),
-    pa.timestamp("us", tz="Europe/Berlin"), pa.decimal128(10, 2), pa.decimal256(50, -3), pa.null(),
+    pa.binary(), pa.binary(16), pa.date32(), pa.date64(), pa.time32("s"), pa.time64("us"), pa.duration("us"),
+    pa.timestamp("ns"), pa.timestamp("us", tz="Europe/Berlin"), pa.decimal128(10, 2), pa.decimal256(50, -3), pa.null(),
     pa.dictionary(pa.int32(), pa.string()), pa.dictionary(pa.int8(), pa.timestamp("us", tz="UTC"), ordered=True),
 ]  # fmt: skip
 
