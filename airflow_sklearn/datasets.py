@@ -52,8 +52,8 @@ class Dataset:
     :param newlines_in_values: set True when quoted values may hold line breaks; planning then reads the files once.
     :param null_values: spellings of a null in CSV. Default: those that pandas knows.
     :param encoding: of CSV.
-    :param types: Arrow types by column name, for training: overrides what would be inferred, such as
-        ``{"zip": "string"}``.
+    :param types: Arrow types by column name, such as ``{"zip": "string"}``. For training: instead of what would be
+        inferred. For prediction: of passthrough columns that training excluded or lacked, which are text otherwise.
     :param hive_partitions: folders named ``column=value`` become columns.
     :param if_exists: for writing, when the partition was published before: ``replace`` its rows, or ``fail``.
     """

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from airflow_sklearn.chunking import make_chunks
-from airflow_sklearn.contract.model import ModelManifest, ModelPointer
 from airflow_sklearn.contract.plan import Plan, PredictionSpec
 from airflow_sklearn.contract.schema import Policies
-from airflow_sklearn.exceptions import BrokenEnvironmentError, ObjectNotFoundError, UserError
+from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.ledger import Ledger
+from airflow_sklearn.model_store import resolve_model
 from airflow_sklearn.storage import join
 from airflow_sklearn.storage.uris import pattern_regex, split_scheme
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_sklearn.contract.data import OutputFiles, SourceFiles
+    from airflow_sklearn.contract.model import ModelManifest
     from airflow_sklearn.contract.schema import Method, OutputColumn
     from airflow_sklearn.storage import Storage
 
@@ -95,42 +95,6 @@ def make_plan(
         partition=partition,
     )
     return plan, Ledger(storage, folder).write_plan(plan)
-
-
-def resolve_model(storage: Storage, model: str | Mapping[str, Any]) -> tuple[ModelManifest, str, str]:
-    """Pin a model to one version.
-
-    :param model: a model's URI, a manifest's URI (ending in ``.json``), or a mapping with ``manifest_uri`` and
-        ``manifest_sha256`` as training returns it.
-    :return: the manifest, its URI, and the SHA-256 of its bytes.
-    :raises ObjectNotFoundError: no model there.
-    :raises BrokenEnvironmentError: the manifest is no longer what training returned.
-    """
-    if isinstance(model, str):
-        uri, expected = (model, None) if model.endswith(".json") else _latest(storage, model)
-    else:
-        try:
-            uri, expected = model["manifest_uri"], model.get("manifest_sha256")
-        except KeyError:
-            raise UserError(f"A model given as a mapping needs 'manifest_uri'; this one has {sorted(model)}.") from None
-    data = storage.read(uri)
-    digest = hashlib.sha256(data).hexdigest()
-    if expected not in (None, digest):
-        raise BrokenEnvironmentError(
-            f"{uri} has the SHA-256 {digest}, but {expected} was trained. It was overwritten; train again."
-        )
-    return ModelManifest.from_json(data, where=uri), uri, digest
-
-
-def _latest(storage: Storage, model: str) -> tuple[str, str]:
-    uri = join(model, "latest.json")
-    try:
-        pointer = ModelPointer.from_json(storage.read(uri), where=uri)
-    except ObjectNotFoundError:
-        raise ObjectNotFoundError(
-            f"No model at {model} (there is no {uri}). Train one there first, or mend the URI."
-        ) from None
-    return pointer.manifest_uri, pointer.manifest_sha256
 
 
 def _outputs(manifest: ModelManifest, method: str) -> tuple[Method, tuple[OutputColumn, ...]]:

@@ -10,13 +10,11 @@ from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.jobs import TrainJob
 from airflow_sklearn.contract.model import (
     FactoryEstimator,
-    ModelManifest,
-    ModelPointer,
     PickledEstimator,
     PresetEstimator,
 )
 from airflow_sklearn.contract.schema import Policies
-from airflow_sklearn.exceptions import ObjectExistsError, ObjectNotFoundError, UserError
+from airflow_sklearn.exceptions import ObjectExistsError, UserError
 from airflow_sklearn.storage import join
 
 if TYPE_CHECKING:
@@ -80,24 +78,6 @@ def make_train_job(
     jobs = join(model, "versions", version, "jobs")
     named = {"version": version, "result_uri": join(jobs, f"{attempt}.result.json")}
     return job.model_copy(update=named), join(jobs, f"{attempt}.json")
-
-
-def find_trained(storage: Storage, job: TrainJob) -> str | None:
-    """The manifest's URI if this very version exists, with its artifact.
-
-    It becomes the model's latest, as if it had just been fitted.
-    """
-    uri = join(job.model, "versions", job.version, "manifest.json")
-    try:
-        data = storage.read(uri)
-        artifact = ModelManifest.from_json(data, where=uri).artifact
-        if storage.stat(artifact.uri).size != artifact.size:
-            return None
-    except ObjectNotFoundError:  # never trained, or cleaned up since
-        return None
-    pointer = ModelPointer(version=job.version, manifest_uri=uri, manifest_sha256=hashlib.sha256(data).hexdigest())
-    storage.write(join(job.model, "latest.json"), pointer.to_json())
-    return uri
 
 
 def _version(job: TrainJob, software: str, salt: Sequence[str | int]) -> str:

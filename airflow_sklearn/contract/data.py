@@ -67,7 +67,8 @@ class SourceFiles(Value):
     hive_partitions: bool = False
     """Folders named ``column=value`` become columns of every row below them."""
     types: dict[str, str] = {}
-    """Arrow types by column name, for training: overrides what would be inferred (``{"zip": "string"}``)."""
+    """Arrow types by column name (``{"zip": "string"}``). For training: instead of what would be inferred. For
+    prediction: of passthrough columns, instead of training's; features and keys are read as training had them."""
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:

@@ -114,7 +114,8 @@ class SklearnTrainOperator(RuntimeOperator):
         self.outlets = [*self.outlets, *static_outlets(model)]
 
     def work(self, context: Context) -> dict[str, Any]:
-        from airflow_sklearn.training import find_trained, make_train_job
+        from airflow_sklearn.model_store import find_version
+        from airflow_sklearn.training import make_train_job
 
         storage, runtime, identity = self.storage, self._bound_runtime, identity_of(context)
         job, job_uri = make_train_job(
@@ -138,9 +139,9 @@ class SklearnTrainOperator(RuntimeOperator):
             salt=[str(self.code_version or ""), *([] if self.reuse else self._who(context))],
         )
         ModelManifestLink.persist(context, f"{job.model}/versions/{job.version}/manifest.json")
-        if manifest_uri := find_trained(storage, job):
+        if found := find_version(storage, job.model, job.version):
             self.log.info("Trained already, from the same bytes with the same settings: nothing is fitted again.")
-            return self._answer(context, manifest_uri, reused=True)
+            return self._answer(context, found[0], reused=True)
         size = sum(obj.size for obj in job.objects)
         self.log.info(
             "Training version %s of %s from %d objects (%.1f MB).", job.version, job.model, len(job.objects), size / 1e6

@@ -205,7 +205,8 @@ def _columns_to_read(
     schema, policies = manifest.feature_schema, job.spec.policies
     required = policies.missing_columns == "error"
     read = [ReadColumn(n, parse_type(t), dictionary=d, required=required) for n, t, d in read_columns(schema)]
-    features, declared = frozenset(schema.feature_names), manifest.source.files.types
+    features = frozenset(schema.feature_names)
+    declared = {**manifest.source.files.types, **job.spec.source.types}
     carried = []
     for name, kind in _carried_types(storage, job, manifest).items():
         read_name = _CARRIED + name if name in features else name
@@ -216,12 +217,13 @@ def _columns_to_read(
 
 
 def _carried_types(storage: Storage, job: PredictJob, manifest: ModelManifest) -> dict[str, pa.DataType]:
-    """The keys and passthrough columns, in order, with the types that they had in training.
+    """The keys and passthrough columns, in order, with the types of training, or those that the source declares.
 
     A column that training did not have, or of a nested type, is what the chunk's first file says; in CSV it stays the
     text it is.
     """
-    recorded = {c.name: c.arrow_type for c in (*manifest.columns, *manifest.feature_schema.primary_key)}
+    recorded = {column.name: column.arrow_type for column in manifest.columns} | job.spec.source.types
+    recorded |= {column.name: column.arrow_type for column in manifest.feature_schema.primary_key}
     names = [*(column.name for column in manifest.feature_schema.primary_key), *job.spec.passthrough]
     types: dict[str, pa.DataType] = {}
     for name in names:

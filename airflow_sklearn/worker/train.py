@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 import warnings
@@ -16,9 +15,10 @@ import pyarrow.compute as pc
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
-from airflow_sklearn.contract.model import ModelManifest, ModelPointer, Performance, TrainingSource
+from airflow_sklearn.contract.model import ModelManifest, Performance, TrainingSource
 from airflow_sklearn.contract.schema import Column, FeatureSchema
-from airflow_sklearn.exceptions import ObjectExistsError
+from airflow_sklearn.exceptions import ObjectNotFoundError
+from airflow_sklearn.model_store import find_version, store_version, version_folder
 from airflow_sklearn.models.columns import contiguous
 from airflow_sklearn.models.factories import with_preprocessing
 from airflow_sklearn.models.fitting import fit
@@ -27,7 +27,6 @@ from airflow_sklearn.models.outputs import batch_rows_for, usable_outputs
 from airflow_sklearn.models.schema import learn_features, learn_target, read_columns, target_values
 from airflow_sklearn.models.validation import cross_validate
 from airflow_sklearn.problems import ProblemCollector
-from airflow_sklearn.storage import join
 from airflow_sklearn.worker.artifact import store_estimator
 from airflow_sklearn.worker.data.convert import convert
 from airflow_sklearn.worker.data.training import read_table
@@ -64,24 +63,19 @@ def train(job: TrainJob, storage: Storage) -> tuple[str, str]:
     :raises UserError: the estimator cannot be made or fitted as asked.
     :raises DataError: the table cannot be learned from; all faults are named.
     """
-    folder = join(job.model, "versions", job.version)
-    uri = join(folder, "manifest.json")
-    if storage.exists(uri):
-        _LOG.info("This version is trained already: %s", uri)
-    else:
-        manifest = _fit(job, storage, folder)
-        try:
-            storage.create(uri, manifest.to_json())
-        except ObjectExistsError:
-            _LOG.info("Another attempt was first; its manifest counts: %s", uri)
-    data = storage.read(uri)
-    sha256 = hashlib.sha256(data).hexdigest()
-    pointer = ModelPointer(version=job.version, manifest_uri=uri, manifest_sha256=sha256)
-    storage.write(join(job.model, "latest.json"), pointer.to_json())
-    return uri, sha256
+    found = find_version(storage, job.model, job.version)
+    if found is not None:
+        _LOG.info("This version is trained already: %s", found[0])
+        return found
+    if not store_version(storage, _fit(job, storage)):
+        _LOG.info("Another attempt at this version was first; its model counts.")
+    found = find_version(storage, job.model, job.version)
+    if found is None:
+        raise ObjectNotFoundError(f"The version {job.version} of {job.model} was removed while it was stored.")
+    return found
 
 
-def _fit(job: TrainJob, storage: Storage, folder: str) -> ModelManifest:
+def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
     with PeakMemory() as memory, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         estimator = with_preprocessing(make_estimator(storage, job.estimator), job.preprocessing)
@@ -93,7 +87,7 @@ def _fit(job: TrainJob, storage: Storage, folder: str) -> ModelManifest:
         fit(estimator, frame, data.y, data.sample_weight)
         fit_seconds = time.monotonic() - started
         _LOG.info("Fitted %s in %.1f s", type(estimator).__name__, fit_seconds)
-        artifact, estimator = store_estimator(storage, estimator, folder)
+        artifact, estimator = store_estimator(storage, estimator, version_folder(job.model, job.version))
         classes = [_plain(value) for value in estimator.classes_] if classifier else []
         target = learn_target(data.table[job.target], job.target, classifier, classes)
         types = {field.name: _carried_type(field.type) for field in data.table.schema}

@@ -13,8 +13,8 @@ import pytest
 from airflow_sklearn import LocalRuntime, SklearnTrainOperator
 from airflow_sklearn.contract.jobs import TrainJob
 from airflow_sklearn.contract.model import ModelManifest, ModelPointer
+from airflow_sklearn.model_store import find_version
 from airflow_sklearn.storage import Storage
-from airflow_sklearn.training import find_trained
 from tests.operators.conftest import HEADER, ROWS, Run, predict, published_rows, rows, train
 from tests.operators.fakes import task_context
 
@@ -259,11 +259,11 @@ def test_a_model_whose_artifact_is_gone_or_cut_is_not_taken_for_trained(table: P
         source=manifest.source.files,
         objects=(),
     )
-    assert find_trained(storage, job)
+    assert find_version(storage, job.model, job.version)
     storage.write(uri, b"half of it")
-    assert find_trained(storage, job) is None
+    assert find_version(storage, job.model, job.version) is None
     storage.delete([uri])
-    assert find_trained(storage, job) is None
+    assert find_version(storage, job.model, job.version) is None
 
 
 def test_without_reuse_a_retry_goes_on_and_a_cleared_task_fits_again() -> None:

@@ -373,3 +373,12 @@ def test_noise_near_zero_does_not_refuse_a_machine(
 
 def test_a_missing_module_is_the_environments_fault() -> None:
     assert exit_codes.kind_of(ModuleNotFoundError("No module named 'pyarrow'")) == "environment"
+
+
+def test_a_passthrough_column_that_training_lacked_is_text_in_csv_unless_its_type_is_said(
+    bench: Workbench, rows: pa.Table
+) -> None:
+    source = bench.write(rows.append_column("delay", pa.array([1.5] * ROWS)), "x.csv")
+    assert bench.predict(source, passthrough=["delay"])["delay"].to_pylist() == ["1.5"] * ROWS
+    typed = source.model_copy(update={"types": {"delay": "double"}})
+    assert bench.predict(typed, passthrough=["delay"])["delay"].to_pylist() == [1.5] * ROWS

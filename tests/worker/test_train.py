@@ -272,3 +272,13 @@ def test_a_method_whose_columns_have_no_names_is_left_out(bench: Workbench, tabl
     ovo = {"decision_function_shape": "ovo"}
     assert bench.train(source, "sklearn.svm:SVC", params=ovo).methods == ("predict",)
     assert bench.predict(source).column_names == ["key", "y_pred"]
+
+
+def test_a_version_whose_artifact_is_gone_is_trained_again(bench: Workbench, source: SourceFiles) -> None:
+    job = bench.train_job(source)
+    first = ModelManifest.from_json(bench.storage.read(bench.run(job).output_uri))
+    bench.storage.delete([first.artifact.uri])
+    again = bench.run(job)
+    assert again.status == "succeeded"
+    assert bench.storage.exists(ModelManifest.from_json(bench.storage.read(again.output_uri)).artifact.uri)
+    assert bench.predict(bench.source("train.csv"), model=again.output_uri).num_rows == 5_003

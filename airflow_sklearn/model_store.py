@@ -1,0 +1,99 @@
+"""Models in storage: where versions lie, which one is the latest, and whether one is whole.
+
+<model>/versions/<version>/manifest.json    the version is there when its manifest and its artifact are
+<model>/versions/<version>/artifact-<digest>.joblib
+<model>/latest.json                         the version that was trained, or found trained, last
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.contract.model import ModelManifest, ModelPointer
+from airflow_sklearn.exceptions import BrokenEnvironmentError, ObjectExistsError, ObjectNotFoundError, UserError
+from airflow_sklearn.storage import join
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_sklearn.storage import Storage
+
+
+def version_folder(model: str, version: str) -> str:
+    return join(model, "versions", version)
+
+
+def find_version(storage: Storage, model: str, version: str) -> tuple[str, str] | None:
+    """The manifest's URI and SHA-256, if the version is there with its artifact; it becomes the model's latest."""
+    uri = join(version_folder(model, version), "manifest.json")
+    try:
+        data = storage.read(uri)
+        if not _has_artifact(storage, ModelManifest.from_json(data, where=uri)):
+            return None
+    except ObjectNotFoundError:  # never trained, or cleaned up since
+        return None
+    sha256 = hashlib.sha256(data).hexdigest()
+    pointer = ModelPointer(version=version, manifest_uri=uri, manifest_sha256=sha256)
+    storage.write(join(model, "latest.json"), pointer.to_json())
+    return uri, sha256
+
+
+def store_version(storage: Storage, manifest: ModelManifest) -> bool:
+    """Store a version's manifest, unless another attempt was first. One whose artifact is gone is replaced.
+
+    :return: whether it is this manifest that counts.
+    """
+    uri = join(version_folder(manifest.model, manifest.version), "manifest.json")
+    try:
+        storage.create(uri, manifest.to_json())
+        return True
+    except ObjectExistsError:
+        etag = storage.stat(uri).etag
+        if _has_artifact(storage, ModelManifest.from_json(storage.read(uri, etag=etag), where=uri)):
+            return False
+        storage.replace(uri, manifest.to_json(), etag=etag)
+        return True
+
+
+def resolve_model(storage: Storage, model: str | Mapping[str, Any]) -> tuple[ModelManifest, str, str]:
+    """Pin a model to one version.
+
+    :param model: a model's URI, a manifest's URI (ending in ``.json``), or a mapping with ``manifest_uri`` and
+        ``manifest_sha256`` as training returns it.
+    :return: the manifest, its URI, and the SHA-256 of its bytes.
+    :raises ObjectNotFoundError: no model there.
+    :raises BrokenEnvironmentError: the manifest is no longer what training returned.
+    """
+    if isinstance(model, str):
+        uri, expected = (model, None) if model.endswith(".json") else _latest(storage, model)
+    else:
+        try:
+            uri, expected = model["manifest_uri"], model.get("manifest_sha256")
+        except KeyError:
+            raise UserError(f"A model given as a mapping needs 'manifest_uri'; this one has {sorted(model)}.") from None
+    data = storage.read(uri)
+    digest = hashlib.sha256(data).hexdigest()
+    if expected not in (None, digest):
+        raise BrokenEnvironmentError(
+            f"{uri} has the SHA-256 {digest}, but {expected} was trained. It was overwritten; train again."
+        )
+    return ModelManifest.from_json(data, where=uri), uri, digest
+
+
+def _latest(storage: Storage, model: str) -> tuple[str, str]:
+    uri = join(model, "latest.json")
+    try:
+        pointer = ModelPointer.from_json(storage.read(uri), where=uri)
+    except ObjectNotFoundError:
+        raise ObjectNotFoundError(
+            f"No model at {model} (there is no {uri}). Train one there first, or mend the URI."
+        ) from None
+    return pointer.manifest_uri, pointer.manifest_sha256
+
+
+def _has_artifact(storage: Storage, manifest: ModelManifest) -> bool:
+    try:
+        return storage.stat(manifest.artifact.uri).size == manifest.artifact.size
+    except ObjectNotFoundError:
+        return False
