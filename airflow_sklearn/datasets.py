@@ -177,7 +177,7 @@ def _format_of(uris: Sequence[str]) -> str:
     raise UserError(
         f"The format of {', '.join(uris)} is not clear from the endings (known: "
         f"{', '.join((*_CSV_ENDINGS, *_PARQUET_ENDINGS))}; CSV also with {', '.join(_COMPRESSED_ENDINGS)}). "
-        "Say it: Dataset(uri, file_format='csv') or 'parquet'."
+        "Say it: Dataset(uri, file_format='csv') or 'parquet'; a folder also ends in a slash."
     )
 
 

@@ -4,7 +4,8 @@
     python -m benchmarks.worker --rows 300000 --repeat 1
 
 Both sides are whole processes, start-up included, and use the same fitted model on the same files. The naive loop reads
-in chunks of 100,000 rows, calls ``predict_proba`` and appends with ``to_csv``.
+in chunks of 100,000 rows, calls ``predict_proba`` and appends with ``to_csv``. A worker's memory is that of all its
+processes, shared pages counted once.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def main() -> None:
     for name, manifest in models.items():
         for kind in ("csv", "parquet"):
             speed(folder, name, manifest, kind, options.rows, options.repeat)
-    print("\nPeak memory of one worker (all its processes, shared pages once), MB")
+    print("\nPeak memory of a worker with one process, MB")
     print(f"{'model':10}{'files':10}" + "".join(f"{f'{size}x':>9}" for size in MEMORY_SIZES) + f"{'16x / 1x':>10}")
     for kind in ("csv", "parquet"):
         memory(folder, "preset", models["preset"], kind)
@@ -93,6 +94,8 @@ def speed(folder: Path, name: str, manifest: str, kind: str, rows: int, repeat: 
 
 
 def memory(folder: Path, name: str, manifest: str, kind: str) -> None:
+    """Of one process: the peaks of two coincide the more often, the longer a run is, whatever a chunk's size."""
+    os.environ["AIRFLOW_SKLEARN_PROCESSES"] = "1"
     peaks = []
     for size in MEMORY_SIZES:
         _, receipt = predict(folder, manifest, write_table(folder, "predict", _MEMORY_ROWS * size, kind))

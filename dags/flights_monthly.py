@@ -5,7 +5,7 @@ Learns from the months given by the parameter *training months* whether a flight
 month of the run. All months of a backfill share the model: the first run trains it, the others find it trained. Airflow
 names a run after the day on which its month is over.
 
-    airflow backfill create --dag-id flights_monthly --from-date 2013-07-01 --to-date 2013-09-30 --max-active-runs 3
+    airflow backfill create --dag-id flights_monthly --from-date 2013-07-01 --to-date 2013-09-01 --max-active-runs 3
 
 A run that is cleared or backfilled again computes only what is not there yet. Rows of a month that was predicted before
 are replaced all at once, when every chunk of it is complete.
@@ -36,7 +36,6 @@ with DAG(
     doc_md=__doc__,
     schedule=CronDataIntervalTimetable("@monthly", timezone="UTC"),
     start_date=datetime(2013, 1, 1, tzinfo=UTC),
-    end_date=datetime(2013, 12, 31, tzinfo=UTC),
     catchup=False,
     max_active_runs=3,
     tags=["airflow-sklearn", "template"],

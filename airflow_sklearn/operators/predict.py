@@ -103,9 +103,8 @@ class SklearnPredictOperator(RuntimeOperator):
         for line in problem_lines(receipt.problems):
             self.log.warning("%s", line)
         if not reused:
-            wall = receipt.timings.wall
-            rate = f", {receipt.rows_out / wall:,.0f} rows/s" if wall else ""
-            self.log.info("Predicted %s rows in %.1f s%s.", f"{receipt.rows_out:,}", wall, rate)
+            rows, seconds = f"{receipt.rows_out:,}", receipt.timings.wall
+            self.log.info("Predicted %s rows in %.1f s, loading the model included.", rows, seconds)
         return {
             "chunk": receipt.chunk_id,
             "label": self.chunk.get("label", ""),

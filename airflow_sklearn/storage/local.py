@@ -138,7 +138,9 @@ def _temporary(uri: str, data: bytes = b"") -> Iterator[str]:
         os.makedirs(folder, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
     except OSError as error:
-        raise StorageError(f"Cannot write {uri}: {error}") from error
+        raise StorageError(
+            f"Cannot write {uri}: {error}. Does the folder exist, and may this user write there?"
+        ) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), 0o644)

@@ -71,7 +71,7 @@ class Conformer:
                     file=file,
                     count=nulls,
                     fix="fill them in the source, or train on data that have them; "
-                    "unexpected_nulls='count' lets them pass.",
+                    "the policy unexpected_nulls says whether they pass.",
                 )
             if feature.name in self._levels:
                 counts.unseen += self._check_levels(feature, column, file)
@@ -126,7 +126,7 @@ class Conformer:
                     count=count,
                     examples=[repr(value) for value in pc.unique(values.filter(unseen))[:5].to_pylist()],
                     fix="train again with data that have them, or mend their spelling; "
-                    "unseen_levels='count' lets them pass.",
+                    "the policy unseen_levels says whether they pass.",
                 )
         return total
 
