@@ -82,7 +82,7 @@ def speed(folder: Path, name: str, manifest: str, kind: str, rows: int, repeat: 
         started = time.perf_counter()
         naive_memory = max(naive_memory, _run([sys.executable, "-m", "benchmarks.naive", manifest, str(path)]))
         naive.append(rows / (time.perf_counter() - started))
-        seconds, receipt = predict(folder, manifest, path)
+        seconds, receipt, _ = predict(folder, manifest, path)
         worker.append(rows / seconds)
         worker_memory = max(worker_memory, receipt.peak_memory_bytes)
         ratios.append(worker[-1] / naive[-1])
@@ -94,20 +94,20 @@ def speed(folder: Path, name: str, manifest: str, kind: str, rows: int, repeat: 
 
 
 def memory(folder: Path, name: str, manifest: str, kind: str) -> None:
-    """Of one process: the peaks of two coincide the more often, the longer a run is, whatever a chunk's size."""
+    """Of one process, whose high-water mark the kernel keeps; that of several is only sampled."""
     os.environ["AIRFLOW_SKLEARN_PROCESSES"] = "1"
     peaks = []
     for size in MEMORY_SIZES:
-        _, receipt = predict(folder, manifest, write_table(folder, "predict", _MEMORY_ROWS * size, kind))
-        peaks.append(receipt.peak_memory_bytes / 1e6)
+        _, _, peak = predict(folder, manifest, write_table(folder, "predict", _MEMORY_ROWS * size, kind))
+        peaks.append(peak / 1e6)
     print(
         f"{name:10}{kind:10}" + "".join(f"{peak:>9,.0f}" for peak in peaks) + f"{peaks[-1] / peaks[0]:>10.2f}",
         flush=True,
     )
 
 
-def predict(folder: Path, manifest: str, path: Path) -> tuple[float, Receipt]:
-    """Predict a file as one chunk; seconds of the whole process, and what it did."""
+def predict(folder: Path, manifest: str, path: Path) -> tuple[float, Receipt, int]:
+    """Predict a file as one chunk; seconds of the whole process, what it did, and its first process's peak memory."""
     storage = Storage()
     kind = "csv" if path.suffix == ".csv" else "parquet"
     plan, _ = make_plan(
@@ -128,12 +128,12 @@ def predict(folder: Path, manifest: str, path: Path) -> tuple[float, Receipt]:
     )
     storage.write(ledger.job_uri(chunk.id, "1"), job.to_json())
     started = time.perf_counter()
-    _run([sys.executable, "-m", "airflow_sklearn.worker", ledger.job_uri(chunk.id, "1")])
+    peak = _run([sys.executable, "-m", "airflow_sklearn.worker", ledger.job_uri(chunk.id, "1")])
     seconds = time.perf_counter() - started
     receipt = ledger.read_receipt(chunk.id, plan.fingerprint)
     assert receipt is not None
     storage.delete(part.uri for part in receipt.parts)
-    return seconds, receipt
+    return seconds, receipt, peak
 
 
 def _source(path: Path) -> SourceFiles:
