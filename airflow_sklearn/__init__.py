@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.operators.predict import SklearnPredictOperator
     from airflow_sklearn.operators.train import SklearnTrainOperator
     from airflow_sklearn.runtimes.base import Runtime
+    from airflow_sklearn.runtimes.ecs import EcsRuntime
     from airflow_sklearn.runtimes.local import LocalRuntime
     from airflow_sklearn.task_groups import sklearn_predict
 
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Dataset",
+    "EcsRuntime",
     "LocalRuntime",
     "Runtime",
     "SklearnCommitOperator",
@@ -35,6 +37,7 @@ __all__ = [
 
 _MODULES = {
     "Dataset": "datasets",
+    "EcsRuntime": "runtimes.ecs",
     "LocalRuntime": "runtimes.local",
     "Runtime": "runtimes.base",
     "SklearnCommitOperator": "operators.commit",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.exceptions import StorageError
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_sklearn.storage import Storage
+
+_KEPT_SECONDS = 900.0  # after that the connection is read again: its keys may have changed
 
 
 class AwsConnection:
@@ -21,10 +25,20 @@ class AwsConnection:
 
     def __init__(self, aws_conn_id: str | None) -> None:
         self.aws_conn_id = aws_conn_id
+        self._clients: dict[tuple[str, str | None], tuple[float, Any]] = {}
+        self._lock = threading.RLock()  # a signal handler may come in while a client is made
 
-    def client(self, service: str) -> Any:
-        """A boto3 client with the connection's credentials, region and endpoint."""
-        return self._hook(service).get_conn()
+    def client(self, service: str, region_name: str | None = None) -> Any:
+        """A boto3 client with the connection's credentials and endpoint, for its region or another one.
+
+        Clients are kept for a while: a poller asks for one every few seconds, for hours.
+        """
+        key = (service, region_name)
+        with self._lock:
+            kept = self._clients.get(key)
+            if kept is None or time.monotonic() - kept[0] > _KEPT_SECONDS:
+                kept = self._clients[key] = (time.monotonic(), self._hook(service, region_name).get_conn())
+        return kept[1]
 
     def environment(self) -> dict[str, str]:
         """The connection as the variables that boto3 reads. Empty values are left out."""
@@ -64,7 +78,7 @@ class AwsConnection:
                 "the connection, or name another one with aws_conn_id."
             ) from error
 
-    def _hook(self, service: str) -> Any:
+    def _hook(self, service: str, region_name: str | None = None) -> Any:
         from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 
-        return AwsGenericHook(aws_conn_id=self.aws_conn_id, client_type=service)
+        return AwsGenericHook(aws_conn_id=self.aws_conn_id, client_type=service, region_name=region_name)

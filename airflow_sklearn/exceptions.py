@@ -70,6 +70,10 @@ class PublishError(AirflowSklearnError):
     """The destination refuses the publication, or holds something else than the receipts say."""
 
 
+class NoCapacityError(AirflowSklearnError):
+    """A job cannot start now: nothing is free, a quota, or a throttle. Later there may be room."""
+
+
 class JobFailedError(AirflowSklearnError):
     """A job ended without its result, for a cause that a retry would not mend."""
 

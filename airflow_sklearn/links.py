@@ -53,6 +53,20 @@ class PublishedDataLink(_UriLink):
     key = "airflow_sklearn_published_data"
 
 
+class JobLink(_UriLink):
+    """What runs the task's job: an ECS task. Empty for a process of the machine."""
+
+    name = "Job"
+    key = "airflow_sklearn_job"
+
+
+class JobLogLink(_UriLink):
+    """The job's own log: a log stream in CloudWatch, or a file."""
+
+    name = "Job log"
+    key = "airflow_sklearn_job_log"
+
+
 def console_url(uri: str) -> str:
     """Where a browser shows a URI: S3's console for ``s3://`` (a folder ends in ``/``), else the URI itself.
 

@@ -47,5 +47,7 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_sklearn.links.ModelManifestLink",
             "airflow_sklearn.links.RunLedgerLink",
             "airflow_sklearn.links.PublishedDataLink",
+            "airflow_sklearn.links.JobLink",
+            "airflow_sklearn.links.JobLogLink",
         ],
     }

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
 
 from airflow_sklearn.aws import AwsConnection
+from airflow_sklearn.operators.job_log import JobLog
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, runtime_from_dict
 from airflow_sklearn.runtimes.poller import SharedPoller
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from airflow_sklearn.runtimes.base import Runtime
 
 #: From Airflow 3.3 the triggerer tells a killed task from its own shutdown, and calls ``on_kill``.
 _TRIGGERER_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")
@@ -23,7 +28,8 @@ _DEFERRED = "deferred"
 class RuntimeTrigger(BaseTrigger):
     """Fires when a job has ended, or when its time is over. Stops the job when its task is killed.
 
-    All triggers of one place share a poller. The event is ``{"handle": ..., "status": ...}``, both as JSON.
+    All triggers of one place share a poller. The event is ``{"handle": ..., "status": ..., "log": ...}``, all as JSON:
+    of the log, what the task needs to go on where the trigger stopped copying it.
 
     :param runtime: ``Runtime.to_dict()``.
     :param handle: a ``JobHandle`` as JSON.
@@ -47,6 +53,7 @@ class RuntimeTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.expires_at = expires_at
         self.aws_conn_id = aws_conn_id
+        self._job_log = JobLog(self.log)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -67,24 +74,29 @@ class RuntimeTrigger(BaseTrigger):
             if not _TRIGGERER_CALLS_ON_KILL:
                 await self._cancel_if_killed()
             raise
-        yield TriggerEvent({"handle": self.handle, "status": status.model_dump(mode="json")})
+        yield TriggerEvent(
+            {"handle": self.handle, "status": status.model_dump(mode="json"), "log": self._job_log.state()}
+        )
 
     async def on_kill(self) -> None:
         """A person acted on the deferred task (cleared it, marked it), or its DAG run was."""
         await self._cancel_if_killed()
 
     async def _final_status(self) -> JobStatus:
-        runtime, handle = runtime_from_dict(self.runtime).bind(AwsConnection(self.aws_conn_id)), self._job
+        runtime, handle = self._bound_runtime, self._job
         key = f"{self.runtime['class']}|{self.aws_conn_id}|{runtime.poll_key()}"
-        poller = SharedPoller.shared(key, runtime.poll, self.poll_interval)
+        poller = SharedPoller.shared(key, _in_thread(runtime.poll), _in_thread(runtime.logs), self.poll_interval)
         left = None if self.expires_at is None else max(0.0, self.expires_at - time.time())
         seen = JobStatus(state=JobState.PENDING)
         try:
             async with asyncio.timeout(left):
-                async for status in poller.watch(handle):
-                    if (status.state, status.progress) != (seen.state, seen.progress):
-                        self.log.info("%s: %s", status.state, status.progress or status.message or handle.job_uri)
-                    seen = status
+                async for sighting in poller.watch(handle):
+                    if sighting.status is None:
+                        self._job_log.add(sighting.lines, sighting.cursor)
+                        continue
+                    if (sighting.status.state, sighting.status.message) != (seen.state, seen.message):
+                        self.log.info("%s: %s", sighting.status.state, sighting.status.message or handle.job_uri)
+                    seen = sighting.status
         except TimeoutError:
             await self._cancel()
             return JobStatus.of_expired()
@@ -108,8 +120,11 @@ class RuntimeTrigger(BaseTrigger):
         await self._cancel()
 
     async def _cancel(self) -> None:
-        runtime = runtime_from_dict(self.runtime).bind(AwsConnection(self.aws_conn_id))
-        await asyncio.to_thread(runtime.cancel, self._job)
+        await _in_thread(self._bound_runtime.cancel)(self._job)
+
+    @cached_property
+    def _bound_runtime(self) -> Runtime:
+        return runtime_from_dict(self.runtime).bind(AwsConnection(self.aws_conn_id))
 
     @property
     def _job(self) -> JobHandle:
@@ -122,6 +137,12 @@ class RuntimeTrigger(BaseTrigger):
         map_index = -1 if ti.map_index is None else ti.map_index
         state = await asyncio.to_thread(_read_task_state, ti.dag_id, ti.task_id, ti.run_id, map_index)
         return None if state is None else str(state)
+
+
+def _in_thread(call: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    """A blocking call as a coroutine, in a thread from which Airflow's own calls find back to the event loop: the
+    connection's secrets are asked for there."""
+    return sync_to_async(call, thread_sensitive=False)
 
 
 def _read_task_state(dag_id: str, task_id: str, run_id: str, map_index: int) -> Any:

@@ -57,7 +57,7 @@ def test_it_is_made_again_from_what_it_serializes(trigger: RuntimeTrigger) -> No
 
 
 def test_it_fires_once_when_the_job_has_ended(trigger: RuntimeTrigger, script: Script) -> None:
-    script.polls = [status(JobState.RUNNING, progress="5 rows"), status(JobState.FAILED, exit_code=65)]
+    script.polls = [status(JobState.RUNNING), status(JobState.FAILED, exit_code=65)]
     (event,) = asyncio.run(events(trigger))
     assert event.payload["handle"] == trigger.handle
     assert event.payload["status"]["state"] == "failed"

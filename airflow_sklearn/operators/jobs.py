@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from abc import abstractmethod
-from collections import deque
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, conf
 
+from airflow_sklearn.exceptions import NoCapacityError
+from airflow_sklearn.links import JobLink, JobLogLink
 from airflow_sklearn.operators.base import SklearnOperator, final_errors, own_copy
-from airflow_sklearn.runtimes.base import JobHandle, JobStatus, Runtime
-from airflow_sklearn.runtimes.log_lines import split_level
+from airflow_sklearn.operators.job_log import JobLog
+from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime
 from airflow_sklearn.runtimes.poller import backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow.providers.common.compat.sdk import Context
-    from pydantic import JsonValue
 
     from airflow_sklearn.contract.jobs import JobResult, PredictJob, TrainJob
 
+_T = TypeVar("_T")
+
 DEFAULT_DEADLINE = timedelta(hours=24)
-_FIRST_PAUSE = 0.05  # seconds; grows to the poll interval, so that short jobs are not waited for long
 _GROWTH = 1.3
 _LONGEST_SLEEP = 0.5  # seconds
 _GIVE_UP_POLLING = 900.0  # seconds without a successful poll
-_TAIL = 20  # log lines in the error of a job that left no result
+_CAPACITY_PAUSE = 5.0  # seconds until a job that found no room is submitted again; doubles, with jitter
 
 
 class RuntimeOperator(SklearnOperator):
@@ -54,17 +54,24 @@ class RuntimeOperator(SklearnOperator):
         self.poll_interval = poll_interval
         self.deadline = deadline
         self._handle: JobHandle | None = None
+        self._bound: Runtime | None = None
+        self._refused, self._asked_since = 0, 0.0
         self._killed = False
 
     @abstractmethod
     def finish(self, context: Context, result: JobResult) -> Any:
         """What the task returns when its job has succeeded."""
 
+    def done_before(self, context: Context, job: Any) -> Any:
+        """What the task returns when its work has been done already; None if it has not."""
+        return None
+
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Go on when the trigger has seen the job end."""
         with final_errors(), self.aws.explained_errors():
             handle = JobHandle.model_validate(event["handle"])
-            return self._complete(context, handle, JobStatus.model_validate(event["status"]), _Log(self.log))
+            status, log = JobStatus.model_validate(event["status"]), JobLog(self.log, event.get("log"))
+            return self._complete(context, handle, status, log)
 
     def on_kill(self) -> None:
         """Stop the job with its task. Called in a signal handler; Airflow 3 lets the task go on after it."""
@@ -74,11 +81,19 @@ class RuntimeOperator(SklearnOperator):
             self._cancel(self._handle)
 
     def run_job(self, context: Context, job_uri: str, job: TrainJob | PredictJob) -> Any:
-        """Take over or start a job, wait for it, and return what ``finish`` makes of its result."""
-        handle = self._bound_runtime.find(job)
+        """Return what is done already; else take over or start a job, wait for it, and return what ``finish`` makes
+        of its result."""
+        if (answer := self.done_before(context, job)) is not None:
+            return answer
+        runtime = self._bound_runtime
+        self._asked_since = self._asked_since or time.time()
+        handle = self._patiently(lambda: runtime.find(job))
+        # What ended between the two looks has left its result.
+        if handle is None and (answer := self.done_before(context, job)) is not None:
+            return answer
         if handle is None:
             self.storage.write(job_uri, job.to_json())
-            handle = self._bound_runtime.submit(job_uri, job, detached=self.deferrable)
+            handle = self._submit(job_uri, job)
             self.log.info("Submitted %s to %r.", job_uri, self.runtime)
         else:
             self.log.info("An earlier attempt submitted this work already: taking over %s.", handle.job_uri)
@@ -86,20 +101,61 @@ class RuntimeOperator(SklearnOperator):
         if self._killed:  # while it was being submitted
             self._cancel(handle)
             raise AirflowException("The task was killed.")
-        expires_at = self._expires_at(context, handle)
-        if self.deferrable:
-            self._defer(handle, expires_at)
         try:
-            log = _Log(self.log)
-            status = self._watch(handle, expires_at, log)
+            JobLink.persist(context, runtime.job_url(handle))
+            JobLogLink.persist(context, runtime.log_url(handle))
+            expires_at = self._expires_at(context, handle)
+            log = JobLog(self.log)
+            status = None if self.deferrable else self._watch(handle, expires_at, log)
         except BaseException:  # a timeout, a kill, Ctrl-C, or a runtime that cannot be reached: nothing is left running
             self._cancel(handle)
             raise
+        if status is None:
+            return self._defer(handle, expires_at)
         return self._complete(context, handle, status, log)
+
+    def _submit(self, job_uri: str, job: TrainJob | PredictJob) -> JobHandle:
+        runtime = self._bound_runtime
+        try:
+            handle = self._patiently(
+                lambda: runtime.submit(job_uri, job, detached=self.deferrable, refused=self._refused)
+            )
+        except Exception:
+            raise
+        except BaseException:  # Airflow 2 kills by an exception, which may come when the job has just been started
+            started = runtime.find(job)
+            if started is not None and started.job_uri == job_uri:
+                self._cancel(started)
+            raise
+        return handle.model_copy(update={"refused": self._refused, "asked_since": self._asked_since})
+
+    def _patiently(self, call: Callable[[], _T]) -> _T:
+        """Call again for a while when there is no room.
+
+        :raises NoCapacityError: there was none for the runtime's ``capacity_timeout``.
+        """
+        while True:
+            try:
+                return call()
+            except NoCapacityError as error:
+                if time.time() > self._asked_since + self.runtime.capacity_timeout:
+                    raise
+                self._wait_for_room(str(error))
+
+    def _wait_for_room(self, why: str) -> None:
+        pause = backoff(_CAPACITY_PAUSE, self._refused)
+        self._refused += 1
+        self.log.warning("%s Trying again in %.0f s (refused %d times so far).", why, pause, self._refused)
+        self._sleep(pause)
+        if self._killed:
+            raise AirflowException("The task was killed.")
 
     @property
     def _bound_runtime(self) -> Runtime:
-        return self.runtime.bind(self.aws)
+        """One for the whole task, with its clients: a signal handler must not have to make new ones."""
+        if self._bound is None:
+            self._bound = self.runtime.bind(self.aws)
+        return self._bound
 
     @property
     def _interval(self) -> float:
@@ -118,7 +174,7 @@ class RuntimeOperator(SklearnOperator):
             limits.append(started.timestamp() + self.execution_timeout.total_seconds())
         return min(limits, default=None)
 
-    def _defer(self, handle: JobHandle, expires_at: float | None) -> None:
+    def _defer(self, handle: JobHandle, expires_at: float | None) -> NoReturn:
         from airflow_sklearn.triggers import RuntimeTrigger
 
         trigger = RuntimeTrigger(
@@ -130,12 +186,11 @@ class RuntimeOperator(SklearnOperator):
         )
         self.defer(trigger=trigger, method_name="execute_complete")
 
-    def _watch(self, handle: JobHandle, expires_at: float | None, log: _Log) -> JobStatus:
+    def _watch(self, handle: JobHandle, expires_at: float | None, log: JobLog) -> JobStatus:
         runtime, failures, good = self._bound_runtime, 0, time.monotonic()
-        for pause in _pauses(self._interval):
+        for pause in _pauses(runtime.first_poll_pause, self._interval):
             try:
                 status = runtime.poll([handle])[0]
-                log.forward(runtime, handle)
                 failures, good = 0, time.monotonic()
             except Exception as error:
                 failures += 1
@@ -145,6 +200,7 @@ class RuntimeOperator(SklearnOperator):
             else:
                 if status.state.finished:
                     return status
+                log.forward(runtime, handle)
             if self._killed:
                 raise AirflowException("The task was killed.")
             if expires_at is not None and time.time() > expires_at:
@@ -159,19 +215,20 @@ class RuntimeOperator(SklearnOperator):
         while not self._killed and (left := wake - time.monotonic()) > 0:
             time.sleep(min(left, _LONGEST_SLEEP))
 
-    def _complete(self, context: Context, handle: JobHandle, status: JobStatus, log: _Log) -> Any:
+    def _complete(self, context: Context, handle: JobHandle, status: JobStatus, log: JobLog) -> Any:
         from airflow_sklearn.runtimes.outcome import raise_unless_succeeded, read_result, was_stopped
 
-        runtime = self._bound_runtime
-        try:
-            log.forward(runtime, handle)
-        except Exception as error:
-            self.log.warning("The job's log could not be read to its end: %s", error)
+        log.drain(self._bound_runtime, handle)
         result = read_result(self.storage, handle.result_uri)
         if result is not None and result.status == "succeeded":
             return self.finish(context, result)
         if handle.taken_over and was_stopped(result, status) and not self._killed:
             self.log.warning("The job that was taken over has been stopped (%s). Starting anew.", status.message)
+            return self.work(context)
+        if status.state is JobState.NO_CAPACITY and time.time() < handle.asked_since + self.runtime.capacity_timeout:
+            # It was accepted, and then found no room. Nothing of it ever ran.
+            self._refused, self._asked_since = handle.refused, handle.asked_since
+            self._wait_for_room(status.message)
             return self.work(context)
         self._cancel(handle)
         raise_unless_succeeded(result, status, log.tail)
@@ -185,25 +242,8 @@ class RuntimeOperator(SklearnOperator):
             self.log.warning("The job %s could not be stopped: %s", handle.job_uri, error)
 
 
-class _Log:
-    """Copies a job's log into the task's log, each line at its level."""
-
-    def __init__(self, logger: Any) -> None:
-        self._logger, self._level = logger, logging.INFO
-        self._cursor: JsonValue = None
-        self.tail: deque[str] = deque(maxlen=_TAIL)
-
-    def forward(self, runtime: Runtime, handle: JobHandle) -> None:
-        """Log what is new."""
-        lines, self._cursor = runtime.logs(handle, self._cursor)
-        for line in lines:
-            self.tail.append(line)
-            self._level, text = split_level(line, self._level)
-            self._logger.log(self._level, "%s", text)
-
-
-def _pauses(longest: float) -> Iterator[float]:
-    pause = min(_FIRST_PAUSE, longest)
+def _pauses(first: float, longest: float) -> Iterator[float]:
+    pause = min(first, longest)
     while True:
         yield pause
         pause = min(pause * _GROWTH, longest)

@@ -6,7 +6,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.exceptions import JobLostError, UserError
-from airflow_sklearn.links import RunLedgerLink
+from airflow_sklearn.links import JobLink, JobLogLink, RunLedgerLink
 from airflow_sklearn.operators.base import identity_of
 from airflow_sklearn.operators.jobs import RuntimeOperator
 from airflow_sklearn.operators.summary import problem_lines
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_sklearn.contract.jobs import JobResult
+    from airflow_sklearn.contract.jobs import JobResult, PredictJob
     from airflow_sklearn.contract.plan import Chunk, Plan
     from airflow_sklearn.contract.receipt import Receipt
     from airflow_sklearn.ledger import Ledger
@@ -41,7 +41,7 @@ class SklearnPredictOperator(RuntimeOperator):
 
     template_fields: Sequence[str] = ("chunk", "runtime", "aws_conn_id")
     template_fields_renderers = {"chunk": "json"}
-    operator_extra_links = (RunLedgerLink(),)
+    operator_extra_links = (RunLedgerLink(), JobLink(), JobLogLink())
     ui_color = "#d9f7dd"
 
     def __init__(self, *, chunk: Mapping[str, str], **kwargs: Any) -> None:
@@ -55,12 +55,6 @@ class SklearnPredictOperator(RuntimeOperator):
             context["map_index_template"] = CHUNK_LABEL
         plan, chunk, ledger = self._load()
         RunLedgerLink.persist(context, f"{plan.ledger}/")
-        receipt = ledger.read_receipt(chunk.id, plan.fingerprint)
-        if receipt is not None:
-            self.log.info(
-                "%s is predicted already (%s): nothing is computed.", chunk.label, receipt.job or "an earlier run"
-            )
-            return self._answer(ledger, receipt, reused=True)
         identity = identity_of(context)
         attempt = f"{identity.try_number}-{secrets.token_hex(4)}"
         job = PredictJob(
@@ -73,6 +67,17 @@ class SklearnPredictOperator(RuntimeOperator):
             chunk=chunk,
         )
         return self.run_job(context, ledger.job_uri(chunk.id, attempt), job)
+
+    def done_before(self, context: Context, job: PredictJob) -> dict[str, Any] | None:
+        from airflow_sklearn.ledger import Ledger
+
+        ledger = Ledger(self.storage, job.ledger)
+        receipt = ledger.read_receipt(job.chunk.id, job.fingerprint)
+        if receipt is None:
+            return None
+        done_by = receipt.job or "an earlier run"
+        self.log.info("%s is predicted already (%s): nothing is computed.", job.chunk.label, done_by)
+        return self._answer(ledger, receipt, reused=True)
 
     def finish(self, context: Context, result: JobResult) -> dict[str, Any]:
         plan, chunk, ledger = self._load()

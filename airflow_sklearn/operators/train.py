@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.datasets import absolute_uri, as_source
-from airflow_sklearn.links import ModelManifestLink
+from airflow_sklearn.links import JobLink, JobLogLink, ModelManifestLink
 from airflow_sklearn.operators.base import column_names, identity_of, own_copy, static_outlets
 from airflow_sklearn.operators.jobs import RuntimeOperator
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_sklearn.contract.jobs import JobResult
+    from airflow_sklearn.contract.jobs import JobResult, TrainJob
     from airflow_sklearn.datasets import Source
 
 
@@ -76,7 +76,7 @@ class SklearnTrainOperator(RuntimeOperator):
         "aws_conn_id",
     )
     template_fields_renderers = {"estimator_params": "json", "policies": "json"}
-    operator_extra_links = (ModelManifestLink(),)
+    operator_extra_links = (ModelManifestLink(), JobLink(), JobLogLink())
     ui_color = "#f7d9b8"
 
     def __init__(
@@ -114,7 +114,6 @@ class SklearnTrainOperator(RuntimeOperator):
         self.outlets = [*self.outlets, *static_outlets(model)]
 
     def work(self, context: Context) -> dict[str, Any]:
-        from airflow_sklearn.model_store import find_version
         from airflow_sklearn.training import make_train_job
 
         storage, runtime, identity = self.storage, self._bound_runtime, identity_of(context)
@@ -139,14 +138,18 @@ class SklearnTrainOperator(RuntimeOperator):
             salt=[str(self.code_version or ""), *([] if self.reuse else self._who(context))],
         )
         ModelManifestLink.persist(context, f"{job.model}/versions/{job.version}/manifest.json")
-        if found := find_version(storage, job.model, job.version):
-            self.log.info("Trained already, from the same bytes with the same settings: nothing is fitted again.")
-            return self._answer(context, found[0], reused=True)
         size = sum(obj.size for obj in job.objects)
-        self.log.info(
-            "Training version %s of %s from %d objects (%.1f MB).", job.version, job.model, len(job.objects), size / 1e6
-        )
+        self.log.info("Version %s of %s: %d objects, %.1f MB.", job.version, job.model, len(job.objects), size / 1e6)
         return self.run_job(context, job_uri, job)
+
+    def done_before(self, context: Context, job: TrainJob) -> dict[str, Any] | None:
+        from airflow_sklearn.model_store import find_version
+
+        found = find_version(self.storage, job.model, job.version)
+        if found is None:
+            return None
+        self.log.info("Trained already, from the same bytes with the same settings: nothing is fitted again.")
+        return self._answer(context, found[0], reused=True)
 
     def _who(self, context: Context) -> list[str | int]:
         """This task instance since it was last cleared: the same for all attempts that follow by retries.

@@ -41,10 +41,12 @@ class JobState(StrEnum):
     NO_CAPACITY = "no_capacity"
     """Never started: nothing free, or a quota. A later retry may find room."""
     CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+    """This poll could not see it; another will."""
 
     @property
     def finished(self) -> bool:
-        return self not in (JobState.PENDING, JobState.RUNNING)
+        return self not in (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 
 
 class JobHandle(Value):
@@ -58,6 +60,10 @@ class JobHandle(Value):
     """Seconds since the epoch."""
     taken_over: bool = False
     """Submitted by an earlier attempt of the task, and found by ``Runtime.find``."""
+    refused: int = 0
+    """How often the job found no room before."""
+    asked_since: float = 0.0
+    """Seconds since the epoch at which room was first asked for."""
     data: dict[str, JsonValue] = {}
     """What the runtime needs to find the job again: a process id, a task ARN."""
 
@@ -69,8 +75,6 @@ class JobStatus(Value):
     message: str = ""
     """For people: why a job ended, or what it waits for."""
     exit_code: int | None = None
-    progress: str = ""
-    """The last line that the job logged, where that is cheap to know."""
     expired: bool = False
     """Airflow's side stopped the job, because its time was over."""
 
@@ -84,8 +88,8 @@ class JobStatus(Value):
 class AwsAccess(Protocol):
     """What a runtime may be given of AWS: the operator's connection, without its name."""
 
-    def client(self, service: str) -> Any:
-        """A boto3 client."""
+    def client(self, service: str, region_name: str | None = None) -> Any:
+        """A boto3 client; of the connection's own region, unless another one is named."""
 
     def environment(self) -> Mapping[str, str]:
         """The connection as ``AWS_*`` variables, for a process that has no role of its own."""
@@ -102,6 +106,12 @@ class Runtime(ABC):
     """Seconds that a job may take to start before its deadline begins to count."""
     default_poll_interval: ClassVar[float] = 10.0
     """Seconds between two polls of a job that has run for a while."""
+    first_poll_pause: ClassVar[float] = 0.05
+    """Seconds to the first poll of a task that waits; they grow to the interval, so that short jobs end soon."""
+    log_delay: ClassVar[float] = 0.0
+    """Seconds by which the last lines of a log may come later than the job's end."""
+    capacity_timeout: float = 0.0
+    """Seconds for which a task goes on asking when ``submit`` finds no room."""
 
     _aws: AwsAccess | None = None
 
@@ -112,12 +122,14 @@ class Runtime(ABC):
         return bound
 
     @abstractmethod
-    def submit(self, job_uri: str, job: Job, *, detached: bool) -> JobHandle:
+    def submit(self, job_uri: str, job: Job, *, detached: bool, refused: int = 0) -> JobHandle:
         """Start the worker for a job that has been stored.
 
         :param job_uri: where the job's document is; all that the worker is handed.
         :param job: the same document.
         :param detached: the job must outlive the calling process, because the task is about to be deferred.
+        :param refused: how often this job has found no room already.
+        :raises NoCapacityError: there is no room now; the same call may find some later.
         """
 
     @abstractmethod
@@ -127,6 +139,14 @@ class Runtime(ABC):
     @abstractmethod
     def cancel(self, handle: JobHandle) -> None:
         """Stop a job. No error if it has ended already. Called more than once, and from signal handlers."""
+
+    def job_url(self, handle: JobHandle) -> str:
+        """Where a person sees what runs the job; empty where there is no such place."""
+        return ""
+
+    def log_url(self, handle: JobHandle) -> str:
+        """Where a person reads the job's own log; empty where there is no such place."""
+        return ""
 
     def logs(self, handle: JobHandle, cursor: JsonValue = None) -> tuple[list[str], JsonValue]:
         """Lines that the worker logged since ``cursor`` (None: since its start), and the next cursor."""

@@ -73,7 +73,7 @@ class LocalRuntime(Runtime):
         }
         return f"LocalRuntime({', '.join(f'{name}={value!r}' for name, value in said.items() if value)})"
 
-    def submit(self, job_uri: str, job: Job, *, detached: bool) -> JobHandle:
+    def submit(self, job_uri: str, job: Job, *, detached: bool, refused: int = 0) -> JobHandle:
         command = [self._interpreter(), "-m", "airflow_sklearn.worker", job_uri]
         folder = self._state().create(f"{job_key(job)}-{secrets.token_hex(4)}")
         environment = self._worker_environment(job)
@@ -119,6 +119,9 @@ class LocalRuntime(Runtime):
         whole = new if ended else new[: new.rfind(b"\n") + 1]
         return whole.decode(errors="replace").splitlines(), start + len(whole)
 
+    def log_url(self, handle: JobHandle) -> str:
+        return (folder_of(handle) / "log").as_uri()
+
     def find(self, job: Job) -> JobHandle | None:
         for handle in self._state().handles(job_key(job)):
             if self._status(handle).state is JobState.RUNNING and not self._is_doomed(handle):
@@ -151,7 +154,7 @@ class LocalRuntime(Runtime):
             return JobStatus(state=JobState.FAILED, message=str(error))
         code = _exit_code(folder)
         if code is None and process.is_alive():
-            return JobStatus(state=JobState.RUNNING, progress=_last_line(folder / "log"))
+            return JobStatus(state=JobState.RUNNING)
         # Asked again: between the two looks the process may have ended in good order.
         code = code if code is not None else _exit_code(folder)
         if code == 1 and _NO_MODULE in (last := _last_line(folder / "log")):  # Python's own words: no worker ran

@@ -47,12 +47,15 @@ def raise_unless_succeeded(result: JobResult | None, status: JobStatus, tail: Se
     """
     if result is not None and result.status == "succeeded":
         return
-    if result is not None and result.error is not None and not (result.error.kind == "cancelled" and status.message):
-        raise (JobFailedError if result.error.kind in _FOR_GOOD else JobLostError)(_describe(result.error))
     text = status.message or f"The job left no result; its state is {status.state}."
-    if tail and result is None:
+    error = result.error if result is not None else None
+    if error is not None and error.kind == "memory":
+        text = "\n".join(filter(None, [_describe(error), status.message]))
+    elif error is not None and not (error.kind == "cancelled" and status.message):
+        raise (JobFailedError if error.kind in _FOR_GOOD else JobLostError)(_describe(error))
+    elif tail and error is None:
         text += "\nThe worker's last lines:\n" + "\n".join(f"  {line}" for line in tail)
-    if result is None and status.state is JobState.FAILED and status.exit_code in (None, *_EXIT_CODES_FOR_GOOD):
+    if status.state is JobState.FAILED and status.exit_code in (None, *_EXIT_CODES_FOR_GOOD):
         raise JobFailedError(text)
     raise JobLostError(text)
 

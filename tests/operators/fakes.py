@@ -26,6 +26,7 @@ class Script:
         self.found: JobHandle | None = None
         self.lines: list[str] = []
         self.submitted: list[str] = []
+        self.refused: list[int] = []
         self.cancelled: list[str] = []
         self.polled = 0
         self.on_submit: Any = lambda: None
@@ -46,8 +47,9 @@ class ScriptedRuntime(Runtime):
     def script(self) -> Script:
         return self.scripts[self.name]
 
-    def submit(self, job_uri: str, job: Any, *, detached: bool) -> JobHandle:
+    def submit(self, job_uri: str, job: Any, *, detached: bool, refused: int = 0) -> JobHandle:
         self.script.submitted.append(job_uri)
+        self.script.refused.append(refused)
         self.script.on_submit()
         return JobHandle(
             key=job_key(job),

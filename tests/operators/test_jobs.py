@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,7 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 
 from airflow_sklearn.contract.problems import Problem
-from airflow_sklearn.exceptions import JobLostError
+from airflow_sklearn.exceptions import JobLostError, NoCapacityError
 from airflow_sklearn.operators import jobs
 from airflow_sklearn.operators.base import final_errors
 from airflow_sklearn.runtimes.base import JobHandle, JobState
@@ -164,17 +163,6 @@ def test_any_error_while_waiting_stops_the_job(operator: Any, script: Script) ->
     assert len(script.cancelled) == 1
 
 
-def test_the_log_is_copied_once_line_by_line_at_its_levels(
-    script: Script, tmp_path: Path, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
-) -> None:
-    runtime, log = ScriptedRuntime(name=request.node.name), jobs._Log(logging.getLogger("task"))
-    with caplog.at_level(logging.INFO):
-        for line in ("2026-01-01 00:00:00 INFO 5 rows", "2026-01-01 00:00:01 WARNING odd value"):
-            script.lines.append(line)
-            log.forward(runtime, earlier_handle(tmp_path))
-    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [("INFO", "5 rows"), ("WARNING", "odd value")]
-
-
 def test_deferral_hands_everything_to_the_trigger_and_back_through_the_event(
     operator: Any, script: Script, tmp_path: Path
 ) -> None:
@@ -226,3 +214,106 @@ def test_the_trigger_keeps_the_shorter_of_deadline_and_execution_timeout(
         run(task)
     expires_at = deferred.value.trigger.expires_at
     assert expires_at is None if seconds is None else expires_at == pytest.approx(time.time() + seconds, abs=5)
+
+
+def refuse(script: Script, times: int, then: Callable[[], None]) -> None:
+    """Let the next ``times`` submissions find no room."""
+
+    def on_submit() -> None:
+        if len(script.submitted) <= times:
+            raise NoCapacityError("RESOURCE:MEMORY")
+        then()
+
+    script.on_submit = on_submit
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_CAPACITY_PAUSE", 0.01)
+    monkeypatch.setattr(ScriptedRuntime, "capacity_timeout", 60.0)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_job_that_finds_no_room_is_submitted_again(operator: Any, script: Script, tmp_path: Path) -> None:
+    refuse(script, 2, then=lambda: store_result(make_job(tmp_path)))
+    script.polls = [status(JobState.SUCCEEDED)]
+    assert run(operator()) == "the receipt"
+    assert script.refused == [0, 1, 2]
+
+
+def test_a_job_that_finds_no_room_for_long_fails_the_task_with_the_reason(operator: Any, script: Script) -> None:
+    refuse(script, 100, then=lambda: None)
+    with pytest.raises(NoCapacityError, match="RESOURCE:MEMORY"):
+        run(operator())
+    assert script.refused == [0], "this runtime allows no time"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_kill_while_waiting_for_room_ends_the_task_and_starts_nothing(operator: Any, script: Script) -> None:
+    task = operator()
+
+    def refuse_and_kill() -> None:
+        task.on_kill()
+        raise NoCapacityError("RESOURCE:MEMORY")
+
+    script.on_submit = refuse_and_kill
+    with pytest.raises(AirflowException, match="killed"):
+        run(task)
+    assert len(script.submitted) == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_job_that_was_accepted_and_then_found_no_room_is_submitted_again(
+    operator: Any, script: Script, tmp_path: Path
+) -> None:
+    script.polls = [status(JobState.NO_CAPACITY, message="Capacity is unavailable"), status(JobState.SUCCEEDED)]
+    script.on_submit = lambda: store_result(make_job(tmp_path)) if len(script.submitted) == 2 else None
+    assert run(operator()) == "the receipt"
+    assert script.refused == [0, 1]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_deferred_job_that_found_no_room_is_submitted_and_deferred_anew(operator: Any, script: Script) -> None:
+    with pytest.raises(TaskDeferred) as deferred:
+        run(operator(deferrable=True))
+    event = {"handle": deferred.value.trigger.handle, "status": status(JobState.NO_CAPACITY).model_dump(mode="json")}
+    with pytest.raises(TaskDeferred) as again:
+        operator(deferrable=True).execute_complete(task_context(), event)
+    assert again.value.trigger.handle["refused"] == 1
+    assert again.value.trigger.handle["asked_since"] == deferred.value.trigger.handle["asked_since"]
+
+
+def test_work_that_was_finished_between_the_two_looks_is_not_done_again(
+    operator: Any, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier attempt's job may end after the ledger was read, and before the runtime was asked for it."""
+    task, looks = operator(), iter([None, "the receipt"])
+    monkeypatch.setattr(task, "done_before", lambda *_: next(looks))
+    assert run(task) == "the receipt"
+    assert script.submitted == []
+
+
+def test_a_kill_by_exception_in_the_middle_of_submitting_stops_what_was_started(
+    operator: Any, script: Script, tmp_path: Path
+) -> None:
+    def started_and_killed() -> None:
+        script.found = earlier_handle(tmp_path).model_copy(update={"job_uri": f"file://{tmp_path}/job.json"})
+        raise SystemExit
+
+    script.on_submit = started_and_killed
+    with pytest.raises(SystemExit):
+        run(operator())
+    assert script.cancelled == [f"file://{tmp_path}/job.json"]
+
+
+def test_a_log_that_cannot_be_read_does_not_hide_the_jobs_state(
+    operator: Any, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: Any) -> Any:
+        raise OSError("503")
+
+    monkeypatch.setattr(ScriptedRuntime, "logs", unavailable)
+    script.polls = [status(JobState.RUNNING), status(JobState.RUNNING), status(JobState.SUCCEEDED)]
+    script.on_submit = lambda: store_result(make_job(tmp_path))
+    assert run(operator()) == "the receipt"
+    assert script.polled == 3

@@ -37,5 +37,5 @@ def test_the_key_is_of_the_work_and_the_task_but_not_of_the_attempt(tmp_path: Pa
 
 
 @pytest.mark.parametrize("state", list(JobState))
-def test_all_states_but_two_are_final(state: JobState) -> None:
-    assert state.finished == (state not in ("pending", "running"))
+def test_all_states_but_three_are_final(state: JobState) -> None:
+    assert state.finished == (state not in ("pending", "running", "unknown"))

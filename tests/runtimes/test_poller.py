@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from pydantic import JsonValue
 
 from airflow_sklearn.runtimes import poller as module
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
@@ -20,8 +21,17 @@ class Place:
     def __init__(self, polls: int = 3, fail_first: int = 0) -> None:
         self.polls, self.fail_first = polls, fail_first
         self.calls: list[int] = []
+        self.read: list[str] = []
+        self.broken_logs = False
 
-    def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
+    async def logs(self, handle: JobHandle, cursor: JsonValue) -> tuple[list[str], JsonValue]:
+        self.read.append(handle.key)
+        if self.broken_logs:
+            raise OSError("503")
+        line = int(cursor or 0)  # type: ignore[arg-type]
+        return [f"line {line}"], line + 1
+
+    async def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
         self.calls.append(len(handles))
         if len(self.calls) <= self.fail_first:
             raise OSError("throttled")
@@ -35,14 +45,14 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def statuses(poller: SharedPoller, number: int) -> list[JobStatus]:
-    return [status async for status in poller.watch(handle(number))]
+    return [sighting.status async for sighting in poller.watch(handle(number)) if sighting.status]
 
 
 def test_many_watchers_share_one_call_a_tick() -> None:
     place = Place(polls=3)
 
     async def run() -> list[list[JobStatus]]:
-        pollers = [SharedPoller.shared("key", place.poll, 0.02) for _ in range(500)]
+        pollers = [SharedPoller.shared("key", place.poll, place.logs, 0.02) for _ in range(500)]
         return await asyncio.gather(*(statuses(poller, number) for number, poller in enumerate(pollers)))
 
     seen = asyncio.run(run())
@@ -53,7 +63,7 @@ def test_many_watchers_share_one_call_a_tick() -> None:
 
 def test_other_keys_and_other_loops_have_pollers_of_their_own() -> None:
     async def two_keys() -> list[SharedPoller]:
-        return [SharedPoller.shared(key, Place().poll, 1.0) for key in ("a", "b", "a")]
+        return [SharedPoller.shared(key, Place().poll, Place().logs, 1.0) for key in ("a", "b", "a")]
 
     a, b, again = asyncio.run(two_keys())
     assert a is again
@@ -63,7 +73,7 @@ def test_other_keys_and_other_loops_have_pollers_of_their_own() -> None:
 
 def test_failed_polls_are_repeated() -> None:
     place = Place(polls=1, fail_first=3)
-    seen = asyncio.run(statuses(SharedPoller(place.poll, 0.01), 1))
+    seen = asyncio.run(statuses(SharedPoller(place.poll, place.logs, 0.01), 1))
     assert [status.state for status in seen] == ["succeeded"]
     assert len(place.calls) == 4
 
@@ -72,7 +82,7 @@ def test_a_place_that_cannot_be_reached_for_long_is_told_to_every_watcher() -> N
     place = Place(fail_first=10**6)
 
     async def run() -> list[BaseException | list[JobStatus]]:
-        poller = SharedPoller(place.poll, 0.01, give_up_after=0.05)
+        poller = SharedPoller(place.poll, place.logs, 0.01, give_up_after=0.05)
         return await asyncio.gather(statuses(poller, 1), statuses(poller, 2), return_exceptions=True)
 
     assert [str(error) for error in asyncio.run(run())] == ["throttled", "throttled"]
@@ -82,7 +92,7 @@ def test_a_watcher_that_is_cancelled_leaves_the_others() -> None:
     place = Place(polls=5)
 
     async def run() -> list[JobStatus]:
-        poller = SharedPoller(place.poll, 0.02)
+        poller = SharedPoller(place.poll, place.logs, 0.02)
         leaving = asyncio.create_task(statuses(poller, 1))
         staying = asyncio.create_task(statuses(poller, 2))
         await asyncio.sleep(0.05)
@@ -98,7 +108,7 @@ def test_polling_stops_when_nobody_watches_and_starts_again() -> None:
     place = Place(polls=2)
 
     async def run() -> int:
-        poller = SharedPoller(place.poll, 0.01)
+        poller = SharedPoller(place.poll, place.logs, 0.01)
         await statuses(poller, 1)
         calls = len(place.calls)
         await asyncio.sleep(0.1)
@@ -114,3 +124,43 @@ def test_the_pause_doubles_with_each_failure_up_to_a_limit() -> None:
     assert 8.0 <= pauses[0] <= 12.0
     assert 16.0 <= pauses[1] <= 24.0
     assert max(pauses) <= 144.0
+
+
+def test_a_running_jobs_log_is_followed_line_by_line() -> None:
+    async def run() -> list[str]:
+        place = Place(polls=4)
+        watched = SharedPoller(place.poll, place.logs, 0.01).watch(handle(1))
+        return [line async for sighting in watched for line in sighting.lines]
+
+    assert asyncio.run(run()) == ["line 0", "line 1", "line 2"]
+
+
+def test_many_jobs_logs_are_read_in_turn_a_few_a_tick() -> None:
+    place = Place(polls=6)
+
+    async def run() -> None:
+        poller = SharedPoller(place.poll, place.logs, 0.02)
+        await asyncio.gather(*(statuses(poller, number) for number in range(100)))
+
+    asyncio.run(run())
+    assert len(place.read) == 5 * module.LOGS_A_TICK
+    assert len(set(place.read)) == len(place.read), "none is read twice before all the others"
+
+
+def test_a_log_that_cannot_be_read_stops_nothing() -> None:
+    place = Place(polls=3)
+    place.broken_logs = True
+    seen = asyncio.run(statuses(SharedPoller(place.poll, place.logs, 0.01), 1))
+    assert [status.state for status in seen] == ["running", "running", "succeeded"]
+    assert len(place.read) == 2
+
+
+def test_what_one_poll_could_not_see_is_no_news() -> None:
+    class Flickering(Place):
+        async def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
+            states = await super().poll(handles)
+            return [JobStatus(state=JobState.UNKNOWN)] if len(self.calls) == 2 else states
+
+    place = Flickering(polls=3)
+    seen = asyncio.run(statuses(SharedPoller(place.poll, place.logs, 0.01), 1))
+    assert [status.state for status in seen] == ["running", "succeeded"]

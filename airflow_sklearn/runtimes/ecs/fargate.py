@@ -1,0 +1,54 @@
+"""The sizes that AWS Fargate has: CPU units and MiB go together only in some pairs.
+
+Source: "Amazon ECS task definition parameters for Fargate", task size, in the Amazon ECS Developer Guide (2026).
+"""
+
+from __future__ import annotations
+
+from airflow_sklearn.exceptions import UserError
+
+_GIB = 1024
+
+#: MiB that go with each number of CPU units (1,024 are one vCPU).
+SIZES: dict[int, tuple[int, ...]] = {
+    256: (512, 1 * _GIB, 2 * _GIB),
+    512: tuple(range(1 * _GIB, 4 * _GIB + 1, _GIB)),
+    1024: tuple(range(2 * _GIB, 8 * _GIB + 1, _GIB)),
+    2048: tuple(range(4 * _GIB, 16 * _GIB + 1, _GIB)),
+    4096: tuple(range(8 * _GIB, 30 * _GIB + 1, _GIB)),
+    8192: tuple(range(16 * _GIB, 60 * _GIB + 1, 4 * _GIB)),
+    16384: tuple(range(32 * _GIB, 120 * _GIB + 1, 8 * _GIB)),
+}
+
+
+def check_size(cpu: int, memory: int) -> None:
+    """:raises UserError: Fargate has no such size; the message says which ones are near."""
+    if cpu not in SIZES:
+        units = ", ".join(map(str, SIZES))
+        raise UserError(f"Fargate has no size with cpu={cpu}: it is one of {units} CPU units (1024 are one vCPU).")
+    fitting = SIZES[cpu]
+    if memory not in fitting:
+        known = f"{fitting[0]} to {fitting[-1]} MiB in steps of {fitting[-1] - fitting[-2]}"
+        raise UserError(
+            f"Fargate has no size with cpu={cpu} and memory={memory}: with {cpu} CPU units, memory is "
+            f"{known if len(fitting) > 3 else ' or '.join(map(str, fitting)) + ' MiB'}."
+        )
+
+
+def grow(cpu: int, memory: int, *, factor: int, bound: int) -> tuple[int, int] | None:
+    """A size with more memory, and as few CPU units as go with it.
+
+    :param cpu: CPU units that it has at least.
+    :param memory: MiB that were not enough.
+    :param factor: how many times the memory it should have.
+    :param bound: MiB that it has at most.
+    :return: CPU units and MiB; None if nothing larger lies within the bound.
+    """
+    larger = [
+        (size, units) for units, sizes in SIZES.items() if units >= cpu for size in sizes if memory < size <= bound
+    ]
+    enough = [pair for pair in larger if pair[0] >= memory * factor]
+    if not larger:
+        return None
+    size = min(enough)[0] if enough else max(larger)[0]
+    return min(units for other, units in larger if other == size), size

@@ -1,0 +1,89 @@
+"""Why an ECS task has stopped, and so what a retry should do.
+
+Sources: "Amazon ECS stopped tasks error messages" and the ``stopCode`` of ``Task`` in the Amazon ECS API reference.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.runtimes.base import JobState, JobStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Begins the reason of tasks that this package stops itself.
+OUR_REASON = "airflow-sklearn: "
+
+_EXIT_SUCCESS = 0
+_EXIT_OUT_OF_MEMORY = 71  # the worker's own word for it: airflow_sklearn.worker.exit_codes
+_EXIT_KILLED = 128 + 9
+_EXIT_TERMINATED = 128 + 15
+
+_NO_CAPACITY = re.compile(
+    r"capacity is unavailable|insufficient|RESOURCE:|\bENI\b|network interface|unexpected EC2 error|InternalError|"
+    r"timeout waiting for",
+    re.IGNORECASE,
+)
+_HOST_LOST = re.compile(r"\bhost ec2\b|\binstance\b.*\b(terminated|stopped)\b", re.IGNORECASE)
+#: A pull that fails like this will not do better the next time.
+_NO_SUCH_IMAGE = re.compile(
+    r"not found|manifest unknown|does not exist|no such image|access denied|denied:|unauthorized|no basic auth|"
+    r"invalid reference|exec format|no match(ing)? (for )?(manifest|platform)|failed to resolve ref",
+    re.IGNORECASE,
+)
+_PULL_PASSES = re.compile(r"timeout|dial tcp|connection re|temporar|too ?many ?requests|\b5\d\d\b", re.IGNORECASE)
+
+
+def status_of(task: Mapping[str, Any], container_name: str) -> JobStatus:
+    """What a stopped task tells.
+
+    :param task: one of ``DescribeTasks``, with ``lastStatus`` STOPPED.
+    :param container_name: the container that ran the worker.
+    """
+    container: Mapping[str, Any] = next(
+        (one for one in task.get("containers", ()) if one.get("name") == container_name), {}
+    )
+    code, reason = container.get("exitCode"), container.get("reason") or ""
+    why = "; ".join(dict.fromkeys(text for text in (task.get("stoppedReason") or "", reason) if text))
+    state, message = _judge(task.get("stopCode") or "", why, code, task.get("memory"), container.get("image", ""))
+    return JobStatus(state=state, message=message, exit_code=code)
+
+
+def _judge(stop_code: str, why: str, code: int | None, memory: Any, image: str) -> tuple[JobState, str]:
+    if code == _EXIT_SUCCESS:
+        return JobState.SUCCEEDED, ""
+    if "OutOfMemory" in why or code == _EXIT_OUT_OF_MEMORY:
+        size = f" of {int(memory):,} MiB" if memory else ""
+        return JobState.OUT_OF_MEMORY, f"The container ran out of its memory{size} ({why or 'as the worker says'})."
+    if stop_code == "UserInitiated":
+        if OUR_REASON in why:
+            return JobState.CANCELLED, "The container was stopped with its Airflow task."
+        return JobState.CANCELLED, f"Somebody stopped the ECS task: {why or 'no reason given'}."
+    if stop_code in ("SpotInterruption", "TerminationNotice") or _HOST_LOST.search(why):
+        return JobState.LOST, f"The container's host was taken away: {why or stop_code}."
+    if "CannotPullContainer" in why:
+        return _judge_pull(why, image)
+    if "ResourceInitializationError" in why:
+        hint = "The execution role needs the image's registry and the log group; the subnets a route to both."
+        return JobState.LOST, f"ECS could not prepare the container: {why}\n{hint}"
+    if stop_code == "TaskFailedToStart" or code is None:
+        if _NO_CAPACITY.search(why):
+            return JobState.NO_CAPACITY, f"ECS had no room for the task: {why}"
+        if "CannotStartContainer" in why or "CannotCreateContainer" in why:
+            return JobState.FAILED, f"The container could not be started: {why}"
+        return JobState.LOST, f"The container left no exit code: {why or 'ECS gives no reason'}."
+    if code == _EXIT_KILLED:
+        hint = "Somebody killed it, its host went away, or memory ran out on the host."
+        return JobState.LOST, f"The container was killed (exit code {code}). {hint} {why}".rstrip()
+    if code == _EXIT_TERMINATED:
+        return JobState.LOST, f"The container was stopped from outside (exit code {code}). {why}".rstrip()
+    return JobState.FAILED, f"The worker ended with exit code {code}."
+
+
+def _judge_pull(why: str, image: str) -> tuple[JobState, str]:
+    if _NO_SUCH_IMAGE.search(why) and not _PULL_PASSES.search(why):
+        hint = "Check the image's name and tag, and that the execution role may pull it."
+        return JobState.FAILED, f"The image {image} cannot be pulled: {why}\n{hint}"
+    return JobState.LOST, f"The image {image} could not be pulled this time: {why}"

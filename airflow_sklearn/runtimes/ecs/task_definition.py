@@ -1,0 +1,128 @@
+"""What an ECS task definition says that a job must know: its container, image, size and log."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.contract.document import Value, content_id
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.runtimes.cloudwatch import LogStream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DEFAULT_FAMILY = "airflow-sklearn"
+_DEFAULT_CONTAINER = "worker"
+
+
+class TaskDefinition(Value):
+    """A registered task definition, as far as a job depends on it."""
+
+    arn: str
+    container: str
+    image: str
+    cpu: int | None = None
+    """CPU units of the task; None where the container instance decides."""
+    memory: int | None = None
+    """MiB of the task, or of the container."""
+    container_memory: int | None = None
+    """MiB that the container alone is limited to."""
+    log_group: str = ""
+    log_region: str = ""
+    log_prefix: str = ""
+
+    def log_stream(self, task_id: str, region: str) -> LogStream | None:
+        """Where a task's container logs; None if not to CloudWatch, or to streams that only Docker knows."""
+        if not (self.log_group and self.log_prefix):
+            return None
+        stream = f"{self.log_prefix}/{self.container}/{task_id}"
+        return LogStream(group=self.log_group, stream=stream, region=self.log_region or region)
+
+
+def find_task_definition(client: Any, name: str, container_name: str | None) -> TaskDefinition:
+    """Read a task definition.
+
+    :param client: boto3's, of ``ecs``.
+    :param name: family, family:revision or ARN.
+    :param container_name: the container that runs the worker; None: the one that the task definition has.
+    :raises UserError: there is none, or it is not clear which of its containers is meant.
+    """
+    try:
+        found = client.describe_task_definition(taskDefinition=name)["taskDefinition"]
+    except (client.exceptions.ClientException, client.exceptions.InvalidParameterException) as error:
+        raise UserError(f"EcsRuntime(task_definition={name!r}): there is no such task definition ({error}).") from error
+    return _read(found, container_name)
+
+
+def register_task_definition(client: Any, spec: Mapping[str, Any], container_name: str | None) -> TaskDefinition:
+    """Register a task definition, unless one with this content is registered already.
+
+    It is registered as ``<family>-<digest of the content>``: equal specifications share one, whoever registers it, and
+    a changed one never changes what runs already.
+
+    :param spec: what ``RegisterTaskDefinition`` takes.
+    :raises UserError: ECS refuses it.
+    """
+    complete = _complete(spec)
+    complete["family"] = family = f"{complete['family']}-{content_id(complete, length=12)}"
+    try:
+        return _read(client.describe_task_definition(taskDefinition=family)["taskDefinition"], container_name)
+    except (client.exceptions.ClientException, client.exceptions.InvalidParameterException):
+        pass
+    try:
+        registered = client.register_task_definition(**complete)["taskDefinition"]
+    except (client.exceptions.ClientException, client.exceptions.InvalidParameterException) as error:
+        raise UserError(f"EcsRuntime(task_definition=...): ECS refuses to register it: {error}") from error
+    return _read(registered, container_name)
+
+
+def _complete(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """With what a Fargate task of one worker needs, where the user did not say it."""
+    complete: dict[str, Any] = copy.deepcopy(dict(spec))
+    complete.setdefault("family", _DEFAULT_FAMILY)
+    complete.setdefault("requiresCompatibilities", ["FARGATE"])
+    complete.setdefault("networkMode", "awsvpc")
+    containers = complete.get("containerDefinitions") or [{}]
+    if not containers[0].get("image"):
+        raise UserError(
+            "EcsRuntime(task_definition={...}) needs containerDefinitions=[{'image': ...}], the worker's image; "
+            f"it has the keys {', '.join(sorted(spec)) or 'nothing'}."
+        )
+    for container in containers:
+        container.setdefault("essential", True)
+    containers[0].setdefault("name", _DEFAULT_CONTAINER)
+    complete["containerDefinitions"] = containers
+    for size in ("cpu", "memory"):
+        if size in complete:
+            complete[size] = str(complete[size])  # the API takes them as text, people write numbers
+    return complete
+
+
+def _read(found: Mapping[str, Any], container_name: str | None) -> TaskDefinition:
+    arn, containers = found["taskDefinitionArn"], found["containerDefinitions"]
+    names = [container["name"] for container in containers]
+    if container_name is None and len(containers) > 1:
+        raise UserError(
+            f"The task definition {arn} has several containers ({', '.join(names)}): say which runs the worker with "
+            "EcsRuntime(container_name=...)."
+        )
+    wanted = container_name or names[0]
+    if wanted not in names:
+        raise UserError(f"The task definition {arn} has no container {wanted!r}; it has {', '.join(names)}.")
+    container = containers[names.index(wanted)]
+    logging = container.get("logConfiguration") or {}
+    options = logging.get("options", {}) if logging.get("logDriver") == "awslogs" else {}
+    container_memory = container.get("memory") or None
+    memory = found.get("memory") or container_memory
+    return TaskDefinition(
+        arn=arn,
+        container=wanted,
+        image=container["image"],
+        cpu=int(found["cpu"]) if found.get("cpu") else container.get("cpu") or None,
+        memory=int(memory) if memory else None,
+        container_memory=container_memory,
+        log_group=options.get("awslogs-group", ""),
+        log_region=options.get("awslogs-region", ""),
+        log_prefix=options.get("awslogs-stream-prefix", ""),
+    )
