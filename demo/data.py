@@ -50,8 +50,8 @@ def prepare() -> bool:
     if settings.CSV_FOLDER.exists() and settings.PARQUET_FOLDER.exists():
         return False
     table = flights()
-    _write(table, settings.CSV_FOLDER, "csv")
-    _write(table, settings.PARQUET_FOLDER, "parquet")
+    write(table, settings.CSV_FOLDER, "csv")
+    write(table, settings.PARQUET_FOLDER, "parquet")
     return True
 
 
@@ -103,8 +103,8 @@ def _clock(time: pd.Series) -> pd.Series:
     return pd.to_timedelta(time // 100, unit="h") + pd.to_timedelta(time % 100, unit="min")
 
 
-def _write(table: pd.DataFrame, folder: Path, file_format: str) -> None:
-    """All months or none: an interrupted demo leaves no half of a table behind."""
+def write(table: pd.DataFrame, folder: Path, file_format: str) -> None:
+    """A file a month, ``2013-01.csv``. All or none: an interrupted demo leaves no half of a table behind."""
     unfinished = folder.with_name(f"_{folder.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)

@@ -124,6 +124,18 @@ class RealAirflow:
             *(state, run.dag_id, run.run_id, task_id, map_index),
         )
 
+    def fail_run(self, run: Run) -> None:
+        """What the UI does when a person marks a DAG run as failed: its unfinished tasks are stopped."""
+        source = (
+            "from airflow.api.common.mark_tasks import set_dag_run_state_to_failed as fail\n"
+            "from airflow.models.serialized_dag import SerializedDagModel\n"
+            f"fail(dag=SerializedDagModel.get_dag({run.dag_id!r}), run_id={run.run_id!r}, commit=True)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", source], env=self._environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
     def wait_for(self, what: str, look: Callable[[], Any], *, seconds: float) -> Any:
         give_up = time.monotonic() + seconds
         while not (found := look()):

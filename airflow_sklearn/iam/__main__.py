@@ -1,0 +1,116 @@
+"""``python -m airflow_sklearn.iam``: prints the policies of one cluster and its folders. Calls no AWS API."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.iam.cloudformation import template
+from airflow_sklearn.iam.policies import all_policies
+from airflow_sklearn.iam.setting import PARTITIONS, read_setting
+
+_NAMES = ("airflow", "task", "execution", "task-trust", "execution-trust")
+_DESCRIPTION = """
+Print the IAM policies that airflow-sklearn needs on Amazon ECS, and no more than that:
+  airflow    for the identity that Airflow's workers and triggerer have: runs tasks, plans, publishes
+  task       for the task role: what the container may read and write
+  execution  for the execution role: pulling the image, writing the log
+and who may take the two roles (task-trust, execution-trust). Nothing is sent to AWS.
+"""
+_EPILOG = """
+example:
+  python -m airflow_sklearn.iam --cluster ml --region eu-west-1 --account 111122223333 \\
+      --data s3://acme/customers/ --model s3://acme/models --destination s3://acme/churn_scores --output policies
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = vars(_parser().parse_args(arguments))
+    form, policy, folder = options.pop("format"), options.pop("policy"), options.pop("output")
+    try:
+        if form == "cloudformation" and policy:
+            raise UserError("--policy goes with --format json: a template holds them all")
+        setting = read_setting(**{name: value for name, value in options.items() if value is not None})
+        policies = all_policies(setting)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    documents: dict[str, Any] = {policy: policies[policy]} if policy else policies
+    if form == "cloudformation":
+        documents = {"cloudformation": template(setting, policies)}
+    if folder is None:
+        one = next(iter(documents.values())) if len(documents) == 1 else documents
+        print(json.dumps(one, indent=2))
+        return 0
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, document in documents.items():
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps(document, indent=2) + "\n")
+        print(path)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_sklearn.iam",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    where = parser.add_argument_group("where")
+    where.add_argument("--cluster", required=True, help="the ECS cluster, by name or ARN")
+    where.add_argument("--region", required=True, help="of the cluster")
+    where.add_argument("--account", required=True, help="12 digits")
+    where.add_argument("--partition", choices=PARTITIONS, help="default: the region's")
+    folders = parser.add_argument_group("folders in S3, each may be repeated; one may hold several")
+    for name, dest, help_text in (
+        ("data", "data", "what is trained on and predicted: a folder (slash at its end) or an object; only read"),
+        ("model", "models", "a model's URI"),
+        ("destination", "destinations", "where predictions are published; the ledgers of the runs are below it"),
+        ("ledger", "ledgers", "a folder for ledgers, if plans name one (ledger=...)"),
+    ):
+        folders.add_argument(f"--{name}", dest=dest, action="append", metavar="S3_URI", help=help_text)
+    names = parser.add_argument_group("names")
+    names.add_argument(
+        "--task-definition",
+        dest="families",
+        action="append",
+        metavar="FAMILY",
+        help="that Airflow may run; * at its end for all that begin so; may be repeated (default: airflow-sklearn*)",
+    )
+    names.add_argument(
+        "--register-task-definitions",
+        dest="registers",
+        action="store_true",
+        help="Airflow registers them: EcsRuntime(task_definition={...}); the families then need a * at their end",
+    )
+    names.add_argument("--log-group", metavar="NAME", help="default: /ecs/airflow-sklearn")
+    names.add_argument("--task-role", metavar="ROLE", help="name or ARN (default: airflow-sklearn-task)")
+    names.add_argument("--execution-role", metavar="ROLE", help="name or ARN (default: airflow-sklearn-execution)")
+    names.add_argument(
+        "--ecr-repository",
+        dest="repositories",
+        action="append",
+        metavar="REPOSITORY",
+        help="name, ARN or image's name; may be repeated (default: airflow-sklearn-worker)",
+    )
+    names.add_argument(
+        "--kms-key",
+        dest="kms_keys",
+        action="append",
+        metavar="ARN",
+        help="of buckets encrypted with it; may be repeated",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument("--policy", choices=_NAMES, help="only this one")
+    output.add_argument("--format", choices=("json", "cloudformation"), default="json")
+    output.add_argument("--output", type=Path, metavar="FOLDER", help="write each to a file of its name there")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

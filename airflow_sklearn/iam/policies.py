@@ -1,0 +1,217 @@
+"""The policies: who may do what, and why. ``docs/iam.md`` goes through them statement by statement.
+
+Resources and conditions follow the Service Authorization Reference of each service (2026). ``*`` as a resource is left
+only where a service knows no resource for an action.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.exceptions import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from airflow_sklearn.iam.setting import ObjectName, Place, Setting
+
+    Policy = dict[str, Any]
+    Statement = dict[str, Any]
+
+_TASKS = "ecs-tasks.amazonaws.com"
+_LONGEST = 6144  # characters of a managed policy, white space not counted (IAM quotas)
+
+# Names of what lies in models, ledgers and destinations. Below a folder that was given there may be one of them, or
+# several, each in a folder of its own: hence the first ``*``. A test runs jobs and compares.
+_ANY_LEDGER = "*_airflow_sklearn/*"
+_PUBLISHED = "*/part-*"
+_PUBLISHED_MANIFEST = "*/_manifest.json"
+_PUBLISHING = "*/_publishing.json"
+
+MODEL_BY_AIRFLOW = ("*estimators/*", "*versions/*/jobs/*", "*latest.json")
+MODEL_BY_WORKER = (
+    "*versions/*/artifact-*",
+    "*versions/*/manifest.json",
+    "*versions/*/jobs/*.result.json",
+    "*latest.json",
+)
+_UPLOADED_TO_MODEL = ("*versions/*/artifact-*",)
+LEDGER_BY_AIRFLOW = ("/plans/*", "/jobs/*", "/proofs/*")
+LEDGER_BY_WORKER = ("/jobs/*.result.json", "/receipts/*", "/parts/*")
+_UPLOADED_TO_LEDGER = ("/parts/*",)
+
+
+def all_policies(setting: Setting) -> dict[str, Policy]:
+    """The documents by name.
+
+    :raises UserError: one is longer than IAM takes.
+    """
+    trust = trust_policy(setting)
+    policies = {
+        "airflow": airflow_policy(setting),
+        "task": task_policy(setting),
+        "execution": execution_policy(setting),
+        "task-trust": trust,
+        "execution-trust": trust,
+    }
+    long = {name: size for name, policy in policies.items() if (size := _size(policy)) > _LONGEST}
+    if long:
+        sizes = ", ".join(f"{name} ({size:,})" for name, size in long.items())
+        raise UserError(
+            f"These policies have more than the {_LONGEST:,} characters that IAM takes: {sizes}. Give folders "
+            "that hold several of those you gave, or make policies for several groups of folders and attach them all."
+        )
+    return policies
+
+
+def airflow_policy(setting: Setting) -> Policy:
+    """For Airflow's workers and triggerer: runs tasks, writes jobs and plans, publishes."""
+    read = _read_on_both_sides(setting)
+    published = _below(setting.destinations, _PUBLISHED)
+    manifests, locks = _below(setting.destinations, _PUBLISHED_MANIFEST), _below(setting.destinations, _PUBLISHING)
+    written = [*_below(setting.models, *MODEL_BY_AIRFLOW), *_in_ledgers(setting, *LEDGER_BY_AIRFLOW)]
+    return _policy(
+        *_run_tasks(setting),
+        *_list(setting, [*read, *_below(setting.destinations, "*")]),
+        _on_objects(setting, "ReadSourcesModelsAndLedgers", "s3:GetObject", read),
+        _on_objects(setting, "ReadWhatWasPublished", "s3:GetObject", [*manifests, *locks]),
+        _on_objects(setting, "WriteJobsPlansAndProofs", "s3:PutObject", written),
+        _on_objects(setting, "Publish", "s3:PutObject", [*published, *manifests, *locks]),
+        _on_objects(setting, "EndBrokenCopies", "s3:AbortMultipartUpload", published),
+        _on_objects(setting, "RemoveWhatIsReplaced", "s3:DeleteObject", [*published, *locks]),
+        *_use_keys(setting),
+    )
+
+
+def task_policy(setting: Setting) -> Policy:
+    """For the code in the container: reads sources, writes models and its part of ledgers. It deletes nothing, does not
+    touch what is published, and has no right outside of S3."""
+    read = _read_on_both_sides(setting)
+    written = [*_below(setting.models, *MODEL_BY_WORKER), *_in_ledgers(setting, *LEDGER_BY_WORKER)]
+    uploaded = [*_below(setting.models, *_UPLOADED_TO_MODEL), *_in_ledgers(setting, *_UPLOADED_TO_LEDGER)]
+    return _policy(
+        *_list(setting, read),
+        _on_objects(setting, "ReadSourcesModelsAndLedgers", "s3:GetObject", read),
+        _on_objects(setting, "WriteModelsResultsReceiptsAndParts", "s3:PutObject", written),
+        _on_objects(setting, "EndBrokenUploads", "s3:AbortMultipartUpload", uploaded),
+        *_use_keys(setting),
+    )
+
+
+def execution_policy(setting: Setting) -> Policy:
+    """For ECS itself, before the container runs: pulls the image, and writes the log."""
+    pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    return _policy(
+        _allow("LogInToTheRegistry", "ecr:GetAuthorizationToken", ["*"]),
+        _allow("PullTheImage", pull, setting.repositories),
+        _allow(
+            "WriteLogs",
+            ["logs:CreateLogStream", "logs:PutLogEvents"],
+            [setting.arn("logs", f"log-group:{setting.log_group}:*")],
+        ),
+    )
+
+
+def trust_policy(setting: Setting) -> Policy:
+    """Who may take the task role or the execution role: ECS, for tasks of this account and region."""
+    return _policy(
+        {
+            "Sid": "EcsTasksOfThisAccount",
+            "Effect": "Allow",
+            "Principal": {"Service": _TASKS},
+            "Action": "sts:AssumeRole",
+            "Condition": {
+                "ArnLike": {"aws:SourceArn": setting.arn("ecs", "*")},
+                "StringEquals": {"aws:SourceAccount": setting.account},
+            },
+        }
+    )
+
+
+def _run_tasks(setting: Setting) -> Iterator[Statement]:
+    in_cluster = {"ArnEquals": {"ecs:cluster": setting.cluster_arn}}
+    tasks = [setting.arn("ecs", f"task/{setting.cluster}/*")]
+    definitions = [setting.arn("ecs", f"task-definition/{family}:*") for family in setting.families]
+    yield _allow("RunTasks", "ecs:RunTask", definitions, in_cluster)
+    yield _allow("TagTasksThatAreRun", "ecs:TagResource", tasks, {"StringEquals": {"ecs:CreateAction": "RunTask"}})
+    yield _allow("WatchAndStopTasks", ["ecs:DescribeTasks", "ecs:StopTask"], tasks)
+    yield _allow("FindTasksOfEarlierAttempts", "ecs:ListTasks", ["*"], in_cluster)
+    yield _allow("ReadTaskDefinitions", "ecs:DescribeTaskDefinition", ["*"])
+    if setting.registers:
+        register = {"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}}
+        yield _allow("RegisterTaskDefinitions", "ecs:RegisterTaskDefinition", definitions)
+        yield _allow("TagTaskDefinitions", "ecs:TagResource", definitions, register)
+    roles = sorted({setting.task_role, setting.execution_role})
+    yield _allow("HandRolesToTasks", "iam:PassRole", roles, {"StringEquals": {"iam:PassedToService": _TASKS}})
+    yield _allow("ReadLogs", "logs:GetLogEvents", [setting.arn("logs", f"log-group:{setting.log_group}:log-stream:*")])
+
+
+def _read_on_both_sides(setting: Setting) -> list[ObjectName]:
+    whole = [name for place in (*setting.data, *setting.models, *setting.ledgers) for name in place.objects()]
+    return [*whole, *_below(setting.destinations, _ANY_LEDGER)]
+
+
+def _list(setting: Setting, names: Iterable[ObjectName]) -> Iterator[Statement]:
+    """Listing is a right on a bucket, narrowed by a condition on what is listed. It also lets S3 say that an object is
+    not there: without it, what is absent looks denied."""
+    for number, (bucket, group) in enumerate(groupby(sorted(set(names)), key=lambda name: name[0]), 1):
+        condition = {"StringLike": {"s3:prefix": _widest(key for _, key in group)}}
+        yield _allow(f"ListFolders{number}", "s3:ListBucket", [f"arn:{setting.partition}:s3:::{bucket}"], condition)
+
+
+def _use_keys(setting: Setting) -> Iterator[Statement]:
+    """Only through S3: the role cannot decrypt anything else with the keys."""
+    domain = "amazonaws.com.cn" if setting.partition == "aws-cn" else "amazonaws.com"
+    services = sorted({f"s3.{key.split(':')[3]}.{domain}" for key in setting.kms_keys})
+    if setting.kms_keys:
+        condition = {"StringEquals": {"kms:ViaService": services}}
+        yield _allow("UseKeysThroughS3", ["kms:Decrypt", "kms:GenerateDataKey"], setting.kms_keys, condition)
+
+
+def _below(places: Iterable[Place], *patterns: str) -> list[ObjectName]:
+    return [name for place in places for name in place.below(*patterns)]
+
+
+def _in_ledgers(setting: Setting, *patterns: str) -> list[ObjectName]:
+    """Below a destination the ledger has its own folder; a folder that is given as ledger is one."""
+    return [
+        *_below(setting.destinations, *(f"{_ANY_LEDGER}{pattern}" for pattern in patterns)),
+        *_below(setting.ledgers, *(f"*{pattern}" for pattern in patterns)),
+    ]
+
+
+def _on_objects(setting: Setting, sid: str, action: str, names: Iterable[ObjectName]) -> Statement:
+    return _allow(sid, action, [f"arn:{setting.partition}:s3:::{bucket}/{key}" for bucket, key in names])
+
+
+def _widest(patterns: Iterable[str]) -> list[str]:
+    """Without those that another one covers."""
+    found = sorted(set(patterns))
+    return [
+        one
+        for one in found
+        if not any(one != other and other.endswith("*") and one.startswith(other[:-1]) for other in found)
+    ]
+
+
+def _allow(
+    sid: str, action: str | list[str], resources: Iterable[str], condition: dict[str, Any] | None = None
+) -> Statement:
+    return {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": action,
+        "Resource": _widest(resources),
+        **({"Condition": condition} if condition else {}),
+    }
+
+
+def _policy(*statements: Statement) -> Policy:
+    """Without statements about folders of which none were given."""
+    return {"Version": "2012-10-17", "Statement": [one for one in statements if one.get("Resource", True)]}
+
+
+def _size(policy: Policy) -> int:
+    return len(json.dumps(policy, separators=(",", ":")))

@@ -1,0 +1,208 @@
+"""What the policies are made for: one cluster, its roles, and the folders that a project reads and writes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_sklearn.exceptions import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+#: First letters of a region, and its partition. All other regions are of the partition ``aws``.
+_PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
+PARTITIONS = ("aws", *_PARTITIONS.values())
+
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_ACCOUNT = re.compile(r"\d{12}")
+_CLUSTER = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_FAMILY = re.compile(r"[A-Za-z0-9_-]{1,255}\*?")
+_LOG_GROUP = re.compile(r"[A-Za-z0-9_./#-]{1,512}")
+_ROLE = re.compile(r"([\x21-\x7e]+/)?[\w+=,.@-]{1,64}", re.ASCII)
+_REPOSITORY = re.compile(r"[a-z0-9]+([._/-]+[a-z0-9]+)*")
+_IMAGE = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[^:@]+).*")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_ARN = re.compile(r"arn:(?P<partition>[\w-]+):(?P<service>[\w-]+):(?P<region>[\w-]*):(?P<account>\d*):(?P<name>.+)")
+_WILD = re.compile(r"[*?\[]|\{\{|\{%|\$\{")
+
+
+#: Bucket and key. The key may have wild cards.
+ObjectName = tuple[str, str]
+
+
+class Place(NamedTuple):
+    """A folder in S3, or one object."""
+
+    bucket: str
+    key: str
+    """Without slashes at its ends; empty for the whole bucket."""
+    is_folder: bool = True
+
+    def below(self, *patterns: str) -> list[ObjectName]:
+        """Objects below the folder. As IAM reads it, ``*`` also crosses slashes, and stands for nothing too."""
+        return [(self.bucket, f"{self.key}/{pattern}" if self.key else pattern) for pattern in patterns]
+
+    def objects(self) -> list[ObjectName]:
+        """All below the folder, and the object itself where it may be one."""
+        return [*([] if self.is_folder else [(self.bucket, self.key)]), *self.below("*")]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the policies are made for. Names are checked; roles, repositories and keys are ARNs."""
+
+    partition: str
+    region: str
+    account: str
+    cluster: str
+    families: tuple[str, ...]
+    log_group: str
+    task_role: str
+    execution_role: str
+    repositories: tuple[str, ...]
+    data: tuple[Place, ...] = ()
+    models: tuple[Place, ...] = ()
+    destinations: tuple[Place, ...] = ()
+    ledgers: tuple[Place, ...] = ()
+    kms_keys: tuple[str, ...] = ()
+    registers: bool = False
+    """Whether task definitions are registered from Airflow (``EcsRuntime(task_definition={...})``)."""
+
+    def arn(self, service: str, name: str) -> str:
+        """An ARN in this region and account."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{name}"
+
+    @property
+    def cluster_arn(self) -> str:
+        return self.arn("ecs", f"cluster/{self.cluster}")
+
+
+@dataclass
+class _Reader:
+    """Reads what was typed, and gathers all that is wrong with it."""
+
+    partition: str
+    region: str
+    account: str
+    faults: list[str] = field(default_factory=list)
+
+    def name(self, option: str, text: str, pattern: re.Pattern[str], what: str) -> str:
+        if not pattern.fullmatch(text):
+            self.faults.append(f"{option} {text!r} is no {what}")
+        return text
+
+    def own_arn(self, option: str, text: str, service: str, kind: str, *, regional: bool = True) -> str | None:
+        """What stands after ``kind`` in an ARN of this account; None if the text is no ARN."""
+        found = _ARN.fullmatch(text)
+        if found is None:
+            return None
+        said, here = found.group("partition", "account"), (self.partition, self.account)
+        if found["service"] != service or not found["name"].startswith(kind):
+            self.faults.append(f"{option} {text} is not the ARN of a {kind.rstrip('/:')}")
+        elif said != here or (regional and found["region"] != self.region):
+            where = " ".join([*here, *([self.region] if regional else [])])
+            self.faults.append(f"{option} {text} is of another account, region or partition than {where}")
+        return found["name"].removeprefix(kind)
+
+    def role(self, option: str, text: str) -> str:
+        name = self.own_arn(option, text, "iam", "role/", regional=False)
+        name = self.name(option, text if name is None else name, _ROLE, "role's name or ARN")
+        return f"arn:{self.partition}:iam::{self.account}:role/{name.lstrip('/')}"
+
+    def repository(self, text: str) -> str:
+        """A repository may be another account's: then it is named by its ARN, or by an image's name."""
+        image, arn = _IMAGE.fullmatch(text), _ARN.fullmatch(text)
+        if arn is not None and arn["service"] == "ecr":
+            return text
+        region, account, name = image.group("region", "account", "name") if image else (self.region, self.account, text)
+        self.name("--ecr-repository", name, _REPOSITORY, "repository's name, its ARN, or an image's name in ECR")
+        return f"arn:{self.partition}:ecr:{region}:{account}:repository/{name}"
+
+    def key(self, text: str) -> str:
+        """An alias would not do: policies name keys."""
+        found = _ARN.fullmatch(text)
+        if found is None or found["service"] != "kms" or not found["name"].startswith("key/"):
+            self.faults.append(f"--kms-key {text!r} is not the ARN of a key (arn:aws:kms:REGION:ACCOUNT:key/ID)")
+        return text
+
+    def place(self, option: str, text: str) -> Place:
+        scheme, _, rest = text.partition("://")
+        bucket, _, key = rest.partition("/")
+        if scheme != "s3" or not _BUCKET.fullmatch(bucket):
+            self.faults.append(f"{option} {text!r} is no s3://bucket/folder")
+        elif found := _WILD.search(key):
+            folder = key[: key.rfind("/", 0, found.start()) + 1]
+            self.faults.append(f"{option} {text!r} has a wild card or a template in it: give s3://{bucket}/{folder}")
+        elif "//" in key:
+            self.faults.append(f"{option} {text!r} has an empty folder's name in it")
+        return Place(bucket, key.strip("/"), is_folder=key.endswith("/") or not key)
+
+
+def read_setting(
+    *,
+    cluster: str,
+    region: str,
+    account: str,
+    partition: str | None = None,
+    data: Sequence[str] = (),
+    models: Sequence[str] = (),
+    destinations: Sequence[str] = (),
+    ledgers: Sequence[str] = (),
+    families: Sequence[str] = ("airflow-sklearn*",),
+    log_group: str = "/ecs/airflow-sklearn",
+    task_role: str = "airflow-sklearn-task",
+    execution_role: str = "airflow-sklearn-execution",
+    repositories: Sequence[str] = ("airflow-sklearn-worker",),
+    kms_keys: Sequence[str] = (),
+    registers: bool = False,
+) -> Setting:
+    """Check what was typed.
+
+    :param partition: default: the region's.
+    :raises UserError: with all that is wrong.
+    """
+    own = next((name for start, name in _PARTITIONS.items() if region.startswith(start)), "aws")
+    reader = _Reader(partition or own, region, account)
+    reader.name("--region", region, _REGION, "region, such as eu-west-1")
+    reader.name("--account", account, _ACCOUNT, "account: it has 12 digits")
+    if reader.partition != own:
+        reader.faults.append(f"--partition {partition} does not have the region {region}: it is in {own}")
+    if not (data or models or destinations or ledgers):
+        reader.faults.append("no folder is given: give --data, --model and --destination (each may be repeated)")
+    cluster_name = reader.own_arn("--cluster", cluster, "ecs", "cluster/")
+
+    def places(option: str, texts: Sequence[str]) -> tuple[Place, ...]:
+        return _each(texts, lambda text: reader.place(option, text))
+
+    def folders(option: str, texts: Sequence[str]) -> tuple[Place, ...]:
+        return tuple(place._replace(is_folder=True) for place in places(option, texts))
+
+    setting = Setting(
+        partition=reader.partition,
+        region=region,
+        account=account,
+        cluster=reader.name("--cluster", cluster_name or cluster, _CLUSTER, "cluster's name or ARN"),
+        families=_each(
+            families, lambda text: reader.name("--task-definition", text, _FAMILY, "family (one * at its end)")
+        ),
+        log_group=reader.name("--log-group", log_group, _LOG_GROUP, "log group's name"),
+        task_role=reader.role("--task-role", task_role),
+        execution_role=reader.role("--execution-role", execution_role),
+        repositories=_each(repositories, reader.repository),
+        data=places("--data", data),
+        models=folders("--model", models),
+        destinations=folders("--destination", destinations),
+        ledgers=folders("--ledger", ledgers),
+        kms_keys=_each(kms_keys, reader.key),
+        registers=registers,
+    )
+    if reader.faults:
+        raise UserError("No policies can be made:\n" + "\n".join(f"  - {fault}" for fault in reader.faults))
+    return setting
+
+
+def _each(texts: Sequence[str], read: Callable[[str], Any]) -> tuple[Any, ...]:
+    """Each once, in their order."""
+    return tuple(dict.fromkeys(read(text) for text in texts))

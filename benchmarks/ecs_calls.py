@@ -1,0 +1,198 @@
+"""How many calls of AWS's APIs it costs to watch deferred chunks: none may be made chunk by chunk.
+
+    python -m benchmarks.ecs_calls            # 1, 100 and 1,000 chunks
+    python -m benchmarks.ecs_calls --chunks 250 --ticks 10
+
+Real triggers in one event loop, as in a triggerer, watch real handles of ``EcsRuntime``; every call of boto3 is counted
+where botocore sends it. AWS is ministack without Docker: tasks run for ever, and every log has some lines. Ends with an
+error if a tick needs more DescribeTasks than one for each 100 chunks, or reads more logs than a few.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import math
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+CHUNKS = (1, 100, 1000)
+LOG_CALLS_A_TICK = 4  # two logs, each in at most two calls: its lines, and that there are no more
+_INTERVAL = 0.5  # seconds between two ticks
+_GROUP, _PREFIX = "/ecs/airflow-sklearn", "ecs"
+_COUNTED = ("DescribeTasks", "GetLogEvents")
+
+
+class Calls:
+    """Counts the calls of all clients that Airflow connections make."""
+
+    def __init__(self) -> None:
+        from airflow_sklearn.aws import AwsConnection
+        from airflow_sklearn.runtimes.ecs import EcsRuntime
+
+        self.total: Counter[str] = Counter()
+        self.at_ticks: list[tuple[float, Counter[str]]] = []
+        make, poll = AwsConnection.client, EcsRuntime.poll
+
+        def client(connection: AwsConnection, service: str, region_name: str | None = None) -> Any:
+            made = make(connection, service, region_name)
+            made.meta.events.register("before-call", self._count, unique_id="benchmarks.ecs_calls")
+            return made
+
+        def tick(runtime: EcsRuntime, handles: Any) -> Any:
+            self.at_ticks.append((time.perf_counter(), self.total.copy()))
+            return poll(runtime, handles)
+
+        AwsConnection.client = client  # type: ignore[method-assign]
+        EcsRuntime.poll = tick  # type: ignore[method-assign]
+
+    def _count(self, model: Any, **_: Any) -> None:
+        self.total[model.name] += 1
+
+    def reset(self) -> None:
+        self.total.clear()
+        self.at_ticks.clear()
+
+    def by_tick(self) -> list[Counter[str]]:
+        """Of the ticks that another one followed."""
+        counts = [total for _, total in self.at_ticks]
+        return [after - before for before, after in pairwise(counts)]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--chunks", type=int, nargs="+", default=CHUNKS, help="(default: %(default)s)")
+    parser.add_argument("--ticks", type=int, default=6, help="looks at all chunks (default: %(default)s)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        os.environ |= {
+            "AIRFLOW_HOME": home,
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "DOCKER_HOST": f"unix://{home}/no-docker",  # tasks stay as they were asked for
+        }
+        from tests.cloud import ministack
+
+        with ministack.running(Path(home) / "ministack.log", services="ecs,logs,s3,sts") as cloud:
+            os.environ["AIRFLOW_CONN_AWS_DEFAULT"] = json.dumps(cloud.connection)
+            logging.disable(logging.WARNING)
+            return measure(cloud, options.chunks, options.ticks)
+
+
+def measure(cloud: Any, sizes: list[int], ticks: int) -> int:
+    """Print the table; the exit code."""
+    from airflow_sklearn.aws import AwsConnection
+
+    calls, runtime = Calls(), prepare(cloud)
+    started = submit(cloud, runtime.bind(AwsConnection("aws_default")), 1)
+    print("To start one chunk:", ", ".join(f"{count} {name}" for name, count in sorted(calls.total.items())))
+    handles = started + submit(cloud, runtime.bind(AwsConnection("aws_default")), max(sizes) - 1)
+    print(f"To watch deferred chunks, in each of {ticks} ticks:")
+    print(f"{'chunks':>7}{'triggers':>10}" + "".join(f"{name:>15}" for name in (*_COUNTED, "others", "ms a tick")))
+    faults = []
+    for size in sizes:
+        calls.reset()
+        asyncio.run(watch(runtime, handles[:size], calls, ticks))
+        found = calls.by_tick()
+        others = [sum(count for name, count in tick.items() if name not in _COUNTED) for tick in found]
+        pause = [end - start for (start, _), (end, _) in pairwise(calls.at_ticks)]
+        columns = [span([tick[name] for tick in found]) for name in _COUNTED]
+        work = f"{1000 * max(0.0, sum(pause) / len(pause) - _INTERVAL):,.0f}"
+        print(f"{size:>7,}{size:>10,}" + "".join(f"{text:>15}" for text in (*columns, span(others), work)))
+        faults += [f"{size} chunks: {tick}" for tick in found if too_many(tick, size)]
+    for fault in faults:
+        print(f"TOO MANY CALLS in a tick of {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+def prepare(cloud: Any) -> Any:
+    """A cluster, a task definition and a log group; the runtime."""
+    from airflow_sklearn.runtimes.ecs import EcsRuntime
+
+    options = {"awslogs-group": _GROUP, "awslogs-region": cloud.region, "awslogs-stream-prefix": _PREFIX}
+    log = {"logDriver": "awslogs", "options": options}
+    cloud.client("ecs").create_cluster(clusterName="ml")
+    cloud.client("ecs").register_task_definition(
+        family="airflow-sklearn",
+        cpu="256",
+        memory="512",
+        containerDefinitions=[{"name": "worker", "image": "image", "logConfiguration": log}],
+    )
+    cloud.client("logs").create_log_group(logGroupName=_GROUP)
+    return EcsRuntime(cluster="ml", task_definition="airflow-sklearn")
+
+
+def submit(cloud: Any, runtime: Any, count: int) -> list[Any]:
+    """Look for earlier containers and start one, as a task does, for each chunk; each has logged ten lines."""
+    from airflow_sklearn.contract.jobs import JobIdentity, PredictJob
+    from airflow_sklearn.contract.plan import Chunk
+
+    logs, handles = cloud.client("logs"), []
+    for number in range(count):
+        job = PredictJob.model_construct(
+            identity=JobIdentity(dag_id="dag", task_id="predict", run_id="run", map_index=len(handles), try_number=1),
+            result_uri=f"s3://bucket/{count}/{number}.result.json",
+            ledger=f"s3://bucket/{count}",
+            fingerprint="",
+            chunk=Chunk(id=f"{number}", label=f"part-{number}.csv", pieces=()),
+        )
+        assert runtime.find(job) is None
+        handles.append(runtime.submit(f"s3://bucket/{count}/{number}.json", job, detached=True))
+        stream = {"logGroupName": _GROUP, "logStreamName": handles[-1].data["log"]["stream"]}
+        logs.create_log_stream(**stream)
+        now = int(time.time() * 1000)
+        events = [{"timestamp": now, "message": f"2026-01-01 00:00:00 INFO line {line}"} for line in range(10)]
+        logs.put_log_events(**stream, logEvents=events)
+    return handles
+
+
+async def watch(runtime: Any, handles: list[Any], calls: Calls, ticks: int) -> None:
+    """As a triggerer does, until there were so many ticks."""
+    from airflow_sklearn import triggers
+
+    triggers._TRIGGERER_CALLS_ON_KILL = True  # in Airflow 2 too: ending them here kills nothing
+    watching = [
+        asyncio.create_task(anext(triggers.RuntimeTrigger(**trigger_arguments(runtime, handle)).run()))
+        for handle in handles
+    ]
+    while len(calls.at_ticks) <= ticks:
+        await asyncio.sleep(0.02)
+        for task in watching:
+            if task.done():
+                raise RuntimeError(f"a trigger fired: {task.result()}")
+    for task in watching:
+        task.cancel()
+    await asyncio.gather(*watching, return_exceptions=True)
+
+
+def trigger_arguments(runtime: Any, handle: Any) -> dict[str, Any]:
+    return {
+        "runtime": runtime.to_dict(),
+        "handle": handle.model_dump(mode="json"),
+        "poll_interval": _INTERVAL,
+        "expires_at": None,
+        "aws_conn_id": "aws_default",
+    }
+
+
+def too_many(tick: Counter[str], size: int) -> bool:
+    unknown = set(tick) - set(_COUNTED)
+    return tick["DescribeTasks"] != math.ceil(size / 100) or tick["GetLogEvents"] > LOG_CALLS_A_TICK or bool(unknown)
+
+
+def span(counts: list[int]) -> str:
+    """``3`` or ``1 to 3``."""
+    low, high = min(counts), max(counts)
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,212 @@
+"""Containers, hosts, APIs and Airflow itself fail: every row once after it, or an error that says what happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.cloud import engine
+from tests.cloud.containers import ContainerCloud
+from tests.cloud.observing import at_the_gate, containers_by_chunk, finish, log_of
+from tests.cloud.workload import CHUNK_ROWS, Workload, task_definition
+from tests.operators.conftest import Run
+from tests.operators.real_airflow import RealAirflow
+
+WAITING = pytest.mark.parametrize("deferrable", ["False", "True"], ids=["waiting", "deferred"])
+RETRY = {"retries": "2"}
+
+
+@WAITING
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda local, arn: engine.docker("kill", local.container_of(arn)), "The container was killed"),
+        (
+            lambda local, arn: local.cloud.client("ecs").stop_task(
+                cluster=local.cluster, task=arn, reason="too expensive"
+            ),
+            "Somebody stopped the ECS task: too expensive",
+        ),
+        (lambda local, arn: local.spot_interruption(arn), "The container's host was taken away"),
+    ],
+    ids=["docker kill", "StopTask by someone else", "Spot interruption"],
+)
+def test_a_container_that_ends_half_way_is_replaced_and_the_others_are_left_alone(
+    airflow: RealAirflow,
+    workload: Workload,
+    gated_model: str,
+    deferrable: str,
+    harm: Callable[[ContainerCloud, str], Any],
+    said: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    dag_id = "harm_" + "".join(letter if letter.isalnum() else "_" for letter in request.node.callspec.id)
+    run = airflow.run(dag_id, workload.predict(gated_model, deferrable=deferrable, **RETRY))
+    victim, _ = at_the_gate(airflow, workload, run)
+    harm(workload.local, victim["taskArn"])
+    airflow.wait_for("another container", lambda: len(workload.tasks()) == 3, seconds=120)
+    finish(airflow, workload, run)
+    assert sorted(containers_by_chunk(workload).values()) == [1, 2]
+    assert said in log_of(airflow, run, "score.predict")
+
+
+def test_a_job_that_runs_out_of_memory_gets_the_next_size(airflow: RealAirflow, workload: Workload) -> None:
+    run = airflow.run(
+        "hungry",
+        f"""
+SklearnTrainOperator(
+    task_id="train", estimator="cloud_models:hungry", estimator_params={{"mebibytes": 600}}, cross_validation=0,
+    source="{workload.uri}/new/*.csv", target="y", primary_key="id", model="{workload.uri}/model",
+    runtime={workload.runtime()}, deferrable=True, poll_interval=1, retries=2, retry_delay=timedelta(seconds=0),
+)
+""",
+    )
+    assert airflow.wait_for_run(run) == "success"
+    assert [task["memory"] for task in workload.tasks()] == ["512", "1024"]
+    log = log_of(airflow, run, "train")
+    assert "ran out of its memory of 512 MiB" in log
+    assert "The next attempt gets 1,024 MiB" in log
+
+
+def test_a_job_that_needs_more_than_the_bound_fails_for_good(airflow: RealAirflow, workload: Workload) -> None:
+    run = airflow.run(
+        "starved",
+        f"""
+SklearnTrainOperator(
+    task_id="train", estimator="cloud_models:hungry", estimator_params={{"mebibytes": 4000}}, cross_validation=0,
+    source="{workload.uri}/new/*.csv", target="y", primary_key="id", model="{workload.uri}/model",
+    runtime={workload.runtime(max_memory="1024")}, deferrable=True, poll_interval=1, retries=5,
+    retry_delay=timedelta(seconds=0),
+)
+""",
+    )
+    assert airflow.wait_for_run(run) == "failed"
+    assert [task["memory"] for task in workload.tasks()] == ["512", "1024"]
+    assert "max_memory=1024" in log_of(airflow, run, "train")
+
+
+def test_an_image_that_does_not_exist_fails_at_once_and_is_named(
+    airflow: RealAirflow, workload: Workload, gated_model: str
+) -> None:
+    definition = task_definition(workload.local)
+    definition["containerDefinitions"][0]["image"] = "acme/no-such-image:7"
+    runtime = workload.runtime(task_definition=repr(definition))
+    run = airflow.run("no_image", workload.predict(gated_model, runtime=runtime, deferrable="True", retries="5"))
+    assert airflow.wait_for_run(run) == "failed"
+    assert set(containers_by_chunk(workload).values()) == {1}, "no retry"
+    log = log_of(airflow, run, "score.predict")
+    assert "The image acme/no-such-image:7 cannot be pulled" in log
+    assert "not found" in log
+
+
+@WAITING
+def test_capacity_that_is_refused_is_waited_for_within_one_attempt(
+    airflow: RealAirflow, workload: Workload, gated_model: str, deferrable: str
+) -> None:
+    workload.local.refuse_run_task("RESOURCE:MEMORY", times=2)
+    run = airflow.run(f"refused_{deferrable}", workload.predict(gated_model, deferrable=deferrable, retries="0"))
+    finish(airflow, workload, run)
+    assert set(containers_by_chunk(workload).values()) == {1}
+    assert log_of(airflow, run, "score.predict").count("no room in the cluster ml: RESOURCE:MEMORY") == 2
+
+
+@WAITING
+def test_throttles_while_polling_neither_fail_nor_stop_healthy_work(
+    airflow: RealAirflow, workload: Workload, gated_model: str, deferrable: str
+) -> None:
+    run = airflow.run(f"throttled_{deferrable}", workload.predict(gated_model, deferrable=deferrable, retries="0"))
+    at_the_gate(airflow, workload, run)
+    with workload.local.faults.throttle("DescribeTasks") as throttle:
+        airflow.wait_for("throttles", lambda: throttle.fired >= 12, seconds=90)
+        workload.open_gate()
+        workload.local.wait_until_none_runs(60)
+    finish(airflow, workload, run)
+    assert set(containers_by_chunk(workload).values()) == {1}
+
+
+@WAITING
+def test_logs_that_cannot_be_read_stop_nothing(
+    airflow: RealAirflow, workload: Workload, gated_model: str, deferrable: str
+) -> None:
+    with workload.local.faults.unavailable("logs", "GetLogEvents") as outage:
+        run = airflow.run(f"no_logs_{deferrable}", workload.predict(gated_model, deferrable=deferrable, retries="0"))
+        workload.open_gate()
+        assert airflow.wait_for_run(run, seconds=180) == "success"
+        assert outage.fired
+    finish(airflow, workload, run)
+    assert set(containers_by_chunk(workload).values()) == {1}
+    assert "log cannot be read now" in log_of(airflow, run, "score.predict")
+
+
+def test_a_triggerer_that_restarts_loses_none_of_20_deferred_chunks(
+    airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str
+) -> None:
+    workload = workload_of(chunks=20)
+    run = airflow.run("restarted_triggerer", workload.predict(gated_model, deferrable="True", retries="0"))
+    airflow.wait_for(
+        "all chunks to be deferred",
+        lambda: list(run.states("score.predict").values()).count("deferred") == 20,
+        seconds=240,
+    )
+    airflow.stop_service("triggerer")
+    assert len(workload.running()) == 20, "its end stops no container"
+    airflow.start_service("triggerer")
+    finish(airflow, workload, run, seconds=240)
+    assert set(containers_by_chunk(workload).values()) == {1}
+
+
+#: Waits where a task has submitted its job and has not yet been deferred.
+SLOW_TO_DEFER = """
+import time
+from airflow_sklearn import EcsRuntime
+
+class SlowToDefer(EcsRuntime):
+    def job_url(self, handle):
+        if not handle.taken_over:
+            time.sleep(600)
+        return super().job_url(handle)
+"""
+
+
+@WAITING
+def test_a_worker_that_is_killed_after_run_task_has_its_container_taken_over(
+    airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str, deferrable: str
+) -> None:
+    (airflow.dags / "slow_to_defer.py").write_text(SLOW_TO_DEFER)
+    workload = workload_of(chunks=1)
+    runtime = workload.runtime().replace("EcsRuntime(", "SlowToDefer(", 1)
+    body = "from slow_to_defer import SlowToDefer\n" + workload.predict(
+        gated_model, runtime=runtime, deferrable=deferrable, **RETRY
+    )
+    run = airflow.run(f"killed_worker_{deferrable}", body)
+    at_the_gate(airflow, workload, run, count=1)
+    kill_task_processes(run)
+    airflow.wait_for("the next attempt", lambda: run.xcom("score.predict", 0, "airflow_sklearn_job"), seconds=200)
+    finish(airflow, workload, run, seconds=200)
+    assert len(workload.tasks()) == 1
+    assert "taking over" in log_of(airflow, run, "score.predict")
+
+
+def kill_task_processes(run: Run) -> None:
+    """What the kernel does to an Airflow worker when memory runs out: SIGKILL, for a task and all that is its own."""
+    killed = 0
+    for process in psutil.process_iter(["cmdline", "name"]):
+        said = " ".join(process.info["cmdline"] or ()) + (process.info["name"] or "")
+        if run.dag_id in said and process.pid != os.getpid():
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+    assert killed, "no process of the task was found"
+
+
+def test_fifty_chunks_at_once(airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str) -> None:
+    workload = workload_of(chunks=50)
+    run = airflow.run("fifty", workload.predict(gated_model, deferrable="True", retries="0"))
+    airflow.wait_for("50 containers at once", lambda: len(workload.tasks("RUNNING")) == 50, seconds=400)
+    finish(airflow, workload, run, seconds=400)
+    assert len(workload.published()) == 50 * CHUNK_ROWS
+    assert set(containers_by_chunk(workload).values()) == {1}

@@ -1,0 +1,105 @@
+"""The demo's DAG on a cluster: the same file with another runtime and ``s3://`` paths gives the same bits."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from airflow_sklearn.storage import Storage
+from demo import data
+from tests.cloud.containers import ContainerCloud
+from tests.cloud.workload import Workload, task_definition
+from tests.operators.conftest import Run
+from tests.operators.real_airflow import RealAirflow
+
+TEMPLATE = Path(__file__).parents[2] / "dags" / "flights_monthly.py"
+LOCAL = "RUNTIME = LocalRuntime(processes=1)\n"
+CONF = {"month": "2013-07", "training_months": "2013-0[5-6]", "chunk_size": "300kB"}
+COLUMNS = ["flight_id", "late_proba_false", "late_proba_true"]
+
+
+def test_the_flights_dag_in_containers_gives_the_bits_of_local_processes(
+    airflow: RealAirflow, container_cloud: ContainerCloud, tmp_path: Path
+) -> None:
+    data.write(data.flights(), tmp_path / "csv", "csv")
+    workload = Workload(container_cloud, chunks=0, name="flights")
+    for month in ("2013-05", "2013-06", "2013-07"):
+        workload.put(f"csv/{month}.csv", (tmp_path / "csv" / f"{month}.csv").read_text())
+
+    run = run_in_containers(airflow, workload)
+    chunks = run.xcoms("predict.predict")
+    assert len(chunks) >= 8
+    training, *predicting = workload.tasks()
+    assert tags(training)["airflow_task_id"] == "train"
+    assert sorted(tags(task)["airflow_map_index"] for task in predicting) == sorted(map(str, range(len(chunks))))
+    assert most_at_once(predicting) >= 2
+
+    in_containers = read(
+        Storage(lambda: container_cloud.direct.client("s3")), f"{workload.uri}/predictions/late/2013-07"
+    )
+    run_in_processes(tmp_path)
+    in_processes = read(Storage(), f"file://{tmp_path}/predictions/late/2013-07")
+    assert in_containers.num_rows == sum(chunk["rows"] for chunk in chunks) == 29_425
+    assert in_containers.equals(in_processes)
+
+
+def run_in_containers(airflow: RealAirflow, workload: Workload) -> Run:
+    """The template with two lines changed, in a whole Airflow."""
+    changed = TEMPLATE.read_text()
+    for line, other in {
+        LOCAL: f"RUNTIME = {workload.runtime(task_definition=repr(task_definition(workload.local, memory=2048)))}\n",
+        'os.environ.get("FLIGHTS_ROOT", "s3://my-bucket/flights")': repr(workload.uri),
+        "import Dataset, LocalRuntime,": "import Dataset, EcsRuntime,",
+    }.items():
+        assert line in changed
+        changed = changed.replace(line, other)
+    (airflow.dags / "flights_monthly.py").write_text(changed)
+    airflow.wait_for("the DAG", lambda: "flights_monthly" in airflow.command("dags", "list"), seconds=90)
+    airflow.command("dags", "trigger", "flights_monthly", "--run-id", "containers", "--conf", json.dumps(CONF))
+    run = Run(airflow.database, "flights_monthly", "containers", "running")
+    assert airflow.wait_for_run(run, seconds=300) == "success"
+    return run
+
+
+def run_in_processes(folder: Path) -> None:
+    """The template as it is, by ``dag.test()``."""
+    program = (
+        "import runpy, sys\n"
+        "dag = runpy.run_path(sys.argv[1])['dag']\n"
+        f"run = dag.test(run_conf={CONF!r})\n"
+        "sys.exit(str(run.state) != 'success')\n"
+    )
+    environment = {**os.environ, "FLIGHTS_ROOT": f"file://{folder}"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(TEMPLATE)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def read(storage: Storage, folder: str) -> pa.Table:
+    """Published predictions, in the order of their key."""
+    manifest = json.loads(storage.read(f"{folder}/_manifest.json"))
+    parts = [pq.read_table(io.BytesIO(storage.read(part["uri"])), columns=COLUMNS) for part in manifest["files"]]
+    return pa.concat_tables(parts).sort_by("flight_id").combine_chunks()
+
+
+def tags(task: dict[str, Any]) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in task["tags"]}
+
+
+def most_at_once(tasks: list[dict[str, Any]]) -> int:
+    """How many ECS tasks ran at the same moment."""
+    moments = sorted([(task["startedAt"], 1) for task in tasks] + [(task["executionStoppedAt"], -1) for task in tasks])
+    running = most = 0
+    for _, change in moments:
+        running += change
+        most = max(most, running)
+    return most

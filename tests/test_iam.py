@@ -1,0 +1,713 @@
+"""The policies, and proof that they fit: what real runs ask of S3 and ECS is recorded, and looked up in them.
+
+No real IAM is at hand. ``Role`` knows as much of it as these policies use.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import boto3.s3.inject
+import pytest
+from boto3.s3.transfer import TransferConfig
+
+from airflow_sklearn.commit import publish, verify
+from airflow_sklearn.contract.data import CsvOptions, OutputFiles, SourceFiles
+from airflow_sklearn.contract.jobs import JobIdentity, JobResult, PredictJob
+from airflow_sklearn.contract.model import ModelManifest
+from airflow_sklearn.contract.plan import Plan
+from airflow_sklearn.exceptions import PublishError, UserError
+from airflow_sklearn.iam.__main__ import main
+from airflow_sklearn.iam.policies import all_policies
+from airflow_sklearn.iam.setting import read_setting
+from airflow_sklearn.ledger import Ledger, read_plan
+from airflow_sklearn.model_store import find_version
+from airflow_sklearn.planning import make_plan
+from airflow_sklearn.runtimes.ecs import EcsRuntime, fargate
+from airflow_sklearn.runtimes.outcome import read_result
+from airflow_sklearn.storage import Storage
+from airflow_sklearn.training import make_train_job
+from airflow_sklearn.worker.run import run_job
+from tests.cloud import ministack
+
+ACCOUNT = "111122223333"
+WHERE: dict[str, Any] = {"cluster": "ml", "region": "eu-west-1", "account": ACCOUNT}
+FOLDERS: dict[str, Any] = {
+    "data": ["s3://acme/customers/"],
+    "models": ["s3://acme/models/churn"],
+    "destinations": ["s3://acme/scores"],
+}
+COMMAND = ["--cluster", "ml", "--region", "eu-west-1", "--account", ACCOUNT]
+#: Actions for which a service knows no resource, or (ListTasks) none that a listing of a whole cluster has.
+WITHOUT_RESOURCE = {"ecr:GetAuthorizationToken", "ecs:DescribeTaskDefinition", "ecs:ListTasks"}
+
+
+class Role:
+    """Whoever has the policy."""
+
+    def __init__(self, policy: Mapping[str, Any]) -> None:
+        self.statements = policy["Statement"]
+
+    def may(self, action: str, resource: str, **context: str) -> bool:
+        """:param context: values of condition keys, with ``__`` for the colon."""
+        keys = {name.replace("__", ":"): value for name, value in context.items()}
+        return any(
+            action in as_list(one["Action"])
+            and any(matches(pattern, resource) for pattern in one["Resource"])
+            and all(holds(test, wanted, keys) for test, wanted in one.get("Condition", {}).items())
+            for one in self.statements
+        )
+
+    def may_on_object(self, action: str, uri: str) -> bool:
+        return self.may(f"s3:{action}", f"arn:aws:s3:::{uri.removeprefix('s3://')}")
+
+
+def holds(test: str, wanted: Mapping[str, Any], context: Mapping[str, str]) -> bool:
+    """A key that the request does not have fulfils no condition."""
+    like = {"StringLike": matches, "ArnLike": matches, "ArnEquals": matches}.get(test)
+    if like is None and test != "StringEquals":
+        raise NotImplementedError(test)
+    equal = like or str.__eq__
+    return all(
+        key in context and any(equal(value, context[key]) for value in as_list(values))
+        for key, values in wanted.items()
+    )
+
+
+def matches(pattern: str, text: str) -> bool:
+    regex = "".join({"*": ".*", "?": "."}.get(letter) or re.escape(letter) for letter in pattern)
+    return re.fullmatch(regex, text, re.DOTALL) is not None
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def roles(**more: Any) -> dict[str, Role]:
+    policies = all_policies(read_setting(**{**WHERE, **FOLDERS, **more}))
+    return {name: Role(policy) for name, policy in policies.items() if not name.endswith("trust")}
+
+
+class Recorder:
+    """Makes clients, and keeps what is asked through them: operation and parameters."""
+
+    def __init__(self, cloud: ministack.Cloud) -> None:
+        self.cloud = cloud
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def client(self, service: str = "s3", region_name: str | None = None) -> Any:
+        client = self.cloud.client(service)
+        client.meta.events.register_first(f"provide-client-params.{service}", self._record)
+        return client
+
+    def environment(self) -> dict[str, str]:
+        return {}
+
+    def _record(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        self.calls.append((model.name, dict(params)))
+
+    @property
+    def operations(self) -> set[str]:
+        return {name for name, _ in self.calls}
+
+
+Need = tuple[str, str, dict[str, str]]
+
+
+def s3_needs(operation: str, params: dict[str, Any]) -> Iterator[Need]:
+    """The rights that an operation of S3 takes, after "Required permissions" in its page of the API reference."""
+    bucket = f"arn:aws:s3:::{params['Bucket']}"
+    if operation == "ListObjectsV2":
+        yield "s3:ListBucket", bucket, {"s3__prefix": params["Prefix"]}
+        return
+    if operation == "DeleteObjects":
+        for one in params["Delete"]["Objects"]:
+            yield "s3:DeleteObject", f"{bucket}/{one['Key']}", {}
+        return
+    target = f"{bucket}/{params['Key']}"
+    if operation in ("GetObject", "HeadObject"):
+        yield "s3:GetObject", target, {}
+        # To be told that an object is not there, and not that it is denied.
+        yield "s3:ListBucket", bucket, {"s3__prefix": params["Key"]}
+        return
+    if operation == "AbortMultipartUpload":
+        yield "s3:AbortMultipartUpload", target, {}
+        return
+    assert operation in (
+        "PutObject", "CopyObject", "CreateMultipartUpload", "UploadPart", "UploadPartCopy", "CompleteMultipartUpload",
+    ), f"{operation} is new: say here which rights it takes"  # fmt: skip
+    yield "s3:PutObject", target, {}
+    if params.get("IfMatch"):
+        yield "s3:GetObject", target, {}
+    if source := params.get("CopySource"):
+        name = f"{source['Bucket']}/{source['Key']}" if isinstance(source, dict) else unquote(source).lstrip("/")
+        yield "s3:GetObject", f"arn:aws:s3:::{name}", {}
+
+
+def refused(role: Role, calls: list[tuple[str, dict[str, Any]]], needs: Callable[..., Iterator[Need]]) -> list[str]:
+    return [
+        f"{operation}: {action} on {resource} {context}"
+        for operation, params in calls
+        for action, resource, context in needs(operation, params)
+        if not role.may(action, resource, **context)
+    ]
+
+
+class Run:
+    """Trains, plans, predicts and commits, as the operators and the container do, each side with its own client."""
+
+    def __init__(self, cloud: ministack.Cloud, bucket: str) -> None:
+        self.root, self.admin = f"s3://{bucket}", cloud.client()
+        self.on_airflow, self.in_container = Recorder(cloud), Recorder(cloud)
+        self.airflow, self.container = Storage(self.on_airflow.client), Storage(self.in_container.client)
+        self.bucket = bucket
+
+    def put(self, name: str, start: int, stop: int) -> None:
+        rows = "".join(f"{i},{(i * 37 % 101) / 10},{int(i * 37 % 101 > 50)}\n" for i in range(start, stop))
+        self.admin.put_object(Bucket=self.bucket, Key=f"data/{name}", Body=f"id,x,y\n{rows}".encode())
+
+    def remove(self, part_of_name: str) -> None:
+        """Somebody, or a lifecycle rule, removes objects."""
+        found = self.admin.list_objects_v2(Bucket=self.bucket)["Contents"]
+        names = [entry["Key"] for entry in found if part_of_name in entry["Key"]]
+        assert names
+        for name in names:
+            self.admin.delete_object(Bucket=self.bucket, Key=name)
+
+    def train(self) -> ModelManifest:
+        from sklearn.linear_model import LogisticRegression
+
+        job, uri = make_train_job(
+            self.airflow,
+            identity=JobIdentity(),
+            attempt=uuid.uuid4().hex,
+            estimator=LogisticRegression(),
+            estimator_params={},
+            source=SourceFiles(uris=(f"{self.root}/data/*.csv",), file_format="csv"),
+            target="y",
+            model=f"{self.root}/models/churn",
+            primary_key=("id",),
+            excluded_columns=(),
+            sample_weight=None,
+            cross_validation=0,
+            preprocessing="auto",
+            policies={},
+            software="",
+            image="",
+            deadline_seconds=None,
+        )
+        found = find_version(self.airflow, job.model, job.version)
+        if found is None:
+            self.airflow.write(uri, job.to_json())
+            assert run_job(uri, self.container) == 0
+            found = find_version(self.airflow, job.model, job.version)
+        assert found
+        return ModelManifest.from_json(self.airflow.read(found[0]))
+
+    def plan(self, **more: Any) -> tuple[Plan, str]:
+        _, uri = make_plan(
+            self.airflow,
+            model=f"{self.root}/models/churn",
+            source=SourceFiles(
+                uris=(f"{self.root}/data/",), file_format="csv", csv=CsvOptions(newlines_in_values=True)
+            ),
+            destination=OutputFiles(uri=f"{self.root}/scores", file_format="parquet"),
+            partition="date=2026-01-01",
+            chunk_size=3_000,
+            **more,
+        )
+        return read_plan(self.airflow, uri), uri
+
+    def predict(self, plan: Plan) -> None:
+        ledger = Ledger(self.airflow, plan.ledger)
+        for chunk in plan.chunks:
+            if ledger.read_receipt(chunk.id, plan.fingerprint):
+                continue
+            attempt = uuid.uuid4().hex
+            job = PredictJob(
+                result_uri=ledger.result_uri(chunk.id, attempt),
+                spec=plan.spec,
+                fingerprint=plan.fingerprint,
+                ledger=plan.ledger,
+                chunk=chunk,
+            )
+            self.airflow.write(ledger.job_uri(chunk.id, attempt), job.to_json())
+            assert read_result(self.airflow, job.result_uri) is None
+            assert run_job(ledger.job_uri(chunk.id, attempt), self.container) == 0
+            assert isinstance(read_result(self.airflow, job.result_uri), JobResult)
+            assert ledger.read_receipt(chunk.id, plan.fingerprint)
+
+    def publish(self, plan: Plan, uri: str) -> int:
+        manifest, _ = publish(self.airflow, plan, verify(self.airflow, plan, uri))
+        return manifest.rows
+
+    def roles(self, **more: Any) -> dict[str, Role]:
+        folders = {
+            "data": [f"{self.root}/data/"],
+            "models": [f"{self.root}/models/churn"],
+            "destinations": [f"{self.root}/scores"],
+        }
+        return roles(**{**folders, **more})
+
+    def refused(self, given: Mapping[str, Role]) -> list[str]:
+        return [
+            *refused(given["airflow"], self.on_airflow.calls, s3_needs),
+            *refused(given["task"], self.in_container.calls, s3_needs),
+        ]
+
+
+@pytest.fixture
+def run(cloud: ministack.Cloud, bucket: str) -> Run:
+    made = Run(cloud, bucket)
+    made.put("a.csv", 0, 300)
+    made.put("b.csv", 300, 600)
+    return made
+
+
+# --- What runs ask for is allowed ---
+
+
+def test_a_whole_run_and_one_that_replaces_it_are_allowed(run: Run) -> None:
+    run.train()
+    plan, uri = run.plan()
+    run.predict(plan)
+    assert run.publish(plan, uri) == 600
+    run.put("b.csv", 300, 700)
+    plan, uri = run.plan()
+    run.predict(plan)
+    assert run.publish(plan, uri) == 700
+    assert {"ListObjectsV2", "HeadObject", "GetObject", "PutObject", "CopyObject", "DeleteObjects"} <= (
+        run.on_airflow.operations
+    )
+    assert {"HeadObject", "GetObject", "PutObject"} <= run.in_container.operations
+    assert run.refused(run.roles()) == []
+
+
+def test_what_is_larger_goes_up_and_over_in_pieces_and_is_allowed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boto3.s3.inject, "TransferConfig", lambda: TransferConfig(multipart_threshold=1))
+    run.train()
+    plan, uri = run.plan()
+    run.predict(plan)
+    run.publish(plan, uri)
+    assert {"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"} <= run.in_container.operations
+    assert {"CreateMultipartUpload", "UploadPartCopy", "CompleteMultipartUpload"} <= run.on_airflow.operations
+    assert run.refused(run.roles()) == []
+
+
+def test_an_upload_or_a_copy_that_breaks_may_be_ended(run: Run) -> None:
+    given = run.roles()
+    part, artifact = f"scores/_airflow_sklearn/f/parts/{'0' * 64}.parquet", "models/churn/versions/v/artifact-0.joblib"
+    for name in (part, artifact):
+        assert given["task"].may_on_object("AbortMultipartUpload", f"{run.root}/{name}")
+    assert given["airflow"].may_on_object("AbortMultipartUpload", f"{run.root}/scores/p/part-00000-0.parquet")
+
+
+def test_mending_what_was_lost_is_allowed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts and artifacts that are gone are made again; a publication that died is taken over."""
+    run.train()
+    run.remove("/artifact-")
+    run.train()
+    plan, uri = run.plan()
+    run.predict(plan)
+    run.remove("/parts/")
+    run.predict(plan)
+    with monkeypatch.context() as broken:
+        broken.setattr(run.airflow, "copy", lambda *_: (_ for _ in ()).throw(PublishError("the machine is gone")))
+        with pytest.raises(PublishError):
+            run.publish(plan, uri)
+    assert run.publish(plan, uri) == 600
+    replaced = [params["Key"] for _, params in [*run.on_airflow.calls, *run.in_container.calls] if "IfMatch" in params]
+    for name in ("/manifest.json", "/_publishing.json"):
+        assert any(name in key for key in replaced), f"this run does not replace {name}: mend the test"
+    assert run.refused(run.roles()) == []
+
+
+def test_folders_that_hold_several_models_and_destinations_will_do(run: Run) -> None:
+    run.train()
+    plan, uri = run.plan()
+    run.predict(plan)
+    run.publish(plan, uri)
+    assert run.refused(run.roles(models=[f"{run.root}/models"], destinations=[f"{run.root}/"])) == []
+    assert run.refused(run.roles(models=[f"{run.root}/model"])) != []
+
+
+def test_a_ledger_elsewhere_is_allowed_when_it_is_named(run: Run) -> None:
+    run.train()
+    plan, uri = run.plan(ledger=f"{run.root}/ledgers")
+    run.predict(plan)
+    run.publish(plan, uri)
+    assert run.refused(run.roles()) != []
+    assert run.refused(run.roles(ledgers=[f"{run.root}/ledgers"])) == []
+
+
+# --- What nobody asks for is not ---
+
+
+@pytest.mark.parametrize("side", ["airflow", "task", "execution"])
+@pytest.mark.parametrize(
+    ("action", "uri"),
+    [
+        ("GetObject", "s3://acme/salaries/all.csv"),
+        ("GetObject", "s3://acme/customers_of_others/all.csv"),
+        ("GetObject", "s3://other/customers/all.csv"),
+        ("PutObject", "s3://acme/customers/all.csv"),
+        ("DeleteObject", "s3://acme/customers/all.csv"),
+        ("DeleteObject", "s3://acme/models/churn/versions/v/manifest.json"),
+        ("DeleteObject", "s3://acme/scores/_airflow_sklearn/f/receipts/c.json"),
+        ("DeleteObject", "s3://acme/scores/somebodys.csv"),
+        ("PutObject", "s3://acme/scores/p/somebodys.csv"),
+        ("PutObjectAcl", "s3://acme/scores/p/part-00000-0.parquet"),
+        ("GetObjectVersion", "s3://acme/customers/all.csv"),
+    ],
+)
+def test_no_side_may_do_what_no_run_does(side: str, action: str, uri: str) -> None:
+    assert not roles()[side].may_on_object(action, uri)
+
+
+@pytest.mark.parametrize(
+    ("action", "uri"),
+    [
+        ("DeleteObject", "s3://acme/scores/p/part-00000-0.parquet"),
+        ("DeleteObject", "s3://acme/scores/_airflow_sklearn/f/parts/0.parquet"),
+        ("PutObject", "s3://acme/scores/p/part-00000-0.parquet"),
+        ("PutObject", "s3://acme/scores/p/_manifest.json"),
+        ("GetObject", "s3://acme/scores/p/part-00000-0.parquet"),
+        ("PutObject", "s3://acme/scores/_airflow_sklearn/f/plans/0.json"),
+        ("PutObject", "s3://acme/scores/_airflow_sklearn/f/proofs/0.json"),
+        ("PutObject", "s3://acme/models/churn/estimators/0.pkl"),
+    ],
+)
+def test_the_container_may_not(action: str, uri: str) -> None:
+    assert not roles()["task"].may_on_object(action, uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://acme/scores/_airflow_sklearn/f/receipts/c.json",
+        "s3://acme/scores/_airflow_sklearn/f/parts/0.parquet",
+        "s3://acme/models/churn/versions/v/artifact-0.joblib",
+        "s3://acme/models/churn/versions/v/manifest.json",
+    ],
+)
+def test_airflow_may_not_write_what_only_containers_make(uri: str) -> None:
+    assert not roles()["airflow"].may_on_object("PutObject", uri)
+
+
+def test_the_container_has_no_right_outside_of_s3() -> None:
+    actions = {action for one in roles()["task"].statements for action in as_list(one["Action"])}
+    assert {action.partition(":")[0] for action in actions} == {"s3"}
+
+
+@pytest.mark.parametrize("side", ["airflow", "task"])
+def test_only_the_folders_are_listed(side: str) -> None:
+    role = roles()[side]
+    assert role.may("s3:ListBucket", "arn:aws:s3:::acme", s3__prefix="customers/2026/")
+    assert not role.may("s3:ListBucket", "arn:aws:s3:::acme", s3__prefix="salaries/")
+    assert not role.may("s3:ListBucket", "arn:aws:s3:::acme", s3__prefix="")
+    assert not role.may("s3:ListBucket", "arn:aws:s3:::acme")
+    assert role.may("s3:ListBucket", "arn:aws:s3:::acme", s3__prefix="scores/p/") is (side == "airflow")
+
+
+def test_a_star_is_a_resource_only_where_a_service_knows_none() -> None:
+    setting = read_setting(**WHERE, **FOLDERS, registers=True, kms_keys=["arn:aws:kms:eu-west-1:111122223333:key/k"])
+    for name, policy in all_policies(setting).items():
+        for one in policy["Statement"]:
+            if "*" in one.get("Resource", ()):
+                assert set(as_list(one["Action"])) <= WITHOUT_RESOURCE, f"{name}: {one['Sid']}"
+
+
+def test_no_action_is_a_pattern_and_every_statement_has_a_name_of_its_own() -> None:
+    for policy in all_policies(read_setting(**WHERE, **FOLDERS)).values():
+        names = [one["Sid"] for one in policy["Statement"]]
+        assert len(set(names)) == len(names)
+        assert all(re.fullmatch("[A-Za-z0-9]+", name) for name in names)
+        assert not [action for one in policy["Statement"] for action in as_list(one["Action"]) if "*" in action]
+
+
+# --- ECS ---
+
+
+def ecs_needs(operation: str, params: dict[str, Any]) -> Iterator[Need]:
+    """After the Service Authorization Reference of ECS and of CloudWatch Logs."""
+    here = "us-east-1:000000000000"
+    cluster = f"arn:aws:ecs:{here}:cluster/{params.get('cluster', '')}"
+    task = f"arn:aws:ecs:{here}:task/{params.get('cluster', '')}"
+    if operation == "RunTask":
+        yield "ecs:RunTask", params["taskDefinition"], {"ecs__cluster": cluster}
+        yield "ecs:TagResource", f"{task}/new", {"ecs__CreateAction": "RunTask"}
+        for role in ("airflow-sklearn-task", "airflow-sklearn-execution"):
+            yield (
+                "iam:PassRole",
+                f"arn:aws:iam::000000000000:role/{role}",
+                {"iam__PassedToService": "ecs-tasks.amazonaws.com"},
+            )
+    elif operation == "ListTasks":
+        yield "ecs:ListTasks", "*", {"ecs__cluster": cluster}
+    elif operation in ("DescribeTasks", "StopTask"):
+        for arn in params.get("tasks") or [params["task"]]:
+            yield f"ecs:{operation}", arn, {}
+    elif operation == "RegisterTaskDefinition":
+        yield "ecs:RegisterTaskDefinition", f"arn:aws:ecs:{here}:task-definition/{params['family']}:1", {}
+    elif operation == "GetLogEvents":
+        stream = f"log-group:{params['logGroupName']}:log-stream:{params['logStreamName']}"
+        yield "logs:GetLogEvents", f"arn:aws:logs:{here}:{stream}", {}
+    else:
+        assert operation == "DescribeTaskDefinition", f"{operation} is new: say here which rights it takes"
+        yield "ecs:DescribeTaskDefinition", "*", {}
+
+
+@pytest.fixture(scope="module")
+def ecs(cloud: ministack.Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ministack.Cloud]:
+    """ECS's interface. No containers: tasks stay as they were asked for."""
+    folder = tmp_path_factory.mktemp("ecs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", f"unix://{folder}/no-docker")
+        with ministack.running(folder / "ministack.log", services="ecs,logs") as running:
+            running.client("ecs").create_cluster(clusterName="ml")
+            yield running
+
+
+@pytest.mark.parametrize("given", ["by name", "as a specification"])
+def test_the_life_of_an_ecs_task_is_allowed(ecs: ministack.Cloud, given: str) -> None:
+    spec: dict[str, Any] = {
+        "family": "airflow-sklearn",
+        "containerDefinitions": [
+            {
+                "name": "worker",
+                "image": "image",
+                "logConfiguration": {
+                    "logDriver": "awslogs",
+                    "options": {
+                        "awslogs-group": "/ecs/airflow-sklearn",
+                        "awslogs-region": "us-east-1",
+                        "awslogs-stream-prefix": "ecs",
+                    },
+                },
+            }
+        ],
+        "cpu": "256",
+        "memory": "512",
+    }
+    ecs.client("ecs").register_task_definition(**spec)
+    recorder = Recorder(ecs)
+    runtime = EcsRuntime(
+        cluster="ml", task_definition="airflow-sklearn" if given == "by name" else {**spec, "memory": "1024"}
+    ).bind(recorder)
+    job = PredictJob.model_construct(
+        identity=JobIdentity(dag_id=given, try_number=2),
+        ledger="s3://acme/scores/_airflow_sklearn/f",
+        fingerprint="f",
+        chunk=_NoChunk(),
+        result_uri="s3://acme/scores/_airflow_sklearn/f/jobs/c.result.json",
+    )
+    assert runtime.find(job) is None
+    handle = runtime.submit("s3://acme/scores/_airflow_sklearn/f/jobs/c.json", job, detached=True)
+    runtime.poll([handle])
+    runtime.logs(handle)
+    runtime.cancel(handle)
+    expected = {"DescribeTaskDefinition", "ListTasks", "RunTask", "DescribeTasks", "GetLogEvents", "StopTask"}
+    registers = given == "as a specification"
+    assert recorder.operations == expected | ({"RegisterTaskDefinition"} if registers else set())
+    account = {"region": "us-east-1", "account": "000000000000"}
+    assert refused(roles(**account, registers=registers)["airflow"], recorder.calls, ecs_needs) == []
+    assert refused(roles(**account, registers=registers)["task"], recorder.calls, ecs_needs) != []
+    assert refused(roles(**account, registers=registers, cluster="other")["airflow"], recorder.calls, ecs_needs) != []
+
+
+class _NoChunk:
+    id, label = "c", "part-1.csv (1 of 1)"
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "context"),
+    [
+        ("ecs:RunTask", "task-definition/billing:1", {"ecs__cluster": "ml"}),
+        ("ecs:RunTask", "task-definition/airflow-sklearn:1", {"ecs__cluster": "production"}),
+        ("ecs:StopTask", "task/production/0123", {}),
+        ("ecs:DescribeTasks", "task/production/0123", {}),
+        ("ecs:TagResource", "task/ml/0123", {}),
+        ("ecs:RegisterTaskDefinition", "task-definition/airflow-sklearn:1", {}),
+        ("ecs:UpdateService", "service/ml/web", {}),
+        ("ecs:ExecuteCommand", "task/ml/0123", {}),
+    ],
+)
+def test_airflow_may_not_act_elsewhere_in_ecs(action: str, resource: str, context: dict[str, str]) -> None:
+    start = f"arn:aws:ecs:eu-west-1:{ACCOUNT}:"
+    found = {name: f"{start}cluster/{value}" for name, value in context.items()}
+    assert not roles()["airflow"].may(action, start + resource, **found)
+
+
+@pytest.mark.parametrize(
+    ("role", "service"),
+    [("airflow-sklearn-task", "ec2.amazonaws.com"), ("admin", "ecs-tasks.amazonaws.com")],
+)
+def test_airflow_hands_out_only_the_two_roles_and_only_to_tasks(role: str, service: str) -> None:
+    arn = f"arn:aws:iam::{ACCOUNT}:role/{role}"
+    assert not roles()["airflow"].may("iam:PassRole", arn, iam__PassedToService=service)
+
+
+def test_the_execution_role_pulls_one_image_and_writes_one_log() -> None:
+    role, here = roles()["execution"], f"eu-west-1:{ACCOUNT}"
+    for action in ("BatchGetImage", "GetDownloadUrlForLayer", "BatchCheckLayerAvailability"):
+        assert role.may(f"ecr:{action}", f"arn:aws:ecr:{here}:repository/airflow-sklearn-worker")
+        assert not role.may(f"ecr:{action}", f"arn:aws:ecr:{here}:repository/airflow-sklearn-worker-2")
+    for action in ("CreateLogStream", "PutLogEvents"):
+        assert role.may(f"logs:{action}", f"arn:aws:logs:{here}:log-group:/ecs/airflow-sklearn:log-stream:ecs/worker/1")
+        assert not role.may(f"logs:{action}", f"arn:aws:logs:{here}:log-group:/ecs/airflow-sklearn-2:log-stream:x")
+    assert not role.may_on_object("GetObject", "s3://acme/customers/all.csv")
+
+
+def test_the_roles_are_for_tasks_of_this_account_and_region_only() -> None:
+    policies = all_policies(read_setting(**WHERE, **FOLDERS))
+    assert policies["task-trust"] == policies["execution-trust"]
+    (statement,) = policies["task-trust"]["Statement"]
+    assert statement["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
+    assert statement["Condition"] == {
+        "ArnLike": {"aws:SourceArn": f"arn:aws:ecs:eu-west-1:{ACCOUNT}:*"},
+        "StringEquals": {"aws:SourceAccount": ACCOUNT},
+    }
+
+
+def test_keys_are_used_through_s3_only() -> None:
+    key = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/k"
+    for side in ("airflow", "task"):
+        role = roles(kms_keys=[key])[side]
+        for action in ("kms:Decrypt", "kms:GenerateDataKey"):
+            assert role.may(action, key, kms__ViaService="s3.eu-west-1.amazonaws.com")
+            assert not role.may(action, key, kms__ViaService="secretsmanager.eu-west-1.amazonaws.com")
+            assert not role.may(action, key)
+
+
+# --- The command ---
+
+
+def test_names_and_arns_may_be_given_for_the_same_things() -> None:
+    start = f"arn:aws:ecs:eu-west-1:{ACCOUNT}:"
+    named = read_setting(**WHERE, **FOLDERS, task_role="jobs/task", repositories=["team/worker"])
+    by_arn = read_setting(
+        **{**WHERE, "cluster": f"{start}cluster/ml"},
+        **FOLDERS,
+        task_role=f"arn:aws:iam::{ACCOUNT}:role/jobs/task",
+        repositories=[f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/team/worker:1.0@sha256:00"],
+    )
+    assert named == by_arn
+
+
+@pytest.mark.parametrize(("region", "partition"), [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")])
+def test_other_partitions_have_their_own_arns(region: str, partition: str) -> None:
+    setting = read_setting(**{**WHERE, "region": region}, **FOLDERS)
+    text = json.dumps(all_policies(setting))
+    assert set(re.findall(r"\barn:([\w-]+):", text)) == {partition}
+
+
+def test_all_that_is_wrong_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = ["--cluster", "a b", "--region", "Ireland", "--account", "12", "--data", "s3://acme/c/{{ ds }}/*.csv",
+             "--model", "models", "--task-definition", "f:1", "--task-role", "arn:aws:iam::999988887777:role/x",
+             "--kms-key", "alias/data", "--log-group", "a b"]  # fmt: skip
+    assert main(wrong) == 2
+    said = capsys.readouterr().err
+    for word in ("--cluster", "--region", "--account", "--data", "--model", "--task-definition", "--task-role",
+                 "--kms-key", "--log-group"):  # fmt: skip
+        assert word in said
+    assert "give s3://acme/c/" in said
+
+
+def test_without_any_folder_nothing_is_made() -> None:
+    with pytest.raises(UserError, match="no folder is given"):
+        read_setting(**WHERE)
+
+
+def test_policies_that_are_too_long_for_iam_are_refused() -> None:
+    with pytest.raises(UserError, match="6,144 characters"):
+        all_policies(read_setting(**WHERE, **{**FOLDERS, "models": [f"s3://acme/model-{i}" for i in range(50)]}))
+
+
+def test_each_policy_goes_to_a_file_of_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*COMMAND, "--data", "s3://acme/customers/", "--output", str(tmp_path / "policies")]) == 0
+    written = {path.name for path in (tmp_path / "policies").iterdir()}
+    assert written == {"airflow.json", "task.json", "execution.json", "task-trust.json", "execution-trust.json"}
+    assert main([*COMMAND, "--data", "s3://acme/customers/", "--policy", "task"]) == 0
+    printed = capsys.readouterr().out.partition("{")
+    assert json.loads("".join(printed[1:])) == json.loads((tmp_path / "policies" / "task.json").read_text())
+
+
+def test_a_cloudformation_template_holds_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*COMMAND, "--data", "s3://acme/c/", "--task-role", "jobs/task", "--format", "cloudformation"]) == 0
+    resources = json.loads(capsys.readouterr().out)["Resources"]
+    policies = all_policies(read_setting(**WHERE, data=["s3://acme/c/"], task_role="jobs/task"))
+    task = resources["TaskRole"]["Properties"]
+    assert (task["RoleName"], task["Path"]) == ("task", "/jobs/")
+    assert task["AssumeRolePolicyDocument"] == policies["task-trust"]
+    assert task["Policies"][0]["PolicyDocument"] == policies["task"]
+    assert resources["ExecutionRole"]["Properties"]["Policies"][0]["PolicyDocument"] == policies["execution"]
+    assert resources["AirflowPolicy"]["Properties"]["PolicyDocument"] == policies["airflow"]
+
+
+def test_the_command_needs_nothing_but_the_standard_library() -> None:
+    source = "import sys, airflow_sklearn.iam.__main__; print(*{name.partition('.')[0] for name in sys.modules})"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    loaded = subprocess.run([sys.executable, "-c", source], env=environment, check=True, capture_output=True, text=True)
+    assert not {"airflow", "boto3", "botocore", "pydantic"} & set(loaded.stdout.split())
+
+
+# --- The documentation ---
+
+
+def test_the_documentation_explains_every_statement() -> None:
+    text = documentation("iam.md")
+    setting = read_setting(**WHERE, **FOLDERS, registers=True, kms_keys=["arn:aws:kms:eu-west-1:111122223333:key/k"])
+    names = {one["Sid"] for policy in all_policies(setting).values() for one in policy["Statement"]}
+    assert not {name for name in names if f"`{name}`" not in text and f"`{name.rstrip('1')}`" not in text}
+
+
+def test_the_documentation_names_every_parameter_of_the_runtime_and_its_default() -> None:
+    section = documentation("ecs.md").partition("## `EcsRuntime`, all of it")[2].partition("## ")[0]
+    rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| `")]
+    said = {name: default.strip() for names, default in rows for name in re.findall(r"`(\w+)`", names)}
+    assert set(said) == {field.name for field in dataclasses.fields(EcsRuntime)}
+    for name, default in said.items():
+        if quoted := re.fullmatch("`([^`]+)`", default):
+            assert ast.literal_eval(quoted[1]) == getattr(EcsRuntime(), name)
+
+
+def test_the_documentation_lists_the_sizes_of_fargate() -> None:
+    rows = re.findall(r"^\| (\d+) \| ([\d.]+) \| (.+) \|$", documentation("ecs.md"), re.MULTILINE)
+    assert {int(units): float(cores) for units, cores, _ in rows} == {units: units / 1024 for units in fargate.SIZES}
+    for units, _, sizes in rows:
+        numbers = [int(number) for number in re.findall(r"\d+", sizes)]
+        if "steps" in sizes:
+            first, last, step = numbers
+            numbers = list(range(first, last + 1, step))
+        assert tuple(numbers) == fargate.SIZES[int(units)]
+
+
+def test_the_task_definition_of_the_documentation_can_be_registered_and_used(ecs: ministack.Cloud) -> None:
+    (text,) = re.findall(r"```json\n(.+?)```", documentation("ecs.md"), re.DOTALL)
+    definition = json.loads(text)
+    ecs.client("ecs").register_task_definition(**definition)  # boto3 knows every key and type
+    found = EcsRuntime(cluster="ml", task_definition=definition["family"]).bind(Recorder(ecs))._definition
+    assert (found.container, found.image, found.cpu, found.memory) == (
+        "worker", definition["containerDefinitions"][0]["image"], 2048, 4096,
+    )  # fmt: skip
+    assert found.log_stream("0123", "eu-west-1") is not None
+    fargate.check_size(2048, 4096)
+    setting = read_setting(**WHERE, **FOLDERS)
+    assert (definition["taskRoleArn"], definition["executionRoleArn"]) == (setting.task_role, setting.execution_role)
+    assert found.log_group == setting.log_group
+    assert f"repository/{found.image.partition('/')[2].partition(':')[0]}" in setting.repositories[0]
+
+
+def documentation(name: str) -> str:
+    return (Path(__file__).parents[1] / "docs" / name).read_text()
