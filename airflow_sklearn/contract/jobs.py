@@ -82,7 +82,7 @@ def job_from_json(data: bytes, *, where: str) -> TrainJob | PredictJob:
     return TrainJob.from_json(data, where=where)
 
 
-ErrorKind = Literal["user", "data", "environment", "deadline", "cancelled", "internal"]
+ErrorKind = Literal["user", "data", "environment", "deadline", "cancelled", "memory", "internal"]
 
 
 class JobError(Value):

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
-import logging
-import sys
+import os
+import signal
+import time
+from typing import Any
 
 from airflow_sklearn.worker import exit_codes
-from airflow_sklearn.worker.run import run_job
+
+
+def _end_at_once(number: int, _: Any) -> None:
+    """For the time in which no job is running: there is nothing to undo and no result to write."""
+    line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} INFO {exit_codes.last_line(exit_codes.CANCELLED)}\n"
+    os.write(1, line.encode())
+    os._exit(exit_codes.CANCELLED)
+
+
+# Before the slow imports: a container's first process does not end by a signal that it has no handler for.
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end_at_once)
+
+import argparse  # noqa: E402
+import gc  # noqa: E402
+import logging  # noqa: E402
+import sys  # noqa: E402
+
+_LOG = logging.getLogger("airflow_sklearn.worker")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,8 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m airflow_sklearn.worker",
         description="Do the train or predict job that a JSON document describes, and write its result document.",
         epilog=f"Exit codes: 0 succeeded, {exit_codes.USER_ERROR} user's error, {exit_codes.BAD_DATA} bad data, "
-        f"{exit_codes.INTERNAL_ERROR} internal error, {exit_codes.BROKEN_ENVIRONMENT} broken environment, "
-        f"{exit_codes.DEADLINE} past the deadline, {exit_codes.CANCELLED} cancelled.",
+        f"{exit_codes.INTERNAL_ERROR} internal error, {exit_codes.OUT_OF_MEMORY} out of memory, "
+        f"{exit_codes.BROKEN_ENVIRONMENT} broken environment, {exit_codes.DEADLINE} past the deadline, "
+        f"{exit_codes.CANCELLED} cancelled.",
     )
     parser.add_argument("job_uri", metavar="JOB_URI", help="s3://bucket/key or file:///path of the job document")
     options = parser.parse_args(arguments)
@@ -26,8 +46,22 @@ def main(arguments: list[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S",
     )
-    return run_job(options.job_uri)
+    code = _run(options.job_uri)
+    _LOG.info("%s", exit_codes.last_line(code))
+    return code
+
+
+def _run(uri: str) -> int:
+    try:
+        from airflow_sklearn.worker.run import run_job
+
+        return run_job(uri)
+    except Exception as error:  # the job could not be read, or its result not be written
+        _LOG.exception("%s: %s", type(error).__name__, error)
+        return exit_codes.BY_KIND[exit_codes.kind_of(error)]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    gc.freeze()  # else Python, at its end, looks through all objects of the libraries for garbage: 0.1 s
+    sys.exit(exit_code)

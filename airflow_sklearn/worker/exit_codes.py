@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from airflow_sklearn import exceptions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_sklearn.contract.jobs import ErrorKind
 
 SUCCESS = 0
@@ -16,6 +18,8 @@ BAD_DATA = 65
 """The data break a policy. A retry does not help until they are mended."""
 INTERNAL_ERROR = 70
 """Anything else: storage out of reach, a bug. A retry may help."""
+OUT_OF_MEMORY = 71
+"""Memory ran out, and the worker lived to say so. A retry helps with more of it."""
 BROKEN_ENVIRONMENT = 78
 """Versions differ, the artifact changed, parity fails, a module is missing. A retry does not help."""
 DEADLINE = 124
@@ -25,6 +29,7 @@ BY_KIND = {
     "user": USER_ERROR,
     "data": BAD_DATA,
     "internal": INTERNAL_ERROR,
+    "memory": OUT_OF_MEMORY,
     "environment": BROKEN_ENVIRONMENT,
     "deadline": DEADLINE,
     "cancelled": CANCELLED,
@@ -36,7 +41,13 @@ class Cancelled(BaseException):
 
 
 def kind_of(error: BaseException) -> ErrorKind:
-    """The kind of a ``JobError`` for an exception."""
+    """The kind of a ``JobError`` for an exception.
+
+    An estimator that runs out of memory is wrapped in an error of this package, as what it raises otherwise is: it is
+    looked for among the causes too.
+    """
+    if any(isinstance(cause, MemoryError) for cause in causes(error)):
+        return "memory"
     if isinstance(error, Cancelled | KeyboardInterrupt):
         return "cancelled"
     if isinstance(error, exceptions.DataError | exceptions.ObjectChangedError):
@@ -46,3 +57,16 @@ def kind_of(error: BaseException) -> ErrorKind:
     if isinstance(error, exceptions.UserError | exceptions.ObjectNotFoundError):
         return "user"
     return "deadline" if isinstance(error, exceptions.DeadlineExceededError) else "internal"
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, what it was raised from, and so on."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+def last_line(code: int) -> str:
+    """What every worker says last, so that whoever reads its log knows that it is complete."""
+    return f"Exit code {code}."

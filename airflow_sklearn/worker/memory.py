@@ -26,7 +26,7 @@ class PeakMemory(Ticker):
         self.tick()
 
     def tick(self) -> None:
-        self.bytes = max(self.bytes, sum(_pss(process) for process in _family(os.getpid())))
+        self.bytes = max(self.bytes, sum(memory_of(process) for process in _family(os.getpid())))
 
 
 def _family(process: int) -> list[int]:
@@ -40,7 +40,8 @@ def _family(process: int) -> list[int]:
     return family
 
 
-def _pss(process: int) -> int:
+def memory_of(process: int) -> int:
+    """Bytes that a process holds, of shared pages its share."""
     try:
         with open(f"/proc/{process}/smaps_rollup") as file:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import tempfile
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import joblib
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
@@ -23,6 +21,7 @@ from airflow_sklearn.ledger import Ledger
 from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.artifact import load_estimator
 from airflow_sklearn.worker.conform import merge_sketches
+from airflow_sklearn.worker.container import process_limit
 from airflow_sklearn.worker.data.types import parse_type
 from airflow_sklearn.worker.environment import check_versions, processor
 from airflow_sklearn.worker.keys import hash_keys, repeated_hashes
@@ -126,8 +125,7 @@ def _load_manifest(storage: Storage, job: PredictJob) -> ModelManifest:
 
 
 def _process_count(job: PredictJob) -> int:
-    cores = int(os.environ.get("AIRFLOW_SKLEARN_PROCESSES") or joblib.cpu_count())
-    return max(1, min(cores, job.chunk.size // _SLICE_BYTES + 1))
+    return max(1, min(process_limit(), job.chunk.size // _SLICE_BYTES + 1))
 
 
 def _gather_problems(job: PredictJob, results: Sequence[SliceResult]) -> ProblemCollector:

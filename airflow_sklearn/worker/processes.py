@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow_sklearn.exceptions import AirflowSklearnError
+from airflow_sklearn.worker.exit_codes import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +79,7 @@ def _collect(processes: list[Any], connections: list[Connection]) -> list[Any]:
 def _how_it_died(code: int) -> str:
     if code >= 0:
         return f"A predicting process ended with exit code {code} before it was done."
-    hint = " The kernel kills for want of memory: give the container more." if code == -signal.SIGKILL else ""
+    hint = " A kernel does that when memory runs out." if code == -signal.SIGKILL else ""
     return f"A predicting process was killed by {signal.Signals(-code).name} before it was done.{hint}"
 
 
@@ -111,6 +112,8 @@ def _end_with_parent() -> None:
 def _portable(error: BaseException) -> BaseException:
     """The error with its traceback as text, in a form that survives pickling."""
     text = "".join(traceback.format_exception(error))
+    if kind_of(error) == "memory" and not isinstance(error, MemoryError):
+        error = MemoryError(str(error))  # only its cause told, and causes do not cross
     error.__traceback__ = error.__cause__ = error.__context__ = None
     error.add_note(f"In a forked process:\n{text}")
     try:

@@ -28,6 +28,7 @@ from airflow_sklearn.models.schema import learn_features, learn_target, read_col
 from airflow_sklearn.models.validation import cross_validate
 from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.artifact import store_estimator
+from airflow_sklearn.worker.container import image_with_digest
 from airflow_sklearn.worker.data.convert import convert
 from airflow_sklearn.worker.data.training import read_table
 from airflow_sklearn.worker.data.types import is_nested, parse_type
@@ -126,7 +127,7 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
         cross_validation=job.cross_validation,
         performance=Performance(fit_seconds=fit_seconds, predict_rows_per_second=rate, peak_memory_bytes=memory.bytes),
         warnings=tuple(dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught)),
-        versions=record_versions(estimator, job.image),
+        versions=record_versions(estimator, image_with_digest(job.image)),
     )
 
 

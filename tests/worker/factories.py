@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import time
 from typing import Any
 
@@ -73,3 +75,30 @@ class Slow(ClassifierMixin, BaseEstimator):
 
 def slow(fail_on_predict: bool = False) -> Pipeline:
     return make_pipeline("passthrough", Slow(fail_on_predict))
+
+
+class Hungry(Slow):
+    """Runs out of memory when it fits, or when it predicts."""
+
+    def __init__(self, method: str = "fit") -> None:
+        self.method = method
+
+    def fit(self, X: Any, y: Any) -> Hungry:
+        if self.method == "fit":
+            np.empty(1 << 60, dtype=np.uint8)
+        super().fit(X, y)
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        if os.environ.get("HUNGRY") == "error":
+            np.empty(1 << 60, dtype=np.uint8)
+        if os.environ.get("HUNGRY") == "killed" and multiprocessing.parent_process() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if os.environ.get("HUNGRY") == "eats" and multiprocessing.parent_process() is not None:
+            eaten = [np.ones(1 << 23) for _ in range(1 << 10)]  # 64 GiB, 64 MiB at a time
+            del eaten
+        return np.tile([0.25, 0.75], (len(X), 1))
+
+
+def hungry(method: str = "fit") -> Pipeline:
+    return make_pipeline("passthrough", Hungry(method))

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 import pytest
@@ -46,6 +46,11 @@ def slow_chunk(bench: Workbench, table: pa.Table) -> Iterator[Job]:
     del os.environ["SLOW_SECONDS"]
 
 
+def last_line(output: str) -> str:
+    """Without its time."""
+    return output.splitlines()[-1].split(" ", 2)[2]
+
+
 def wait_for_start(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
@@ -67,6 +72,7 @@ def test_a_good_job_ends_with_zero_a_result_and_progress(bench: Workbench, table
     output, _ = start(bench, chunk).communicate(timeout=120)
     assert "INFO Done: 5,003 rows, 100%" in output
     assert result_of(bench, chunk).output_sha256 == bench.receipt(plan).digest()
+    assert last_line(output) == "INFO Exit code 0."
 
 
 def test_exit_codes_tell_a_users_error_bad_data_and_a_broken_environment_apart(
@@ -108,13 +114,70 @@ def test_a_job_that_cannot_be_read_says_why(bench: Workbench) -> None:
         )
         assert done.returncode == code
         assert text in done.stdout
+        assert last_line(done.stdout) == f"INFO Exit code {code}."
+
+
+def test_a_job_on_local_files_does_not_load_what_only_s3_needs(bench: Workbench, table: pa.Table) -> None:
+    bench.train(bench.write(table, "train.csv"))
+    plan, _ = bench.plan(bench.source("train.csv"))
+    bench.storage.write(f"{bench.root}/job.json", bench.predict_job(plan, plan.chunks[0]).to_json())
+    source = (
+        "import sys; from airflow_sklearn.worker.run import run_job; "
+        f"print(run_job('{bench.root}/job.json'), [name for name in ('boto3', 'urllib3') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "0 []", done.stderr
+
+
+def test_a_result_that_cannot_be_written_is_an_internal_error(bench: Workbench, table: pa.Table) -> None:
+    job = bench.train_job(bench.write(table, "train.csv"))
+    bench.storage.write(f"{bench.root}/a-file", b"")
+    uri = f"{bench.root}/a-file/result.json"
+    bench.storage.write(f"{bench.root}/job.json", job.model_copy(update={"result_uri": uri}).to_json())
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow_sklearn.worker", f"{bench.root}/job.json"], capture_output=True, text=True
+    )
+    assert done.returncode == exit_codes.INTERNAL_ERROR
+    assert "Cannot write" in done.stdout
+    assert last_line(done.stdout) == "INFO Exit code 70."
+
+
+def test_sigterm_before_the_job_has_begun_ends_the_worker_at_once(bench: Workbench) -> None:
+    """The job's document is a pipe that nobody writes to: the worker waits for it, without a handler of the job's."""
+    path = bench.root.removeprefix("file://") + "/job.json"
+    os.mkfifo(path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "airflow_sklearn.worker", path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_until(lambda: catches(process.pid, signal.SIGTERM))
+    process.terminate()
+    output, _ = process.communicate(timeout=5)
+    assert process.returncode == exit_codes.CANCELLED
+    assert last_line(output) == "INFO Exit code 143."
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "it did not happen"
+        time.sleep(0.005)
+
+
+def catches(process: int, number: int) -> bool:
+    with open(f"/proc/{process}/status") as file:
+        mask = next(int(line.split()[1], 16) for line in file if line.startswith("SigCgt"))
+    return bool(mask >> (number - 1) & 1)
 
 
 def test_the_deadline_ends_a_job_and_its_result_says_so(bench: Workbench, slow_chunk: Job) -> None:
     job = slow_chunk.model_copy(update={"deadline_seconds": 3.0})
     process = start(bench, job)
-    process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == exit_codes.DEADLINE
+    assert last_line(output) == "INFO Exit code 124."
     error = result_of(bench, job).error
     assert error is not None
     assert error.kind == "deadline"
@@ -125,8 +188,9 @@ def test_sigterm_ends_a_job_in_order(bench: Workbench, slow_chunk: Job) -> None:
     process = start(bench, slow_chunk)
     wait_for_start(process)
     process.terminate()
-    process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=30)
     assert process.returncode == exit_codes.CANCELLED
+    assert last_line(output) == "INFO Exit code 143."
     error = result_of(bench, slow_chunk).error
     assert error is not None
     assert (error.kind, error.message) == ("cancelled", "stopped by SIGTERM")

@@ -92,6 +92,8 @@ def _complete(spec: Mapping[str, Any]) -> dict[str, Any]:
     for container in containers:
         container.setdefault("essential", True)
     containers[0].setdefault("name", _DEFAULT_CONTAINER)
+    # A first process of Docker's own passes SIGTERM on even before Python has begun to listen.
+    containers[0].setdefault("linuxParameters", {}).setdefault("initProcessEnabled", True)
     complete["containerDefinitions"] = containers
     for size in ("cpu", "memory"):
         if size in complete:

@@ -1,0 +1,89 @@
+"""The container that a worker runs in: what it may use, and which image it is of. The kernel says, and ECS."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from airflow_sklearn.worker.memory import memory_of
+
+_LOG = logging.getLogger("airflow_sklearn.worker")
+_CGROUP = Path("/sys/fs/cgroup")
+_MEMORY_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # control groups of version 2, of version 1
+_OOM_COUNTS = ("memory.events", "memory/memory.oom_control")
+_ECS_VARIABLE = "ECS_CONTAINER_METADATA_URI_V4"
+_ECS_SECONDS = 1.0
+_PROCESS_BYTES = 150_000_000  # what one more predicting process takes: measured 65 to 135 MB
+
+
+def memory_limit(cgroup: Path = _CGROUP) -> int:
+    """Bytes of memory that this container has; the machine's, where it has no limit of its own."""
+    limits = [int(text) for name in _MEMORY_LIMITS if (text := _read(cgroup / name)).isdecimal()]
+    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *limits])
+
+
+def oom_kills(cgroup: Path = _CGROUP) -> int:
+    """How many processes of this container the kernel has killed for want of memory."""
+    for name in _OOM_COUNTS:
+        for line in _read(cgroup / name).splitlines():
+            key, _, value = line.partition(" ")
+            if key == "oom_kill":
+                return int(value)
+    return 0
+
+
+def process_limit() -> int:
+    """Processes to predict in at most: one a core that this container may use, as far as its memory goes.
+
+    Called when the model is loaded. The environment variable AIRFLOW_SKLEARN_PROCESSES goes before all of that.
+    """
+    if asked := os.environ.get("AIRFLOW_SKLEARN_PROCESSES"):
+        return int(asked)
+    from joblib import cpu_count
+
+    cores = cpu_count()  # by affinity and the container's own quota
+    # A quota of the whole task, as Fargate has it, shows nowhere inside of the container.
+    task = _ask_ecs("/task").get("Limits", {}).get("CPU", 0)
+    room = (memory_limit() - memory_of(os.getpid())) // _PROCESS_BYTES
+    return max(1, min(cores, math.ceil(task) or cores, room))
+
+
+def image_with_digest(asked: str = "") -> str:
+    """The image that this container runs, as ``name@digest``.
+
+    :param asked: what the job was to run in; the answer, if ECS does not tell more.
+    """
+    if "@" in asked:
+        return asked
+    found = _ask_ecs()
+    name, digest = found.get("Image") or asked, found.get("ImageID", "")
+    return name if "@" in name or not (name and digest) else f"{name}@{digest}"
+
+
+def _ask_ecs(path: str = "") -> dict[str, Any]:
+    """What the task metadata endpoint says; nothing where there is none."""
+    uri = os.environ.get(_ECS_VARIABLE)
+    if not uri:
+        return {}
+    import urllib.request
+    from http.client import HTTPException
+
+    try:
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(uri + path, timeout=_ECS_SECONDS) as answer:
+            found = json.load(answer)
+    except (OSError, ValueError, HTTPException) as error:
+        _LOG.warning("No answer from the task metadata endpoint %s%s: %s", uri, path, error)
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
