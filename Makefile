@@ -11,7 +11,7 @@ INSTALL = $(UV) pip install --quiet --compile-bytecode
 PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo airflow test test-airflow3 test-airflow2 test-worker lint format schemas lock setup clean distclean
+.PHONY: help demo airflow cloud test test-airflow3 test-airflow2 test-worker lint format schemas image lock setup clean distclean
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ demo: .venv/ready  ## real flights through a real Airflow: train, backfill three
 
 airflow: .venv/ready  ## Airflow's UI on the demo's runs
 	@.venv/bin/python -m demo.ui
+
+cloud: .venv/ready .venv-ministack/ready  ## a local AWS with real containers, and Airflow's UI with the demo's DAG on it
+	@.venv/bin/python -m demo.cloud
 
 test: lint test-airflow3 test-airflow2 test-worker  ## lint, and all tests in Airflow 3, in Airflow 2.11 and without Airflow
 
@@ -44,6 +47,9 @@ format: .venv/ready  ## mend what ruff can mend
 
 schemas: .venv/ready  ## write docs/schemas from airflow_sklearn/contract
 	.venv/bin/python -m docs.write_schemas
+
+image:  ## the worker's container image, airflow-sklearn-worker:local; PYTHON_IMAGE=... takes another base
+	docker build $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) -f images/Dockerfile -t airflow-sklearn-worker:local .
 
 setup: .venv/ready .venv-airflow2/ready .venv-worker/ready .venv-ministack/ready  ## the environments of all of the above
 
@@ -85,7 +91,7 @@ distclean: clean  ## the environments go too
 
 # The local cloud has an environment of its own: it pins its own botocore.
 .venv-ministack/ready: requirements/ministack.txt | .venv/bin/uv
-	@echo "Setting up .venv-ministack (a local S3)"
+	@echo "Setting up .venv-ministack (a local AWS)"
 	@$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-ministack
 	@$(INSTALL) --python .venv-ministack/bin/python --requirement requirements/ministack.txt
 	@touch $@

@@ -28,6 +28,9 @@ class AwsConnection:
         self._clients: dict[tuple[str, str | None], tuple[float, Any]] = {}
         self._lock = threading.RLock()  # a signal handler may come in while a client is made
 
+    def __reduce__(self) -> tuple[type[AwsConnection], tuple[str | None]]:
+        return type(self), (self.aws_conn_id,)  # a copy makes clients of its own
+
     def client(self, service: str, region_name: str | None = None) -> Any:
         """A boto3 client with the connection's credentials and endpoint, for its region or another one.
 

@@ -189,7 +189,9 @@ def only_one(lock: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise LocalAirflowError("`make demo` or `make airflow` is running already: end it first.") from error
+            raise LocalAirflowError(
+                "`make demo`, `make airflow` or `make cloud` is running already: end it first."
+            ) from error
         yield
 
 

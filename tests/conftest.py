@@ -1,4 +1,4 @@
-"""What every test stands on: an Airflow home of its own, the local cloud, and which tests need Airflow."""
+"""What every test stands on: an Airflow home of its own, the local clouds, and which tests need what."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import uuid
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from tests.cloud import ministack
+from tests.cloud import containers, engine, ministack
 
 TESTS = Path(__file__).parent
 #: Folders and modules that import Airflow: left out where it is not installed, run in Airflow 2.11 and 3.
@@ -32,6 +33,8 @@ AIRFLOW_SIDE = (
     "test_task_groups.py",
     "test_triggers.py",
 )
+#: Whole Airflows whose jobs are containers; and tests of the local cloud itself, for which once is enough.
+OF_THE_CLOUD = TESTS / "cloud"
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
 
 
@@ -58,17 +61,22 @@ AIRFLOW_HOME = _use_an_airflow_home_of_our_own()
 
 
 def _is_airflow_side(path: Path) -> bool:
+    if path.parent == OF_THE_CLOUD and path.name.startswith("test_ecs"):
+        return True
     return path.is_relative_to(TESTS) and path.relative_to(TESTS).parts[:1] in {(name,) for name in AIRFLOW_SIDE}
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    return True if not HAS_AIRFLOW and _is_airflow_side(collection_path) else None
+    needs_airflow = _is_airflow_side(collection_path) or collection_path == OF_THE_CLOUD
+    return True if not HAS_AIRFLOW and needs_airflow else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _is_airflow_side(item.path):
             item.add_marker(pytest.mark.airflow)
+        if "container_cloud" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.containers)
 
 
 def pytest_report_header() -> str:
@@ -93,13 +101,33 @@ def airflow_home(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ministack.Cloud]:
     """A local AWS with S3; one for the session."""
-    if not ministack.interpreter().exists():
-        reason = f"no ministack: {ministack.interpreter()} does not exist. `make test` sets it up."
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    _need_ministack()
     with ministack.running(tmp_path_factory.mktemp("ministack") / "ministack.log") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def container_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[containers.ContainerCloud]:
+    """A local AWS with ECS, whose tasks are containers of this machine's Docker engine; one for the session."""
+    _need_ministack()
+    try:
+        engine.check()
+    except engine.NoEngineError as error:
+        _cannot_run(str(error))
+    with containers.running(tmp_path_factory.mktemp("containers")) as running:
+        yield running
+
+
+def _need_ministack() -> None:
+    if not ministack.interpreter().exists():
+        _cannot_run(f"no ministack: {ministack.interpreter()} does not exist. `make test` sets it up.")
+
+
+def _cannot_run(reason: str) -> NoReturn:
+    """A local cloud that is not there is a reason to skip, but not in CI."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture

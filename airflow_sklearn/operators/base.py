@@ -49,6 +49,7 @@ class SklearnOperator(BaseOperator):
     def __init__(self, *, aws_conn_id: str | None = "aws_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.aws_conn_id = aws_conn_id
+        self._aws: AwsConnection | None = None
 
     @abstractmethod
     def work(self, context: Context) -> Any:
@@ -67,7 +68,10 @@ class SklearnOperator(BaseOperator):
 
     @property
     def aws(self) -> AwsConnection:
-        return AwsConnection(self.aws_conn_id)
+        """One for the whole task, with its clients."""
+        if self._aws is None or self._aws.aws_conn_id != self.aws_conn_id:  # before, and after it was rendered
+            self._aws = AwsConnection(self.aws_conn_id)
+        return self._aws
 
     @property
     def storage(self) -> Storage:

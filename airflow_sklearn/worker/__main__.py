@@ -46,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S",
     )
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it says at each client where its settings are from
     code = _run(options.job_uri)
     _LOG.info("%s", exit_codes.last_line(code))
     return code

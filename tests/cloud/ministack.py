@@ -7,12 +7,13 @@ interpreter, ``.venv-ministack/bin/python`` (made by ``make test``) is where it 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,53 +77,91 @@ def interpreter() -> Path:
 
 @contextmanager
 def running(log: Path, services: str = "s3,sts") -> Iterator[Cloud]:
-    """Start ministack, wait until it answers, and end it.
+    """Start ministack on a free loopback port, wait until it answers, and end it.
 
     :param log: the file that gets what it prints.
     :param services: those to offer, separated by commas.
     :raises RuntimeError: it ended or did not answer in time; the message holds the end of its log.
     """
-    port = _free_port()
-    environment = {
+    no_engine = {"DOCKER_HOST": "unix:///dev/null"}  # ECS's tasks are records only; see containers.py for real ones
+    with serving("127.0.0.1", free_port("127.0.0.1"), log, services, environment=no_engine) as cloud:
+        yield cloud
+
+
+@contextmanager
+def serving(
+    host: str,
+    port: int,
+    log: Path,
+    services: str,
+    module: str = "ministack",
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Cloud]:
+    """As :func:`running`, on an address of one's own.
+
+    :param module: what is run: ministack, or something around it.
+    :param environment: variables for it, beside its own.
+    """
+    settings = {
         **os.environ,
-        "BIND_HOST": "127.0.0.1",
+        "BIND_HOST": host,
         "GATEWAY_PORT": str(port),
         "LOG_LEVEL": "WARNING",
         "SERVICES": services,
         "TMPDIR": str(log.parent),
-        "PYTHONPATH": "",
+        "PYTHONPATH": str(REPOSITORY),
+        **(environment or {}),
     }
+    cloud = Cloud(f"http://{host}:{port}")
+    with process([str(interpreter()), "-m", module], log, f"{cloud.endpoint}/_ministack/health", settings):
+        yield cloud
+
+
+@contextmanager
+def process(
+    command: Sequence[str], log: Path, health: str, environment: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Start a server, wait until the URL ``health`` answers, and end it.
+
+    :raises RuntimeError: it ended or did not answer in time; the message holds the end of its log.
+    """
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [interpreter(), "-m", "ministack"], env=environment, stdout=output, stderr=subprocess.STDOUT
+        started = subprocess.Popen(
+            [*_ends_with_this_process(), *command], env=environment, stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        cloud = Cloud(f"http://127.0.0.1:{port}")
-        _wait_until_it_answers(cloud, process, log)
-        yield cloud
+        _wait_until_it_answers(health, started, log)
+        yield
     finally:
-        process.terminate()
+        started.terminate()
         try:
-            process.wait(10)
+            started.wait(10)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            started.kill()
+            started.wait()
 
 
-def _free_port() -> int:
+def _ends_with_this_process() -> list[str]:
+    """Before a command, where Linux can: also when this process is killed, nothing stays behind."""
+    return ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+
+
+def free_port(host: str) -> int:
+    """A port that nobody listens on."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((host, 0))
         return int(listener.getsockname()[1])
 
 
-def _wait_until_it_answers(cloud: Cloud, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_it_answers(health: str, started: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        if process.poll() is not None:
+        if started.poll() is not None:
             break
         try:
-            urllib.request.urlopen(f"{cloud.endpoint}/_ministack/health", timeout=5).close()
+            urllib.request.urlopen(health, timeout=5).close()
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
-    raise RuntimeError(f"ministack did not start (exit code {process.poll()}):\n{log.read_text()[-2000:]}")
+    name = " ".join(started.args) if isinstance(started.args, list) else started.args
+    raise RuntimeError(f"{name!r} did not start (exit code {started.poll()}):\n{log.read_text()[-2000:]}")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.cloud import engine
 from tests.cloud.containers import ContainerCloud
 from tests.cloud.observing import at_the_gate, containers_by_chunk, finish, log_of
 from tests.cloud.workload import CHUNK_ROWS, Workload, task_definition
-from tests.operators.conftest import Run
 from tests.operators.real_airflow import RealAirflow
 
 WAITING = pytest.mark.parametrize("deferrable", ["False", "True"], ids=["waiting", "deferred"])
@@ -143,6 +139,7 @@ def test_logs_that_cannot_be_read_stop_nothing(
     assert "log cannot be read now" in log_of(airflow, run, "score.predict")
 
 
+@pytest.mark.timeout(600)
 def test_a_triggerer_that_restarts_loses_none_of_20_deferred_chunks(
     airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str
 ) -> None:
@@ -151,62 +148,21 @@ def test_a_triggerer_that_restarts_loses_none_of_20_deferred_chunks(
     airflow.wait_for(
         "all chunks to be deferred",
         lambda: list(run.states("score.predict").values()).count("deferred") == 20,
-        seconds=240,
+        seconds=300,
     )
+    airflow.wait_for("20 containers at the gate", lambda: len(workload.running()) == 20, seconds=120, pause=2)
     airflow.stop_service("triggerer")
-    assert len(workload.running()) == 20, "its end stops no container"
+    assert len(workload.tasks("RUNNING")) == 20, "its end stops no container"
     airflow.start_service("triggerer")
     finish(airflow, workload, run, seconds=240)
     assert set(containers_by_chunk(workload).values()) == {1}
 
 
-#: Waits where a task has submitted its job and has not yet been deferred.
-SLOW_TO_DEFER = """
-import time
-from airflow_sklearn import EcsRuntime
-
-class SlowToDefer(EcsRuntime):
-    def job_url(self, handle):
-        if not handle.taken_over:
-            time.sleep(600)
-        return super().job_url(handle)
-"""
-
-
-@WAITING
-def test_a_worker_that_is_killed_after_run_task_has_its_container_taken_over(
-    airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str, deferrable: str
-) -> None:
-    (airflow.dags / "slow_to_defer.py").write_text(SLOW_TO_DEFER)
-    workload = workload_of(chunks=1)
-    runtime = workload.runtime().replace("EcsRuntime(", "SlowToDefer(", 1)
-    body = "from slow_to_defer import SlowToDefer\n" + workload.predict(
-        gated_model, runtime=runtime, deferrable=deferrable, **RETRY
-    )
-    run = airflow.run(f"killed_worker_{deferrable}", body)
-    at_the_gate(airflow, workload, run, count=1)
-    kill_task_processes(run)
-    airflow.wait_for("the next attempt", lambda: run.xcom("score.predict", 0, "airflow_sklearn_job"), seconds=200)
-    finish(airflow, workload, run, seconds=200)
-    assert len(workload.tasks()) == 1
-    assert "taking over" in log_of(airflow, run, "score.predict")
-
-
-def kill_task_processes(run: Run) -> None:
-    """What the kernel does to an Airflow worker when memory runs out: SIGKILL, for a task and all that is its own."""
-    killed = 0
-    for process in psutil.process_iter(["cmdline", "name"]):
-        said = " ".join(process.info["cmdline"] or ()) + (process.info["name"] or "")
-        if run.dag_id in said and process.pid != os.getpid():
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-    assert killed, "no process of the task was found"
-
-
+@pytest.mark.timeout(900)
 def test_fifty_chunks_at_once(airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str) -> None:
     workload = workload_of(chunks=50)
     run = airflow.run("fifty", workload.predict(gated_model, deferrable="True", retries="0"))
-    airflow.wait_for("50 containers at once", lambda: len(workload.tasks("RUNNING")) == 50, seconds=400)
+    airflow.wait_for("50 containers at once", lambda: len(workload.local.containers()) == 50, seconds=500, pause=2)
     finish(airflow, workload, run, seconds=400)
     assert len(workload.published()) == 50 * CHUNK_ROWS
     assert set(containers_by_chunk(workload).values()) == {1}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 
+import psutil
 import pytest
 
 from tests.cloud.observing import at_the_gate, containers_by_chunk, finish, log_of
@@ -56,7 +59,6 @@ def test_a_task_past_its_execution_timeout_stops_its_container(
     kwargs = "{'execution_timeout': timedelta(seconds=20)}"
     body = workload.predict(gated_model, deferrable=deferrable, predict_kwargs=kwargs)
     run = airflow.run(f"timed_out_{deferrable}", body)
-    at_the_gate(airflow, workload, run, count=1)
     assert airflow.wait_for_run(run) == "failed"
     workload.local.wait_until_none_runs(60)
     assert len(workload.tasks()) == 1
@@ -93,3 +95,39 @@ def test_a_cleared_task_goes_on_with_its_container_or_with_one_anew(
     at_the_gate(airflow, workload, run, count=1)
     finish(airflow, workload, run)
     assert sum(containers_by_chunk(workload).values()) <= 2
+
+
+#: Waits where a task has submitted its job and has not yet been deferred, and says which process it is.
+SLOW_TO_DEFER = """
+import os, time
+from pathlib import Path
+from airflow_sklearn import EcsRuntime
+
+class SlowToDefer(EcsRuntime):
+    def job_url(self, handle):
+        if not handle.taken_over:
+            Path(__file__).with_suffix(".pid").write_text(str(os.getpid()))
+            time.sleep(600)
+        return super().job_url(handle)
+"""
+
+
+@pytest.mark.timeout(600)
+def test_a_worker_that_is_killed_after_run_task_and_before_it_defers_has_its_container_taken_over(
+    airflow: RealAirflow, workload: Workload, gated_model: str
+) -> None:
+    (airflow.dags / "slow_to_defer.py").write_text(SLOW_TO_DEFER)
+    runtime = workload.runtime().replace("EcsRuntime(", "SlowToDefer(", 1)
+    body = "from slow_to_defer import SlowToDefer\n" + workload.predict(
+        gated_model, runtime=runtime, deferrable="True", retries="2"
+    )
+    run = airflow.run("killed_worker", body)
+    at_the_gate(airflow, workload, run, count=1)
+    task = psutil.Process(int((airflow.dags / "slow_to_defer.pid").read_text()))
+    for process in (task.parent(), task):  # the one that supervises the task, and the task: nobody reports its end
+        assert process is not None
+        os.kill(process.pid, signal.SIGKILL)
+    airflow.wait_for_state(run, "score.predict", "deferred", 0, seconds=240)
+    finish(airflow, workload, run)
+    assert len(workload.tasks()) == 1
+    assert "taking over" in log_of(airflow, run, "score.predict")

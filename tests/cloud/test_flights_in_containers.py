@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 
 from airflow_sklearn.storage import Storage
 from demo import data
+from demo.cloud import dag_source
 from tests.cloud.containers import ContainerCloud
-from tests.cloud.workload import Workload, task_definition
+from tests.cloud.workload import Workload, all_tasks
 from tests.operators.conftest import Run
 from tests.operators.real_airflow import RealAirflow
 
 TEMPLATE = Path(__file__).parents[2] / "dags" / "flights_monthly.py"
-LOCAL = "RUNTIME = LocalRuntime(processes=1)\n"
 CONF = {"month": "2013-07", "training_months": "2013-0[5-6]", "chunk_size": "300kB"}
 COLUMNS = ["flight_id", "late_proba_false", "late_proba_true"]
 
@@ -34,10 +34,10 @@ def test_the_flights_dag_in_containers_gives_the_bits_of_local_processes(
     for month in ("2013-05", "2013-06", "2013-07"):
         workload.put(f"csv/{month}.csv", (tmp_path / "csv" / f"{month}.csv").read_text())
 
-    run = run_in_containers(airflow, workload)
+    run = run_in_containers(airflow, container_cloud, workload.uri)
     chunks = run.xcoms("predict.predict")
     assert len(chunks) >= 8
-    training, *predicting = workload.tasks()
+    training, *predicting = tasks_of(container_cloud, run)
     assert tags(training)["airflow_task_id"] == "train"
     assert sorted(tags(task)["airflow_map_index"] for task in predicting) == sorted(map(str, range(len(chunks))))
     assert most_at_once(predicting) >= 2
@@ -51,18 +51,13 @@ def test_the_flights_dag_in_containers_gives_the_bits_of_local_processes(
     assert in_containers.equals(in_processes)
 
 
-def run_in_containers(airflow: RealAirflow, workload: Workload) -> Run:
-    """The template with two lines changed, in a whole Airflow."""
-    changed = TEMPLATE.read_text()
-    for line, other in {
-        LOCAL: f"RUNTIME = {workload.runtime(task_definition=repr(task_definition(workload.local, memory=2048)))}\n",
-        'os.environ.get("FLIGHTS_ROOT", "s3://my-bucket/flights")': repr(workload.uri),
-        "import Dataset, LocalRuntime,": "import Dataset, EcsRuntime,",
-    }.items():
-        assert line in changed
-        changed = changed.replace(line, other)
-    (airflow.dags / "flights_monthly.py").write_text(changed)
-    airflow.wait_for("the DAG", lambda: "flights_monthly" in airflow.command("dags", "list"), seconds=90)
+def run_in_containers(airflow: RealAirflow, local: ContainerCloud, root: str) -> Run:
+    """The template as `make cloud` changes it, in a whole Airflow."""
+    source = dag_source(TEMPLATE.read_text(), local)
+    default = 'os.environ.get("FLIGHTS_ROOT", "s3://my-bucket/flights")'
+    assert default in source
+    (airflow.dags / "flights_monthly.py").write_text(source.replace(default, repr(root)))
+    airflow.wait_for("the DAG", lambda: "flights_monthly" in airflow.command("dags", "list"), seconds=90, pause=2)
     airflow.command("dags", "trigger", "flights_monthly", "--run-id", "containers", "--conf", json.dumps(CONF))
     run = Run(airflow.database, "flights_monthly", "containers", "running")
     assert airflow.wait_for_run(run, seconds=300) == "success"
@@ -89,6 +84,12 @@ def read(storage: Storage, folder: str) -> pa.Table:
     manifest = json.loads(storage.read(f"{folder}/_manifest.json"))
     parts = [pq.read_table(io.BytesIO(storage.read(part["uri"])), columns=COLUMNS) for part in manifest["files"]]
     return pa.concat_tables(parts).sort_by("flight_id").combine_chunks()
+
+
+def tasks_of(local: ContainerCloud, run: Run) -> list[dict[str, Any]]:
+    """The ECS tasks of a DAG run, oldest first."""
+    wanted = {"airflow_dag_id": run.dag_id, "airflow_run_id": run.run_id}
+    return [task for task in all_tasks(local) if wanted.items() <= tags(task).items()]
 
 
 def tags(task: dict[str, Any]) -> dict[str, str]:

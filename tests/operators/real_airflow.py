@@ -136,13 +136,13 @@ class RealAirflow:
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def wait_for(self, what: str, look: Callable[[], Any], *, seconds: float) -> Any:
+    def wait_for(self, what: str, look: Callable[[], Any], *, seconds: float, pause: float = 0.2) -> Any:
         give_up = time.monotonic() + seconds
         while not (found := look()):
             for name, process in self._processes.items():
                 assert process.poll() is None, f"{name} ended:\n{self._tail(name)}"
             assert time.monotonic() < give_up, f"waited {seconds} s for {what}\n{self._tail('scheduler')}"
-            time.sleep(0.1)
+            time.sleep(pause)
         return found
 
     def events_of(self, uri: str) -> int:
@@ -196,6 +196,11 @@ class RealAirflow:
             "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "1",
             "AIRFLOW__SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "1",
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+            # A task whose worker is gone is missed after a minute, not after five. (Airflow 3, Airflow 2)
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+            "AIRFLOW__SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "60",
+            "AIRFLOW__SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "5",
             "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         }

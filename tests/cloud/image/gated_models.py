@@ -40,6 +40,8 @@ def wait_at_the_gate() -> None:
     if not bucket:
         return
     client = boto3.client("s3")
+    if client.list_objects_v2(Bucket=bucket, Prefix=key)["KeyCount"]:
+        return
     LOG.warning("Waiting at the gate.")
     while not client.list_objects_v2(Bucket=bucket, Prefix=key)["KeyCount"]:
-        time.sleep(0.2)
+        time.sleep(1)

@@ -1,0 +1,132 @@
+"""`make cloud`: a local AWS with real containers, and Airflow with the demo's DAG on it, until it is interrupted.
+
+It leaves nothing running. What the DAG made was in the local S3, and goes with it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demo import data, settings
+from demo.local_airflow import LocalAirflow, LocalAirflowError, ended_by_signals, only_one
+from demo.ui import PORT
+from tests.cloud import containers, engine, ministack
+
+if TYPE_CHECKING:
+    from tests.cloud.containers import ContainerCloud
+
+HOME = settings.HOME / "cloud"
+DAG_FILE = f"{settings.DAG_ID}.py"
+PREFIX = "flights"
+#: What the DAG file of the demo says, and what it says here; nothing else changes, FLIGHTS_ROOT is in its environment.
+LOCAL_RUNTIME = "RUNTIME = LocalRuntime(processes=1)\n"
+IMPORT = "import Dataset, LocalRuntime,"
+MEMORY = 2048  # MiB
+
+
+def main() -> int:
+    """:return: the exit code."""
+    try:
+        # The temporary files go last: the servers that write there have ended by then.
+        with (
+            only_one(settings.HOME / "lock"),
+            ended_by_signals(),
+            tempfile.TemporaryDirectory(prefix="airflow-sklearn-cloud-") as folder,
+        ):
+            data.prepare()
+            print("Building the worker image, starting the local AWS ...", flush=True)
+            with containers.running(Path(folder)) as local:
+                upload(local)
+                serve(local)
+    except (LocalAirflowError, engine.NoEngineError, RuntimeError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def upload(local: ContainerCloud) -> None:
+    """The demo's months, into the bucket."""
+    client = local.direct.client("s3")
+    for path in sorted(settings.CSV_FOLDER.iterdir()):
+        client.upload_file(str(path), local.bucket, f"{PREFIX}/csv/{path.name}")
+
+
+def serve(local: ContainerCloud) -> None:
+    """Start an Airflow of its own, whose DAG runs in the containers, and wait."""
+    shutil.rmtree(HOME, ignore_errors=True)  # its runs were of another S3
+    dags = HOME / "dags"
+    dags.mkdir(parents=True)
+    (dags / DAG_FILE).write_text(dag_source((settings.DAGS / DAG_FILE).read_text(), local))
+    print("Starting Airflow ...", flush=True)
+    with LocalAirflow(HOME / "airflow", dags, airflow_environment(local), port=PORT, triggerer=True) as airflow:
+        airflow.wait_for_dag(settings.DAG_ID)
+        airflow.call("PATCH", f"/api/v2/dags/{settings.DAG_ID}", {"is_paused": False})
+        print(welcome(airflow.url, local), flush=True)
+        while True:
+            airflow.check_services()
+            time.sleep(1)
+
+
+def dag_source(template: str, local: ContainerCloud) -> str:
+    """The template with another runtime.
+
+    :raises ValueError: the template does not have the lines that are exchanged.
+    """
+    exchanged = {LOCAL_RUNTIME: f"RUNTIME = {runtime(local)}\n", IMPORT: "import Dataset, EcsRuntime,"}
+    for line, other in exchanged.items():
+        if line not in template:
+            raise ValueError(f"{DAG_FILE} has no line {line!r}: see demo/cloud.py")
+        template = template.replace(line, other)
+    return template
+
+
+def runtime(local: ContainerCloud) -> str:
+    """The source of what a user would write for this cluster."""
+    log = {"awslogs-group": local.log_group, "awslogs-region": local.cloud.region, "awslogs-stream-prefix": "worker"}
+    definition: dict[str, Any] = {
+        "family": "airflow-sklearn",
+        "cpu": 256,
+        "memory": MEMORY,
+        "executionRoleArn": containers.EXECUTION_ROLE,
+        "taskRoleArn": containers.TASK_ROLE,
+        "containerDefinitions": [
+            {"image": containers.WORKER_IMAGE, "logConfiguration": {"logDriver": "awslogs", "options": log}}
+        ],
+    }
+    return f"EcsRuntime(cluster={local.cluster!r}, task_definition={definition!r}, subnets={list(local.subnets)!r})"
+
+
+def airflow_environment(local: ContainerCloud) -> dict[str, str]:
+    """Airflow's settings, the connection to the local AWS, and what the DAG reads."""
+    return {
+        **settings.airflow_environment(),
+        "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(local.cloud.connection),
+        "FLIGHTS_ROOT": f"s3://{local.bucket}/{PREFIX}",
+    }
+
+
+def welcome(url: str, local: ContainerCloud) -> str:
+    """What a person can do now."""
+    variables = " ".join(f"{name}={value}" for name, value in local.cloud.environment.items())
+    database = local.postgres
+    return f"""
+  Airflow      {url}/dags/{settings.DAG_ID}
+               Trigger it, with a month such as 2013-07. No password: it listens on this machine only.
+               (What Airflow schedules by itself is the month that has just passed, and finds no data: fails.)
+  AWS          {local.cloud.endpoint}  cluster {local.cluster}, logs {local.log_group}, s3://{local.bucket}/{PREFIX}
+               {variables}
+  containers   watch docker ps --filter label={engine.LABEL}
+  PostgreSQL   psql -h {database.host} -p {database.port} -U {database.user}
+  DAG file     {HOME.relative_to(ministack.REPOSITORY)}/dags/{DAG_FILE}: diff it with dags/{DAG_FILE}
+
+Ctrl-C ends all of it."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""AWS on this machine, with real containers: ECS tasks run in the Docker engine, S3 and CloudWatch are ministack's.
+
+::
+
+    with containers.running(folder) as local:
+        ecs = local.cloud.client("ecs")
+        ecs.run_task(cluster=local.cluster, ...)
+
+What is real: images, containers, their memory limits, signals and exit codes, log lines, credentials that come from
+the task role only, the errors of the ECS API. What is not: IAM's permissions, Fargate's start-up times, placement.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from tests.cloud import engine, faults, ministack, postgres
+from tests.cloud.server.task_endpoint import ADDRESS
+
+WORKER_IMAGE = "airflow-sklearn-worker:local"
+TEST_IMAGE = "airflow-sklearn-worker-tests:local"
+CLUSTER = "ml"
+LOG_GROUP = "/ecs/airflow-sklearn"
+BUCKET = "airflow-sklearn"
+EXECUTION_ROLE = "arn:aws:iam::000000000000:role/airflow-sklearn-execution"
+TASK_ROLE = "arn:aws:iam::000000000000:role/airflow-sklearn-task"
+SUBNETS = ("subnet-0123456789abcdef0",)
+SERVICES = "s3,sts,iam,ecs,ecs-metadata,logs,imds"
+
+#: Between SIGTERM and SIGKILL; ECS's own default of 30 seconds is long for a test.
+STOP_SECONDS = 5
+_LOCK = Path(tempfile.gettempdir()) / "airflow-sklearn-local-cloud.lock"
+_IMAGES = Path(__file__).parent / "image"
+
+
+@dataclass(frozen=True)
+class ContainerCloud:
+    """A running local AWS with containers.
+
+    :param cloud: how this machine reaches it: through the proxy that makes faults.
+    :param direct: the same without the proxy. Containers use this one.
+    :param faults: throttles and outages of single operations.
+    :param postgres: a PostgreSQL server that containers reach too.
+    :param image: the worker image, with the models in ``image/cloud_models.py``.
+    """
+
+    cloud: ministack.Cloud
+    direct: ministack.Cloud
+    faults: faults.Faults
+    postgres: postgres.Postgres
+    image: str = TEST_IMAGE
+    cluster: str = CLUSTER
+    log_group: str = LOG_GROUP
+    bucket: str = BUCKET
+    subnets: tuple[str, ...] = SUBNETS
+
+    def refuse_run_task(self, reason: str, times: int, error: str | None = None) -> None:
+        """The next RunTask calls start nothing.
+
+        :param reason: for example ``RESOURCE:MEMORY``, in the list of failures.
+        :param times: how many calls; 0 takes an earlier refusal back.
+        :param error: answer with an error of this name instead, and ``reason`` for its message.
+        """
+        self._call("RefuseRunTask", reason=reason, times=times, error=error)
+
+    def spot_interruption(self, task_arn: str) -> None:
+        """AWS takes the task's Spot capacity back: SIGTERM, then SIGKILL."""
+        self._call("Interrupt", task=task_arn)
+
+    def forget(self, task_arn: str) -> None:
+        """As an hour after a task has stopped: DescribeTasks says MISSING."""
+        self._call("Forget", task=task_arn)
+
+    def task_definition(self, family: str, cpu: int = 256, memory: int = 512, **container: Any) -> dict[str, Any]:
+        """For ``register_task_definition(**...)``: one container of the worker image on Fargate, with its log.
+
+        :param container: what else, or instead, is in the container definition.
+        """
+        log = {"awslogs-group": self.log_group, "awslogs-region": self.cloud.region, "awslogs-stream-prefix": family}
+        definition = {
+            "name": "worker",
+            "image": self.image,
+            "essential": True,
+            "logConfiguration": {"logDriver": "awslogs", "options": log},
+        }
+        return {
+            "family": family,
+            "requiresCompatibilities": ["FARGATE"],
+            "networkMode": "awsvpc",
+            "cpu": str(cpu),
+            "memory": str(memory),
+            "executionRoleArn": EXECUTION_ROLE,
+            "taskRoleArn": TASK_ROLE,
+            "containerDefinitions": [definition | container],
+        }
+
+    def containers(self, running_only: bool = True) -> list[str]:
+        """The ids of this cloud's own containers."""
+        return engine.containers(*self._labels, running_only=running_only)
+
+    def container_of(self, task_arn: str) -> str:
+        """The id of a task's container, for ``docker kill``.
+
+        :raises ValueError: it has none, or more than one.
+        """
+        (found,) = engine.containers(f"com.amazonaws.ecs.task-arn={task_arn}")
+        return found
+
+    def wait_until_none_runs(self, seconds: float = 30) -> None:
+        """:raises TimeoutError: a container still runs after that time."""
+        deadline = time.monotonic() + seconds
+        while self.containers():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"still running: {engine.docker('ps', '--no-trunc')}")
+            time.sleep(0.1)
+
+    def remove_containers(self) -> None:
+        """End and remove this cloud's own containers."""
+        engine.remove_containers(*self._labels)
+
+    @property
+    def _labels(self) -> tuple[str, str]:
+        return engine.LABEL, f"ministack.instance={self.direct.endpoint.removeprefix('http://')}"
+
+    def _call(self, operation: str, **asked: Any) -> None:
+        request = urllib.request.Request(
+            self.direct.endpoint,
+            data=json.dumps(asked).encode(),
+            headers={"X-Amz-Target": f"AmazonEC2ContainerServiceV20141113.LocalCloud{operation}"},
+        )
+        try:
+            urllib.request.urlopen(request, timeout=10).close()
+        except urllib.error.HTTPError as error:
+            raise ValueError(error.read().decode()) from error
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[ContainerCloud]:
+    """Start the local cloud, and end it with all its containers. Images stay, so that the next start is quick.
+
+    :param folder: for logs and temporary files.
+    :raises engine.NoEngineError: containers cannot be run here.
+    """
+    engine.check()
+    build_images()
+    host = engine.bridge_address()
+    port = ministack.free_port(host)
+    with ExitStack() as stack:
+        stack.enter_context(_task_endpoint_address())
+        settings = {
+            "LOCAL_CLOUD_ENDPOINT": f"http://{host}:{port}",
+            "LOCAL_CLOUD_STOP_SECONDS": str(STOP_SECONDS),
+            "MINISTACK_DOCKER_TIMEOUT": "120",  # seconds; fifty containers at once are slow to start
+            "MINISTACK_HOSTNAME": host,  # part of the label of its containers
+        }
+        log = folder / "ministack.log"
+        direct = stack.enter_context(ministack.serving(host, port, log, SERVICES, "tests.cloud.server", settings))
+        proxy = stack.enter_context(faults.proxy(direct.endpoint, host, folder / "microburst.log"))
+        database = stack.enter_context(postgres.running(host, folder / "postgres.log"))
+        local = ContainerCloud(ministack.Cloud(proxy.endpoint), direct, proxy, database)
+        stack.callback(local.remove_containers)
+        direct.client("ecs").create_cluster(clusterName=CLUSTER)
+        direct.client("logs").create_log_group(logGroupName=LOG_GROUP)
+        direct.client("s3").create_bucket(Bucket=BUCKET)
+        yield local
+
+
+def build_images() -> None:
+    """The worker image from ``images/Dockerfile``, and the one with the models for tests."""
+    root = ministack.REPOSITORY
+    engine.build(WORKER_IMAGE, root, root / "images" / "Dockerfile", PYTHON_IMAGE=engine.BASE_IMAGE)
+    engine.build(TEST_IMAGE, _IMAGES, _IMAGES / "Dockerfile", WORKER_IMAGE=WORKER_IMAGE)
+
+
+@contextmanager
+def _task_endpoint_address() -> Iterator[None]:
+    """The address of the task role's credentials, on the loopback interface; and nothing left of a killed run.
+
+    Several local clouds may run at once. Each holds the lock with the others; one that has it alone knows that all
+    containers, databases and the address are leftovers.
+    """
+    with _LOCK.open("w") as lock:
+        if _alone(lock):
+            engine.remove_containers(engine.LABEL)
+            postgres.remove_leftovers()
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        _address("replace")
+        try:
+            yield
+        finally:
+            if _alone(lock):
+                _address("del")
+
+
+def _address(action: str) -> None:
+    # Of no more than this host: else it becomes the source address of connections that have nothing to do with it.
+    options = ["address", action, f"{ADDRESS}/32", "dev", "lo", "scope", "host"]
+    subprocess.run(["ip", *options], check=action != "del", capture_output=True)
+
+
+def _alone(lock: IO[str]) -> bool:
+    with contextlib.suppress(OSError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
