@@ -74,6 +74,10 @@ class NoCapacityError(AirflowSklearnError):
     """A job cannot start now: nothing is free, a quota, or a throttle. Later there may be room."""
 
 
+class ThrottledError(NoCapacityError):
+    """A throttle: the same call may be repeated as it is. It says nothing of room."""
+
+
 class JobFailedError(AirflowSklearnError):
     """A job ended without its result, for a cause that a retry would not mend."""
 

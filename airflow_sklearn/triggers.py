@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: From Airflow 3.3 the triggerer tells a killed task from its own shutdown, and calls ``on_kill``.
 _TRIGGERER_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")
 _DEFERRED = "deferred"
+_CANCEL_PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds; Airflow 3.3 gives a trigger that is killed 30 in all
 
 
 class RuntimeTrigger(BaseTrigger):
@@ -83,25 +84,29 @@ class RuntimeTrigger(BaseTrigger):
         await self._cancel_if_killed()
 
     async def _final_status(self) -> JobStatus:
+        """How the job ended. Never raises: Airflow would go on without the task's own code, and leave the job alone."""
+        left = None if self.expires_at is None else max(0.0, self.expires_at - time.time())
+        try:
+            async with asyncio.timeout(left) as limit:
+                return await self._watch()
+        except Exception as error:
+            if limit.expired():
+                await self._cancel()
+                return JobStatus.of_expired()
+            return JobStatus(state=JobState.LOST, message=f"The job cannot be watched: {error!r}")
+
+    async def _watch(self) -> JobStatus:
         runtime, handle = self._bound_runtime, self._job
         key = f"{self.runtime['class']}|{self.aws_conn_id}|{runtime.poll_key()}"
         poller = SharedPoller.shared(key, _in_thread(runtime.poll), _in_thread(runtime.logs), self.poll_interval)
-        left = None if self.expires_at is None else max(0.0, self.expires_at - time.time())
         seen = JobStatus(state=JobState.PENDING)
-        try:
-            async with asyncio.timeout(left):
-                async for sighting in poller.watch(handle):
-                    if sighting.status is None:
-                        self._job_log.add(sighting.lines, sighting.cursor)
-                        continue
-                    if (sighting.status.state, sighting.status.message) != (seen.state, seen.message):
-                        self.log.info("%s: %s", sighting.status.state, sighting.status.message or handle.job_uri)
-                    seen = sighting.status
-        except TimeoutError:
-            await self._cancel()
-            return JobStatus.of_expired()
-        except Exception as error:
-            return JobStatus(state=JobState.LOST, message=f"The job's state could not be read for long: {error!r}")
+        async for sighting in poller.watch(handle):
+            if sighting.status is None:
+                self._job_log.add(sighting.lines, sighting.cursor)
+                continue
+            if (sighting.status.state, sighting.status.message) != (seen.state, seen.message):
+                self.log.info("%s: %s", sighting.status.state, sighting.status.message or handle.job_uri)
+            seen = sighting.status
         return seen
 
     async def _cancel_if_killed(self) -> None:
@@ -120,11 +125,19 @@ class RuntimeTrigger(BaseTrigger):
         await self._cancel()
 
     async def _cancel(self) -> None:
-        await _in_thread(self._bound_runtime.cancel)(self._job)
+        """Stop the job, trying for a while: when many tasks are killed at once, their calls are throttled."""
+        for pause in (*_CANCEL_PAUSES, None):
+            try:
+                await _in_thread(self._bound_runtime.cancel)(self._job)
+                return
+            except Exception as error:
+                self.log.warning("The job %s could not be stopped yet: %s", self._job.job_uri, error)
+            if pause is not None:
+                await asyncio.sleep(pause)
 
     @cached_property
     def _bound_runtime(self) -> Runtime:
-        return runtime_from_dict(self.runtime).bind(AwsConnection(self.aws_conn_id))
+        return runtime_from_dict(self.runtime).bind(_connection(self.aws_conn_id))
 
     @property
     def _job(self) -> JobHandle:
@@ -137,6 +150,12 @@ class RuntimeTrigger(BaseTrigger):
         map_index = -1 if ti.map_index is None else ti.map_index
         state = await asyncio.to_thread(_read_task_state, ti.dag_id, ti.task_id, ti.run_id, map_index)
         return None if state is None else str(state)
+
+
+@cache
+def _connection(aws_conn_id: str | None) -> AwsConnection:
+    """One for all triggers of this process: a client costs 10 MB and 0.1 s, and there may be a thousand."""
+    return AwsConnection(aws_conn_id)
 
 
 def _in_thread(call: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:

@@ -35,6 +35,8 @@ AIRFLOW_SIDE = (
 )
 #: Whole Airflows whose jobs are containers; and tests of the local cloud itself, for which once is enough.
 OF_THE_CLOUD = TESTS / "cloud"
+#: Those that run in Airflow 2.11 too, because it kills, defers and logs in other ways.
+CLOUD_WITH_AIRFLOW_2 = ("test_ecs_kills.py", "test_ecs_logs.py")
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
 
 
@@ -61,7 +63,7 @@ AIRFLOW_HOME = _use_an_airflow_home_of_our_own()
 
 
 def _is_airflow_side(path: Path) -> bool:
-    if path.parent == OF_THE_CLOUD and path.name.startswith("test_ecs"):
+    if path.parent == OF_THE_CLOUD and path.name in CLOUD_WITH_AIRFLOW_2:
         return True
     return path.is_relative_to(TESTS) and path.relative_to(TESTS).parts[:1] in {(name,) for name in AIRFLOW_SIDE}
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -135,8 +134,50 @@ def test_on_kill_stops_the_job_unless_the_task_waits_for_it_again(
     assert script.cancelled == (["job-0"] if stopped else [])
 
 
-def test_a_runtime_that_cannot_be_made_is_told_to_the_task(tmp_path: Path) -> None:
+def test_a_runtime_that_cannot_be_made_is_told_to_the_task() -> None:
     trigger = make_trigger("unused")
     trigger.runtime = {"class": "pathlib:Path", "arguments": {}}
-    with pytest.raises(Exception, match="no Runtime"):
-        asyncio.run(events(trigger))
+    (event,) = asyncio.run(events(trigger))
+    assert event.payload["status"]["state"] == "lost"
+    assert "no Runtime" in event.payload["status"]["message"]
+
+
+def test_a_job_past_its_time_is_told_to_the_task_even_if_it_cannot_be_stopped(
+    request: pytest.FixtureRequest, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def throttled(self: ScriptedRuntime, handle: JobHandle) -> None:
+        self.script.cancelled.append(handle.job_uri)
+        raise OSError("Rate exceeded")
+
+    monkeypatch.setattr(triggers, "_CANCEL_PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(ScriptedRuntime, "cancel", throttled)
+    script.polls = [status(JobState.RUNNING)]
+    (event,) = asyncio.run(events(make_trigger(request.node.name, expires_at=time.time() + 0.1)))
+    assert event.payload["status"]["expired"] is True
+    assert script.cancelled == ["job-0"] * 3
+
+
+def test_a_poll_that_times_out_is_no_deadline(
+    request: pytest.FixtureRequest, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poller.SharedPoller, "watch", _raise_timeout)
+    (event,) = asyncio.run(events(make_trigger(request.node.name, expires_at=time.time() + 60)))
+    assert event.payload["status"]["state"] == "lost"
+    assert event.payload["status"]["expired"] is False
+
+
+async def _raise_timeout(*_: Any) -> Any:
+    raise TimeoutError("the connection timed out")
+    yield
+
+
+def test_many_triggers_share_one_connection() -> None:
+    places = {id(make_trigger("unused", number)._bound_runtime._aws) for number in range(200)}
+    assert len(places) == 1
+
+
+def test_the_lines_of_the_log_travel_to_the_task(trigger: RuntimeTrigger, script: Script) -> None:
+    script.lines = ["INFO 5 rows"]
+    script.polls = [status(JobState.RUNNING), status(JobState.SUCCEEDED)]
+    (event,) = asyncio.run(events(trigger))
+    assert event.payload["log"] == {"cursor": 1, "tail": ["INFO 5 rows"]}

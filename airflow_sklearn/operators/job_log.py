@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from airflow_sklearn.runtimes.base import JobHandle, Runtime
 
 _TAIL = 20  # lines in the error of a job that left no result
-_PAUSE = 0.5  # seconds between two looks for the last lines
+_LINE = 500  # characters of each
+_PAUSE = 1.0  # seconds between two looks for the last lines
 
 
 class JobLog:
@@ -39,29 +40,46 @@ class JobLog:
         """For the process that goes on with this log."""
         return {"cursor": self._cursor, "tail": list(self.tail)}
 
-    def forward(self, runtime: Runtime, handle: JobHandle) -> None:
-        """Log what is new."""
+    def forward(self, runtime: Runtime, handle: JobHandle) -> bool:
+        """Log what is new.
+
+        :return: whether there was anything.
+        """
         try:
             lines, self._cursor = runtime.logs(handle, self._cursor)
         except Exception as error:
             if not self._complained:
                 self._complained = True
                 self._logger.warning("The job's log cannot be read now (%s). The job goes on.", error)
-            return
+            return False
+        self._complained = False
         self.add(lines, self._cursor)
+        return bool(lines)
 
     def add(self, lines: Iterable[str], cursor: JsonValue) -> None:
         """Log lines that somebody else has read."""
         self._cursor = cursor
         for line in lines:
-            self.tail.append(line)
+            self.tail.append(_storable(line))
             self._level, text = split_level(line, self._level)
             self._logger.log(self._level, "%s", text)
 
     def drain(self, runtime: Runtime, handle: JobHandle) -> None:
         """Log what is left of a job that has ended, waiting a little for lines that are late."""
         give_up = time.monotonic() + runtime.log_delay
-        self.forward(runtime, handle)
-        while not self._complained and not (self.tail and is_last(self.tail[-1])) and time.monotonic() < give_up:
-            time.sleep(_PAUSE)
-            self.forward(runtime, handle)
+        while True:
+            news = self.forward(runtime, handle)
+            if self._complained or (self.tail and is_last(self.tail[-1])):
+                return
+            if not news:
+                if time.monotonic() >= give_up:
+                    return
+                time.sleep(_PAUSE)
+
+
+def _storable(line: str) -> str:
+    """As much of a line as an error needs, in characters that every metadata database takes.
+
+    The tail travels in a trigger's event: PostgreSQL refuses a NUL there, and the triggerer would end of it.
+    """
+    return line.encode(errors="replace").decode().replace("\x00", "")[:_LINE]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from datetime import UTC, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, conf
 
-from airflow_sklearn.exceptions import NoCapacityError
+from airflow_sklearn.exceptions import AirflowSklearnError, NoCapacityError, ThrottledError
 from airflow_sklearn.links import JobLink, JobLogLink
 from airflow_sklearn.operators.base import SklearnOperator, final_errors, own_copy
 from airflow_sklearn.operators.job_log import JobLog
@@ -55,7 +56,7 @@ class RuntimeOperator(SklearnOperator):
         self.deadline = deadline
         self._handle: JobHandle | None = None
         self._bound: Runtime | None = None
-        self._refused, self._asked_since = 0, 0.0
+        self._waits, self._refused, self._asked_since = 0, 0, 0.0
         self._killed = False
 
     @abstractmethod
@@ -92,16 +93,15 @@ class RuntimeOperator(SklearnOperator):
         if handle is None and (answer := self.done_before(context, job)) is not None:
             return answer
         if handle is None:
+            self._raise_if_killed()
             self.storage.write(job_uri, job.to_json())
             handle = self._submit(job_uri, job)
             self.log.info("Submitted %s to %r.", job_uri, self.runtime)
         else:
             self.log.info("An earlier attempt submitted this work already: taking over %s.", handle.job_uri)
         self._handle = handle
-        if self._killed:  # while it was being submitted
-            self._cancel(handle)
-            raise AirflowException("The task was killed.")
         try:
+            self._raise_if_killed()  # while it was being submitted
             JobLink.persist(context, runtime.job_url(handle))
             JobLogLink.persist(context, runtime.log_url(handle))
             expires_at = self._expires_at(context, handle)
@@ -115,19 +115,24 @@ class RuntimeOperator(SklearnOperator):
         return self._complete(context, handle, status, log)
 
     def _submit(self, job_uri: str, job: TrainJob | PredictJob) -> JobHandle:
-        runtime = self._bound_runtime
+        submit = partial(self._bound_runtime.submit, job_uri, job, detached=self.deferrable)
         try:
-            handle = self._patiently(
-                lambda: runtime.submit(job_uri, job, detached=self.deferrable, refused=self._refused)
-            )
+            handle = self._patiently(lambda: submit(refused=self._refused))
         except Exception:
             raise
         except BaseException:  # Airflow 2 kills by an exception, which may come when the job has just been started
-            started = runtime.find(job)
-            if started is not None and started.job_uri == job_uri:
-                self._cancel(started)
+            self._cancel_what_was_started(lambda: submit(refused=self._refused))
             raise
         return handle.model_copy(update={"refused": self._refused, "asked_since": self._asked_since})
+
+    def _cancel_what_was_started(self, submit: Callable[[], JobHandle]) -> None:
+        """The same submission again gives the same job, where a place lists a new job only after a while."""
+        if not self._bound_runtime.submits_once:
+            return
+        try:
+            self._cancel(submit())
+        except Exception as error:
+            self.log.warning("Whether a job had been started could not be found out: %s", error)
 
     def _patiently(self, call: Callable[[], _T]) -> _T:
         """Call again for a while when there is no room.
@@ -140,13 +145,18 @@ class RuntimeOperator(SklearnOperator):
             except NoCapacityError as error:
                 if time.time() > self._asked_since + self.runtime.capacity_timeout:
                     raise
-                self._wait_for_room(str(error))
+                self._wait_for_room(str(error), throttled=isinstance(error, ThrottledError))
 
-    def _wait_for_room(self, why: str) -> None:
-        pause = backoff(_CAPACITY_PAUSE, self._refused)
-        self._refused += 1
-        self.log.warning("%s Trying again in %.0f s (refused %d times so far).", why, pause, self._refused)
+    def _wait_for_room(self, why: str, *, throttled: bool = False) -> None:
+        pause = backoff(_CAPACITY_PAUSE, self._waits)
+        self._waits += 1
+        self._refused += not throttled
+        self.log.warning("%s Trying again in %.0f s (%d times so far).", why, pause, self._waits)
         self._sleep(pause)
+        self._raise_if_killed()
+
+    def _raise_if_killed(self) -> None:
+        """Airflow 3 lets a task that is killed go on for some seconds."""
         if self._killed:
             raise AirflowException("The task was killed.")
 
@@ -201,8 +211,7 @@ class RuntimeOperator(SklearnOperator):
                 if status.state.finished:
                     return status
                 log.forward(runtime, handle)
-            if self._killed:
-                raise AirflowException("The task was killed.")
+            self._raise_if_killed()
             if expires_at is not None and time.time() > expires_at:
                 runtime.cancel(handle)
                 return JobStatus.of_expired()
@@ -222,6 +231,8 @@ class RuntimeOperator(SklearnOperator):
         result = read_result(self.storage, handle.result_uri)
         if result is not None and result.status == "succeeded":
             return self.finish(context, result)
+        if (answer := self._done_all_the_same(context, handle)) is not None:
+            return answer
         if handle.taken_over and was_stopped(result, status) and not self._killed:
             self.log.warning("The job that was taken over has been stopped (%s). Starting anew.", status.message)
             return self.work(context)
@@ -233,6 +244,16 @@ class RuntimeOperator(SklearnOperator):
         self._cancel(handle)
         raise_unless_succeeded(result, status, log.tail)
         raise AssertionError("unreachable: the job succeeded")
+
+    def _done_all_the_same(self, context: Context, handle: JobHandle) -> Any:
+        """What the task returns if the job was stopped after its work, and before it could say so; else None."""
+        from airflow_sklearn.contract.jobs import job_from_json
+
+        try:
+            return self.done_before(context, job_from_json(self.storage.read(handle.job_uri), where=handle.job_uri))
+        except AirflowSklearnError as error:
+            self.log.warning("Whether the work was done all the same could not be found out: %s", error)
+            return None
 
     def _cancel(self, handle: JobHandle) -> None:
         """Stop a job that may have ended already. An error here must not hide the one that led here."""

@@ -110,6 +110,8 @@ class Runtime(ABC):
     """Seconds to the first poll of a task that waits; they grow to the interval, so that short jobs end soon."""
     log_delay: ClassVar[float] = 0.0
     """Seconds by which the last lines of a log may come later than the job's end."""
+    submits_once: ClassVar[bool] = False
+    """Whether ``submit``, called again with equal arguments, gives the job that the first call started."""
     capacity_timeout: float = 0.0
     """Seconds for which a task goes on asking when ``submit`` finds no room."""
 
@@ -130,6 +132,7 @@ class Runtime(ABC):
         :param detached: the job must outlive the calling process, because the task is about to be deferred.
         :param refused: how often this job has found no room already.
         :raises NoCapacityError: there is no room now; the same call may find some later.
+        :raises ThrottledError: too many calls; this one may be repeated as it is.
         """
 
     @abstractmethod

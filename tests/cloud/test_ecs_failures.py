@@ -3,52 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from tests.cloud import engine
-from tests.cloud.containers import ContainerCloud
 from tests.cloud.observing import at_the_gate, containers_by_chunk, finish, log_of
 from tests.cloud.workload import CHUNK_ROWS, Workload, task_definition
 from tests.operators.real_airflow import RealAirflow
 
 WAITING = pytest.mark.parametrize("deferrable", ["False", "True"], ids=["waiting", "deferred"])
-RETRY = {"retries": "2"}
 
 
 @WAITING
-@pytest.mark.parametrize(
-    ("harm", "said"),
-    [
-        (lambda local, arn: engine.docker("kill", local.container_of(arn)), "The container was killed"),
-        (
-            lambda local, arn: local.cloud.client("ecs").stop_task(
-                cluster=local.cluster, task=arn, reason="too expensive"
-            ),
-            "Somebody stopped the ECS task: too expensive",
-        ),
-        (lambda local, arn: local.spot_interruption(arn), "The container's host was taken away"),
-    ],
-    ids=["docker kill", "StopTask by someone else", "Spot interruption"],
-)
-def test_a_container_that_ends_half_way_is_replaced_and_the_others_are_left_alone(
-    airflow: RealAirflow,
-    workload: Workload,
-    gated_model: str,
-    deferrable: str,
-    harm: Callable[[ContainerCloud, str], Any],
-    said: str,
-    request: pytest.FixtureRequest,
+def test_containers_that_end_half_way_are_replaced_and_the_others_are_left_alone(
+    airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str, deferrable: str
 ) -> None:
-    dag_id = "harm_" + "".join(letter if letter.isalnum() else "_" for letter in request.node.callspec.id)
-    run = airflow.run(dag_id, workload.predict(gated_model, deferrable=deferrable, **RETRY))
-    victim, _ = at_the_gate(airflow, workload, run)
-    harm(workload.local, victim["taskArn"])
-    airflow.wait_for("another container", lambda: len(workload.tasks()) == 3, seconds=120)
+    workload = workload_of(chunks=4)
+    local, ecs = workload.local, workload.local.cloud.client("ecs")
+    run = airflow.run(f"harmed_{deferrable}", workload.predict(gated_model, deferrable=deferrable, retries="2"))
+    killed, stopped, interrupted, spared = (task["taskArn"] for task in at_the_gate(airflow, workload, run, count=4))
+    engine.docker("kill", local.container_of(killed))
+    ecs.stop_task(cluster=local.cluster, task=stopped, reason="too expensive")
+    local.spot_interruption(interrupted)
+    airflow.wait_for("three more containers", lambda: len(workload.tasks()) == 7, seconds=120, pause=1)
     finish(airflow, workload, run)
-    assert sorted(containers_by_chunk(workload).values()) == [1, 2]
-    assert said in log_of(airflow, run, "score.predict")
+    assert sorted(containers_by_chunk(workload).values()) == [1, 2, 2, 2]
+    assert spared in {task["taskArn"] for task in workload.tasks() if task["containers"][0]["exitCode"] == 0}
+    log = log_of(airflow, run, "score.predict")
+    assert "The container was killed (exit code 137)" in log
+    assert "Somebody stopped the ECS task: too expensive" in log
+    assert "The container's host was taken away: Your Spot Task was interrupted." in log
 
 
 def test_a_job_that_runs_out_of_memory_gets_the_next_size(airflow: RealAirflow, workload: Workload) -> None:
@@ -100,12 +84,11 @@ def test_an_image_that_does_not_exist_fails_at_once_and_is_named(
     assert "not found" in log
 
 
-@WAITING
 def test_capacity_that_is_refused_is_waited_for_within_one_attempt(
-    airflow: RealAirflow, workload: Workload, gated_model: str, deferrable: str
+    airflow: RealAirflow, workload: Workload, gated_model: str
 ) -> None:
     workload.local.refuse_run_task("RESOURCE:MEMORY", times=2)
-    run = airflow.run(f"refused_{deferrable}", workload.predict(gated_model, deferrable=deferrable, retries="0"))
+    run = airflow.run("refused", workload.predict(gated_model, deferrable="True", retries="0"))
     finish(airflow, workload, run)
     assert set(containers_by_chunk(workload).values()) == {1}
     assert log_of(airflow, run, "score.predict").count("no room in the cluster ml: RESOURCE:MEMORY") == 2

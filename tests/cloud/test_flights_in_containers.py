@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ COLUMNS = ["flight_id", "late_proba_false", "late_proba_true"]
 
 
 def test_the_flights_dag_in_containers_gives_the_bits_of_local_processes(
-    airflow: RealAirflow, container_cloud: ContainerCloud, tmp_path: Path
+    airflow: RealAirflow, container_cloud: ContainerCloud, airflow_home: Path, tmp_path: Path
 ) -> None:
     data.write(data.flights(), tmp_path / "csv", "csv")
     workload = Workload(container_cloud, chunks=0, name="flights")
@@ -45,7 +46,7 @@ def test_the_flights_dag_in_containers_gives_the_bits_of_local_processes(
     in_containers = read(
         Storage(lambda: container_cloud.direct.client("s3")), f"{workload.uri}/predictions/late/2013-07"
     )
-    run_in_processes(tmp_path)
+    run_in_processes(airflow_home / "dags", tmp_path)
     in_processes = read(Storage(), f"file://{tmp_path}/predictions/late/2013-07")
     assert in_containers.num_rows == sum(chunk["rows"] for chunk in chunks) == 29_425
     assert in_containers.equals(in_processes)
@@ -64,8 +65,9 @@ def run_in_containers(airflow: RealAirflow, local: ContainerCloud, root: str) ->
     return run
 
 
-def run_in_processes(folder: Path) -> None:
-    """The template as it is, by ``dag.test()``."""
+def run_in_processes(dags: Path, folder: Path) -> None:
+    """The template as it is, by ``dag.test()``; the file must be in the DAGs folder."""
+    copy = Path(shutil.copy(TEMPLATE, dags))
     program = (
         "import runpy, sys\n"
         "dag = runpy.run_path(sys.argv[1])['dag']\n"
@@ -74,8 +76,9 @@ def run_in_processes(folder: Path) -> None:
     )
     environment = {**os.environ, "FLIGHTS_ROOT": f"file://{folder}"}
     done = subprocess.run(
-        [sys.executable, "-c", program, str(TEMPLATE)], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, str(copy)], env=environment, capture_output=True, text=True, check=False
     )
+    copy.unlink()
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 

@@ -90,3 +90,28 @@ def test_a_log_out_of_reach_is_said_once(
     log.drain(runtime, HANDLE)
     assert [level for level, _ in said()] == ["WARNING"]
     assert "503" in said()[0][1]
+
+
+def test_a_log_that_comes_back_is_waited_for_again(
+    runtime: ScriptedRuntime, script: Script, said: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([OSError("503"), (["INFO one"], 1), ([LAST], 2)])
+
+    def logs(*_: Any) -> Any:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(ScriptedRuntime, "logs", logs)
+    log = new_log()
+    log.forward(runtime, HANDLE)
+    log.drain(runtime, HANDLE)
+    assert [text for _, text in said()][1:] == ["one", "Exit code 0."]
+
+
+def test_the_tail_holds_only_what_a_metadata_database_takes(runtime: ScriptedRuntime, script: Script) -> None:
+    script.lines = ["a\x00b", "c\ud800", "d" * 10_000]
+    log = new_log()
+    log.forward(runtime, HANDLE)
+    assert list(log.tail) == ["ab", "c?", "d" * 500]

@@ -10,7 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 
 from airflow_sklearn.contract.problems import Problem
-from airflow_sklearn.exceptions import JobLostError, NoCapacityError
+from airflow_sklearn.exceptions import JobLostError, NoCapacityError, ThrottledError
 from airflow_sklearn.operators import jobs
 from airflow_sklearn.operators.base import final_errors
 from airflow_sklearn.runtimes.base import JobHandle, JobState
@@ -294,16 +294,51 @@ def test_work_that_was_finished_between_the_two_looks_is_not_done_again(
 
 
 def test_a_kill_by_exception_in_the_middle_of_submitting_stops_what_was_started(
-    operator: Any, script: Script, tmp_path: Path
+    operator: Any, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def started_and_killed() -> None:
-        script.found = earlier_handle(tmp_path).model_copy(update={"job_uri": f"file://{tmp_path}/job.json"})
-        raise SystemExit
+    def killed_at_first() -> None:
+        if len(script.submitted) == 1:
+            raise SystemExit
 
-    script.on_submit = started_and_killed
+    monkeypatch.setattr(ScriptedRuntime, "submits_once", True)
+    script.on_submit = killed_at_first
     with pytest.raises(SystemExit):
         run(operator())
+    assert script.submitted == [f"file://{tmp_path}/job.json"] * 2, "the same submission again gives the same job"
     assert script.cancelled == [f"file://{tmp_path}/job.json"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_throttles_are_waited_for_and_do_not_count_as_want_of_room(
+    operator: Any, script: Script, tmp_path: Path
+) -> None:
+    def throttle_twice() -> None:
+        if len(script.submitted) <= 2:
+            raise ThrottledError("Rate exceeded")
+        store_result(make_job(tmp_path))
+
+    script.on_submit = throttle_twice
+    script.polls = [status(JobState.SUCCEEDED)]
+    assert run(operator()) == "the receipt"
+    assert script.refused == [0, 0, 0]
+
+
+def test_a_task_that_is_killed_before_it_submits_starts_nothing(operator: Any, script: Script) -> None:
+    task = operator()
+    task.on_kill()
+    with pytest.raises(AirflowException, match="killed"):
+        run(task)
+    assert script.submitted == []
+
+
+def test_work_that_was_done_before_its_job_was_stopped_counts(
+    operator: Any, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker may be killed between its receipt and its result document."""
+    task, looks = operator(), iter([None, None, "the receipt"])
+    monkeypatch.setattr(task, "done_before", lambda *_: next(looks))
+    script.polls = [status(JobState.LOST)]
+    assert run(task) == "the receipt"
 
 
 def test_a_log_that_cannot_be_read_does_not_hide_the_jobs_state(
