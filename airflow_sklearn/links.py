@@ -6,10 +6,13 @@ task ends or defers, Airflow 2 in the web server when the page is shown.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom, conf
+
+from airflow_sklearn.runtimes.console import console_domain
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -70,6 +73,9 @@ class JobLogLink(_UriLink):
 def console_url(uri: str) -> str:
     """Where a browser shows a URI: S3's console for ``s3://`` (a folder ends in ``/``), else the URI itself.
 
+    A bucket's name does not say in which partition it is (China and GovCloud have consoles of their own). The region
+    in the environment does, where there is one.
+
     Airflow 3's UI offers no ``file://`` links. Where something serves the files, ``[airflow_sklearn] local_files_url``
     says at which URL, or path of Airflow's own address, their absolute paths begin.
     """
@@ -79,4 +85,5 @@ def console_url(uri: str) -> str:
         return uri
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     kind = "buckets" if not key or key.endswith("/") else "object"
-    return f"https://console.aws.amazon.com/s3/{kind}/{bucket}?prefix={quote(key, safe='/')}"
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+    return f"https://{console_domain(region)}/s3/{kind}/{bucket}?prefix={quote(key, safe='/')}"

@@ -77,7 +77,6 @@ def main() -> int:
             "AIRFLOW_HOME": home,
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
             "AWS_EC2_METADATA_DISABLED": "true",
-            "DOCKER_HOST": f"unix://{home}/no-docker",  # tasks stay as they were asked for
         }
         from tests.cloud import ministack
 

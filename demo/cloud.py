@@ -104,9 +104,12 @@ def runtime(local: ContainerCloud) -> str:
 
 def airflow_environment(local: ContainerCloud) -> dict[str, str]:
     """Airflow's settings, the connection to the local AWS, and what the DAG reads."""
+    connection = local.cloud.connection
+    # The proxy, which is there for faults, does not keep the headers of large S3 answers.
+    connection["extra"]["service_config"] = {"s3": {"endpoint_url": local.direct.endpoint}}
     return {
         **settings.airflow_environment(),
-        "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(local.cloud.connection),
+        "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection),
         "FLIGHTS_ROOT": f"s3://{local.bucket}/{PREFIX}",
     }
 

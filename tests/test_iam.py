@@ -420,6 +420,14 @@ def test_only_the_folders_are_listed(side: str) -> None:
     assert role.may("s3:ListBucket", "arn:aws:s3:::acme", s3__prefix="scores/p/") is (side == "airflow")
 
 
+@pytest.mark.parametrize("side", ["airflow", "task"])
+def test_whole_buckets_are_listed_only_when_that_is_asked_for(side: str) -> None:
+    bucket = "arn:aws:s3:::acme"
+    assert not roles()[side].may("s3:ListBucket", bucket)
+    assert roles(lists_whole_buckets=True)[side].may("s3:ListBucket", bucket)
+    assert not roles(lists_whole_buckets=True)[side].may("s3:GetObject", f"{bucket}/elsewhere/secret")
+
+
 def test_a_star_is_a_resource_only_where_a_service_knows_none() -> None:
     setting = read_setting(**WHERE, **FOLDERS, registers=True, kms_keys=["arn:aws:kms:eu-west-1:111122223333:key/k"])
     for name, policy in all_policies(setting).items():
@@ -471,12 +479,9 @@ def ecs_needs(operation: str, params: dict[str, Any]) -> Iterator[Need]:
 @pytest.fixture(scope="module")
 def ecs(cloud: ministack.Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ministack.Cloud]:
     """ECS's interface. No containers: tasks stay as they were asked for."""
-    folder = tmp_path_factory.mktemp("ecs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DOCKER_HOST", f"unix://{folder}/no-docker")
-        with ministack.running(folder / "ministack.log", services="ecs,logs") as running:
-            running.client("ecs").create_cluster(clusterName="ml")
-            yield running
+    with ministack.running(tmp_path_factory.mktemp("ecs") / "ministack.log", services="ecs,logs") as running:
+        running.client("ecs").create_cluster(clusterName="ml")
+        yield running
 
 
 @pytest.mark.parametrize("given", ["by name", "as a specification"])

@@ -16,8 +16,20 @@ from airflow_sklearn.provider_info import get_provider_info
         ("file:///data/x.json", "file:///data/x.json"),
     ],
 )
-def test_a_uri_opens_where_a_browser_can_show_it(uri: str, url: str) -> None:
+def test_a_uri_opens_where_a_browser_can_show_it(monkeypatch: pytest.MonkeyPatch, uri: str, url: str) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
     assert console_url(uri) == url
+
+
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [("cn-north-1", "console.amazonaws.cn"), ("us-gov-west-1", "console.amazonaws-us-gov.com")],
+)
+def test_other_partitions_have_consoles_of_their_own(monkeypatch: pytest.MonkeyPatch, region: str, host: str) -> None:
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+    assert console_url("s3://b/x") == f"https://{host}/s3/object/b?prefix=x"
 
 
 def test_files_open_where_they_are_served(monkeypatch: pytest.MonkeyPatch) -> None:

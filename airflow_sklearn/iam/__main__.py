@@ -74,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
         ("ledger", "ledgers", "a folder for ledgers, if plans name one (ledger=...)"),
     ):
         folders.add_argument(f"--{name}", dest=dest, action="append", metavar="S3_URI", help=help_text)
+    folders.add_argument(
+        "--list-whole-buckets",
+        dest="lists_whole_buckets",
+        action="store_true",
+        help="allow listing in all of each bucket, for when what is absent looks denied (see docs/iam.md)",
+    )
     names = parser.add_argument_group("names")
     names.add_argument(
         "--task-definition",

@@ -157,7 +157,8 @@ def _list(setting: Setting, names: Iterable[ObjectName]) -> Iterator[Statement]:
     """Listing is a right on a bucket, narrowed by a condition on what is listed. It also lets S3 say that an object is
     not there: without it, what is absent looks denied."""
     for number, (bucket, group) in enumerate(groupby(sorted(set(names)), key=lambda name: name[0]), 1):
-        condition = {"StringLike": {"s3:prefix": _widest(key for _, key in group)}}
+        prefixes = {"StringLike": {"s3:prefix": _widest(key for _, key in group)}}
+        condition = None if setting.lists_whole_buckets else prefixes
         yield _allow(f"ListFolders{number}", "s3:ListBucket", [f"arn:{setting.partition}:s3:::{bucket}"], condition)
 
 

@@ -69,6 +69,8 @@ class Setting:
     kms_keys: tuple[str, ...] = ()
     registers: bool = False
     """Whether task definitions are registered from Airflow (``EcsRuntime(task_definition={...})``)."""
+    lists_whole_buckets: bool = False
+    """Whether names in all of a bucket may be listed, not only below the folders."""
 
     def arn(self, service: str, name: str) -> str:
         """An ARN in this region and account."""
@@ -157,6 +159,7 @@ def read_setting(
     repositories: Sequence[str] = ("airflow-sklearn-worker",),
     kms_keys: Sequence[str] = (),
     registers: bool = False,
+    lists_whole_buckets: bool = False,
 ) -> Setting:
     """Check what was typed.
 
@@ -197,6 +200,7 @@ def read_setting(
         ledgers=folders("--ledger", ledgers),
         kms_keys=_each(kms_keys, reader.key),
         registers=registers,
+        lists_whole_buckets=lists_whole_buckets,
     )
     if reader.faults:
         raise UserError("No policies can be made:\n" + "\n".join(f"  - {fault}" for fault in reader.faults))

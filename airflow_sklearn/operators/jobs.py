@@ -87,7 +87,6 @@ class RuntimeOperator(SklearnOperator):
         if (answer := self.done_before(context, job)) is not None:
             return answer
         runtime = self._bound_runtime
-        self._asked_since = self._asked_since or time.time()
         handle = self._patiently(lambda: runtime.find(job))
         # What ended between the two looks has left its result.
         if handle is None and (answer := self.done_before(context, job)) is not None:
@@ -139,6 +138,7 @@ class RuntimeOperator(SklearnOperator):
 
         :raises NoCapacityError: there was none for the runtime's ``capacity_timeout``.
         """
+        self._asked_since = self._asked_since or time.time()
         while True:
             try:
                 return call()

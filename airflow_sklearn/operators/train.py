@@ -132,7 +132,7 @@ class SklearnTrainOperator(RuntimeOperator):
             cross_validation=self.cross_validation,
             preprocessing=self.preprocessing,
             policies=self.policies or {},
-            software=runtime.environment(_module_of(self.estimator)),
+            software=self._patiently(lambda: runtime.environment(_module_of(self.estimator))),
             image=runtime.image,
             deadline_seconds=self.deadline.total_seconds() if self.deadline else None,
             salt=[str(self.code_version or ""), *([] if self.reuse else self._who(context))],

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_sklearn.contract.document import Value
+from airflow_sklearn.runtimes.console import console_of
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-_PAGES = 50  # of up to 10,000 lines or 1 MB each, in one look: what comes after waits for the next
+_PAGES = 5  # of up to 10,000 lines or 1 MB each, in one look: what comes after waits for the next
 
 
 class LogStream(Value):
@@ -28,7 +29,7 @@ class LogStream(Value):
             return quote(quote(name, safe=""), safe="").replace("%", "$")
 
         return (
-            f"https://{self.region}.console.aws.amazon.com/cloudwatch/home?region={self.region}"
+            f"{console_of(self.region)}/cloudwatch/home?region={self.region}"
             f"#logsV2:log-groups/log-group/{twice(self.group)}/log-events/{twice(self.stream)}"
         )
 
@@ -36,21 +37,37 @@ class LogStream(Value):
         """The lines since ``cursor``, and the next cursor. No lines if the stream is not there (yet).
 
         :param client: boto3's, of ``logs``.
-        :param cursor: the ``nextForwardToken`` of the page read last; None for the beginning.
+        :param cursor: what the look before returned, the ``nextForwardToken`` of its last page and the time of its last
+            line; None for the beginning.
+        :raises Exception: what the first page raised. When a later one cannot be read, those before it are returned.
         """
+        seen = cursor if isinstance(cursor, dict) else {}
+        token, time = seen.get("token"), seen.get("time")
         lines: list[str] = []
-        for _ in range(_PAGES):
-            token = {"nextToken": cursor} if isinstance(cursor, str) else {}
+        for number in range(_PAGES):
             try:
-                page = client.get_log_events(
-                    logGroupName=self.group, logStreamName=self.stream, startFromHead=True, **token
-                )
+                page = self._page(client, token, time)
             except client.exceptions.ResourceNotFoundException:
                 break
+            except Exception:
+                if number == 0:
+                    raise
+                break
             lines += [event["message"].rstrip("\n") for event in page["events"]]
+            time = page["events"][-1]["timestamp"] if page["events"] else time
             # The end has been reached when the service answers with the token that it was asked with; pages before it
             # may be empty.
-            reached, cursor = page["nextForwardToken"] == cursor, page["nextForwardToken"]
+            reached, token = page["nextForwardToken"] == token, page["nextForwardToken"]
             if reached:
                 break
-        return lines, cursor
+        return lines, {"token": token, "time": time} if token else cursor
+
+    def _page(self, client: Any, token: JsonValue, time: JsonValue) -> Any:
+        where: dict[str, Any] = {"logGroupName": self.group, "logStreamName": self.stream, "startFromHead": True}
+        if not token:
+            return client.get_log_events(**where)
+        try:
+            return client.get_log_events(**where, nextToken=token)
+        except client.exceptions.InvalidParameterException:
+            # Tokens are good for 24 hours. The time of the last line tells nearly as well where to go on.
+            return client.get_log_events(**where, **({"startTime": time + 1} if isinstance(time, int) else {}))

@@ -52,3 +52,16 @@ def grow(cpu: int, memory: int, *, factor: int, bound: int) -> tuple[int, int] |
         return None
     size = min(enough)[0] if enough else max(larger)[0]
     return min(units for other, units in larger if other == size), size
+
+
+def fit(cpu: int, memory: int) -> tuple[int, int] | None:
+    """The largest size with at most this memory, with as few CPU units as go with it.
+
+    :param cpu: CPU units that it has at least.
+    :return: CPU units and MiB; None if all sizes with so many units have more memory.
+    """
+    fitting = [(size, -units) for units, sizes in SIZES.items() if units >= cpu for size in sizes if size <= memory]
+    if not fitting:
+        return None
+    size, units = max(fitting)
+    return -units, size

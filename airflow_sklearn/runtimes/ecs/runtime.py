@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import time
 from dataclasses import dataclass, field
@@ -14,13 +12,17 @@ from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key
 from airflow_sklearn.runtimes.cloudwatch import LogStream
+from airflow_sklearn.runtimes.console import console_of
 from airflow_sklearn.runtimes.ecs import fargate
-from airflow_sklearn.runtimes.ecs.refusals import explained, raise_refusal
+from airflow_sklearn.runtimes.ecs.memory import bound_of, memory_of, override_of, size_after, with_prospect
+from airflow_sklearn.runtimes.ecs.options import check_rendered, problems, read_numbers
+from airflow_sklearn.runtimes.ecs.overrides import overrides_of
+from airflow_sklearn.runtimes.ecs.refusals import explained, is_forgotten, is_throttle, raise_refusal
 from airflow_sklearn.runtimes.ecs.stopped import OUR_REASON, status_of
 from airflow_sklearn.runtimes.ecs.task_definition import find_task_definition, register_task_definition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from pydantic import JsonValue
 
@@ -29,15 +31,12 @@ if TYPE_CHECKING:
 
 # Limits of the Amazon ECS API, from its reference: RunTask, DescribeTasks, Tag.
 _TASKS_A_CALL = 100
-_OVERRIDE_CHARACTERS = 8192
 _TAG_CHARACTERS = 256
 _TAGS = 50
 
-_MISSING_AT_FIRST = 60.0  # seconds after RunTask for which a task may be unknown to DescribeTasks
-_GROWTH = 2  # memory after an out-of-memory kill: few retries are better than many small steps
-_DEFAULT_BOUND = 4  # times the first memory
+_MISSING_AT_FIRST = 300.0  # seconds after RunTask for which other calls may not know a task yet (RunTask's reference)
+_CANCEL_PAUSES = (0.5, 1.0, 1.5)  # seconds; a signal handler of Airflow 3 has 5 in all
 
-_PROCESSES_VARIABLE = "AIRFLOW_SKLEARN_PROCESSES"
 _RESULT_VARIABLE = "AIRFLOW_SKLEARN_RESULT_URI"
 """For the attempt that takes a task over: it learns from the task's overrides where the result will be."""
 
@@ -61,13 +60,14 @@ class EcsRuntime(Runtime):
     :param capacity_provider_strategy: as RunTask takes it, for example
         ``[{"capacityProvider": "FARGATE_SPOT", "weight": 1}]``.
     :param on_demand_from_attempt: from this attempt of its Airflow task on, and whenever Spot has no room, a job for
-        FARGATE_SPOT runs on FARGATE. None: never.
+        FARGATE_SPOT runs on FARGATE. Airflow counts attempts on when a task is cleared. None: never.
     :param platform_version: of Fargate.
     :param subnets: of the tasks' network interfaces; needed by the network mode ``awsvpc``, and so by Fargate.
         (templated)
     :param security_groups: of the tasks' network interfaces. (templated)
     :param assign_public_ip: whether tasks get a public address: in a subnet without NAT or endpoints they need one.
-    :param cpu: CPU units (1024 are one vCPU); default: the task definition's. The worker runs one process a vCPU.
+    :param cpu: CPU units (1024 are one vCPU); default: the task definition's. The worker runs one process a vCPU, as
+        far as its memory goes.
     :param memory: MiB; default: the task definition's.
     :param max_memory: MiB that a job may grow to, after it ran out of memory; default: four times the memory.
     :param ephemeral_storage: GiB, 21 to 200, of Fargate.
@@ -78,7 +78,8 @@ class EcsRuntime(Runtime):
     :param awslogs_region: the log group's region, where it is another than the cluster's.
     :param awslogs_stream_prefix: as in the task definition's log options.
     :param capacity_timeout: seconds for which a task waits while ECS has no room, or throttles.
-    :param run_task_kwargs: whatever else RunTask takes, such as ``placementConstraints`` or ``volumeConfigurations``.
+    :param run_task_kwargs: what RunTask takes and no other parameter is for, such as ``placementConstraints`` or
+        ``volumeConfigurations``.
     """
 
     template_fields: ClassVar[tuple[str, ...]] = (
@@ -93,6 +94,7 @@ class EcsRuntime(Runtime):
     default_poll_interval: ClassVar[float] = 10.0
     first_poll_pause: ClassVar[float] = 1.0
     log_delay: ClassVar[float] = 5.0
+    submits_once: ClassVar[bool] = True
 
     cluster: str = "default"
     task_definition: str | dict[str, Any] = "airflow-sklearn"
@@ -118,8 +120,9 @@ class EcsRuntime(Runtime):
     run_task_kwargs: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if problems := list(self._problems()):
-            raise UserError("EcsRuntime cannot run like this:\n" + "\n".join(f"  - {one}" for one in problems))
+        read_numbers(self)
+        if found := list(problems(self)):
+            raise UserError("EcsRuntime cannot run like this:\n" + "\n".join(f"  - {one}" for one in found))
 
     def __repr__(self) -> str:
         """Names the variables of ``env``, never their values: Airflow stores and shows this text."""
@@ -129,18 +132,32 @@ class EcsRuntime(Runtime):
         return f"EcsRuntime({', '.join(f'{name}={value!r}' for name, value in said.items() if value)})"
 
     def submit(self, job_uri: str, job: Job, *, detached: bool, refused: int = 0) -> JobHandle:
-        """:raises NoCapacityError: ECS has no room now, or throttles.
+        """Called again with equal arguments, it makes the same request, and ECS gives the same task.
+
+        The token stands for the job and how often it was refused: what was refused may be asked for differently.
+
+        :raises NoCapacityError: ECS has no room now.
+        :raises ThrottledError: it has not judged the request.
         :raises UserError: ECS will never run it like this.
         """
         definition, client = self._definition, self._ecs
-        cpu, memory = self._size(job)
+        if job_uri not in self._sizes:  # looked up once: what has stopped meanwhile must not change the request
+            self._sizes[job_uri] = self._size(job)
+        overrides = overrides_of(
+            definition,
+            job_uri,
+            {**self.env, _RESULT_VARIABLE: job.result_uri},
+            self._sizes[job_uri],
+            ephemeral_storage=self.ephemeral_storage,
+            on_fargate=self.on_fargate,
+        )
         request = {
             "cluster": self.cluster,
             "taskDefinition": definition.arn,
             "count": 1,
             "startedBy": _started_by(job),
             "clientToken": content_id([job_uri, refused], length=64),
-            "overrides": self._overrides(job_uri, job, cpu, memory),
+            "overrides": overrides,
             "tags": [{"key": key, "value": value} for key, value in self._tags(job).items()],
             **self._placement(job.identity.try_number, refused),
             **self._network(),
@@ -166,20 +183,26 @@ class EcsRuntime(Runtime):
                 continue
             by_arn = {task["taskArn"]: task for task in found["tasks"]}
             by_handle = {_arn(handle): handle for handle in handles}
-            statuses |= {arn: self._status(by_handle[arn], by_arn.get(arn)) for arn in batch}
+            statuses |= {arn: _status(by_handle[arn], by_arn.get(arn)) for arn in batch}
         if error is not None and all(status.state is JobState.UNKNOWN for status in statuses.values()):
             raise error
         return [statuses[_arn(handle)] for handle in handles]
 
     def cancel(self, handle: JobHandle) -> None:
-        client = self._ecs
-        try:
-            client.stop_task(
-                cluster=self.cluster, task=_arn(handle), reason=f"{OUR_REASON}stopped with its Airflow task"
-            )
-        except client.exceptions.InvalidParameterException as error:
-            if "not found" not in str(error):  # stopped so long ago that ECS has forgotten it
-                raise
+        """Tries for some seconds when ECS throttles, or does not know yet what it has just started."""
+        from botocore.exceptions import ClientError
+
+        reason, young = f"{OUR_REASON}stopped with its Airflow task", _is_young(handle)
+        for pause in (*_CANCEL_PAUSES, None):
+            try:
+                self._ecs.stop_task(cluster=self.cluster, task=_arn(handle), reason=reason)
+                return
+            except ClientError as error:
+                if is_forgotten(error) and not young:  # stopped so long ago
+                    return
+                if pause is None or not (is_forgotten(error) or is_throttle(error)):
+                    raise
+            time.sleep(pause)
 
     def logs(self, handle: JobHandle, cursor: JsonValue = None) -> tuple[list[str], JsonValue]:
         stream = _log_stream(handle)
@@ -187,8 +210,8 @@ class EcsRuntime(Runtime):
 
     def find(self, job: Job) -> JobHandle | None:
         running = [task for task in self._tasks_of(job, "RUNNING") if task.get("desiredStatus") == "RUNNING"]
-        for task in sorted(running, key=lambda task: task["createdAt"], reverse=True):
-            override = _override_of(task, self._definition.container)
+        for task in sorted(running, key=_created, reverse=True):
+            override = override_of(task, self._definition.container)
             uris = {entry["name"]: entry["value"] for entry in override.get("environment", ())}
             if override.get("command") and _RESULT_VARIABLE in uris:
                 return self._handle(
@@ -210,8 +233,7 @@ class EcsRuntime(Runtime):
     def job_url(self, handle: JobHandle) -> str:
         region, task_id = str(handle.data["region"]), _arn(handle).rpartition("/")[2]
         cluster = self.cluster.rpartition("/")[2]
-        host = f"https://{region}.console.aws.amazon.com"
-        return f"{host}/ecs/v2/clusters/{cluster}/tasks/{task_id}/configuration?region={region}"
+        return f"{console_of(region)}/ecs/v2/clusters/{cluster}/tasks/{task_id}/configuration?region={region}"
 
     def log_url(self, handle: JobHandle) -> str:
         stream = _log_stream(handle)
@@ -220,91 +242,36 @@ class EcsRuntime(Runtime):
     # --- what is asked for ---
 
     @property
-    def _on_fargate(self) -> bool:
+    def on_fargate(self) -> bool:
+        """Whether only Fargate's sizes will do."""
         if not self.capacity_provider_strategy:
             return self.launch_type in (None, "FARGATE")
         return all(one.get("capacityProvider") in (_SPOT, _ON_DEMAND) for one in self.capacity_provider_strategy)
 
-    def _problems(self) -> Iterator[str]:
-        """What is wrong whatever the templates will say."""
-        if self.launch_type not in (None, "FARGATE", "EC2", "EXTERNAL"):
-            yield f"launch_type={self.launch_type!r}: it is FARGATE, EC2 or EXTERNAL"
-        if self.launch_type and self.capacity_provider_strategy:
-            yield "launch_type and capacity_provider_strategy exclude each other: give one of them"
-        for one in self.capacity_provider_strategy:
-            if "capacityProvider" not in one:
-                yield f"capacity_provider_strategy: {one!r} has no capacityProvider"
-        if self.cpu and self.memory and self._on_fargate:
-            try:
-                fargate.check_size(self.cpu, self.memory)
-            except UserError as error:
-                yield str(error)
-        if self.memory and self.max_memory and self.max_memory < self.memory:
-            yield f"max_memory={self.max_memory} is less than memory={self.memory} (MiB)"
-        if self.ephemeral_storage is not None and not 21 <= self.ephemeral_storage <= 200:
-            yield f"ephemeral_storage={self.ephemeral_storage}: Fargate takes 21 to 200 GiB"
-        for name, value in (("subnets", self.subnets), ("security_groups", self.security_groups)):
-            if isinstance(value, str) and "{{" not in value:
-                yield f"{name}={value!r}: it is a list"
-
     def _size(self, job: Job) -> tuple[int | None, int | None]:
         """CPU units and MiB: what was asked for, or more where an earlier attempt ran out of memory."""
         cpu, memory = self.cpu or self._definition.cpu, self.memory or self._definition.memory
-        if self._on_fargate and cpu and memory:
+        if self.on_fargate and cpu and memory:
             fargate.check_size(cpu, memory)
         bound = self._memory_bound
         if not (memory and bound) or job.identity.try_number == 1:
             return cpu, memory
-        stopped = self._tasks_of(job, "STOPPED")
-        statuses = [(task, status_of(task, self._definition.container)) for task in stopped]
+        container = self._definition.container
         spent = [
-            _memory_of(task, self._definition.container)
-            for task, status in statuses
-            if status.state is JobState.OUT_OF_MEMORY
+            memory_of(task, container)
+            for task in self._tasks_of(job, "STOPPED")
+            if status_of(task, container).state is JobState.OUT_OF_MEMORY
         ]
-        if not spent or max(spent) < memory:
-            return cpu, memory
-        return self._grown(cpu, max(spent), bound) or (cpu, max(spent))
+        return size_after(spent, cpu, memory, bound, on_fargate=self.on_fargate)
 
-    def _grown(self, cpu: int | None, spent: int, bound: int) -> tuple[int | None, int] | None:
-        """The size after one that was not enough; None at the bound."""
-        if self._on_fargate:
-            return fargate.grow(cpu or 0, spent, factor=_GROWTH, bound=bound)
-        return (cpu, min(spent * _GROWTH, bound)) if spent < bound else None
+    @cached_property
+    def _sizes(self) -> dict[str, tuple[int | None, int | None]]:
+        """Of the jobs that were submitted, by their URIs."""
+        return {}
 
     @property
     def _memory_bound(self) -> int | None:
-        memory = self.memory or self._definition.memory
-        return self.max_memory or (memory * _DEFAULT_BOUND if memory else None)
-
-    def _overrides(self, job_uri: str, job: Job, cpu: int | None, memory: int | None) -> dict[str, Any]:
-        definition = self._definition
-        env = {**({_PROCESSES_VARIABLE: str(math.ceil(cpu / 1024))} if cpu else {}), **self.env}
-        env[_RESULT_VARIABLE] = job.result_uri
-        container: dict[str, Any] = {
-            "name": definition.container,
-            "command": [job_uri],
-            "environment": [{"name": name, "value": str(value)} for name, value in env.items()],
-        }
-        overrides: dict[str, Any] = {"containerOverrides": [container]}
-        changed = memory != definition.memory or cpu != definition.cpu
-        if self._on_fargate and changed:
-            overrides |= {"cpu": str(cpu), "memory": str(memory)}
-        if memory and changed and (definition.container_memory or not self._on_fargate):
-            container["memory"] = memory
-        if cpu and changed and not self._on_fargate:
-            container["cpu"] = cpu
-        if self.ephemeral_storage:
-            overrides["ephemeralStorage"] = {"sizeInGiB": self.ephemeral_storage}
-        size = len(json.dumps(overrides))
-        if size > _OVERRIDE_CHARACTERS:
-            largest = max(env, key=lambda name: len(str(env[name])))
-            raise UserError(
-                f"The overrides of the ECS task have {size:,} characters, ECS takes {_OVERRIDE_CHARACTERS:,}. The "
-                f"largest variable of EcsRuntime(env=...) is {largest} with {len(str(env[largest])):,}: put such "
-                "values into the task definition, or into S3."
-            )
-        return overrides
+        return bound_of(self.memory or self._definition.memory, self.max_memory)
 
     def _placement(self, attempt: int, refused: int) -> dict[str, Any]:
         strategy = self.capacity_provider_strategy
@@ -318,6 +285,7 @@ class EcsRuntime(Runtime):
     def _network(self) -> dict[str, Any]:
         if not self.subnets:
             return {}
+        check_rendered(self)
         network = {
             "subnets": self.subnets,
             "securityGroups": self.security_groups,
@@ -350,7 +318,14 @@ class EcsRuntime(Runtime):
             if isinstance(self.task_definition, str):
                 found = find_task_definition(self._ecs, self.task_definition, self.container_name)
             else:
-                found = register_task_definition(self._ecs, self.task_definition, self.container_name)
+                kind = "FARGATE" if self.on_fargate else self.launch_type or "EC2"
+                found = register_task_definition(
+                    self._ecs,
+                    self.task_definition,
+                    self.container_name,
+                    launch_type=kind,
+                    awsvpc=self.on_fargate or bool(self.subnets),
+                )
         given = {
             "log_group": self.awslogs_group,
             "log_region": self.awslogs_region,
@@ -380,48 +355,47 @@ class EcsRuntime(Runtime):
     def _handle(self, task: dict[str, Any], job_uri: str, result_uri: str, key: str, *, taken_over: bool) -> JobHandle:
         arn, region = task["taskArn"], self._ecs.meta.region_name
         stream = self._definition.log_stream(arn.rpartition("/")[2], region)
-        created = task.get("createdAt")
         return JobHandle(
             key=key,
             job_uri=job_uri,
             result_uri=result_uri,
-            submitted_at=created.timestamp() if created else time.time(),
+            submitted_at=_created(task),
             taken_over=taken_over,
             data={
                 "task_arn": arn,
                 "region": region,
                 "container": self._definition.container,
                 "memory_bound": self._memory_bound,
+                "on_fargate": self.on_fargate,
                 "log": stream.model_dump() if stream else None,
             },
         )
 
-    def _status(self, handle: JobHandle, task: dict[str, Any] | None) -> JobStatus:
-        if task is None:
-            if time.time() - handle.submitted_at < _MISSING_AT_FIRST:
-                return JobStatus(state=JobState.PENDING, message="ECS does not know the task yet.")
-            message = f"ECS knows no task {_arn(handle)} any more (it forgets stopped tasks after about an hour)."
-            return JobStatus(state=JobState.LOST, message=message)
-        if task["lastStatus"] in _WAITING:
-            return JobStatus(state=JobState.PENDING, message=f"The ECS task is {task['lastStatus']}.")
-        if task["lastStatus"] != "STOPPED":
-            return JobStatus(state=JobState.RUNNING)
-        status = status_of(task, str(handle.data["container"]))
-        return self._with_prospect(status, handle, task) if status.state is JobState.OUT_OF_MEMORY else status
 
-    def _with_prospect(self, status: JobStatus, handle: JobHandle, task: dict[str, Any]) -> JobStatus:
-        """Out of memory: what the next attempt gets, or that there is no more."""
-        spent, bound = _memory_of(task, str(handle.data["container"])), handle.data.get("memory_bound")
-        if not spent or not isinstance(bound, int):
-            hint = "Give it more: EcsRuntime(memory=...)."
-            return status.model_copy(update={"message": f"{status.message} {hint}"})
-        grown = self._grown(int(task.get("cpu") or 0), spent, bound)
-        if grown is None:
-            hint = f"That is all that max_memory={bound} allows: raise it, or cut smaller chunks."
-            # Without the exit code, which alone would say that a retry may help.
-            return JobStatus(state=JobState.FAILED, message=f"{status.message} {hint}")
-        hint = f"The next attempt gets {grown[1]:,} MiB; EcsRuntime(memory={grown[1]}) saves the first one."
-        return status.model_copy(update={"message": f"{status.message} {hint}"})
+def _status(handle: JobHandle, task: dict[str, Any] | None) -> JobStatus:
+    """All that it needs is in the handle: the runtime that polls may be another one, of the same cluster."""
+    if task is None:
+        if _is_young(handle):
+            return JobStatus(state=JobState.UNKNOWN, message="ECS does not know the task yet.")
+        message = f"ECS knows no task {_arn(handle)} any more (it forgets stopped tasks after about an hour)."
+        return JobStatus(state=JobState.LOST, message=message)
+    if task["lastStatus"] in _WAITING:
+        return JobStatus(state=JobState.PENDING, message=f"The ECS task is {task['lastStatus']}.")
+    if task["lastStatus"] != "STOPPED":
+        return JobStatus(state=JobState.RUNNING)
+    status = status_of(task, str(handle.data["container"]))
+    return with_prospect(status, task, handle.data) if status.state is JobState.OUT_OF_MEMORY else status
+
+
+def _is_young(handle: JobHandle) -> bool:
+    """Whether ECS may not know the task yet: what RunTask has made is seen by other calls only after a while."""
+    return time.time() - handle.submitted_at < _MISSING_AT_FIRST
+
+
+def _created(task: dict[str, Any]) -> float:
+    """Seconds since the epoch. A task that waits for its host has none yet."""
+    created = task.get("createdAt")
+    return float(created.timestamp()) if created else time.time()
 
 
 def _started_by(job: Job) -> str:
@@ -436,18 +410,6 @@ def _arn(handle: JobHandle) -> str:
 def _log_stream(handle: JobHandle) -> LogStream | None:
     data = handle.data.get("log")
     return LogStream.model_validate(data) if data else None
-
-
-def _override_of(task: dict[str, Any], container: str) -> dict[str, Any]:
-    overrides = task.get("overrides", {}).get("containerOverrides", ())
-    return next((one for one in overrides if one.get("name") == container), {})
-
-
-def _memory_of(task: dict[str, Any], container: str) -> int:
-    """MiB that a task had; 0 if nothing says it."""
-    inside: dict[str, Any] = next((one for one in task.get("containers", ()) if one.get("name") == container), {})
-    said = task.get("memory") or _override_of(task, container).get("memory") or inside.get("memory")
-    return int(said or 0)
 
 
 def _tag_text(value: str) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+import random
+import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.contract.document import Value, content_id
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.runtimes.cloudwatch import LogStream
+from airflow_sklearn.runtimes.ecs.refusals import is_no_definition, is_throttle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _DEFAULT_FAMILY = "airflow-sklearn"
 _DEFAULT_CONTAINER = "worker"
+_RACE_PAUSES = (0.5, 1.0, 2.0)  # seconds, on average, after which a registration that lost a race is looked up again
 
 
 class TaskDefinition(Value):
@@ -28,6 +32,10 @@ class TaskDefinition(Value):
     """MiB of the task, or of the container."""
     container_memory: int | None = None
     """MiB that the container alone is limited to."""
+    sizes_task: bool = False
+    """Whether memory is the whole task's. A container may have no more than its task."""
+    sizes_task_cpu: bool = False
+    """The same of CPU units."""
     log_group: str = ""
     log_region: str = ""
     log_prefix: str = ""
@@ -47,42 +55,69 @@ def find_task_definition(client: Any, name: str, container_name: str | None) -> 
     :param name: family, family:revision or ARN.
     :param container_name: the container that runs the worker; None: the one that the task definition has.
     :raises UserError: there is none, or it is not clear which of its containers is meant.
+    :raises ClientError: ECS does not tell.
     """
-    try:
-        found = client.describe_task_definition(taskDefinition=name)["taskDefinition"]
-    except (client.exceptions.ClientException, client.exceptions.InvalidParameterException) as error:
-        raise UserError(f"EcsRuntime(task_definition={name!r}): there is no such task definition ({error}).") from error
+    found = _described(client, name)
+    if found is None:
+        raise UserError(
+            f"EcsRuntime(task_definition={name!r}): there is no such task definition in the region "
+            f"{client.meta.region_name}, or all its revisions are inactive."
+        )
     return _read(found, container_name)
 
 
-def register_task_definition(client: Any, spec: Mapping[str, Any], container_name: str | None) -> TaskDefinition:
+def register_task_definition(
+    client: Any, spec: Mapping[str, Any], container_name: str | None, *, launch_type: str, awsvpc: bool
+) -> TaskDefinition:
     """Register a task definition, unless one with this content is registered already.
 
     It is registered as ``<family>-<digest of the content>``: equal specifications share one, whoever registers it, and
-    a changed one never changes what runs already.
+    a changed one never changes what runs already. Tasks that start together all find it missing, and ECS refuses all
+    but one at a time: who has lost looks it up again.
 
     :param spec: what ``RegisterTaskDefinition`` takes.
-    :raises UserError: ECS refuses it.
+    :param launch_type: that its tasks will have.
+    :param awsvpc: whether they will have network interfaces of their own.
+    :raises UserError: it names no image.
+    :raises ClientError: ECS refuses it.
     """
-    complete = _complete(spec)
+    from botocore.exceptions import ClientError
+
+    complete = _complete(spec, launch_type, awsvpc)
     complete["family"] = family = f"{complete['family']}-{content_id(complete, length=12)}"
-    try:
-        return _read(client.describe_task_definition(taskDefinition=family)["taskDefinition"], container_name)
-    except (client.exceptions.ClientException, client.exceptions.InvalidParameterException):
-        pass
-    try:
-        registered = client.register_task_definition(**complete)["taskDefinition"]
-    except (client.exceptions.ClientException, client.exceptions.InvalidParameterException) as error:
-        raise UserError(f"EcsRuntime(task_definition=...): ECS refuses to register it: {error}") from error
-    return _read(registered, container_name)
+    for pause in (*_RACE_PAUSES, None):
+        found = _described(client, family)
+        if found is not None:
+            return _read(found, container_name)
+        try:
+            return _read(client.register_task_definition(**complete)["taskDefinition"], container_name)
+        except ClientError as error:
+            if pause is None or not is_throttle(error):
+                raise
+        time.sleep(pause * random.uniform(0.5, 1.5))
+    raise AssertionError("the last round returns or raises")
 
 
-def _complete(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """With what a Fargate task of one worker needs, where the user did not say it."""
+def _described(client: Any, name: str) -> dict[str, Any] | None:
+    """None if there is no such task definition."""
+    from botocore.exceptions import ClientError
+
+    try:
+        found: dict[str, Any] = client.describe_task_definition(taskDefinition=name)["taskDefinition"]
+    except ClientError as error:
+        if is_no_definition(error):
+            return None
+        raise
+    return found
+
+
+def _complete(spec: Mapping[str, Any], launch_type: str, awsvpc: bool) -> dict[str, Any]:
+    """With what a task of one worker needs, where the user did not say it."""
     complete: dict[str, Any] = copy.deepcopy(dict(spec))
     complete.setdefault("family", _DEFAULT_FAMILY)
-    complete.setdefault("requiresCompatibilities", ["FARGATE"])
-    complete.setdefault("networkMode", "awsvpc")
+    complete.setdefault("requiresCompatibilities", [launch_type])
+    if awsvpc:
+        complete.setdefault("networkMode", "awsvpc")
     containers = complete.get("containerDefinitions") or [{}]
     if not containers[0].get("image"):
         raise UserError(
@@ -124,6 +159,8 @@ def _read(found: Mapping[str, Any], container_name: str | None) -> TaskDefinitio
         cpu=int(found["cpu"]) if found.get("cpu") else container.get("cpu") or None,
         memory=int(memory) if memory else None,
         container_memory=container_memory,
+        sizes_task=bool(found.get("memory")),
+        sizes_task_cpu=bool(found.get("cpu")),
         log_group=options.get("awslogs-group", ""),
         log_region=options.get("awslogs-region", ""),
         log_prefix=options.get("awslogs-stream-prefix", ""),

@@ -59,11 +59,9 @@ class Access:
 @pytest.fixture(scope="session")
 def records(cloud: ministack.Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ministack.Cloud]:
     """A local AWS that starts no containers. (``cloud`` says what is missing if ministack is.)"""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
-        with ministack.running(tmp_path_factory.mktemp("ecs") / "log", services="ecs,logs,s3,sts") as cloud:
-            cloud.client("ecs").create_cluster(clusterName="ml")
-            yield cloud
+    with ministack.running(tmp_path_factory.mktemp("ecs") / "log", services="ecs,logs,s3,sts") as records:
+        records.client("ecs").create_cluster(clusterName="ml")
+        yield records
 
 
 @pytest.fixture

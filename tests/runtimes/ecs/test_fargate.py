@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.runtimes.ecs.fargate import SIZES, check_size, grow
+from airflow_sklearn.runtimes.ecs.fargate import SIZES, check_size, fit, grow
 
 
 @pytest.mark.parametrize(("cpu", "memory"), [(256, 512), (256, 2048), (1024, 8192), (4096, 30720), (16384, 122880)])
@@ -52,3 +52,17 @@ def test_what_grows_is_always_a_size_of_fargate() -> None:
                 check_size(*grown)
                 assert memory < grown[1] <= 4 * memory
                 assert grown[0] >= cpu
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory", "fitting"),
+    [
+        (256, 8192, (1024, 8192)),
+        (2048, 8192, (2048, 8192)),
+        (256, 5000, (512, 4096)),
+        (4096, 4096, None),
+        (256, 999999, (16384, 122880)),
+    ],
+)
+def test_the_largest_size_within_some_memory(cpu: int, memory: int, fitting: tuple[int, int] | None) -> None:
+    assert fit(cpu, memory) == fitting

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from airflow_sklearn.contract.jobs import PredictJob
-from airflow_sklearn.exceptions import NoCapacityError, UserError
-from airflow_sklearn.runtimes.base import JobState, runtime_from_dict
-from airflow_sklearn.runtimes.ecs import EcsRuntime
+from airflow_sklearn.exceptions import NoCapacityError, ThrottledError, UserError
+from airflow_sklearn.runtimes.base import JobHandle, JobState, runtime_from_dict
+from airflow_sklearn.runtimes.ecs import EcsRuntime, task_definition
 from airflow_sklearn.runtimes.ecs import runtime as module
 from tests.runtimes.conftest import make_job
 from tests.runtimes.ecs.conftest import DEFINITION, Access
@@ -65,11 +66,48 @@ def test_the_same_submission_has_one_token_and_another_attempt_another(
     assert all(len(request["clientToken"]) <= 64 for request in aws.asked("RunTask"))
 
 
+def test_a_second_submission_with_equal_arguments_is_the_same_request(
+    runtime: Any, job: PredictJob, aws: Access, records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = retry_of(job)
+    place = runtime(capacity_provider_strategy=SPOT, env={"A": "1"}, tags={"team": "growth"})
+    handle = place.submit(URI, job, detached=True, refused=1)
+    # What the first one has started may have run out of memory when the second one comes.
+    killed = out_of_memory(records, handle, "2048")
+    monkeypatch.setattr(EcsRuntime, "_tasks_of", lambda self, job, status: [killed] if status == "STOPPED" else [])
+    place.submit(URI, job, detached=True, refused=1)
+    first, second = aws.asked("RunTask")
+    assert first == second
+
+
+def test_a_call_without_an_answer_may_be_repeated(
+    runtime: Any, job: PredictJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from botocore.exceptions import ReadTimeoutError
+
+    place = runtime()
+    monkeypatch.setattr(place._ecs, "run_task", scripted([ReadTimeoutError(endpoint_url="ecs")]))
+    with pytest.raises(ThrottledError, match="not answered"):
+        place.submit(URI, job, detached=True)
+
+
 def test_a_retry_takes_over_the_task_that_runs(runtime: Any, job: PredictJob) -> None:
     handle = runtime().submit(URI, job, detached=True)
     found = runtime().find(retry_of(job))
     assert found.taken_over
     assert (found.job_uri, found.result_uri, found.data) == (handle.job_uri, handle.result_uri, handle.data)
+
+
+def test_a_task_that_waits_for_its_host_is_taken_over_too(
+    runtime: Any, job: PredictJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = runtime()
+    handle = place.submit(URI, job, detached=True)
+    tasks = [dict(task) for task in place._tasks_of(job, "RUNNING")]
+    for task in tasks:
+        del task["createdAt"]  # the time at which a task leaves PROVISIONING
+    monkeypatch.setattr(EcsRuntime, "_tasks_of", lambda self, job, status: tasks)
+    assert runtime().find(retry_of(job)).data == handle.data
 
 
 def test_a_task_that_has_stopped_or_does_other_work_is_not_taken_over(
@@ -90,13 +128,13 @@ def test_one_call_describes_a_hundred_tasks(runtime: Any, job: PredictJob, aws: 
     statuses = place.poll([*others, handle])
     assert [len(request["tasks"]) for request in aws.asked("DescribeTasks")] == [100, 100, 50]
     assert statuses[-1].state is JobState.RUNNING
-    assert {status.state for status in statuses[:-1]} == {JobState.PENDING}, "just submitted: not known yet"
+    assert {status.state for status in statuses[:-1]} == {JobState.UNKNOWN}, "just submitted: not known yet"
 
 
 def test_a_task_that_ecs_has_forgotten_is_lost(runtime: Any, job: PredictJob) -> None:
     handle = runtime().submit(URI, job, detached=True)
     data = {**handle.data, "task_arn": f"{handle.data['task_arn'][:-5]}00000"}
-    (status,) = runtime().poll([handle.model_copy(update={"data": data, "submitted_at": handle.submitted_at - 61})])
+    (status,) = runtime().poll([handle.model_copy(update={"data": data, "submitted_at": handle.submitted_at - 301})])
     assert status.state is JobState.LOST
     assert "00000" in status.message
 
@@ -141,6 +179,50 @@ def test_equal_specifications_are_registered_once(runtime: Any, job: PredictJob,
     runtime(task_definition={**unlike, "cpu": 256}).submit(URI, job, detached=True)
     assert aws.asked("RunTask")[-1]["taskDefinition"] != arn
     assert "name" not in unlike["containerDefinitions"][0], "the user's object is not changed"
+
+
+def test_who_loses_the_race_of_registering_finds_what_the_winner_made(
+    runtime: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_definition.time, "sleep", lambda _: None)
+    place = runtime()
+    arn = "arn:aws:ecs:us-east-1:1:task-definition/airflow-sklearn-1:1"
+    made = {"taskDefinitionArn": arn, "containerDefinitions": [{"name": "worker", "image": "acme/worker:7"}]}
+    monkeypatch.setattr(place._ecs, "describe_task_definition", scripted([no_definition(), {"taskDefinition": made}]))
+    monkeypatch.setattr(place._ecs, "register_task_definition", scripted([lost_race()]))
+    assert place.image == "acme/worker:7"
+
+
+def test_a_race_that_is_lost_again_and_again_may_be_repeated_later(
+    runtime: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_definition.time, "sleep", lambda _: None)
+    place = runtime()
+    monkeypatch.setattr(place._ecs, "describe_task_definition", scripted([no_definition() for _ in range(9)]))
+    monkeypatch.setattr(place._ecs, "register_task_definition", scripted([lost_race() for _ in range(9)]))
+    with pytest.raises(ThrottledError, match="Too many concurrent"):
+        _ = place.image
+
+
+@pytest.mark.parametrize("definition", ["airflow-sklearn", DEFINITION])
+def test_a_throttle_is_not_taken_for_a_missing_definition(
+    runtime: Any, definition: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = runtime(task_definition=definition)
+    throttled = ClientError({"Error": {"Code": "ClientException", "Message": "Rate exceeded"}}, "Describe")
+    monkeypatch.setattr(place._ecs, "describe_task_definition", scripted([throttled]))
+    with pytest.raises(ThrottledError, match="Rate exceeded"):
+        _ = place.image
+
+
+def no_definition() -> ClientError:
+    error = {"Code": "ClientException", "Message": "Unable to describe task definition."}
+    return ClientError({"Error": error}, "DescribeTaskDefinition")
+
+
+def lost_race() -> ClientError:
+    said = "Too many concurrent attempts to create a new revision of the specified family."
+    return ClientError({"Error": {"Code": "ClientException", "Message": said}}, "RegisterTaskDefinition")
 
 
 def test_a_registered_definition_is_found_by_its_family(runtime: Any, job: PredictJob, records: Any) -> None:
@@ -191,7 +273,15 @@ def test_a_size_of_its_own_is_asked_for(runtime: Any, job: PredictJob, aws: Acce
     overrides = aws.asked("RunTask")[0]["overrides"]
     assert (overrides["cpu"], overrides["memory"]) == ("2048", "8192")
     assert overrides["ephemeralStorage"] == {"sizeInGiB": 50}
-    assert {"name": "AIRFLOW_SKLEARN_PROCESSES", "value": "2"} in overrides["containerOverrides"][0]["environment"]
+
+
+def test_the_number_of_processes_is_left_to_the_worker(runtime: Any, job: PredictJob, aws: Access) -> None:
+    name = "AIRFLOW_SKLEARN_PROCESSES"
+    runtime(cpu=2048, memory=8192).submit(URI, job, detached=True)
+    runtime(env={name: "3"}).submit(f"{URI}2", job, detached=True)
+    default, asked = (request["overrides"]["containerOverrides"][0]["environment"] for request in aws.asked("RunTask"))
+    assert name not in {entry["name"] for entry in default}
+    assert {"name": name, "value": "3"} in asked
 
 
 def out_of_memory(records: Any, handle: Any, memory: str) -> dict[str, Any]:
@@ -199,7 +289,7 @@ def out_of_memory(records: Any, handle: Any, memory: str) -> dict[str, Any]:
     (task,) = records.client("ecs").describe_tasks(cluster="ml", tasks=[handle.data["task_arn"]])["tasks"]
     container = {**task["containers"][0], "exitCode": 137, "reason": "OutOfMemoryError: Container killed"}
     ended = {"lastStatus": "STOPPED", "stopCode": "EssentialContainerExited", "memory": memory}
-    return {**task, **ended, "containers": [container]}
+    return {**task, **ended, "containers": [container], "overrides": {**task["overrides"], "memory": memory}}
 
 
 def test_after_an_out_of_memory_kill_the_next_attempt_gets_twice_the_memory(
@@ -208,7 +298,7 @@ def test_after_an_out_of_memory_kill_the_next_attempt_gets_twice_the_memory(
     place = runtime()
     handle = place.submit(URI, job, detached=True)
     killed = out_of_memory(records, handle, "2048")
-    status = place._status(handle, killed)
+    status = module._status(handle, killed)
     assert status.state is JobState.OUT_OF_MEMORY
     assert "of 2,048 MiB" in status.message
     assert "next attempt gets 4,096 MiB" in status.message
@@ -220,11 +310,89 @@ def test_after_an_out_of_memory_kill_the_next_attempt_gets_twice_the_memory(
 def test_memory_grows_to_its_bound_and_then_no_retry_helps(runtime: Any, job: PredictJob, records: Any) -> None:
     place = runtime(max_memory=4096)
     handle = place.submit(URI, job, detached=True)
-    assert "gets 4,096 MiB" in place._status(handle, out_of_memory(records, handle, "2048")).message
-    at_the_bound = place._status(handle, out_of_memory(records, handle, "4096"))
+    assert "gets 4,096 MiB" in module._status(handle, out_of_memory(records, handle, "2048")).message
+    at_the_bound = module._status(handle, out_of_memory(records, handle, "4096"))
     assert at_the_bound.state is JobState.FAILED
     assert at_the_bound.exit_code is None, "an exit code would allow a retry"
     assert "max_memory=4096" in at_the_bound.message
+
+
+def test_cleared_at_the_bound_a_job_gets_the_largest_size_again(
+    runtime: Any, job: PredictJob, aws: Access, records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = runtime(cpu=256, memory=512, max_memory=4096)
+    killed = out_of_memory(records, place.submit(URI, job, detached=True), "4096")
+    monkeypatch.setattr(EcsRuntime, "_tasks_of", lambda self, job, status: [killed])
+    place.submit(f"{URI}2", retry_of(job), detached=True)
+    overrides = aws.asked("RunTask")[-1]["overrides"]
+    assert (overrides["cpu"], overrides["memory"]) == ("512", "4096"), "256 units do not go with so much"
+
+
+# --- on instances: EC2 ---
+
+
+def on_instances(records: Any, family: str, task: dict[str, Any], container: dict[str, Any]) -> dict[str, Any]:
+    """Options of a runtime with a task definition for instances."""
+    worker = {"name": "job", "image": "acme/job", **container}
+    client = records.client("ecs")
+    client.register_task_definition(
+        family=family, requiresCompatibilities=["EC2"], containerDefinitions=[worker], **task
+    )
+    return {"task_definition": family, "launch_type": "EC2", "subnets": [], "max_memory": 262144}
+
+
+def test_on_instances_memory_is_changed_where_the_definition_has_it(
+    runtime: Any, job: PredictJob, aws: Access, records: Any
+) -> None:
+    of_task = on_instances(records, "of-task", {"cpu": "512", "memory": "2048"}, {})
+    of_container = on_instances(records, "of-container", {}, {"memory": 2048, "cpu": 512})
+    of_both = on_instances(records, "of-both", {"memory": "2048"}, {"memory": 1536})
+    for number, options in enumerate((of_task, of_container, of_both)):
+        runtime(**options, cpu=1024, memory=4096).submit(f"{URI}{number}", job, detached=True)
+    task, container, both = (request["overrides"] for request in aws.asked("RunTask"))
+    assert (task["cpu"], task["memory"]) == ("1024", "4096")
+    assert not {"cpu", "memory"} & set(task["containerOverrides"][0])
+    assert (container["containerOverrides"][0]["cpu"], container["containerOverrides"][0]["memory"]) == (1024, 4096)
+    assert not {"cpu", "memory"} & set(container)
+    assert (both["memory"], both["containerOverrides"][0]["memory"]) == ("4096", 3072)
+
+
+def test_on_instances_any_size_grows_from_what_the_attempt_really_had(
+    runtime: Any, job: PredictJob, aws: Access, records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = runtime(**on_instances(records, "growing", {}, {"memory": 3000}))
+    handle = place.submit(URI, job, detached=True)
+    killed = out_of_memory(records, handle, "3000")  # as the definition says
+    killed["overrides"] = {"containerOverrides": [{"name": "job", "memory": 6000}]}
+    status = module._status(handle, killed)
+    assert "of 6,000 MiB" in status.message
+    assert "next attempt gets 12,000 MiB" in status.message
+    monkeypatch.setattr(EcsRuntime, "_tasks_of", lambda self, job, status: [killed])
+    place.submit(f"{URI}2", retry_of(job), detached=True)
+    assert aws.asked("RunTask")[-1]["overrides"]["containerOverrides"][0]["memory"] == 12000
+
+
+def test_a_runtime_for_fargate_judges_a_task_on_an_instance_as_its_own_would(
+    runtime: Any, job: PredictJob, records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All triggers of one cluster are polled by the runtime of the first one."""
+    handle = runtime(**on_instances(records, "large", {}, {"memory": 131072})).submit(URI, job, detached=True)
+    other = runtime()
+    killed = out_of_memory(records, handle, "131072")  # more than Fargate has
+    monkeypatch.setattr(other._ecs, "describe_tasks", lambda **_: {"tasks": [killed]})
+    (status,) = other.poll([handle])
+    assert status.state is JobState.OUT_OF_MEMORY
+    assert "262,144 MiB" in status.message
+
+
+def test_a_specification_for_instances_is_registered_for_them(runtime: Any, job: PredictJob, aws: Access) -> None:
+    spec = {"family": "mine", "containerDefinitions": [{"image": "acme/job", "memory": 512}]}
+    _ = runtime(task_definition=spec, launch_type="EC2", subnets=[]).image
+    _ = runtime(task_definition=spec, capacity_provider_strategy=[{"capacityProvider": "group"}]).image
+    alone, in_subnets = aws.asked("RegisterTaskDefinition")
+    assert alone["requiresCompatibilities"] == in_subnets["requiresCompatibilities"] == ["EC2"]
+    assert "networkMode" not in alone
+    assert in_subnets["networkMode"] == "awsvpc"
 
 
 SPOT = [{"capacityProvider": "FARGATE_SPOT", "weight": 3}, {"capacityProvider": "FARGATE", "weight": 1}]
@@ -266,6 +434,29 @@ def test_what_is_wrong_with_a_runtime_is_said_all_at_once_when_it_is_made() -> N
         EcsRuntime(launch_type="EC2", capacity_provider_strategy=SPOT)
 
 
+def test_numbers_may_be_written_as_text_as_aws_does() -> None:
+    made = EcsRuntime(cpu="1024", memory="2048", max_memory=4096, capacity_timeout="60")  # type: ignore[arg-type]
+    assert (made.cpu, made.memory, made.capacity_timeout) == (1024, 2048, 60.0)
+    with pytest.raises(UserError, match=r"memory='\{\{ size \}\}'.*no template"):
+        EcsRuntime(memory="{{ size }}")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"cpu=0\.25.*whole number"):
+        EcsRuntime(cpu=0.25)  # type: ignore[arg-type]
+
+
+def test_subnets_that_were_rendered_to_a_text_are_refused(runtime: Any, job: PredictJob, aws: Access) -> None:
+    place = runtime(subnets="{{ var.value.subnets }}")
+    place.subnets = "['subnet-1']"  # what Airflow's rendering does
+    with pytest.raises(UserError, match="after rendering: it is a list"):
+        place.submit(URI, job, detached=True)
+    assert aws.asked("RunTask") == []
+
+
+@pytest.mark.parametrize("key", ["overrides", "tags", "clientToken", "startedBy", "networkConfiguration"])
+def test_what_each_job_needs_cannot_be_replaced(key: str) -> None:
+    with pytest.raises(UserError, match=f"run_task_kwargs: {key} is set for each job"):
+        EcsRuntime(run_task_kwargs={key: {}, "propagateTags": "TASK_DEFINITION"})
+
+
 def test_overrides_too_large_for_the_api_are_refused_before_it(runtime: Any, job: PredictJob, aws: Access) -> None:
     with pytest.raises(UserError, match=r"8,192.*CERTIFICATE with 9,000"):
         runtime(env={"CERTIFICATE": "x" * 9000, "B": "1"}).submit(URI, job, detached=True)
@@ -279,8 +470,51 @@ def test_a_task_can_be_stopped_twice_and_when_it_is_forgotten(runtime: Any, job:
     (task,) = records.client("ecs").describe_tasks(cluster="ml", tasks=[handle.data["task_arn"]])["tasks"]
     assert task["desiredStatus"] == "STOPPED"
     assert "stopped with its Airflow task" in task["stoppedReason"]
-    gone = handle.model_copy(update={"data": {**handle.data, "task_arn": f"{handle.data['task_arn'][:-5]}00000"}})
-    runtime().cancel(gone)
+    runtime().cancel(unknown(handle, age=301))
+
+
+def unknown(handle: JobHandle, age: float) -> JobHandle:
+    """Of a task that ECS does not know."""
+    data = {**handle.data, "task_arn": f"{handle.data['task_arn'][:-5]}00000"}
+    return handle.model_copy(update={"data": data, "submitted_at": handle.submitted_at - age})
+
+
+def test_a_task_that_ecs_may_not_know_yet_is_not_taken_for_stopped(
+    runtime: Any, job: PredictJob, aws: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(module.time, "sleep", slept.append)
+    handle = runtime().submit(URI, job, detached=True)
+    with pytest.raises(ClientError, match="not found"):
+        runtime().cancel(unknown(handle, age=100))
+    assert len(aws.asked("StopTask")) == 4
+    assert sum(slept) <= 3, "a signal handler has 5 s"
+
+
+def test_a_throttled_stop_is_tried_again(runtime: Any, job: PredictJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    place = runtime()
+    handle = place.submit(URI, job, detached=True)
+    answers = [throttle("StopTask"), throttle("StopTask"), {}]
+    monkeypatch.setattr(place._ecs, "stop_task", scripted(answers))
+    place.cancel(handle)
+    assert answers == []
+
+
+def throttle(operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, operation)
+
+
+def scripted(answers: list[Any]) -> Any:
+    """A call that gives these answers, one after the other; errors are raised."""
+
+    def call(**_: Any) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return call
 
 
 def test_it_travels_to_the_triggerer_and_shows_no_secret() -> None:

@@ -104,3 +104,66 @@ def test_a_registry_that_denies_is_no_want_of_network_interfaces(word: str) -> N
     status = stopped("TaskFailedToStart", f"CannotPullContainerError: Error response from daemon: {word}")
     assert status.state is JobState.FAILED
     assert status.exit_code is None, "no exit code: no retry"
+
+
+INIT = "ResourceInitializationError: "
+PULL = "CannotPullContainerError: pull image manifest has been retried 5 time(s): "
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [
+        (f"{PULL}image Manifest does not contain descriptor matching platform 'linux/amd64'", "failed"),
+        (f"{PULL}failed to resolve ref x/y:1: unexpected status from HEAD request: 403 Forbidden", "failed"),
+        (f"{PULL}failed to resolve ref x/y:1: unexpected status from HEAD request: 503 Service Unavailable", "lost"),
+        ("CannotPullContainerError: failed to extract layer sha256:x: no space left on device", "lost"),
+        (
+            "CannotPullECRContainerError: AccessDeniedException: User is not authorized to perform: "
+            "ecr:GetAuthorizationToken",
+            "failed",
+        ),
+        (
+            f"{INIT}unable to pull secrets or registry auth: execution resource retrieval failed: "
+            "AccessDeniedException: User is not authorized to perform: ecr:GetAuthorizationToken",
+            "failed",
+        ),
+        (
+            f"{INIT}failed to validate logger args: create stream has been retried 1 times: failed to create "
+            "Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist.",
+            "failed",
+        ),
+        (
+            f"{INIT}failed to create new container runtime task: failed to create shim task: OCI runtime create "
+            'failed: exec: "python": executable file not found in $PATH',
+            "failed",
+        ),
+        (
+            f"{INIT}unable to pull secrets or registry auth: execution resource retrieval failed: RequestError: send "
+            "request failed caused by: Post api.ecr: dial tcp 10.0.0.1:443: i/o timeout",
+            "lost",
+        ),
+        ("CannotCreateContainerError: Error response from daemon: no space left on device", "lost"),
+        ("CannotStartContainerError: Error response from daemon: fork/exec: cannot allocate memory", "lost"),
+        (
+            "Unexpected EC2 error while attempting to Create Network Interface with public IP assignment disabled in "
+            "subnet 'subnet-0a': UnauthorizedOperation",
+            "failed",
+        ),
+        (
+            "Unexpected EC2 error while attempting to Create Network Interface in subnet 'subnet-0a': "
+            "InsufficientFreeAddressesInSubnet",
+            "no_capacity",
+        ),
+        (
+            "ECS was unable to assume the role 'arn:aws:iam::1:role/x' that was provided for this task. Please verify "
+            "that the role being passed has the proper trust relationship and permissions.",
+            "failed",
+        ),
+        ("Timeout waiting for EphemeralStorage provisioning to complete.", "no_capacity"),
+    ],
+)
+def test_what_hinders_a_start_is_told_from_what_passes(reason: str, state: str) -> None:
+    status = stopped("TaskFailedToStart", reason)
+    assert status.state == state
+    assert reason in status.message
+    assert status.exit_code is None
