@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -14,10 +15,11 @@ from tests.operators.real_airflow import AIRFLOW_2, RealAirflow
 
 @pytest.mark.parametrize("deferrable", ["False", "True"], ids=["waiting", "deferred"])
 def test_a_containers_lines_appear_once_at_their_levels_while_it_runs_and_after(
-    airflow: RealAirflow, workload: Workload, gated_model: str, deferrable: str
+    airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str, deferrable: str
 ) -> None:
+    workload = workload_of(chunks=1)  # Airflow 2 with SQLite runs one task at a time
     run = airflow.run(f"logs_{deferrable}", workload.predict(gated_model, deferrable=deferrable))
-    at_the_gate(airflow, workload, run)
+    at_the_gate(airflow, workload, run, count=1)
     airflow.wait_for(
         "the running container's line",
         lambda: "Waiting at the gate." in log_of(airflow, run, "score.predict", 0),
