@@ -34,7 +34,7 @@ test-airflow2: .venv-airflow2/ready .venv-ministack/ready  ## the Airflow-facing
 	.venv-airflow2/bin/python -m pytest -m airflow $(PYTEST_OPTIONS)
 
 test-worker: .venv-worker/ready .venv-ministack/ready  ## the container side's tests, where Airflow is not installed
-	.venv-worker/bin/python -m pytest --ignore tests/demo $(PYTEST_OPTIONS)
+	.venv-worker/bin/python -m pytest --ignore tests/demo --ignore tests/images $(PYTEST_OPTIONS)
 
 lint: .venv/ready  ## ruff and mypy
 	.venv/bin/ruff check .

@@ -9,13 +9,10 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_sklearn.contract.jobs import JobIdentity
-from airflow_sklearn.datasets import Dataset
 from airflow_sklearn.runtimes.ecs import EcsRuntime
 from airflow_sklearn.storage import Storage
-from airflow_sklearn.training import make_train_job
 from tests.cloud.containers import EXECUTION_ROLE, TASK_ROLE, ContainerCloud
-from tests.operators.conftest import HEADER, rows
+from tests.operators.conftest import HEADER, plain_train_job, rows
 
 CHUNK_ROWS = 300
 
@@ -165,25 +162,8 @@ def train_gated_model(local: ContainerCloud) -> str:
     """The URI of a model that waits at the gate, trained in a container."""
     workload = Workload(local, chunks=1, name="gated-model")
     storage = Storage(lambda: local.cloud.client("s3"))
-    job, uri = make_train_job(
-        storage,
-        identity=JobIdentity(),
-        attempt="1",
-        estimator="gated_models:gated",
-        estimator_params={},
-        source=Dataset(f"{workload.uri}/new/*.csv").to_source(),
-        target="y",
-        model=f"{workload.uri}/model",
-        primary_key=["id"],
-        excluded_columns=[],
-        sample_weight=None,
-        cross_validation=0,
-        preprocessing="auto",
-        policies={},
-        software="",
-        image="",
-        deadline_seconds=None,
-    )
+    source, model = f"{workload.uri}/new/*.csv", f"{workload.uri}/model"
+    job, uri = plain_train_job(storage, "gated_models:gated", source, model)
     storage.write(uri, job.to_json())
     runtime = EcsRuntime(
         cluster=local.cluster, task_definition=task_definition(local), subnets=list(local.subnets)

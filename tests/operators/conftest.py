@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from airflow_sklearn.contract.jobs import JobIdentity
+from airflow_sklearn.contract.jobs import JobIdentity, TrainJob
 from airflow_sklearn.datasets import Dataset
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.training import make_train_job
@@ -121,15 +121,23 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("model")
     (folder / "train.csv").write_text(HEADER + rows(0, ROWS))
     storage = Storage()
-    job, uri = make_train_job(
+    job, uri = plain_train_job(storage, "sparse_logistic", f"{folder}/train.csv", f"file://{folder}/model")
+    storage.write(uri, job.to_json())
+    subprocess.run([sys.executable, "-m", "airflow_sklearn.worker", uri], check=True, capture_output=True)
+    return job.model
+
+
+def plain_train_job(storage: Storage, estimator: str, source: str, model: str) -> tuple[TrainJob, str]:
+    """A job that learns ``y``, and the URI for it."""
+    return make_train_job(
         storage,
         identity=JobIdentity(),
         attempt="1",
-        estimator="sparse_logistic",
+        estimator=estimator,
         estimator_params={},
-        source=Dataset(f"{folder}/train.csv").to_source(),
+        source=Dataset(source).to_source(),
         target="y",
-        model=f"file://{folder}/model",
+        model=model,
         primary_key=["id"],
         excluded_columns=[],
         sample_weight=None,
@@ -140,9 +148,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
         image="",
         deadline_seconds=None,
     )
-    storage.write(uri, job.to_json())
-    subprocess.run([sys.executable, "-m", "airflow_sklearn.worker", uri], check=True, capture_output=True)
-    return job.model
 
 
 def train(folder: Path, **changes: str) -> str:
