@@ -230,7 +230,7 @@ def _settings(home: Path, dags: Path, url: str) -> dict[str, str]:
             "SECRET_KEY": secrets.token_hex(32),
         },
         "API_AUTH": {"JWT_SECRET": secrets.token_hex(32)},
-        "DATABASE": {"SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}"},
+        "DATABASE": {"SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=60"},
         "SCHEDULER": {"SCHEDULER_IDLE_SLEEP_TIME": "0.2"},
         "USAGE_DATA_COLLECTION": {"ENABLED": "False"},
     }
