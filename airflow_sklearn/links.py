@@ -64,7 +64,7 @@ class JobLink(_UriLink):
 
 
 class JobLogLink(_UriLink):
-    """The job's own log: a log stream in CloudWatch, or a file."""
+    """The job's own log stream in CloudWatch. Empty for a process of the machine: all of its log is in the task's."""
 
     name = "Job log"
     key = "airflow_sklearn_job_log"

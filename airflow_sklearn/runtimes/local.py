@@ -119,9 +119,6 @@ class LocalRuntime(Runtime):
         whole = new if ended else new[: new.rfind(b"\n") + 1]
         return whole.decode(errors="replace").splitlines(), start + len(whole)
 
-    def log_url(self, handle: JobHandle) -> str:
-        return (folder_of(handle) / "log").as_uri()
-
     def find(self, job: Job) -> JobHandle | None:
         for handle in self._state().handles(job_key(job)):
             if self._status(handle).state is JobState.RUNNING and not self._is_doomed(handle):
