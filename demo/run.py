@@ -14,6 +14,7 @@ from demo.local_airflow import LocalAirflow, LocalAirflowError, ended_by_signals
 
 RUN_SECONDS = 600
 POLL_SECONDS = 0.5
+TRIES = 10
 DAG_RUNS = f"/api/v2/dags/{settings.DAG_ID}/dagRuns"
 DONE, ENDED = "success", ("success", "failed")
 
@@ -65,7 +66,16 @@ def backfill(airflow: LocalAirflow, months: Sequence[str]) -> None:
         *("--max-active-runs", str(len(months)), "--reprocess-behavior", "completed"),
     )
     say("airflow " + " ".join(command))
-    airflow.command(*command)
+    for left in reversed(range(TRIES)):
+        try:
+            airflow.command(*command)
+            return
+        except LocalAirflowError as error:
+            # SQLite has one writer, and the scheduler may be it. One made in part is closed, and made anew.
+            if "database is locked" not in str(error) or not left:
+                raise
+            time.sleep(POLL_SECONDS)
+            close_backfills(airflow)
 
 
 def close_backfills(airflow: LocalAirflow) -> None:
