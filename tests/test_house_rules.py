@@ -98,16 +98,17 @@ def test_every_public_name_is_there_and_costs_no_heavy_library() -> None:
     assert run_python(source).splitlines()[-1] == "[]"
 
 
-def test_the_public_names_add_less_than_50_ms_to_airflows_own_import() -> None:
+def test_the_public_names_cost_less_than_a_twentieth_of_airflows_own_import() -> None:
     source = (
         "import gc, time\n"
+        "start = time.process_time()\n"
         "from airflow.providers.common.compat.sdk import DAG, Asset, BaseOperator, Param, TaskGroup, XCom, conf, task\n"
         "import pydantic.main, airflow.models.xcom\n"
-        "gc.freeze(); before = time.process_time()\n"
+        "gc.freeze(); middle = time.process_time()\n"
         "import airflow_sklearn as a; [getattr(a, n) for n in a.__all__]\n"
-        "print(time.process_time() - before)\n"
+        "print((time.process_time() - middle) / (middle - start))\n"
     )
-    assert min(float(run_python(source).splitlines()[-1]) for _ in range(3)) < 0.05
+    assert float(run_python(source).splitlines()[-1]) < 0.05
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
