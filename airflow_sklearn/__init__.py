@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.operators.plan import SklearnPlanOperator
     from airflow_sklearn.operators.predict import SklearnPredictOperator
     from airflow_sklearn.operators.train import SklearnTrainOperator
+    from airflow_sklearn.redshift.tables import RedshiftDataApi, RedshiftQuery, RedshiftTable
     from airflow_sklearn.runtimes.base import Runtime
     from airflow_sklearn.runtimes.ecs import EcsRuntime
     from airflow_sklearn.runtimes.local import LocalRuntime
@@ -26,6 +27,9 @@ __all__ = [
     "Dataset",
     "EcsRuntime",
     "LocalRuntime",
+    "RedshiftDataApi",
+    "RedshiftQuery",
+    "RedshiftTable",
     "Runtime",
     "SklearnCommitOperator",
     "SklearnPlanOperator",
@@ -39,6 +43,9 @@ _MODULES = {
     "Dataset": "datasets",
     "EcsRuntime": "runtimes.ecs",
     "LocalRuntime": "runtimes.local",
+    "RedshiftDataApi": "redshift.tables",
+    "RedshiftQuery": "redshift.tables",
+    "RedshiftTable": "redshift.tables",
     "Runtime": "runtimes.base",
     "SklearnCommitOperator": "operators.commit",
     "SklearnPlanOperator": "operators.plan",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.proof import Proof, PublishedManifest, Publishing
-from airflow_sklearn.contract.receipt import KeyHash, OutputPart
+from airflow_sklearn.contract.receipt import KEY_HASH_ALGORITHM, KeyHash, OutputPart
 from airflow_sklearn.exceptions import (
     IncompleteRunError,
     ObjectChangedError,
@@ -52,6 +54,8 @@ def verify(storage: Storage, plan: Plan, plan_uri: str) -> Proof:
         *_tiling_faults(plan, ordered),
         *_column_faults(ordered),
         *(fault for receipt in ordered for fault in _sum_faults(receipt)),
+        *_key_hash_faults(ordered),
+        *_snapshot_faults(plan, ordered),
     ]
     if faults:
         shown = [f"  - {fault}" for fault in faults[:_SHOWN]] + [f"  and {len(faults) - _SHOWN} more"] * (
@@ -76,7 +80,7 @@ def verify(storage: Storage, plan: Plan, plan_uri: str) -> Proof:
         rows_in=sum(receipt.rows_in for receipt in ordered),
         rows_out=sum(receipt.rows_out for receipt in ordered),
         rows_quarantined=sum(receipt.rows_quarantined for receipt in ordered),
-        key_hash=KeyHash(value=sum(receipt.key_hash.value for receipt in ordered) % 2**64),
+        key_hash=KeyHash.total(receipt.key_hash for receipt in ordered),
         files=tuple(part for receipt in ordered for part in receipt.parts),
         quarantine=tuple(part for receipt in ordered for part in receipt.quarantine),
         problems=problems.problems(),
@@ -85,7 +89,40 @@ def verify(storage: Storage, plan: Plan, plan_uri: str) -> Proof:
 
 
 def publish(storage: Storage, plan: Plan, proof: Proof) -> tuple[PublishedManifest, bool]:
-    """Make the proven parts the content of the destination's partition.
+    """Make a run's proven parts the content of the folder that it was planned for; see ``publish_files``."""
+    if not isinstance(plan.destination, OutputFiles):
+        raise TypeError(f"{plan.destination.uri} is a table: see airflow_sklearn.redshift.publish")
+    proof_uri = write_proof(storage, plan, proof)
+    load = FileLoad(plan.destination, plan.partition, proof.files, proof.rows_out, proof.fingerprint, proof_uri)
+    return publish_files(storage, load)
+
+
+def write_proof(storage: Storage, plan: Plan, proof: Proof) -> str:
+    """Leave the proof in the run's ledger. :return: its URI."""
+    uri = Ledger(storage, plan.ledger).proof_uri(plan.destination.uri, plan.partition)
+    storage.write(uri, proof.to_json())
+    return uri
+
+
+@dataclass(frozen=True)
+class FileLoad:
+    """Files that become the content of one folder.
+
+    :param partition: the folder below the destination.
+    :param fingerprint: of the content: what is published already under the same one is left as it is.
+    :param proof_uri: where it is written what the files are.
+    """
+
+    destination: OutputFiles
+    partition: str
+    files: tuple[OutputPart, ...]
+    rows: int
+    fingerprint: str
+    proof_uri: str
+
+
+def publish_files(storage: Storage, load: FileLoad) -> tuple[PublishedManifest, bool]:
+    """Make files the content of a folder.
 
     New files come under names of their own, then ``_manifest.json`` names them, then the files that the manifest named
     before go. A reader of the manifest sees the old rows or the new ones, never both.
@@ -94,33 +131,31 @@ def publish(storage: Storage, plan: Plan, proof: Proof) -> tuple[PublishedManife
     :raises PublishError: the partition holds files that were not published by this package, or was published before and
         ``if_exists`` is ``fail``, or another run is publishing into it.
     """
-    folder = join(plan.destination.uri, plan.partition)
-    targets = tuple(_published_part(folder, number, part) for number, part in enumerate(proof.files))
-    with _Lock(storage, folder, proof.fingerprint, targets) as lock:
+    folder = join(load.destination.uri, load.partition)
+    targets = tuple(_published_part(folder, number, part) for number, part in enumerate(load.files))
+    with _Lock(storage, folder, load.fingerprint, targets) as lock:
         before, etag = _read_manifest(storage, folder)
-        if before and before.fingerprint == proof.fingerprint and not _gone(storage, before.files):
+        if before and before.fingerprint == load.fingerprint and not _gone(storage, before.files):
             return before, False
-        if before and plan.destination.if_exists == "fail":
+        if before and load.destination.if_exists == "fail":
             raise PublishError(
                 f"{folder} was published before ({before.rows:,} rows at {before.published_at}) and if_exists is "
                 "'fail'. Set if_exists='replace' to replace its rows, or choose another partition."
             )
         old = (*(before.files if before else ()), *lock.abandoned)
         _refuse_foreign_files(storage, folder, (*old, *targets))
-        proof_uri = Ledger(storage, plan.ledger).proof_uri(plan.destination.uri, plan.partition)
-        storage.write(proof_uri, proof.to_json())
         lock.files_may_be_there = True
         with ThreadPoolExecutor(_COPIERS) as pool:
-            list(pool.map(lambda pair: storage.copy(pair[0].uri, pair[1].uri), zip(proof.files, targets, strict=True)))
+            list(pool.map(lambda pair: storage.copy(pair[0].uri, pair[1].uri), zip(load.files, targets, strict=True)))
         lock.check()
         if gone := _gone(storage, targets):
             raise PublishError(f"{len(gone)} files are not in {folder} after copying, first {gone[0]}. Commit again.")
         manifest = PublishedManifest(
-            fingerprint=proof.fingerprint,
-            partition=plan.partition,
+            fingerprint=load.fingerprint,
+            partition=load.partition,
             published_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            proof_uri=proof_uri,
-            rows=proof.rows_out,
+            proof_uri=load.proof_uri,
+            rows=load.rows,
             files=targets,
         )
         _write_manifest(storage, folder, manifest, etag)
@@ -275,6 +310,24 @@ def _sum_faults(receipt: Receipt) -> list[str]:
             f"{receipt.rows_out} out, {written} written, {receipt.rows_quarantined} set aside"
         )
     return faults
+
+
+def _key_hash_faults(receipts: Iterable[Receipt]) -> list[str]:
+    """Hashes of different algorithms cannot be added up."""
+    return [
+        f"the chunk {receipt.chunk_id} hashed its keys by {receipt.key_hash.algorithm}, not {KEY_HASH_ALGORITHM}: it was "
+        "predicted by another version of the worker image. Use one image for the run, and another ledger"
+        for receipt in receipts
+        if receipt.key_hash.algorithm != KEY_HASH_ALGORITHM
+    ]
+
+
+def _snapshot_faults(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
+    """What Redshift says that it has unloaded must have been read, row by row."""
+    read = sum(receipt.rows_in for receipt in receipts)
+    if plan.snapshot is None or plan.snapshot.rows == read:
+        return []
+    return [f"{plan.snapshot.rows:,} rows were unloaded ({plan.snapshot.manifest_uri}), and {read:,} were read"]
 
 
 def _published_part(folder: str, number: int, part: OutputPart) -> OutputPart:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from pydantic import ValidationError
 
 from airflow_sklearn.contract.data import DEFAULT_NULL_VALUES, CsvOptions, OutputFiles, SourceFiles
 from airflow_sklearn.exceptions import UserError
+
+if TYPE_CHECKING:
+    from airflow_sklearn.contract.tables import OutputTable, UnloadSource
 
 _T = TypeVar("_T")
 
@@ -28,9 +31,22 @@ class Source(Protocol):
 
 @runtime_checkable
 class Destination(Protocol):
-    """What an operator writes to: anything that can say which folder takes its rows."""
+    """What an operator writes to: anything that can say which folder, or which table, takes its rows."""
 
-    def to_output(self) -> OutputFiles: ...
+    def to_output(self) -> OutputFiles | OutputTable: ...
+
+
+@runtime_checkable
+class TableSource(Protocol):
+    """What an operator reads from a database: its rows are unloaded into files first."""
+
+    def to_unload(self) -> UnloadSource: ...
+
+
+def short_repr(self: Any) -> str:
+    """Only what differs from the defaults: short in Airflow's UI, and equal whenever the object is."""
+    said = [f"{f.name}={value!r}" for f in dataclasses.fields(self) if (value := getattr(self, f.name)) != _default(f)]
+    return f"{type(self).__name__}({', '.join(said)})"
 
 
 @dataclass(repr=False)
@@ -82,20 +98,16 @@ class Dataset:
     hive_partitions: bool = False
     if_exists: str = "replace"
 
-    def __repr__(self) -> str:
-        """Only what differs from the defaults: short in Airflow's UI, and equal whenever the dataset is."""
-        said = [
-            f"{f.name}={value!r}" for f in dataclasses.fields(self) if (value := getattr(self, f.name)) != _default(f)
-        ]
-        return f"Dataset({', '.join(said)})"
+    __repr__ = short_repr
 
     def to_source(self) -> SourceFiles:
         """:raises UserError: a URI is relative, or the format is neither said nor clear from the endings."""
         uris = tuple(absolute_uri(uri) for uri in ([self.uri] if isinstance(self.uri, str) else self.uri))
         if not uris:
             raise UserError("A source needs at least one URI; the list is empty.")
-        return _checked(
+        return checked(
             SourceFiles,
+            f"The dataset {self.uri}",
             uris=uris,
             file_format=self.file_format or _format_of(uris),
             csv=self._csv(),
@@ -107,8 +119,9 @@ class Dataset:
         """:raises UserError: several URIs, or a relative one."""
         if not isinstance(self.uri, str):
             raise UserError(f"A destination is one folder, but this one has {len(self.uri)} URIs: {list(self.uri)}.")
-        return _checked(
+        return checked(
             OutputFiles,
+            f"The dataset {self.uri}",
             uri=absolute_uri(self.uri).rstrip("/"),
             file_format=self.file_format or "parquet",
             csv=self._csv(),
@@ -116,8 +129,9 @@ class Dataset:
         )
 
     def _csv(self) -> CsvOptions:
-        return _checked(
+        return checked(
             CsvOptions,
+            f"The dataset {self.uri}",
             delimiter=self.delimiter,
             quote=self.quote,
             header=self.header,
@@ -140,11 +154,28 @@ def as_source(value: Source | str | Sequence[str] | Mapping[str, Any]) -> Source
     return _from_plain(value, "source").to_source()
 
 
-def as_output(value: Destination | str | Mapping[str, Any]) -> OutputFiles:
-    """The folder that an operator's ``destination`` stands for. Takes what ``as_source`` takes, but one URI."""
+def as_output(value: Destination | str | Mapping[str, Any]) -> OutputFiles | OutputTable:
+    """The folder or the table that an operator's ``destination`` stands for. Takes what ``as_source`` takes, but one
+    URI, or a ``RedshiftTable`` or a dict of its arguments."""
+    value = _table_from_plain(value)
     if isinstance(value, Destination):
         return value.to_output()
     return _from_plain(value, "destination").to_output()
+
+
+def as_table_source(value: Any) -> UnloadSource | None:
+    """What is unloaded for an operator's ``source``; None if the source is files."""
+    value = _table_from_plain(value)
+    return value.to_unload() if isinstance(value, TableSource) else None
+
+
+def _table_from_plain(value: Any) -> Any:
+    """Of a dict with a ``table`` or ``sql``, the object."""
+    if not isinstance(value, Mapping):
+        return value
+    from airflow_sklearn.redshift.tables import from_plain
+
+    return from_plain(value)
 
 
 def absolute_uri(uri: str) -> str:
@@ -190,14 +221,18 @@ def _format_by_ending(uri: str) -> str | None:
     return "csv" if name.endswith(_CSV_ENDINGS) else None
 
 
-def _checked(document: type[_T], **values: Any) -> _T:
+def checked(document: type[_T], what: str, **values: Any) -> _T:
+    """A document of these values.
+
+    :param what: what the user gave, for the error.
+    :raises UserError: they do not fit; all faults are named.
+    """
     try:
         return document(**values)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors())
-        raise UserError(
-            f"The dataset {values.get('uri') or values.get('uris') or ''} is not valid: {faults}."
-        ) from None
+        faults = [(".".join(str(part) for part in e["loc"]), e["msg"]) for e in error.errors()]
+        shown = "; ".join(f"{where}: {fault}" if where else fault for where, fault in faults)
+        raise UserError(f"{what} is not valid: {shown}.") from None
 
 
 def _default(f: dataclasses.Field[Any]) -> Any:

@@ -84,3 +84,37 @@ class JobFailedError(AirflowSklearnError):
 
 class JobLostError(AirflowSklearnError):
     """A job vanished (host gone, process killed); a retry is right."""
+
+
+class RedshiftError(AirflowSklearnError):
+    """Redshift refuses a statement.
+
+    :param sqlstate: PostgreSQL's code of the error, where there is one, such as ``42P01``.
+    """
+
+    def __init__(self, message: str, *, sqlstate: str = "") -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class SerializationConflictError(RedshiftError):
+    """Another transaction changed the same table: Redshift's error 1023. The transaction can be run again."""
+
+
+class LoadError(RedshiftError):
+    """COPY could not load a file; the message holds the rows of Redshift's load-error table."""
+
+
+class StatementRunningError(AirflowSklearnError):
+    """Not a failure: statements run in Redshift, and a deferrable task is to wait for them in the triggerer.
+
+    :param statement_id: the Data API's id of what runs.
+    :param statements: ids by step, of this one and of all that ran before in this attempt.
+    :param region_name: where it runs; None: in the connection's region.
+    """
+
+    def __init__(self, statement_id: str, statements: dict[str, str], region_name: str | None = None) -> None:
+        super().__init__(f"The statement {statement_id} runs")
+        self.statement_id = statement_id
+        self.statements = statements
+        self.region_name = region_name

@@ -50,7 +50,7 @@ class RunLedgerLink(_UriLink):
 
 
 class PublishedDataLink(_UriLink):
-    """The folder that holds the published predictions."""
+    """The folder that holds the published predictions, or the query editor of the database that does."""
 
     name = "Published data"
     key = "airflow_sklearn_published_data"
@@ -71,7 +71,8 @@ class JobLogLink(_UriLink):
 
 
 def console_url(uri: str) -> str:
-    """Where a browser shows a URI: S3's console for ``s3://`` (a folder ends in ``/``), else the URI itself.
+    """Where a browser shows a URI: S3's console for ``s3://`` (a folder ends in ``/``), Redshift's query editor, which no
+    URL leads to a table in, for ``redshift://``, else the URI itself.
 
     A bucket's name does not say in which partition it is (China and GovCloud have consoles of their own). The region
     in the environment does, where there is one.
@@ -81,9 +82,11 @@ def console_url(uri: str) -> str:
     """
     if uri.startswith("file://"):
         return conf.get("airflow_sklearn", "local_files_url", fallback="file://") + uri.removeprefix("file://")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+    if uri.startswith("redshift://"):
+        return f"https://{console_domain(region)}/sqlworkbench/home"
     if not uri.startswith("s3://"):
         return uri
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     kind = "buckets" if not key or key.endswith("/") else "object"
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
     return f"https://{console_domain(region)}/s3/{kind}/{bucket}?prefix={quote(key, safe='/')}"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from airflow_sklearn.chunking import make_chunks
+from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.plan import Plan, PredictionSpec
 from airflow_sklearn.contract.schema import Policies
+from airflow_sklearn.contract.tables import OutputTable
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.ledger import Ledger
 from airflow_sklearn.model_store import resolve_model
@@ -19,9 +22,10 @@ from airflow_sklearn.storage.uris import pattern_regex, split_scheme
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_sklearn.contract.data import OutputFiles, SourceFiles
+    from airflow_sklearn.contract.data import SourceFiles
     from airflow_sklearn.contract.model import ModelManifest
     from airflow_sklearn.contract.schema import Method, OutputColumn
+    from airflow_sklearn.contract.tables import OutputColumnSpec, Snapshot
     from airflow_sklearn.storage import Storage
 
 LEDGER_FOLDER = "_airflow_sklearn"
@@ -31,60 +35,127 @@ DEFAULT_MAX_CHUNKS = 256  # a few hundred mapped tasks are what Airflow's schedu
 _PREFERENCE: tuple[Method, ...] = ("predict_proba", "predict", "decision_function")
 
 
-def make_plan(
+@dataclass(frozen=True)
+class Draft:
+    """A prediction run before its source is known: the model pinned, what is asked of it, and what is wrong with that.
+
+    :param faults: why it cannot be planned; empty if it can.
+    """
+
+    manifest: ModelManifest
+    manifest_uri: str
+    manifest_sha256: str
+    method: Method
+    outputs: tuple[OutputColumn, ...]
+    passthrough: tuple[str, ...]
+    policies: Policies
+    destination: OutputFiles | OutputTable
+    partition: str
+    ledger: str | None
+    faults: tuple[str, ...]
+
+    def check(self, further: Sequence[str] = ()) -> None:
+        """:raises UserError: there are faults; all are named."""
+        if faults := [*self.faults, *further]:
+            raise UserError("The prediction cannot be planned:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+
+def draft_plan(
     storage: Storage,
     *,
     model: str | Mapping[str, Any],
-    source: SourceFiles,
-    destination: OutputFiles,
+    destination: OutputFiles | OutputTable,
     partition: str,
     method: str = "auto",
     passthrough: Sequence[str] = (),
-    chunk_size: int = DEFAULT_CHUNK_SIZE,
-    max_chunks: int = DEFAULT_MAX_CHUNKS,
     policies: Mapping[str, str] | None = None,
     ledger: str | None = None,
-) -> tuple[Plan, str]:
-    """Plan one prediction run and store the plan in its ledger.
+) -> Draft:
+    """What a run would do, before anything is read.
 
     :param model: a model's URI (its latest version is pinned), a manifest's URI, or what training returned.
-    :param partition: the folder below the destination that this run fills, and replaces when it is run again.
+    :param partition: the folder below the destination that this run fills, and replaces when it is run again; of a
+        table, whose rows these are.
     :param method: ``auto`` (``predict_proba`` where the model has it, else ``predict``) or an estimator's method.
     :param passthrough: columns of the source that are carried into every row of predictions.
-    :param chunk_size: bytes of source a chunk, about; grows when there would be more than ``max_chunks``.
     :param policies: overrides of the model's ``Policies``, by name.
     :param ledger: the folder for ledgers; default: ``_airflow_sklearn/`` below the destination.
-    :return: the plan, and the URI it is stored at.
-    :raises UserError: what was asked for contradicts the model; every contradiction is named.
+    :raises UserError: the model has no such method, or there are no such policies.
     """
     manifest, manifest_uri, manifest_sha256 = resolve_model(storage, model)
     chosen, outputs = _outputs(manifest, method)
-    partition = partition.strip("/")
-    faults = [
-        *_name_faults(manifest, outputs, passthrough),
-        *_partition_faults(partition),
-        *_place_faults(source, destination, partition, ledger),
-    ]
-    if chunk_size < 1 or max_chunks < 1:
-        faults.append(f"chunk_size ({chunk_size}) and max_chunks ({max_chunks}) must be at least 1")
-    if faults:
-        raise UserError("The prediction cannot be planned:\n" + "\n".join(f"  - {fault}" for fault in faults))
-    spec = PredictionSpec(
-        model_manifest_uri=manifest_uri,
-        model_manifest_sha256=manifest_sha256,
+    faults = _name_faults(manifest, outputs, passthrough)
+    if isinstance(destination, OutputFiles):
+        partition = partition.strip("/")
+        faults += _partition_faults(partition)
+        if ledger and split_scheme(ledger)[0] != split_scheme(destination.uri)[0]:
+            faults.append(f"the ledger {ledger} is in another kind of storage than the destination {destination.uri}")
+    return Draft(
+        manifest=manifest,
+        manifest_uri=manifest_uri,
+        manifest_sha256=manifest_sha256,
         method=chosen,
         outputs=outputs,
-        primary_key=manifest.feature_schema.primary_key,
         passthrough=tuple(passthrough),
-        source=source,
-        output_format=destination.file_format,
-        output_csv=destination.csv,
-        batch_rows=manifest.batch_rows,
         policies=_merge_policies(manifest.feature_schema.policies, policies or {}),
+        destination=destination,
+        partition=partition,
+        ledger=ledger,
+        faults=tuple(faults),
+    )
+
+
+def make_plan(
+    storage: Storage,
+    *,
+    source: SourceFiles,
+    chunk_size: int = DEFAULT_CHUNK_SIZE,
+    max_chunks: int = DEFAULT_MAX_CHUNKS,
+    **asked: Any,
+) -> tuple[Plan, str]:
+    """Draft and finish a plan over files in one call; ``asked`` goes to ``draft_plan``."""
+    return finish_plan(storage, draft_plan(storage, **asked), source, chunk_size=chunk_size, max_chunks=max_chunks)
+
+
+def finish_plan(
+    storage: Storage,
+    draft: Draft,
+    source: SourceFiles,
+    *,
+    snapshot: Snapshot | None = None,
+    table_columns: Sequence[OutputColumnSpec] = (),
+    chunk_size: int = DEFAULT_CHUNK_SIZE,
+    max_chunks: int = DEFAULT_MAX_CHUNKS,
+) -> tuple[Plan, str]:
+    """Plan one prediction run and store the plan in its ledger.
+
+    :param snapshot: what the source was unloaded from.
+    :param table_columns: of a destination that is a table: the columns of the parts, in order.
+    :param chunk_size: bytes of source a chunk, about; grows when there would be more than ``max_chunks``.
+    :return: the plan, and the URI it is stored at.
+    :raises UserError: what was asked for contradicts the model; every contradiction is named.
+    """
+    destination = draft.destination
+    faults = _place_faults(source, destination, draft.partition) if isinstance(destination, OutputFiles) else []
+    if chunk_size < 1 or max_chunks < 1:
+        faults.append(f"chunk_size ({chunk_size}) and max_chunks ({max_chunks}) must be at least 1")
+    draft.check(faults)
+    spec = PredictionSpec(
+        model_manifest_uri=draft.manifest_uri,
+        model_manifest_sha256=draft.manifest_sha256,
+        method=draft.method,
+        outputs=draft.outputs,
+        primary_key=draft.manifest.feature_schema.primary_key,
+        passthrough=draft.passthrough,
+        output_types={column.name: column.arrow_type for column in table_columns},
+        source=source,
+        **({} if isinstance(destination, OutputTable) else _output_options(destination)),
+        batch_rows=draft.manifest.batch_rows,
+        policies=draft.policies,
     )
     objects = storage.expand(source.uris, allow_empty=True)
     fingerprint = Plan.make_fingerprint(spec, objects)
-    folder = join(ledger or join(destination.uri, LEDGER_FOLDER), fingerprint[:32])
+    folder = join(draft.ledger or join(destination.ledger_root, LEDGER_FOLDER), fingerprint[:32])
     plan = Plan(
         spec=spec,
         objects=objects,
@@ -92,9 +163,15 @@ def make_plan(
         fingerprint=fingerprint,
         ledger=folder,
         destination=destination,
-        partition=partition,
+        partition=draft.partition,
+        table_columns=tuple(table_columns),
+        snapshot=snapshot,
     )
     return plan, Ledger(storage, folder).write_plan(plan)
+
+
+def _output_options(destination: OutputFiles) -> dict[str, Any]:
+    return {"output_format": destination.file_format, "output_csv": destination.csv}
 
 
 def _outputs(manifest: ModelManifest, method: str) -> tuple[Method, tuple[OutputColumn, ...]]:
@@ -139,7 +216,7 @@ def _partition_faults(partition: str) -> list[str]:
     return []
 
 
-def _place_faults(source: SourceFiles, destination: OutputFiles, partition: str, ledger: str | None) -> list[str]:
+def _place_faults(source: SourceFiles, destination: OutputFiles, partition: str) -> list[str]:
     root = join(destination.uri, "")
     published = join(destination.uri, partition, f"part-00000-{'0' * 16}.{destination.file_format}")
     faults = []
@@ -151,6 +228,4 @@ def _place_faults(source: SourceFiles, destination: OutputFiles, partition: str,
                 f"the destination {destination.uri} lies below the source {uri}: the next run would read this run's "
                 "predictions. Write elsewhere, or name the source more narrowly"
             )
-    if ledger and split_scheme(ledger)[0] != split_scheme(destination.uri)[0]:
-        faults.append(f"the ledger {ledger} is in another kind of storage than the destination {destination.uri}")
     return faults

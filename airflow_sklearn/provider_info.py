@@ -39,7 +39,22 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "/local-files",
                         "default": "file://",
-                    }
+                    },
+                    "redshift_staging": {
+                        "description": "A folder in S3 for what goes between Redshift and the containers: unloaded "
+                        "rows, ledgers, COPY's manifests. Where a RedshiftTable or RedshiftQuery names none.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "s3://acme/airflow-sklearn",
+                        "default": "",
+                    },
+                    "redshift_iam_role": {
+                        "description": "For UNLOAD and COPY: default, a role's ARN, or several with commas between.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "arn:aws:iam::123456789012:role/redshift",
+                        "default": "default",
+                    },
                 },
             }
         },

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import XComArg
 
-    from airflow_sklearn.datasets import Destination, Source
+    from airflow_sklearn.datasets import Destination, Source, TableSource
     from airflow_sklearn.runtimes.base import Runtime
 
 
@@ -44,7 +44,7 @@ def sklearn_predict(
     group_id: str,
     *,
     model: str | Mapping[str, Any] | XComArg,
-    source: Source | str | Sequence[str] | Mapping[str, Any] | XComArg,
+    source: Source | TableSource | str | Sequence[str] | Mapping[str, Any] | XComArg,
     destination: Destination | str | Mapping[str, Any],
     runtime: Runtime,
     partition: str = NOT_GIVEN,
@@ -73,7 +73,8 @@ def sklearn_predict(
         ``chunk_size``, ``max_chunks``, ``policies`` and ``ledger``.
     :param runtime: where the chunks are predicted.
     :param aws_conn_id: the Airflow connection for S3 and for the runtime.
-    :param deferrable: wait for chunks in the triggerer, without a worker slot.
+    :param deferrable: wait in the triggerer, without a worker slot: for chunks, and for statements of the Redshift Data
+        API.
     :param poll_interval: seconds between looks at a job; None: the runtime's.
     :param deadline: the longest that one chunk may take; None: for ever.
     :param group_kwargs: further arguments of the ``TaskGroup``, such as ``tooltip``.
@@ -90,6 +91,7 @@ def sklearn_predict(
             source=cast("Any", source),
             destination=destination,
             **_given(
+                deferrable=deferrable,
                 partition=partition,
                 method=method,
                 passthrough=passthrough,
@@ -114,6 +116,7 @@ def sklearn_predict(
             task_id="commit",
             plan=cast("Any", group.plan.output),
             outlets=static_outlets(getattr(destination, "uri", destination)),
+            **_given(deferrable=deferrable),
             **common,
         )
         group.predict >> group.commit

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.data import SourceFiles
     from airflow_sklearn.contract.jobs import JobIdentity
     from airflow_sklearn.contract.model import EstimatorSpec
+    from airflow_sklearn.contract.tables import Snapshot
     from airflow_sklearn.storage import Storage
 
 
@@ -45,6 +46,7 @@ def make_train_job(
     software: str,
     image: str,
     deadline_seconds: float | None,
+    snapshot: Snapshot | None = None,
     salt: Sequence[str | int] = (),
 ) -> tuple[TrainJob, str]:
     """The job, and the URI to store it at.
@@ -52,6 +54,7 @@ def make_train_job(
     :param attempt: a name of this attempt's own.
     :param estimator: a preset's name, a factory ``"package.module:callable"``, or an estimator object, which is stored.
     :param software: what distinguishes the software that will fit; part of the version.
+    :param snapshot: what the source was unloaded from.
     :param salt: makes a version of its own of inputs that were trained before.
     :raises ObjectNotFoundError: nothing matches the source.
     :raises UserError: parameters that contradict.
@@ -71,7 +74,8 @@ def make_train_job(
         cross_validation=cross_validation,
         policies=Policies.model_validate(policies),
         source=source,
-        objects=storage.expand(source.uris),
+        objects=storage.expand(source.uris, allow_empty=snapshot is not None),
+        snapshot=snapshot,
         image=image,
     )
     version = _version(job, software, salt)

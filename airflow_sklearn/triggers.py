@@ -1,4 +1,4 @@
-"""Waiting for a job without a worker slot."""
+"""Waiting without a worker slot: for a job, or for statements in Redshift."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from airflow_sklearn.aws import AwsConnection
 from airflow_sklearn.operators.job_log import JobLog
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, runtime_from_dict
-from airflow_sklearn.runtimes.poller import SharedPoller
+from airflow_sklearn.runtimes.poller import SharedPoller, backoff
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,10 +23,58 @@ if TYPE_CHECKING:
 #: From Airflow 3.3 the triggerer tells a killed task from its own shutdown, and calls ``on_kill``.
 _TRIGGERER_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")
 _DEFERRED = "deferred"
+_ENDED = ("FINISHED", "FAILED", "ABORTED")
+_FAILURES = 20  # in a row, of looks at a statement
 _CANCEL_PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds; Airflow 3.3 gives a trigger that is killed 30 in all
 
 
-class RuntimeTrigger(BaseTrigger):
+class KillableTrigger(BaseTrigger):
+    """The base of the package's triggers: what is waited for is stopped when its task is killed."""
+
+    async def on_kill(self) -> None:
+        """A person acted on the deferred task (cleared it, marked it), or its DAG run was."""
+        await self._cancel_if_killed()
+
+    def cancel(self) -> None:
+        """Stop what is waited for. Blocks."""
+        raise NotImplementedError
+
+    async def _cancel_if_killed(self) -> None:
+        """Stop unless the task is still deferred: then only the triggerer goes, or another took the trigger."""
+        try:
+            state = await self._task_state()
+        except Exception as error:
+            if not _TRIGGERER_CALLS_ON_KILL:
+                self.log.info("The trigger was cancelled, the task's state is not known (%s): its work goes on.", error)
+                return
+            state = None
+        if state == _DEFERRED:
+            self.log.info("The trigger was cancelled, but its task still waits: its work goes on.")
+            return
+        self.log.warning("The task was killed (it is now %s): stopping its work.", state)
+        await self._cancel()
+
+    async def _cancel(self) -> None:
+        """Stop it, trying for a while: when many tasks are killed at once, their calls are throttled."""
+        for pause in (*_CANCEL_PAUSES, None):
+            try:
+                await _in_thread(self.cancel)()
+                return
+            except Exception as error:
+                self.log.warning("The task's work could not be stopped yet: %s", error)
+            if pause is not None:
+                await asyncio.sleep(pause)
+
+    async def _task_state(self) -> str | None:
+        ti = self.task_instance
+        if ti is None:
+            raise LookupError("the trigger has no task instance")
+        map_index = -1 if ti.map_index is None else ti.map_index
+        state = await asyncio.to_thread(_read_task_state, ti.dag_id, ti.task_id, ti.run_id, map_index)
+        return None if state is None else str(state)
+
+
+class RuntimeTrigger(KillableTrigger):
     """Fires when a job has ended, or when its time is over. Stops the job when its task is killed.
 
     All triggers of one place share a poller. The event is ``{"handle": ..., "status": ..., "log": ...}``, all as JSON:
@@ -79,10 +127,6 @@ class RuntimeTrigger(BaseTrigger):
             {"handle": self.handle, "status": status.model_dump(mode="json"), "log": self._job_log.state()}
         )
 
-    async def on_kill(self) -> None:
-        """A person acted on the deferred task (cleared it, marked it), or its DAG run was."""
-        await self._cancel_if_killed()
-
     async def _final_status(self) -> JobStatus:
         """How the job ended. Never raises: Airflow would go on without the task's own code, and leave the job alone."""
         left = None if self.expires_at is None else max(0.0, self.expires_at - time.time())
@@ -109,31 +153,8 @@ class RuntimeTrigger(BaseTrigger):
             seen = sighting.status
         return seen
 
-    async def _cancel_if_killed(self) -> None:
-        """Stop the job unless its task is still deferred: then only the triggerer goes, or another took the trigger."""
-        try:
-            state = await self._task_state()
-        except Exception as error:
-            if not _TRIGGERER_CALLS_ON_KILL:
-                self.log.info("The trigger was cancelled, the task's state is not known (%s): the job goes on.", error)
-                return
-            state = None
-        if state == _DEFERRED:
-            self.log.info("The trigger was cancelled, but its task still waits: the job goes on.")
-            return
-        self.log.warning("The task was killed (it is now %s): stopping its job.", state)
-        await self._cancel()
-
-    async def _cancel(self) -> None:
-        """Stop the job, trying for a while: when many tasks are killed at once, their calls are throttled."""
-        for pause in (*_CANCEL_PAUSES, None):
-            try:
-                await _in_thread(self._bound_runtime.cancel)(self._job)
-                return
-            except Exception as error:
-                self.log.warning("The job %s could not be stopped yet: %s", self._job.job_uri, error)
-            if pause is not None:
-                await asyncio.sleep(pause)
+    def cancel(self) -> None:
+        self._bound_runtime.cancel(self._job)
 
     @cached_property
     def _bound_runtime(self) -> Runtime:
@@ -143,13 +164,103 @@ class RuntimeTrigger(BaseTrigger):
     def _job(self) -> JobHandle:
         return JobHandle.model_validate(self.handle)
 
-    async def _task_state(self) -> str | None:
-        ti = self.task_instance
-        if ti is None:
-            raise LookupError("the trigger has no task instance")
-        map_index = -1 if ti.map_index is None else ti.map_index
-        state = await asyncio.to_thread(_read_task_state, ti.dag_id, ti.task_id, ti.run_id, map_index)
-        return None if state is None else str(state)
+
+class RedshiftStatementTrigger(KillableTrigger):
+    """Fires when what the Redshift Data API runs has ended, however it ended, or when its time is over.
+
+    The event is ``{"statement_id", "statements", "state", "expired"}``: all that the task needs to go on.
+
+    :param statement_id: the Data API's.
+    :param statements: ids by step, of all that the attempt has run.
+    :param state: what the task needs besides.
+    :param region_name: the Data API's region; None: the connection's.
+    :param poll_interval: seconds.
+    :param expires_at: seconds since the epoch at which the statement is cancelled; None: never.
+    :param aws_conn_id: for the Data API's client.
+    """
+
+    def __init__(
+        self,
+        *,
+        statement_id: str,
+        statements: dict[str, str],
+        state: dict[str, Any],
+        region_name: str | None,
+        poll_interval: float,
+        expires_at: float | None,
+        aws_conn_id: str | None,
+    ) -> None:
+        super().__init__()
+        self.statement_id = statement_id
+        self.statements = statements
+        self.state = state
+        self.region_name = region_name
+        self.poll_interval = poll_interval
+        self.expires_at = expires_at
+        self.aws_conn_id = aws_conn_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "statement_id": self.statement_id,
+                "statements": self.statements,
+                "state": self.state,
+                "region_name": self.region_name,
+                "poll_interval": self.poll_interval,
+                "expires_at": self.expires_at,
+                "aws_conn_id": self.aws_conn_id,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        try:
+            expired = await self._expires()
+        except asyncio.CancelledError:
+            if not _TRIGGERER_CALLS_ON_KILL:
+                await self._cancel_if_killed()
+            raise
+        yield TriggerEvent(
+            {
+                "statement_id": self.statement_id,
+                "statements": self.statements,
+                "state": self.state,
+                "expired": expired,
+            }
+        )
+
+    def cancel(self) -> None:
+        self._client.cancel_statement(Id=self.statement_id)
+
+    async def _expires(self) -> bool:
+        """Wait until the statement has ended.
+
+        :return: whether the time was over before.
+        """
+        left = None if self.expires_at is None else max(0.0, self.expires_at - time.time())
+        try:
+            async with asyncio.timeout(left):
+                failures = 0
+                while failures < _FAILURES:
+                    try:
+                        if await _in_thread(self._is_over)():
+                            return False
+                        failures = 0
+                    except Exception as error:
+                        failures += 1
+                        self.log.warning("The statement's state could not be read (%d times): %s", failures, error)
+                    await asyncio.sleep(backoff(self.poll_interval, failures))
+                return False  # the task looks itself, and says what is wrong
+        except TimeoutError:
+            await self._cancel()
+            return True
+
+    def _is_over(self) -> bool:
+        return self._client.describe_statement(Id=self.statement_id)["Status"] in _ENDED
+
+    @property
+    def _client(self) -> Any:
+        return _connection(self.aws_conn_id).client("redshift-data", self.region_name)
 
 
 @cache

@@ -18,13 +18,15 @@ from typing import NoReturn
 
 import pytest
 
-from tests.cloud import containers, engine, ministack
+from tests.cloud import containers, engine, ministack, postgres
+from tests.cloud.redshift import cloud as redshift_clouds
 
 TESTS = Path(__file__).parent
 #: Folders and modules that import Airflow: left out where it is not installed, run in Airflow 2.11 and 3.
 AIRFLOW_SIDE = (
     "dags",
     "operators",
+    "redshift",
     "runtimes",
     "test_datasets.py",
     "test_house_rules.py",
@@ -36,7 +38,7 @@ AIRFLOW_SIDE = (
 #: Whole Airflows whose jobs are containers; and tests of the local cloud itself, for which once is enough.
 OF_THE_CLOUD = TESTS / "cloud"
 #: Those that run in Airflow 2.11 too, because it kills, defers and logs in other ways.
-CLOUD_WITH_AIRFLOW_2 = ("test_ecs_kills.py", "test_ecs_logs.py")
+CLOUD_WITH_AIRFLOW_2 = ("test_ecs_kills.py", "test_ecs_logs.py", "test_redshift.py", "test_redshift_files.py")
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
 
 
@@ -117,6 +119,18 @@ def container_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[contai
     except engine.NoEngineError as error:
         _cannot_run(str(error))
     with containers.running(tmp_path_factory.mktemp("containers")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def redshift_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redshift_clouds.RedshiftCloud]:
+    """A local AWS with S3 and Redshift, which needs PostgreSQL and no Docker engine; one for the session."""
+    _need_ministack()
+    try:
+        postgres.check()
+    except postgres.NoPostgresError as error:
+        _cannot_run(str(error))
+    with redshift_clouds.running(tmp_path_factory.mktemp("redshift")) as running:
         yield running
 
 

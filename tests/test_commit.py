@@ -11,8 +11,9 @@ from airflow_sklearn.commit import publish, read_published, verify
 from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.plan import Plan
 from airflow_sklearn.contract.proof import Proof, Publishing
-from airflow_sklearn.contract.receipt import Receipt
+from airflow_sklearn.contract.receipt import KeyHash, Receipt
 from airflow_sklearn.contract.schema import Column
+from airflow_sklearn.contract.tables import Snapshot
 from airflow_sklearn.exceptions import IncompleteRunError, ObjectNotFoundError, PublishError
 from airflow_sklearn.ledger import Ledger
 from airflow_sklearn.storage import Storage
@@ -95,6 +96,25 @@ def test_rows_that_were_lost_on_the_way_out_are_noticed(storage: Storage, root: 
         Ledger(storage, plan.ledger).record(receipt(storage, plan, number, rows_quarantined=1))
     with pytest.raises(IncompleteRunError, match=r"25 in, 25 out, 25 written, 1 set aside"):
         verify(storage, plan, uri)
+
+
+def test_chunks_whose_keys_were_hashed_in_another_way_are_refused(storage: Storage, root: str) -> None:
+    plan, uri = csv_plan(storage, root)
+    for number in range(4):
+        of_an_older_image = KeyHash(algorithm="sum-of-something", value=number)
+        Ledger(storage, plan.ledger).record(receipt(storage, plan, number, key_hash=of_an_older_image))
+    with pytest.raises(IncompleteRunError, match=r"sum-of-something, not fnv1a-64-sum: .*another version of the worker"):
+        verify(storage, plan, uri)
+
+
+def test_rows_that_were_unloaded_and_not_read_are_noticed(storage: Storage, root: str) -> None:
+    plan, uri = csv_plan(storage, root)
+    snapshot = Snapshot(
+        query="SELECT", manifest_uri=f"{root}/manifest", files=plan.spec.source, rows=101, columns=(), folder=root
+    )
+    complete(storage, plan, uri)
+    with pytest.raises(IncompleteRunError, match=r"101 rows were unloaded .*, and 100 were read"):
+        verify(storage, plan.model_copy(update={"snapshot": snapshot}), uri)
 
 
 def test_publishing_the_same_rows_again_does_nothing(storage: Storage, root: str) -> None:

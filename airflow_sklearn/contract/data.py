@@ -100,3 +100,8 @@ class OutputFiles(Value):
     csv: CsvOptions = CsvOptions()
     if_exists: Literal["replace", "fail"] = "replace"
     """What to do when the partition was published before."""
+
+    @property
+    def ledger_root(self) -> str:
+        """The folder below which ledgers of runs into this one lie."""
+        return self.uri

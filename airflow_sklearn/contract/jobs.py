@@ -14,6 +14,7 @@ from airflow_sklearn.contract.model import EstimatorSpec
 from airflow_sklearn.contract.plan import Chunk, PredictionSpec
 from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.contract.schema import Policies
+from airflow_sklearn.contract.tables import Snapshot
 
 
 class JobIdentity(Value):
@@ -56,6 +57,8 @@ class TrainJob(Job):
     policies: Policies = Policies()
     source: SourceFiles
     objects: tuple[SourceObject, ...]
+    snapshot: Snapshot | None = None
+    """What the objects were unloaded from."""
     image: str = ""
 
 

@@ -8,7 +8,9 @@ from pydantic import Field
 
 from airflow_sklearn.contract.data import SourceFiles, SourceObject
 from airflow_sklearn.contract.document import Document, Value
+from airflow_sklearn.contract.receipt import KeyHash, OutputPart
 from airflow_sklearn.contract.schema import Column, FeatureSchema, Method, OutputColumn, Scalar
+from airflow_sklearn.contract.tables import Snapshot
 
 
 class PresetEstimator(Value):
@@ -87,6 +89,21 @@ class TrainingSource(Value):
     rows_read: int
     rows_used: int
     """Rows with a target."""
+    snapshot: Snapshot | None = None
+    """What the objects were unloaded from, where they come from a table."""
+
+
+class OutOfSample(Value):
+    """Each training row's prediction by a model that was not fitted on it: those of cross-validation, row by row."""
+
+    parts: tuple[OutputPart, ...]
+    """Parquet files. One after another they hold the rows that training used, in the source's order."""
+    columns: tuple[Column, ...]
+    """Of the parts: the primary key, the target, the fold (from 1 on) that left the row out, the predictions."""
+    rows: int
+    key_hash: KeyHash = KeyHash()
+    method: Method
+    """What the models were asked for."""
 
 
 class Performance(Value):
@@ -126,6 +143,8 @@ class ModelManifest(Document):
     metrics_std: dict[str, float | None] = {}
     cross_validation: int = 0
     """Folds; 0 when skipped."""
+    out_of_sample: OutOfSample | None = None
+    """None when validation was skipped."""
     performance: Performance
     warnings: tuple[str, ...] = ()
     versions: Versions

@@ -7,6 +7,7 @@ from pydantic import Field
 from airflow_sklearn.contract.data import CsvOptions, FileFormat, OutputFiles, SourceFiles, SourceObject
 from airflow_sklearn.contract.document import Document, Value, content_id
 from airflow_sklearn.contract.schema import Column, Method, OutputColumn, Policies
+from airflow_sklearn.contract.tables import OutputColumnSpec, OutputTable, Snapshot
 
 
 class Piece(Value):
@@ -49,6 +50,8 @@ class PredictionSpec(Value):
     outputs: tuple[OutputColumn, ...]
     primary_key: tuple[Column, ...]
     passthrough: tuple[str, ...] = ()
+    output_types: dict[str, str] = {}
+    """Columns that are written as another Arrow type than they are read or predicted as. No value may be lost by it."""
     source: SourceFiles
     output_format: FileFormat = "parquet"
     output_csv: CsvOptions = CsvOptions()
@@ -68,8 +71,13 @@ class Plan(Document):
     """Of the spec and the objects, not of the cut: a receipt is good for every plan of the same fingerprint."""
     ledger: str
     """The URI of the folder that holds the run's receipts and parts."""
-    destination: OutputFiles
+    destination: OutputFiles | OutputTable
     partition: str
+    """Of a table: whose rows these are. A second publication of one partition replaces the first, or is refused."""
+    table_columns: tuple[OutputColumnSpec, ...] = ()
+    """Of a destination that is a table: the columns of the parts, in order."""
+    snapshot: Snapshot | None = None
+    """Of a source that is a table or a query: what was unloaded."""
 
     @staticmethod
     def make_fingerprint(spec: PredictionSpec, objects: tuple[SourceObject, ...]) -> str:

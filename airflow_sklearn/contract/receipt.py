@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from pydantic import Field
 
 from airflow_sklearn.contract.data import SourceObject
 from airflow_sklearn.contract.document import Document, Value
 from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.contract.schema import Column, Scalar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+KEY_HASH_ALGORITHM = "fnv1a-64-sum"
 
 
 class Consumed(Value):
@@ -36,11 +43,25 @@ class OutputPart(Value):
 class KeyHash(Value):
     """An order-free hash of the primary keys: the 64-bit hash of each row's key, summed modulo 2**64.
 
-    Sums add up over chunks, so that a whole run's keys can be compared without reading them again.
+    Sums add up over chunks, so that a whole run's keys can be compared without reading them again. The hash of a row is
+    FNV-1a over the bytes of the key's columns, one after another: a database can compute it as well.
+    ``airflow_sklearn.worker.keys`` says which bytes.
     """
 
-    algorithm: str = "pandas-hash64-sum"
+    algorithm: str = KEY_HASH_ALGORITHM
+    """Of the version that wrote it: hashes of different algorithms have no sum."""
     value: int = 0
+
+    @classmethod
+    def total(cls, hashes: Iterable[KeyHash]) -> Self:
+        """The hash of all rows of several parts.
+
+        :raises ValueError: they are of different algorithms, or of one that this version does not compute.
+        """
+        hashes = list(hashes)
+        if others := {found.algorithm for found in hashes} - {KEY_HASH_ALGORITHM}:
+            raise ValueError(f"Key hashes by {sorted(others)} have no sum here, where {KEY_HASH_ALGORITHM} is used.")
+        return cls(value=sum(found.value for found in hashes) % 2**64)
 
 
 class FeatureSketch(Value):

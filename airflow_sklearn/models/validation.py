@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.fitting import asking, fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from airflow_sklearn.contract.schema import Method
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +30,31 @@ RANDOM_STATE = 42
 Metrics = dict[str, float | None]
 
 
+@dataclass(frozen=True)
+class Validation:
+    """What cross-validation found.
+
+    :param metrics: means over folds. A metric that the estimator can not give (no probabilities), or that is no finite
+        number in some fold, is None.
+    :param deviations: standard deviations over folds, by metric.
+    :param folds: shape (rows,) of int32: the fold, from 1 on, that each row was left out of.
+    :param method: what the models were asked for: ``predict_proba`` where they have it, else ``predict``.
+    :param answers: each row's answer by the model of its fold, which was not fitted on it: shape (rows, classes) of
+        float64 for ``predict_proba``, else (rows,).
+    :param classes: of a classifier, in the order of the answers' columns.
+    """
+
+    metrics: Metrics
+    deviations: Metrics
+    folds: np.ndarray
+    method: Method
+    answers: np.ndarray
+    classes: tuple[Any, ...] = ()
+
+
 def cross_validate(
     estimator: Any, X: Any, y: np.ndarray, *, folds: int, sample_weight: np.ndarray | None = None
-) -> tuple[Metrics, Metrics]:
+) -> Validation:
     """Fit and score on shuffled folds, stratified for classifiers; the estimator itself stays unfitted.
 
     - Two classes: ``roc_auc``, ``log_loss``, ``accuracy``, ``brier``; the last label is the positive one.
@@ -40,21 +65,72 @@ def cross_validate(
     :param y: shape (rows,).
     :param folds: at least 2.
     :param sample_weight: shape (rows,); weighs fitting and scoring.
-    :returns: mean and standard deviation over folds, by metric. A metric that the estimator can not give (no
-        probabilities), or that is no finite number in some fold, is None.
     :raises UserError: too few rows, in all or of a class, for so many folds; or the estimator raises.
     """
     classifier = is_classifier(estimator)
     scores: list[Metrics] = []
+    fold_of = np.zeros(len(y), np.int32)
+    answers: np.ndarray | None = None
+    classes: tuple[Any, ...] = ()
+    method: Method = "predict"
     for number, (train, test) in enumerate(_splits(y, folds, classifier), start=1):
         started = time.perf_counter()
         fitted = fit(clone(estimator, safe=False), _rows(X, train), y[train], _rows(sample_weight, train))
-        score = _score_classifier if classifier else _score_regressor
         with asking(fitted, "predict"):
-            scores.append(score(fitted, _rows(X, test), y[test], _rows(sample_weight, test)))
+            said = _Answers(fitted, _rows(X, test), classifier)
+            score = _score_classifier if classifier else _score_regressor
+            scores.append(score(said, y[test], _rows(sample_weight, test)))
+            method = "predict_proba" if classifier and said.has("predict_proba") else "predict"
+            answer = said.to(method)
+        if answers is None:
+            classes, answers = (
+                said.classes,
+                np.empty((len(y), *answer.shape[1:]), _answers_dtype(y, classifier, method)),
+            )
+        if said.classes != classes:
+            raise UserError(
+                f"Fold {number} knows the classes {list(said.classes)}, the first one {list(classes)}: their answers "
+                "are no one column. Use an estimator that keeps all classes of its target, or cross_validation=0."
+            )
+        answers[test], fold_of[test] = answer, number
         shown = ", ".join(f"{name} {value:.4f}" for name, value in scores[-1].items() if value is not None)
         log.info("Fold %d of %d: %s (%.1f s)", number, folds, shown, time.perf_counter() - started)
-    means, deviations = {}, {}
+        del fitted, said  # not beside the next fold's
+    assert answers is not None
+    means, deviations = _over_folds(scores)
+    return Validation(means, deviations, fold_of, method, answers, classes)
+
+
+class _Answers:
+    """What a fitted estimator says of some rows. Each method is asked once, by the scores and by who keeps them."""
+
+    def __init__(self, fitted: Any, X: Any, classifier: bool) -> None:
+        self._fitted, self._X, self._found = fitted, X, dict[str, np.ndarray]()
+        self.classes: tuple[Any, ...] = tuple(np.asarray(fitted.classes_).tolist()) if classifier else ()
+
+    def has(self, method: str) -> bool:
+        return hasattr(self._fitted, method)
+
+    def to(self, method: str) -> np.ndarray:
+        if method not in self._found:
+            answer = np.asarray(getattr(self._fitted, method)(self._X))
+            if method == "predict":
+                answer = answer.reshape(len(self._X))
+            elif method == "predict_proba":
+                # As prediction writes them: in single precision log_loss would clip them elsewhere.
+                answer = answer.astype(np.float64, copy=False)
+            self._found[method] = answer
+        return self._found[method]
+
+
+def _answers_dtype(y: np.ndarray, classifier: bool, method: Method) -> np.dtype[Any]:
+    """Labels are as wide as the target's: a fold's own array of text may be too narrow for the next one's."""
+    return y.dtype if classifier and method == "predict" else np.dtype(np.float64)
+
+
+def _over_folds(scores: Sequence[Metrics]) -> tuple[Metrics, Metrics]:
+    means: Metrics = {}
+    deviations: Metrics = {}
     for name in scores[0]:
         values = [score[name] for score in scores]
         known = [value for value in values if value is not None and math.isfinite(value)]
@@ -82,15 +158,15 @@ def _splits(y: np.ndarray, folds: int, classifier: bool) -> Iterator[tuple[np.nd
     return StratifiedKFold(folds, shuffle=True, random_state=RANDOM_STATE).split(np.zeros(len(y)), y)
 
 
-def _score_classifier(fitted: Any, X: Any, y: np.ndarray, weight: np.ndarray | None) -> Metrics:
-    labels = list(fitted.classes_)
+def _score_classifier(said: _Answers, y: np.ndarray, weight: np.ndarray | None) -> Metrics:
+    labels = list(said.classes)
     binary = len(labels) == 2
     scores: Metrics = dict.fromkeys(
         ("roc_auc", "log_loss", "accuracy", "brier") if binary else ("accuracy", "log_loss", "roc_auc_macro")
     )
-    scores["accuracy"] = float(metrics.accuracy_score(y, fitted.predict(X), sample_weight=weight))
-    if hasattr(fitted, "predict_proba"):
-        probabilities = fitted.predict_proba(X)
+    scores["accuracy"] = float(metrics.accuracy_score(y, said.to("predict"), sample_weight=weight))
+    if said.has("predict_proba"):
+        probabilities = said.to("predict_proba")
         scores["log_loss"] = float(metrics.log_loss(y, probabilities, labels=labels, sample_weight=weight))
         if binary:
             positive = y == labels[1]
@@ -100,15 +176,14 @@ def _score_classifier(fitted: Any, X: Any, y: np.ndarray, weight: np.ndarray | N
             scores["roc_auc_macro"] = float(
                 metrics.roc_auc_score(y, probabilities, multi_class="ovr", labels=labels, sample_weight=weight)
             )
-    elif binary and hasattr(fitted, "decision_function"):
-        scores["roc_auc"] = float(
-            metrics.roc_auc_score(y == labels[1], fitted.decision_function(X), sample_weight=weight)
-        )
+    elif binary and said.has("decision_function"):
+        decision = said.to("decision_function")
+        scores["roc_auc"] = float(metrics.roc_auc_score(y == labels[1], decision, sample_weight=weight))
     return scores
 
 
-def _score_regressor(fitted: Any, X: Any, y: np.ndarray, weight: np.ndarray | None) -> Metrics:
-    predicted = fitted.predict(X)
+def _score_regressor(said: _Answers, y: np.ndarray, weight: np.ndarray | None) -> Metrics:
+    predicted = said.to("predict")
     return {
         "r2": float(metrics.r2_score(y, predicted, sample_weight=weight)),
         "rmse": float(metrics.root_mean_squared_error(y, predicted, sample_weight=weight)),

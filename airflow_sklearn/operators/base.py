@@ -36,8 +36,10 @@ FINAL_ERRORS = (
     exceptions.ObjectChangedError,
     exceptions.IncompleteRunError,
     exceptions.JobFailedError,
+    exceptions.LoadError,
     ValidationError,
 )
+_FINAL_SQLSTATES = ("0A", "42")  # not supported; no such thing, no right, no valid SQL
 
 
 class SklearnOperator(BaseOperator):
@@ -56,6 +58,10 @@ class SklearnOperator(BaseOperator):
         """What ``execute`` does, inside ``final_errors``."""
 
     def execute(self, context: Context) -> Any:
+        return self.attempt(context)
+
+    def attempt(self, context: Context) -> Any:
+        """``work``, with errors that say whether a retry helps."""
         with final_errors(), self.aws.explained_errors():
             return self.work(context)
 
@@ -98,6 +104,10 @@ def final_errors() -> Iterator[None]:
         yield
     except FINAL_ERRORS as error:
         raise AirflowFailException(str(error)) from error
+    except exceptions.RedshiftError as error:
+        if not error.sqlstate.startswith(_FINAL_SQLSTATES):
+            raise
+        raise AirflowFailException(str(error)) from error
 
 
 def own_copy(value: Any) -> Any:
@@ -129,6 +139,14 @@ def asset_of(uri: str) -> Asset | None:
 def column_names(value: str | Sequence[str] | None) -> tuple[str, ...]:
     """One column's name, or several."""
     return (value,) if isinstance(value, str) and value else tuple(value or ())
+
+
+def clears_of(context: Context, retries: int | None) -> int:
+    """How often the task instance has been cleared, and one: the same for all attempts that follow by retries.
+
+    Airflow raises ``max_tries`` when a task is cleared, and counts attempts on.
+    """
+    return context["ti"].max_tries - (retries or 0) + 1
 
 
 def identity_of(context: Context) -> JobIdentity:

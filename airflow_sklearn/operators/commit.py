@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.links import PublishedDataLink, RunLedgerLink
-from airflow_sklearn.operators.base import SklearnOperator
+from airflow_sklearn.operators.base import identity_of
+from airflow_sklearn.operators.statements import StatementsOperator, tag_of
 from airflow_sklearn.operators.summary import problem_lines
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_sklearn.contract.plan import Plan
+    from airflow_sklearn.contract.proof import Proof
 
-class SklearnCommitOperator(SklearnOperator):
-    """Publish a run's predictions, all or nothing, once its receipts tile its source exactly.
+
+class SklearnCommitOperator(StatementsOperator):
+    """Publish a run's predictions, all or nothing, once its receipts tile its source exactly: into a folder, or a table.
 
     Trusts the ledger, never Airflow's task states: a chunk that was marked successful without a receipt stops it.
     Returns ``{"destination", "partition", "uri", "rows", "rows_quarantined", "chunks", "seconds", "proof", "model",
@@ -25,55 +32,91 @@ class SklearnCommitOperator(SklearnOperator):
 
     :param plan: what ``SklearnPlanOperator`` returned, one element of it, or the plan's URI. (templated)
     :param aws_conn_id: the Airflow connection for S3.
+    :param deferrable: wait in the triggerer for statements of the Redshift Data API.
     """
 
     template_fields: Sequence[str] = ("plan", "aws_conn_id")
     operator_extra_links = (PublishedDataLink(), RunLedgerLink())
     ui_color = "#e6d9f7"
 
-    def __init__(self, *, plan: str | Mapping[str, str] | Sequence[Mapping[str, str]], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        plan: str | Mapping[str, str] | Sequence[Mapping[str, str]],
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.plan = plan
+        self.deferrable = deferrable
 
     def work(self, context: Context) -> dict[str, Any]:
-        from airflow_sklearn.commit import publish, verify
+        from airflow_sklearn.commit import verify
         from airflow_sklearn.ledger import read_plan
+        from airflow_sklearn.redshift.unload import delete_snapshot
 
         storage, uri = self.storage, plan_uri(self.plan)
         plan = read_plan(storage, uri)
-        folder = f"{plan.destination.uri}/{plan.partition}/"
+        place = _place(plan)
         RunLedgerLink.persist(context, f"{plan.ledger}/")
-        PublishedDataLink.persist(context, folder)
+        PublishedDataLink.persist(context, place)
         proof = verify(storage, plan, uri)
         problems = problem_lines(proof.problems)
         for line in problems:
             self.log.warning("%s", line)
-        manifest, published = publish(storage, plan, proof)
+        rows, published, proof_uri = self._publish(context, plan, proof)
+        delete_snapshot(storage, plan.snapshot)
         self.log.info(
             "%s %s rows of %d chunks in %s (proof: %s).",
-            *(
-                "Published" if published else "Already published:",
-                f"{manifest.rows:,}",
-                proof.chunks,
-                folder,
-                manifest.proof_uri,
-            ),
+            *("Published" if published else "Already published:", f"{rows:,}", proof.chunks, place, proof_uri),
         )
         answer = {
             "destination": plan.destination.uri,
             "partition": plan.partition,
-            "uri": folder,
-            "rows": manifest.rows,
+            "uri": place,
+            "rows": rows,
             "rows_quarantined": proof.rows_quarantined,
             "chunks": proof.chunks,
             "seconds": proof.seconds_in_chunks,
-            "proof": manifest.proof_uri,
+            "proof": proof_uri,
             "model": proof.model_manifest_uri,
             "published": published,
             "problems": problems,
         }
         self.announce(context, plan.destination.uri, answer)
         return answer
+
+    def _publish(self, context: Context, plan: Plan, proof: Proof) -> tuple[int, bool, str]:
+        """:return: rows, whether they were not there before, and the URI of the proof."""
+        from airflow_sklearn.commit import publish, write_proof
+
+        if isinstance(plan.destination, OutputFiles):
+            manifest, published = publish(self.storage, plan, proof)
+            return manifest.rows, published, manifest.proof_uri
+        from airflow_sklearn.redshift.publish import TableLoad, publish_table
+
+        proof_uri = write_proof(self.storage, plan, proof)
+        load = TableLoad(
+            table=plan.destination,
+            columns=plan.table_columns,
+            key=tuple(column.name for column in plan.spec.primary_key),
+            files=proof.files,
+            rows=proof.rows_out,
+            key_hash=proof.key_hash,
+            fingerprint=proof.fingerprint,
+            run=plan.partition,
+            published_by=tag_of(context),
+            attempt=str(identity_of(context).try_number),
+        )
+        done = publish_table(self.database(context, plan.destination.access), self.storage, load)
+        return done.rows, done.published, proof_uri
+
+
+def _place(plan: Plan) -> str:
+    """Where the rows are, for people and links."""
+    if isinstance(plan.destination, OutputFiles):
+        return f"{plan.destination.uri}/{plan.partition}/"
+    return plan.destination.uri
 
 
 def plan_uri(plan: str | Mapping[str, str] | Sequence[Mapping[str, str]]) -> str:

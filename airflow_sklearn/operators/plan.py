@@ -4,38 +4,46 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_sklearn.contract.document import content_id
-from airflow_sklearn.datasets import absolute_uri, as_output, as_source
+from airflow_sklearn.contract.tables import OutputTable
+from airflow_sklearn.datasets import absolute_uri, as_output, as_source, as_table_source
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.links import RunLedgerLink
-from airflow_sklearn.operators.base import SklearnOperator, column_names, own_copy
+from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy
+from airflow_sklearn.operators.statements import StatementsOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_sklearn.datasets import Destination, Source
+    from airflow_sklearn.contract.data import OutputFiles, SourceFiles
+    from airflow_sklearn.datasets import Destination, Source, TableSource
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?\s*")
 _POWERS = ("", "K", "M", "G", "T")
 
 
-class SklearnPlanOperator(SklearnOperator):
+class SklearnPlanOperator(StatementsOperator):
     """Pin the model, list the source, and cut it into chunks for ``SklearnPredictOperator`` to be mapped over.
+
+    A table or a query of Redshift is unloaded first, once the types of the table and of the model agree.
 
     Returns a list of ``{"plan", "id", "label"}``, one a chunk, at least one.
 
     :param model: a model's URI (its latest version is pinned), a manifest's URI, or what ``SklearnTrainOperator``
         returned. (templated)
-    :param source: what to predict: a URI, several, or a ``Dataset``. (templated)
-    :param destination: the folder for the predictions: a URI or a ``Dataset``. (templated)
+    :param source: what to predict: a URI, several, a ``Dataset``, a ``RedshiftTable`` or a ``RedshiftQuery``.
+        (templated)
+    :param destination: where predictions go: a folder's URI, a ``Dataset``, or a ``RedshiftTable``. (templated)
     :param partition: the folder below the destination that this run fills, and replaces when it is run again, such
-        as ``date={{ ds }}``. Default: the run's id. (templated)
+        as ``date={{ ds }}``. Default: the run's id. Of a table: a name for the run's rows; default: what its
+        ``partition`` or ``where`` says, the run's id where rows are appended. (templated)
     :param method: ``auto`` (``predict_proba`` where the model has it, else ``predict``), ``predict``,
         ``predict_proba`` or ``decision_function``. (templated)
     :param passthrough: the column or columns of the source to carry into every row of predictions. (templated)
@@ -45,6 +53,7 @@ class SklearnPlanOperator(SklearnOperator):
     :param policies: overrides of the model's policies, by name of ``Policies``. (templated)
     :param ledger: the folder for plans and receipts; default: ``_airflow_sklearn/`` below the destination. (templated)
     :param aws_conn_id: the Airflow connection for S3.
+    :param deferrable: wait in the triggerer for statements of the Redshift Data API.
     """
 
     template_fields: Sequence[str] = (
@@ -67,7 +76,7 @@ class SklearnPlanOperator(SklearnOperator):
         self,
         *,
         model: str | Mapping[str, Any],
-        source: Source | str | Sequence[str] | Mapping[str, Any],
+        source: Source | TableSource | str | Sequence[str] | Mapping[str, Any],
         destination: Destination | str | Mapping[str, Any],
         partition: str = "",
         method: str = "auto",
@@ -76,6 +85,7 @@ class SklearnPlanOperator(SklearnOperator):
         max_chunks: int = 256,
         policies: Mapping[str, str] | None = None,
         ledger: str | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -89,22 +99,36 @@ class SklearnPlanOperator(SklearnOperator):
         self.max_chunks = max_chunks
         self.policies = policies
         self.ledger = ledger
+        self.deferrable = deferrable
 
     def work(self, context: Context) -> list[dict[str, str]]:
-        from airflow_sklearn.planning import make_plan
+        from airflow_sklearn.planning import draft_plan, finish_plan
+        from airflow_sklearn.redshift.planning import TableRun
 
-        plan, uri = make_plan(
+        destination = as_output(self.destination)
+        draft = draft_plan(
             self.storage,
             model=absolute_uri(self.model) if isinstance(self.model, str) else self.model,
-            source=as_source(self.source),
-            destination=as_output(self.destination),
-            partition=self.partition or path_safe(context["ti"].run_id),
+            destination=destination,
+            partition=self._partition(context, destination),
             method=self.method,
             passthrough=column_names(self.passthrough),
-            chunk_size=to_bytes(self.chunk_size),
-            max_chunks=min(self.max_chunks, conf.getint("core", "max_map_length", fallback=1024)),
             policies=self.policies,
             ledger=absolute_uri(self.ledger).rstrip("/") if self.ledger else None,
+        )
+        chunk_size = to_bytes(self.chunk_size)
+        source = as_table_source(self.source) or as_source(self.source)
+        run = TableRun(draft, source, partial(self.database, context))
+        run.check()
+        snapshot = run.unload(self.storage, identity_of(context), clears_of(context, self.retries))
+        plan, uri = finish_plan(
+            self.storage,
+            draft,
+            snapshot.files if snapshot else cast("SourceFiles", source),
+            snapshot=snapshot,
+            table_columns=run.output_columns(snapshot),
+            chunk_size=chunk_size,
+            max_chunks=min(self.max_chunks, conf.getint("core", "max_map_length", fallback=1024)),
         )
         RunLedgerLink.persist(context, f"{plan.ledger}/")
         size = sum(obj.size for obj in plan.objects)
@@ -113,13 +137,23 @@ class SklearnPlanOperator(SklearnOperator):
             *(len(plan.chunks), len(plan.objects), size / 1e6, plan.spec.model_manifest_uri, plan.spec.method),
             *(plan.destination.uri, plan.partition),
         )
-        if not plan.objects:
+        if snapshot and not snapshot.rows:
+            self.log.warning("No rows were unloaded (%s): the result will be empty.", snapshot.query)
+        elif not plan.objects:
             self.log.warning(
                 "Nothing matches the source %s: the result will be empty. If that is not meant, check the spelling and "
                 "the date in the template; a folder is given with a slash at its end.",
                 ", ".join(plan.spec.source.uris),
             )
         return [{"plan": uri, "id": chunk.id, "label": chunk.label} for chunk in plan.chunks]
+
+    def _partition(self, context: Context, destination: OutputFiles | OutputTable) -> str:
+        run_id = context["ti"].run_id
+        if isinstance(destination, OutputTable):
+            from airflow_sklearn.redshift.planning import whose_rows
+
+            return whose_rows(destination, self.partition, run_id)
+        return self.partition or path_safe(run_id)
 
 
 def path_safe(run_id: str) -> str:

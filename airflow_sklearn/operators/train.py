@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.datasets import absolute_uri, as_source
+from airflow_sklearn.datasets import absolute_uri, as_output, as_source, as_table_source
 from airflow_sklearn.links import JobLink, JobLogLink, ModelManifestLink
-from airflow_sklearn.operators.base import column_names, identity_of, own_copy, static_outlets
+from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy, static_outlets
 from airflow_sklearn.operators.jobs import RuntimeOperator
+from airflow_sklearn.operators.statements import StatementsOperator, tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,11 +19,16 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_sklearn.contract.jobs import JobResult, TrainJob
-    from airflow_sklearn.datasets import Source
+    from airflow_sklearn.contract.model import ModelManifest
+    from airflow_sklearn.contract.tables import Snapshot, UnloadSource
+    from airflow_sklearn.datasets import Destination, Source, TableSource
 
 
-class SklearnTrainOperator(RuntimeOperator):
+class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
     """Train a scikit-learn estimator on one table, in a container or a process.
+
+    A table or a query of Redshift is unloaded first: what training sees is what it held at that moment, and a run that
+    is cleared unloads it, and fits, again.
 
     The version of the model is a hash of what goes into it: the source's objects, the estimator, the settings and the
     software. A version that exists is not fitted again (``reuse``). Of your own code, the hash notices the source of
@@ -38,7 +45,8 @@ class SklearnTrainOperator(RuntimeOperator):
 
     :param estimator: the name of a preset (``sparse_logistic``), a factory ``"package.module:callable"`` that the
         worker can import, or an unfitted estimator object. (templated)
-    :param source: what to learn from: a URI, several, or a ``Dataset``. (templated)
+    :param source: what to learn from: a URI, several, a ``Dataset``, a ``RedshiftTable`` or a ``RedshiftQuery``.
+        (templated)
     :param target: the column to predict; rows where it is null are dropped. (templated)
     :param model: the URI of the model; versions lie below it. (templated)
     :param runtime: where the job runs. (templated)
@@ -48,6 +56,9 @@ class SklearnTrainOperator(RuntimeOperator):
     :param excluded_columns: columns that are not learned from. (templated)
     :param sample_weight: the column with the rows' weights. (templated)
     :param cross_validation: folds of the cross-validated metrics; 0 skips them.
+    :param out_of_sample: where to publish the out-of-sample scores, beside the model where they always are: each row's
+        prediction by the model of the fold that left it out, with key, target and fold. A folder's URI, a ``Dataset``
+        of Parquet, or a ``RedshiftTable``. (templated)
     :param preprocessing: ``default`` puts the package's preprocessing (nulls, categories, dates) before the
         estimator, ``none`` does not, ``auto`` does unless the estimator is a Pipeline.
     :param policies: what prediction does with data that differ from training's, by name of ``Policies``. (templated)
@@ -71,6 +82,7 @@ class SklearnTrainOperator(RuntimeOperator):
         "primary_key",
         "excluded_columns",
         "sample_weight",
+        "out_of_sample",
         "policies",
         "code_version",
         "aws_conn_id",
@@ -83,7 +95,7 @@ class SklearnTrainOperator(RuntimeOperator):
         self,
         *,
         estimator: Any,
-        source: Source | str | Sequence[str] | Mapping[str, Any],
+        source: Source | TableSource | str | Sequence[str] | Mapping[str, Any],
         target: str,
         model: str,
         estimator_params: Mapping[str, Any] | None = None,
@@ -91,6 +103,7 @@ class SklearnTrainOperator(RuntimeOperator):
         excluded_columns: Sequence[str] = (),
         sample_weight: str | None = None,
         cross_validation: int = 4,
+        out_of_sample: Destination | str | Mapping[str, Any] | None = None,
         preprocessing: str = "auto",
         policies: Mapping[str, str] | None = None,
         reuse: bool = True,
@@ -107,6 +120,7 @@ class SklearnTrainOperator(RuntimeOperator):
         self.excluded_columns = excluded_columns
         self.sample_weight = sample_weight
         self.cross_validation = cross_validation
+        self.out_of_sample = own_copy(out_of_sample)
         self.preprocessing = preprocessing
         self.policies = policies
         self.reuse = reuse
@@ -116,18 +130,23 @@ class SklearnTrainOperator(RuntimeOperator):
     def work(self, context: Context) -> dict[str, Any]:
         from airflow_sklearn.training import make_train_job
 
+        if "manifest_uri" in self.state:  # fitted, and back from the triggerer
+            return self._answer(context, **self.state)
         storage, runtime, identity = self.storage, self._bound_runtime, identity_of(context)
+        table = as_table_source(self.source)
+        snapshot = self._unload(context, table) if table else None
         job, job_uri = make_train_job(
             storage,
             identity=identity,
             attempt=f"{identity.try_number}-{secrets.token_hex(4)}",
             estimator=self.estimator,
             estimator_params=self.estimator_params or {},
-            source=as_source(self.source),
+            source=snapshot.files if snapshot else as_source(self.source),
+            snapshot=snapshot,
             target=self.target,
             model=absolute_uri(self.model).rstrip("/"),
             primary_key=column_names(self.primary_key),
-            excluded_columns=column_names(self.excluded_columns),
+            excluded_columns=() if snapshot else column_names(self.excluded_columns),  # not even unloaded
             sample_weight=self.sample_weight or None,
             cross_validation=self.cross_validation,
             preprocessing=self.preprocessing,
@@ -151,22 +170,41 @@ class SklearnTrainOperator(RuntimeOperator):
         self.log.info("Trained already, from the same bytes with the same settings: nothing is fitted again.")
         return self._answer(context, found[0], reused=True)
 
-    def _who(self, context: Context) -> list[str | int]:
-        """This task instance since it was last cleared: the same for all attempts that follow by retries.
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        with self.waiting_for_statements(context):
+            return super().execute_complete(context, event)
 
-        Airflow raises ``max_tries`` when a task is cleared, and counts attempts on.
-        """
-        who, ti = identity_of(context), context["ti"]
-        return [who.dag_id, who.task_id, who.run_id, who.map_index, ti.max_tries - (self.retries or 0) + 1]
+    def _unload(self, context: Context, table: UnloadSource) -> Snapshot:
+        from airflow_sklearn.redshift.training import training_columns
+        from airflow_sklearn.redshift.unload import describe, unload, unload_folder
+
+        database, identity = self.database(context, table.access), identity_of(context)
+        roles = {
+            "target": [self.target],
+            "primary_key": column_names(self.primary_key),
+            "sample_weight": column_names(self.sample_weight),
+        }
+        columns = training_columns(table.name, describe(database, table), roles, column_names(self.excluded_columns))
+        folder = unload_folder(table, identity, clears_of(context, self.retries))
+        return unload(database, self.storage, table, columns, folder=folder, attempt=str(identity.try_number))
+
+    def _who(self, context: Context) -> list[str | int]:
+        """This task instance since it was last cleared: the same for all attempts that follow by retries."""
+        who = identity_of(context)
+        return [who.dag_id, who.task_id, who.run_id, who.map_index, clears_of(context, self.retries)]
 
     def finish(self, context: Context, result: JobResult) -> dict[str, Any]:
         return self._answer(context, result.output_uri, reused=False)
 
     def _answer(self, context: Context, manifest_uri: str, *, reused: bool) -> dict[str, Any]:
         from airflow_sklearn.contract.model import ModelManifest
+        from airflow_sklearn.redshift.unload import delete_snapshot
 
         data = self.storage.read(manifest_uri)
         manifest = ModelManifest.from_json(data, where=manifest_uri)
+        self.state.update(manifest_uri=manifest_uri, reused=reused)
+        self._publish_scores(context, manifest)
+        delete_snapshot(self.storage, manifest.source.snapshot)
         metrics = [f"{name} {value:.4g}" for name, value in manifest.metrics.items() if value is not None]
         self.log.info(
             "Model %s, version %s, fitted on %s rows: %s.",
@@ -183,6 +221,22 @@ class SklearnTrainOperator(RuntimeOperator):
         }
         self.announce(context, manifest.model, answer)
         return answer
+
+    def _publish_scores(self, context: Context, manifest: ModelManifest) -> None:
+        """Publish the out-of-sample scores where they are wanted; published before, they stay as they are."""
+        if not self.out_of_sample:
+            return
+        from airflow_sklearn.scores import publish_scores
+
+        published = publish_scores(
+            self.storage,
+            manifest,
+            as_output(self.out_of_sample),
+            database=partial(self.database, context),
+            published_by=tag_of(context),
+            attempt=str(identity_of(context).try_number),
+        )
+        self.log.info("Out-of-sample scores of %s rows are in %s.", f"{published.rows:,}", published.uri)
 
 
 def _module_of(estimator: Any) -> str:

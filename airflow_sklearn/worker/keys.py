@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from airflow_sklearn.contract.receipt import KeyHash
+from airflow_sklearn.worker.fnv import hash_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,21 +33,13 @@ class KeyLog:
     def add(self, table: pa.Table) -> None:
         """Log the keys of a batch, 0 or more rows."""
         if self._columns and table.num_rows:
-            hashes = hash_keys(table.select(self._columns))
+            hashes = hash_columns(table.select(self._columns))
             self._sum = (self._sum + int(hashes.sum(dtype=np.uint64))) % 2**64
             hashes.tofile(self._file)
 
     def close(self) -> KeyHash:
         self._file.close()
         return KeyHash(value=self._sum)
-
-
-def hash_keys(keys: pa.Table) -> np.ndarray:
-    """One hash a row.
-
-    :return: (n_rows,) of uint64; depends on the values of all columns and on their order, not on other rows.
-    """
-    return pd.util.hash_pandas_object(keys.to_pandas(), index=False, categorize=False).to_numpy(np.uint64)
 
 
 def repeated_hashes(paths: Sequence[str]) -> set[int]:

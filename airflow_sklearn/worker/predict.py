@@ -24,7 +24,8 @@ from airflow_sklearn.worker.conform import merge_sketches
 from airflow_sklearn.worker.container import process_limit
 from airflow_sklearn.worker.data.types import parse_type
 from airflow_sklearn.worker.environment import check_versions, processor
-from airflow_sklearn.worker.keys import hash_keys, repeated_hashes
+from airflow_sklearn.worker.fnv import hash_columns
+from airflow_sklearn.worker.keys import repeated_hashes
 from airflow_sklearn.worker.memory import PeakMemory
 from airflow_sklearn.worker.parity import replay
 from airflow_sklearn.worker.processes import run_forked
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from airflow_sklearn.contract.jobs import PredictJob
+    from airflow_sklearn.contract.schema import Column
     from airflow_sklearn.storage import Storage
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
@@ -149,8 +151,8 @@ def _find_duplicates(job: PredictJob, results: Sequence[SliceResult], problems: 
         return
     counts: Counter[tuple[Any, ...]] = Counter()
     for path in (path for result in results for path in result.local_parts):
-        for table in _read_back(path, job, names):
-            mask = [int(value) in repeated for value in hash_keys(table)]
+        for table in _read_back(path, job, results[0].columns, names):
+            mask = [int(value) in repeated for value in hash_columns(table)]
             counts.update(zip(*(table.filter(mask)[name].to_pylist() for name in names), strict=True))
     twice = {key: count for key, count in counts.items() if count > 1 and None not in key}
     if twice:
@@ -165,13 +167,16 @@ def _find_duplicates(job: PredictJob, results: Sequence[SliceResult], problems: 
         )
 
 
-def _read_back(path: str, job: PredictJob, names: list[str]) -> Iterator[pa.Table]:
-    """The key columns of a file of predictions that this job wrote, batch by batch."""
+def _read_back(path: str, job: PredictJob, columns: Sequence[Column], names: list[str]) -> Iterator[pa.Table]:
+    """The key columns of a file of predictions that this job wrote, batch by batch.
+
+    :param columns: of the file.
+    """
     if job.spec.output_format == "parquet":
         batches: Iterable[pa.RecordBatch] = pq.ParquetFile(path).iter_batches(columns=names)
     else:
-        types = {column.name: parse_type(column.arrow_type) for column in job.spec.primary_key}
-        options, order = job.spec.output_csv, [*names, *job.spec.passthrough, *(o.name for o in job.spec.outputs)]
+        types = {column.name: parse_type(column.arrow_type) for column in columns if column.name in names}
+        options, order = job.spec.output_csv, [column.name for column in columns]
         batches = csv.open_csv(
             pa.input_stream(path, compression="detect"),
             read_options=csv.ReadOptions(column_names=order, skip_rows=int(options.header), use_threads=False),
@@ -207,7 +212,7 @@ def _receipt(
         parts=parts,
         columns=results[0].columns,
         quarantine=tuple(part for result in results for part in result.quarantine),
-        key_hash=KeyHash(value=sum(result.key_hash.value for result in results) % 2**64),
+        key_hash=KeyHash.total(result.key_hash for result in results),
         problems=problems.problems(),
         sketches=sketches,
         prediction_counts=dict(sum((result.prediction_counts for result in results), Counter())),

@@ -19,6 +19,7 @@ from airflow_sklearn.models.schema import read_columns
 from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.artifact import file_sha256
 from airflow_sklearn.worker.conform import Conformer
+from airflow_sklearn.worker.data.output_types import DOES_NOT_FIT, OutputTypes
 from airflow_sklearn.worker.data.parquet_file import NotParquetError, read_footer
 from airflow_sklearn.worker.data.sinks import open_sink
 from airflow_sklearn.worker.data.source import ReadColumn, read_piece
@@ -47,7 +48,7 @@ _REFUSED_BY_POLICY = {
     "duplicate_key": ("duplicate_keys", "count"),
     "infinite_value": ("wrong_types", "null"),
 }
-_ALWAYS_REFUSED = "null_key"
+_ALWAYS_REFUSED = frozenset({"null_key", DOES_NOT_FIT})
 
 
 @dataclass
@@ -99,6 +100,11 @@ class SlicePredictor:
         self._conformer = Conformer(self._schema, self._problems, _infinite_features(manifest))
         self._storage = storage
         self._carried, self._columns = _columns_to_read(storage, job, manifest)
+        read_types = {column.name: column.type for column in self._columns}
+        found = {name: read_types[read_name] for read_name, name in self._carried}
+        found |= {field.name: field.type for field in self._predictor.schema}
+        self._output_types = OutputTypes(job.spec.output_types, found)
+        self._output_schema = pa.schema([(name, self._output_types.of(name, kind)) for name, kind in found.items()])
         self._known = frozenset([*(column.name for column in manifest.columns), *manifest.excluded_columns])
         self._seconds: defaultdict[str, float] = defaultdict(float)
 
@@ -108,7 +114,7 @@ class SlicePredictor:
         keys = KeyLog(result.key_log, [column.name for column in self._schema.primary_key])
         rejects = _Rejects(os.path.join(self._scratch, f"{name}.quarantine"))
         path = os.path.join(self._scratch, f"{name}{output_ending(self._job)}")
-        schema = pa.schema([*self._carried_schema(), *self._predictor.schema])
+        schema = self._output_schema
         result.columns = tuple(Column(name=field.name, arrow_type=str(field.type)) for field in schema)
         sink = open_sink(path, schema, self._spec.output_format, self._spec.output_csv)
         rows_out = 0
@@ -119,6 +125,7 @@ class SlicePredictor:
             keys.add(carried)
             if self._spec.method == "predict":
                 _count_labels(predicted, self._spec.outputs[0], result.prediction_counts)
+            predicted = self._as_written(predicted, [(n, n) for n in predicted.column_names], self._job.chunk.label)
             with _Clock(self._seconds, "write"):
                 sink.write(pa.Table.from_arrays([*carried.columns, *predicted.columns], schema=schema))
             rows_out += batch.num_rows
@@ -153,7 +160,7 @@ class SlicePredictor:
                     ignored=self._known,
                 )
                 for table in _rebatch(reader, self._spec.batch_rows):
-                    table = self._conformer.check(table, uri)
+                    table = self._as_written(self._conformer.check(table, uri), self._carried, uri)
                     self._seconds["read"] += time.perf_counter() - started
                     if not self._is_refused():
                         yield table
@@ -170,9 +177,17 @@ class SlicePredictor:
     def _is_refused(self) -> bool:
         return self._refused or not self._refused_kinds.isdisjoint(self._problems.kinds)
 
-    def _carried_schema(self) -> list[pa.Field]:
-        types = {column.name: column.type for column in self._columns}
-        return [pa.field(name, types[read_name]) for read_name, name in self._carried]
+    def _as_written(self, table: pa.Table, names: Iterable[tuple[str, str]], file: str) -> pa.Table:
+        """The table with the columns that the output has in their output types.
+
+        :param names: of columns in the table, with the names that they have in the output.
+        """
+        for name, output_name in names:
+            values = table[name]
+            written = self._output_types.convert(output_name, values, file=file, problems=self._problems)
+            if written is not values:
+                table = table.set_column(table.column_names.index(name), name, written)
+        return table
 
     def _upload(self, path: str, rows: int, ending: str) -> OutputPart:
         sha256 = file_sha256(path)
@@ -185,7 +200,7 @@ def refused_kinds(job: PredictJob) -> frozenset[str]:
     """The kinds of problems of rows as they were read that the job's policies do not let pass."""
     policies = job.spec.policies
     refused = {kind for kind, (name, passes) in _REFUSED_BY_POLICY.items() if getattr(policies, name) != passes}
-    return frozenset({_ALWAYS_REFUSED, *refused})
+    return _ALWAYS_REFUSED | refused
 
 
 def output_ending(job: PredictJob) -> str:

@@ -25,7 +25,7 @@ from airflow_sklearn.models.fitting import fit
 from airflow_sklearn.models.frames import to_frame
 from airflow_sklearn.models.outputs import batch_rows_for, usable_outputs
 from airflow_sklearn.models.schema import learn_features, learn_target, read_columns, target_values
-from airflow_sklearn.models.validation import cross_validate
+from airflow_sklearn.models.validation import Validation, cross_validate
 from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.artifact import store_estimator
 from airflow_sklearn.worker.container import image_with_digest
@@ -35,6 +35,7 @@ from airflow_sklearn.worker.data.types import is_nested, parse_type
 from airflow_sklearn.worker.environment import record_versions
 from airflow_sklearn.worker.estimators import make_estimator
 from airflow_sklearn.worker.memory import PeakMemory
+from airflow_sklearn.worker.out_of_sample import store_out_of_sample
 from airflow_sklearn.worker.parity import make_sample
 from airflow_sklearn.worker.predictor import Predictor
 
@@ -83,12 +84,13 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
         data = _load(job, storage, estimator)
         frame = to_frame(data.table, data.features)
         classifier = is_classifier(estimator)
-        metrics, spread = _validate(job, estimator, frame, data)
+        validation = _validate(job, estimator, frame, data)
         started = time.monotonic()
         fit(estimator, frame, data.y, data.sample_weight)
         fit_seconds = time.monotonic() - started
         _LOG.info("Fitted %s in %.1f s", type(estimator).__name__, fit_seconds)
-        artifact, estimator = store_estimator(storage, estimator, version_folder(job.model, job.version))
+        folder = version_folder(job.model, job.version)
+        artifact, estimator = store_estimator(storage, estimator, folder)
         classes = [_plain(value) for value in estimator.classes_] if classifier else []
         target = learn_target(data.table[job.target], job.target, classifier, classes)
         types = {field.name: _carried_type(field.type) for field in data.table.schema}
@@ -103,6 +105,15 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
         rows = batch_rows_for(len(data.features))
         sample = make_sample(estimator, data.table, schema, outputs, rows)
         rate = _predict_rate(estimator, data.table, schema, by_method[methods[0]], rows)
+        out_of_sample = validation and store_out_of_sample(
+            storage,
+            folder,
+            table=data.table,
+            key=job.primary_key,
+            target=target,
+            estimator=estimator,
+            validation=validation,
+        )
     for warning in caught:
         _LOG.warning("%s: %s", warning.category.__name__, warning.message)
     return ModelManifest(
@@ -117,14 +128,19 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
         batch_rows=rows,
         parity=sample,
         source=TrainingSource(
-            files=job.source, objects=job.objects, rows_read=data.rows_read, rows_used=data.table.num_rows
+            files=job.source,
+            objects=job.objects,
+            rows_read=data.rows_read,
+            rows_used=data.table.num_rows,
+            snapshot=job.snapshot,
         ),
         columns=tuple(Column(name=name, arrow_type=kind) for name, kind in types.items()),
         excluded_columns=job.excluded_columns,
         sample_weight=job.sample_weight,
-        metrics=metrics,
-        metrics_std=spread,
+        metrics=validation.metrics if validation else {},
+        metrics_std=validation.deviations if validation else {},
         cross_validation=job.cross_validation,
+        out_of_sample=out_of_sample,
         performance=Performance(fit_seconds=fit_seconds, predict_rows_per_second=rate, peak_memory_bytes=memory.bytes),
         warnings=tuple(dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught)),
         versions=record_versions(estimator, image_with_digest(job.image)),
@@ -133,12 +149,15 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
 
 def _load(job: TrainJob, storage: Storage, estimator: Any) -> _TrainingData:
     problems = ProblemCollector()
+    _check_unloaded(job, problems)
+    problems.raise_if_any("The training data cannot be learned from:")
     named = {"target": (job.target,), "primary_key": job.primary_key, "excluded_columns": job.excluded_columns}
     named["sample_weight"] = (job.sample_weight,) if job.sample_weight else ()
     exclude = set(job.excluded_columns) - {job.target, *job.primary_key, job.sample_weight}
     table = read_table(storage, job.source, job.objects, exclude=exclude, expected=named, problems=problems)
     problems.raise_if_any("The training data cannot be read:")
     _LOG.info("Read %s rows, %d columns from %d objects", f"{table.num_rows:,}", table.num_columns, len(job.objects))
+    _check_snapshot(job, table, problems)
     _check_columns(job, table, problems)
     problems.raise_if_any("The training table is not what the task asks for:")
     rows_read = table.num_rows
@@ -153,6 +172,24 @@ def _load(job: TrainJob, storage: Storage, estimator: Any) -> _TrainingData:
     weight = table[job.sample_weight].cast(pa.float64()).to_numpy() if job.sample_weight else None
     y = target_values(table[job.target], job.target, is_classifier(estimator))
     return _TrainingData(table, learn_features(table.select(names)), y, weight, rows_read)
+
+
+def _check_unloaded(job: TrainJob, problems: ProblemCollector) -> None:
+    """Of no rows a database makes no files, so that there are no columns to look at either."""
+    if job.snapshot and not job.snapshot.rows:
+        problems.add(
+            "too_few_rows", "the query gave no rows", fix=f"check the table, and this query: {job.snapshot.query}"
+        )
+
+
+def _check_snapshot(job: TrainJob, table: pa.Table, problems: ProblemCollector) -> None:
+    if job.snapshot and table.num_rows != job.snapshot.rows:
+        problems.add(
+            "changed_snapshot",
+            f"the files hold {table.num_rows:,} rows, but {job.snapshot.rows:,} were unloaded into them "
+            f"({job.snapshot.manifest_uri})",
+            fix="somebody changed these files. Clear this task, so that the table is unloaded again.",
+        )
 
 
 def _check_columns(job: TrainJob, table: pa.Table, problems: ProblemCollector) -> None:
@@ -221,16 +258,14 @@ def _check_weight(name: str, column: pa.ChunkedArray, problems: ProblemCollector
         )
 
 
-def _validate(job: TrainJob, estimator: Any, frame: Any, data: _TrainingData) -> tuple[dict[str, Any], dict[str, Any]]:
+def _validate(job: TrainJob, estimator: Any, frame: Any, data: _TrainingData) -> Validation | None:
     if not job.cross_validation:
-        return {}, {}
+        return None
     started = time.monotonic()
-    metrics, spread = cross_validate(
-        estimator, frame, data.y, folds=job.cross_validation, sample_weight=data.sample_weight
-    )
-    shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None)
+    found = cross_validate(estimator, frame, data.y, folds=job.cross_validation, sample_weight=data.sample_weight)
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in found.metrics.items() if value is not None)
     _LOG.info("%d-fold cross-validation in %.1f s: %s", job.cross_validation, time.monotonic() - started, shown)
-    return metrics, spread
+    return found
 
 
 def _predict_rate(

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.cloud.containers import ContainerCloud
+from tests.cloud.redshift.cloud import RedshiftCloud
+from tests.cloud.redshift.standin import Redshift
+from tests.cloud.redshift.trials import Folder
 from tests.cloud.workload import Workload, train_gated_model
 from tests.operators.real_airflow import RealAirflow, real_airflow
 
 
 @pytest.fixture(scope="session")
 def airflow(container_cloud: ContainerCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
-    """With the local cloud as its connection ``aws_default``, in its database as people keep connections.
+    """With the local cloud as its connections ``aws_default`` and ``redshift_default``, in its database as people keep
+    connections.
 
     Only the calls that tests disturb go through the proxy: it does not keep the headers of large S3 answers.
     """
@@ -22,6 +27,8 @@ def airflow(container_cloud: ContainerCloud, tmp_path_factory: pytest.TempPathFa
     connection["extra"]["service_config"] = {"s3": {"endpoint_url": container_cloud.direct.endpoint}}
     with real_airflow(tmp_path_factory.mktemp("airflow") / "home") as running:
         running.command("connections", "add", "aws_default", "--conn-json", json.dumps(connection))
+        redshift = json.dumps(container_cloud.redshift.connection)
+        running.command("connections", "add", "redshift_default", "--conn-json", redshift)
         yield running
 
 
@@ -50,3 +57,24 @@ def workload_of(container_cloud: ContainerCloud) -> Iterator[Callable[..., Workl
 def workload(workload_of: Callable[..., Workload]) -> Workload:
     """Two chunks."""
     return workload_of()
+
+
+@pytest.fixture
+def redshift(redshift_cloud: RedshiftCloud) -> Redshift:
+    """The stand-in, where no container is needed."""
+    return redshift_cloud.redshift
+
+
+@pytest.fixture
+def schema(redshift: Redshift) -> Iterator[str]:
+    """A schema of the test's own; its name."""
+    name = f"test_{uuid.uuid4().hex[:8]}"
+    redshift.query(f"CREATE SCHEMA {name}")
+    yield name
+    redshift.query(f"DROP SCHEMA {name} CASCADE")
+
+
+@pytest.fixture
+def folder(redshift_cloud: RedshiftCloud) -> Folder:
+    """A prefix of the test's own in S3."""
+    return Folder(redshift_cloud)

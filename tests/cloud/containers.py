@@ -1,4 +1,5 @@
-"""AWS on this machine, with real containers: ECS tasks run in the Docker engine, S3 and CloudWatch are ministack's.
+"""AWS on this machine, with real containers: ECS tasks run in the Docker engine, S3 and CloudWatch are ministack's,
+Redshift is a stand-in before PostgreSQL.
 
 ::
 
@@ -26,6 +27,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.cloud import engine, faults, ministack, postgres
+from tests.cloud.redshift import standin
+from tests.cloud.redshift.standin import Redshift
 from tests.cloud.server.task_endpoint import ADDRESS
 
 WORKER_IMAGE = "airflow-sklearn-worker:local"
@@ -52,6 +55,7 @@ class ContainerCloud:
     :param direct: the same without the proxy. Containers use this one.
     :param faults: throttles and outages of single operations.
     :param postgres: a PostgreSQL server that containers reach too.
+    :param redshift: the stand-in for Amazon Redshift; its files are in ``direct``'s S3.
     :param image: the worker image, with the models in ``image/cloud_models.py``.
     """
 
@@ -59,6 +63,7 @@ class ContainerCloud:
     direct: ministack.Cloud
     faults: faults.Faults
     postgres: postgres.Postgres
+    redshift: Redshift
     image: str = TEST_IMAGE
     cluster: str = CLUSTER
     log_group: str = LOG_GROUP
@@ -168,7 +173,8 @@ def running(folder: Path) -> Iterator[ContainerCloud]:
         direct = stack.enter_context(ministack.serving(host, port, log, SERVICES, "tests.cloud.server", settings))
         proxy = stack.enter_context(faults.proxy(direct.endpoint, host, folder / "microburst.log"))
         database = stack.enter_context(postgres.running(host, folder / "postgres.log"))
-        local = ContainerCloud(ministack.Cloud(proxy.endpoint), direct, proxy, database)
+        redshift = stack.enter_context(standin.running(database, direct.endpoint, folder / "redshift.log"))
+        local = ContainerCloud(ministack.Cloud(proxy.endpoint), direct, proxy, database, redshift)
         stack.callback(local.remove_containers)
         direct.client("ecs").create_cluster(clusterName=CLUSTER)
         direct.client("logs").create_log_group(logGroupName=LOG_GROUP)

@@ -46,9 +46,9 @@ def check() -> None:
     if not images(BASE_IMAGE):
         raise NoEngineError(f"There is no image {BASE_IMAGE}. {advice}")
     try:
-        postgres.program("initdb")
-    except FileNotFoundError as error:
-        raise NoEngineError(f"{error}. {advice}") from error
+        postgres.check()
+    except postgres.NoPostgresError as error:
+        raise NoEngineError(str(error)) from error
     bridge_address()
 
 

@@ -6,6 +6,8 @@ Docker's bridge only. Rows do not survive a power cut (``fsync=off``), so that i
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -24,7 +26,13 @@ START_SECONDS = 60
 FOLDERS = "airflow-sklearn-postgres-"
 #: PostgreSQL refuses to run as root.
 ACCOUNT = "postgres"
+#: In a server's folder: locked by the process that has started it, as long as that runs.
+_LOCK = "in-use"
 LOOPBACK = "127.0.0.1"
+
+
+class NoPostgresError(RuntimeError):
+    """PostgreSQL cannot be run here; the message says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,19 @@ def program(name: str) -> str:
     return str(found[-1])
 
 
+def check() -> None:
+    """:raises NoPostgresError: a server cannot be started here."""
+    remedy = "`.ci/install-container-tests`, as root, on Debian, installs what is needed."
+    if os.geteuid() != 0:
+        raise NoPostgresError(f"starting PostgreSQL under its own account needs root. {remedy}")
+    try:
+        version = Path(program("initdb")).parts[4]
+    except FileNotFoundError as error:
+        raise NoPostgresError(f"{error}. {remedy}") from error
+    if not Path(f"/usr/share/postgresql/{version}/extension/plpython3u.control").exists():
+        raise NoPostgresError(f"PostgreSQL {version} has no plpython3u. {remedy}")
+
+
 @contextmanager
 def running(host: str, log: Path) -> Iterator[Postgres]:
     """Make an empty cluster of databases, start its server, and end and forget it. Needs root.
@@ -80,6 +101,8 @@ def running(host: str, log: Path) -> Iterator[Postgres]:
     """
     folder = Path(tempfile.mkdtemp(prefix=FOLDERS))
     data, port = folder / "data", ministack.free_port(host)
+    in_use = (folder / _LOCK).open("w")
+    fcntl.flock(in_use, fcntl.LOCK_EX)
     try:
         shutil.chown(folder, ACCOUNT, ACCOUNT)
         _make(data, log)
@@ -93,12 +116,15 @@ def running(host: str, log: Path) -> Iterator[Postgres]:
             server.wait(30)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        in_use.close()
 
 
 def remove_leftovers() -> None:
     """The folders of servers that were killed with the process that had started them."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*"):
-        shutil.rmtree(folder, ignore_errors=True)
+    for lock in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*/{_LOCK}"):
+        with contextlib.suppress(OSError), lock.open() as in_use:
+            fcntl.flock(in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)  # else it belongs to another process that runs
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def _make(data: Path, log: Path) -> None:
@@ -119,12 +145,17 @@ def _make(data: Path, log: Path) -> None:
 
 def _command(data: Path, host: str, port: int) -> list[str]:
     settings = {
-        "listen_addresses": f"{LOOPBACK},{host}",
+        "listen_addresses": ",".join(dict.fromkeys((LOOPBACK, host))),
         "port": port,
         "unix_socket_directories": data.parent,
         "fsync": "off",
         "full_page_writes": "off",
         "synchronous_commit": "off",
+        "wal_level": "minimal",
+        "max_wal_senders": 0,
+        "max_wal_size": "4GB",
+        "shared_buffers": "256MB",
+        "max_connections": 200,
     }
     options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
     return [*_as_account("--pdeathsig", "INT"), program("postgres"), "-D", str(data), *options]

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from airflow_sklearn.worker.keys import KeyLog, hash_keys, repeated_hashes
+from airflow_sklearn.worker.fnv import hash_columns
+from airflow_sklearn.worker.keys import KeyLog, repeated_hashes
 
 
 def log(path: Path, keys: list[object]) -> int:
@@ -24,18 +25,12 @@ def test_the_sum_of_hashes_adds_up_over_any_cut_and_order(tmp_path: Path) -> Non
     assert log(tmp_path / "c", keys[1:]) != whole
 
 
-def test_keys_of_several_columns_are_told_apart() -> None:
-    hashes = hash_keys(pa.table({"a": ["x", "y", "x"], "b": ["y", "x", "y"]}))
-    assert hashes[0] != hashes[1]
-    assert hashes[0] == hashes[2]
-
-
 def test_repeated_keys_are_found_over_logs_and_buckets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_sklearn.worker.keys._BUCKET_ROWS", 300)
     monkeypatch.setattr("airflow_sklearn.worker.keys._BLOCK_ROWS", 64)
     log(tmp_path / "a", list(range(1_000)))
     log(tmp_path / "b", [*range(1_000, 2_000), 7, 999])
-    expected = {int(value) for value in hash_keys(pa.table({"key": [7, 999]}))}
+    expected = {int(value) for value in hash_columns(pa.table({"key": [7, 999]}))}
     assert repeated_hashes([str(tmp_path / "a"), str(tmp_path / "b")]) == expected
 
 

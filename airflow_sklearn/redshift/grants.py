@@ -1,0 +1,94 @@
+"""Who may do what with a table, carried over to the table that takes its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.redshift.catalog import statement
+from airflow_sklearn.redshift.database import Statement
+from airflow_sklearn.redshift.sql import identifier, qualified
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_sklearn.redshift.database import Database
+
+_GRANTS = """
+SELECT CAST(privilege_type AS VARCHAR(64)), CAST(identity_type AS VARCHAR(64)), CAST(identity_name AS VARCHAR(512)),
+  CASE WHEN admin_option THEN 1 ELSE 0 END
+FROM svv_relation_privileges
+WHERE namespace_name = CAST(:publish_schema AS VARCHAR(128)) AND relation_name = CAST(:publish_table AS VARCHAR(128))
+ORDER BY 2, 3, 1, 4
+"""
+#: Redshift's words in SVV_RELATION_PRIVILEGES. What is not among them is never written into a statement.
+_PRIVILEGES = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "DROP", "TRUNCATE", "ALTER"})
+_GRANTEES = {"user": "", "group": "GROUP ", "role": "ROLE "}
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One privilege of one grantee.
+
+    :param grantee_type: ``user``, ``group``, ``role`` or ``public``.
+    :param may_grant: the grantee may pass it on.
+    """
+
+    privilege: str
+    grantee_type: str
+    grantee: str
+    may_grant: bool = False
+
+
+def read_grants(database: Database, schema: str, table: str, *, step: str) -> list[Grant]:
+    """The grants on a table, as far as the database's user sees them: its owner sees all."""
+    query = statement(_GRANTS, {"publish_schema": schema, "publish_table": table})
+    return [
+        Grant(privilege.strip().upper(), kind.strip().lower(), grantee or "", bool(int(may_grant)))
+        for privilege, kind, grantee, may_grant in database.run([query], step=step)[0].rows
+    ]
+
+
+def grant_statements(grants: Sequence[Grant], table: Sequence[str], *, owner: str) -> list[Statement]:
+    """GRANT for each grantee, but the owner, who has all rights.
+
+    :raises UserError: a privilege or a kind of grantee that is not known here: better no new table than one that
+        somebody can no longer use.
+    """
+    unknown = sorted(
+        {
+            f"{grant.privilege} of {grant.grantee_type} {grant.grantee}"
+            for grant in grants
+            if grant.privilege not in _PRIVILEGES or grant.grantee_type not in (*_GRANTEES, "public")
+        }
+    )
+    if unknown:
+        raise UserError(
+            f"{'.'.join(table)} must be made anew, and has grants that cannot be carried over: {', '.join(unknown)}. "
+            "Revoke them, or change the table's columns yourself (ALTER TABLE)."
+        )
+    privileges: dict[tuple[str, bool], list[str]] = {}
+    for grant in grants:
+        if (grant.grantee_type, grant.grantee) != ("user", owner):
+            privileges.setdefault((_grantee(grant), grant.may_grant), []).append(grant.privilege)
+    # One statement for all who have the same rights: a transaction holds few statements in the Data API.
+    alike: dict[tuple[str, str], list[str]] = {}
+    for (grantee, may_grant), granted in privileges.items():
+        option = f" TO {grantee} WITH GRANT OPTION" if may_grant else ""
+        alike.setdefault((", ".join(dict.fromkeys(granted)), option), []).append(grantee)
+    return [
+        Statement(f"GRANT {granted} ON TABLE {qualified(table)}{option or ' TO ' + ', '.join(grantees)}")
+        for (granted, option), grantees in alike.items()
+    ]
+
+
+def owner_statements(table: Sequence[str], *, owner: str, user: str) -> list[Statement]:
+    """What gives a new table to the old one's owner; only a superuser may, if that is somebody else."""
+    return [] if owner == user else [Statement(f"ALTER TABLE {qualified(table)} OWNER TO {identifier(owner)}")]
+
+
+def _grantee(grant: Grant) -> str:
+    if grant.grantee_type == "public":
+        return "PUBLIC"
+    return _GRANTEES[grant.grantee_type] + identifier(grant.grantee)

@@ -1,0 +1,100 @@
+"""Publishing a model's out-of-sample scores, which always lie beside the model, into a folder or a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.commit import FileLoad, publish_files
+from airflow_sklearn.contract.data import OutputFiles
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.model_store import version_folder
+from airflow_sklearn.storage import join
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_sklearn.contract.model import ModelManifest, OutOfSample
+    from airflow_sklearn.contract.tables import OutputColumnSpec, OutputTable, RedshiftAccess
+    from airflow_sklearn.redshift.database import Database
+    from airflow_sklearn.storage import Storage
+
+
+@dataclass(frozen=True)
+class PublishedScores:
+    """Where scores are now."""
+
+    uri: str
+    rows: int
+
+
+def publish_scores(
+    storage: Storage,
+    manifest: ModelManifest,
+    destination: OutputFiles | OutputTable,
+    *,
+    database: Callable[[RedshiftAccess], Database],
+    published_by: str,
+    attempt: str,
+) -> PublishedScores:
+    """Publish once what cross-validation predicted for each training row.
+
+    :param destination: a folder, which gets a partition ``version=...`` for each version of the model; or a table.
+    :param database: opens a database.
+    :param published_by: the task, for people.
+    :param attempt: a name of this attempt's own.
+    :raises UserError: there are no scores, or they cannot go there.
+    :raises PublishError: the destination refuses them.
+    """
+    scores = manifest.out_of_sample
+    if scores is None:
+        raise UserError(
+            f"The model {manifest.model} was trained without validation, so it has no out-of-sample scores. "
+            "Set cross_validation to 2 or more, or leave out_of_sample away."
+        )
+    if isinstance(destination, OutputFiles):
+        return _into_folder(storage, manifest, scores, destination)
+    from airflow_sklearn.redshift.planning import whose_rows
+    from airflow_sklearn.redshift.publish import TableLoad, destination_faults, publish_table
+
+    columns, key = _table_columns(scores), tuple(column.name for column in manifest.feature_schema.primary_key)
+    connection = database(destination.access)
+    load = TableLoad(
+        table=destination,
+        columns=columns,
+        key=key,
+        files=scores.parts,
+        rows=scores.rows,
+        key_hash=scores.key_hash,
+        fingerprint=manifest.version,
+        run=whose_rows(destination, "", manifest.version),
+        published_by=published_by,
+        attempt=attempt,
+    )
+    # A table that must not exist may be there since these very scores were published: that is looked up in publishing.
+    faults = destination_faults(connection, destination, columns, key) if destination.if_exists != "fail" else []
+    if faults:
+        listed = "\n".join(f"  - {fault}" for fault in faults)
+        raise UserError(f"The out-of-sample scores cannot go into {destination.name}:\n{listed}")
+    publish_table(connection, storage, load)
+    return PublishedScores(destination.uri, scores.rows)
+
+
+def _into_folder(
+    storage: Storage, manifest: ModelManifest, scores: OutOfSample, destination: OutputFiles
+) -> PublishedScores:
+    if destination.file_format != "parquet":
+        raise UserError(f"Out-of-sample scores are Parquet; {destination.uri} is to be {destination.file_format}.")
+    partition = f"version={manifest.version}"
+    proof = join(version_folder(manifest.model, manifest.version), "manifest.json")
+    load = FileLoad(destination, partition, scores.parts, scores.rows, manifest.version, proof)
+    publish_files(storage, load)
+    return PublishedScores(join(destination.uri, partition, ""), scores.rows)
+
+
+def _table_columns(scores: OutOfSample) -> tuple[OutputColumnSpec, ...]:
+    """The scores are written in portable types: there is a column in Redshift for each."""
+    from airflow_sklearn.redshift.types import output_column
+
+    columns = [output_column(column.name, column.arrow_type) for column in scores.columns]
+    return tuple(column for column in columns if column is not None)

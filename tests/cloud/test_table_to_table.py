@@ -1,0 +1,124 @@
+"""The table-to-table template on a cluster: a Redshift table in, a Redshift table out, by way of containers."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_sklearn.contract.model import ModelManifest
+from airflow_sklearn.models.frames import to_frame
+from demo import data
+from tests.cloud.containers import ContainerCloud
+from tests.cloud.workload import Workload, all_tasks, task_definition
+from tests.operators.conftest import Run
+from tests.operators.real_airflow import RealAirflow
+
+TEMPLATE = Path(__file__).parents[2] / "dags" / "table_to_table.py"
+LEARN_UNTIL = "2013-07-01"
+ROWS = 336_776
+MEMORY = 2048  # MiB
+TYPES = {
+    "int64": "bigint",
+    "double": "double precision",
+    "string": "varchar(64)",
+    "large_string": "varchar(64)",
+    "bool": "boolean",
+    "timestamp[us]": "timestamp",
+}
+
+
+@pytest.fixture(scope="module")
+def flights() -> pd.DataFrame:
+    return data.flights()
+
+
+@pytest.fixture
+def workload(container_cloud: ContainerCloud, flights: pd.DataFrame) -> Workload:
+    """The flights in the table ``public.flights``."""
+    made = Workload(container_cloud, chunks=0, name="table-to-table")
+    arrow = pa.Table.from_pandas(flights, preserve_index=False).replace_schema_metadata()
+    moment = arrow.schema.get_field_index("scheduled_departure")
+    arrow = arrow.set_column(moment, "scheduled_departure", arrow["scheduled_departure"].cast(pa.timestamp("us")))
+    buffer = io.BytesIO()
+    pq.write_table(arrow, buffer)
+    container_cloud.direct.client("s3").put_object(
+        Bucket=container_cloud.bucket, Key=f"{made.name}/flights.parquet", Body=buffer.getvalue()
+    )
+    columns = ", ".join(f"{field.name} {TYPES[str(field.type)]}" for field in arrow.schema)
+    container_cloud.redshift.query(
+        "DROP TABLE IF EXISTS public.flights, public.arrival_delay, public.airflow_sklearn_publications",
+        f"CREATE TABLE public.flights ({columns})",
+        f"COPY public.flights FROM '{made.uri}/flights.parquet' IAM_ROLE default FORMAT AS PARQUET",
+    )
+    return made
+
+
+def test_336_776_flights_go_from_table_to_table_through_containers_to_the_bit(
+    airflow: RealAirflow, container_cloud: ContainerCloud, workload: Workload, flights: pd.DataFrame
+) -> None:
+    run = run_template(airflow, container_cloud, workload)
+    chunks = run.xcoms("predict.predict")
+    assert len(chunks) >= 4
+    assert sum(chunk["rows"] for chunk in chunks) == ROWS
+    tasks = [
+        tag["value"] for task in all_tasks(container_cloud) for tag in task["tags"] if tag["key"] == "airflow_task_id"
+    ]
+    assert tasks.count("predict.predict") == len(chunks)
+
+    manifest = model_of(container_cloud, run)
+    assert manifest.source.rows_used == int(
+        ((flights.scheduled_departure < LEARN_UNTIL) & flights.arrival_delay.notna()).sum()
+    )
+    expected = predict_in_memory(container_cloud, manifest, flights)
+    published = container_cloud.redshift.query(
+        "SELECT flight_id, arrival_delay, arrival_delay_pred FROM public.arrival_delay ORDER BY flight_id"
+    )
+    assert len(published) == ROWS
+    order = np.argsort(flights.flight_id.to_numpy(dtype=str), kind="stable")
+    assert [row[0] for row in published] == flights.flight_id.to_numpy()[order].tolist()
+    delays = [None if pd.isna(delay) else int(delay) for delay in flights.arrival_delay.to_numpy()[order]]
+    assert [row[1] for row in published] == delays
+    assert np.array_equal(np.array([row[2] for row in published]), expected[order])
+
+
+def run_template(airflow: RealAirflow, local: ContainerCloud, workload: Workload) -> Run:
+    """The template with this cloud's names in its first lines, in a whole Airflow."""
+    source = TEMPLATE.read_text()
+    place = f"cluster={local.cluster!r}, task_definition={task_definition(local, MEMORY)!r}"
+    runtime = f"EcsRuntime({place}, subnets={list(local.subnets)!r})"
+    exchanged = {"STAGING": repr(workload.uri), "RUNTIME": runtime}
+    for name, value in exchanged.items():
+        (line,) = [line for line in source.splitlines() if line.startswith(f"{name} = ")]
+        source = source.replace(line, f"{name} = {value}")
+    (airflow.dags / "table_to_table.py").write_text(source)
+    airflow.wait_for("the DAG", lambda: "table_to_table" in airflow.command("dags", "list"), seconds=90, pause=2)
+    conf = {"learn_until": LEARN_UNTIL, "chunk_size": "1.5MB"}
+    airflow.command("dags", "trigger", "table_to_table", "--run-id", "whole", "--conf", json.dumps(conf))
+    run = Run(airflow.database, "table_to_table", "whole", "running")
+    assert airflow.wait_for_run(run, seconds=400) == "success"
+    return run
+
+
+def model_of(local: ContainerCloud, run: Run) -> ModelManifest:
+    return ModelManifest.from_json(_read(local, run.xcom("train")["manifest_uri"]))
+
+
+def predict_in_memory(local: ContainerCloud, manifest: ModelManifest, flights: pd.DataFrame) -> np.ndarray:
+    """The model's answer to one call with all rows, from the table that was loaded into Redshift."""
+    estimator = joblib.load(io.BytesIO(_read(local, manifest.artifact.uri)))
+    names = list(manifest.feature_schema.feature_names)
+    table = pa.Table.from_pandas(flights[names], preserve_index=False).replace_schema_metadata()
+    return estimator.predict(to_frame(table, manifest.feature_schema.features))
+
+
+def _read(local: ContainerCloud, uri: str) -> bytes:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return local.direct.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()

@@ -1,0 +1,25 @@
+"""The stand-in as Airflow's default connection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from airflow_sklearn.storage import Storage
+from tests.redshift.publishing import Place
+
+
+@pytest.fixture
+def place(redshift_cloud: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """An empty schema of the test's own; conflicts are run again without long pauses."""
+    from airflow_sklearn.redshift import transactions
+
+    monkeypatch.setenv("AIRFLOW_CONN_REDSHIFT_DEFAULT", json.dumps(redshift_cloud.redshift.connection))
+    monkeypatch.setattr(transactions, "_FIRST_PAUSE", 0.02)
+    found = Place(redshift_cloud, Storage(lambda: redshift_cloud.cloud.client()))
+    found.sql("CREATE SCHEMA {s}")
+    yield found
+    found.sql("DROP SCHEMA {s} CASCADE")
