@@ -315,8 +315,8 @@ def _sum_faults(receipt: Receipt) -> list[str]:
 def _key_hash_faults(receipts: Iterable[Receipt]) -> list[str]:
     """Hashes of different algorithms cannot be added up."""
     return [
-        f"the chunk {receipt.chunk_id} hashed its keys by {receipt.key_hash.algorithm}, not {KEY_HASH_ALGORITHM}: it was "
-        "predicted by another version of the worker image. Use one image for the run, and another ledger"
+        f"the chunk {receipt.chunk_id} hashed its keys by {receipt.key_hash.algorithm}, not {KEY_HASH_ALGORITHM}: it "
+        "was predicted by another version of the worker image. Use one image for the run, and another ledger"
         for receipt in receipts
         if receipt.key_hash.algorithm != KEY_HASH_ALGORITHM
     ]

@@ -71,8 +71,8 @@ class JobLogLink(_UriLink):
 
 
 def console_url(uri: str) -> str:
-    """Where a browser shows a URI: S3's console for ``s3://`` (a folder ends in ``/``), Redshift's query editor, which no
-    URL leads to a table in, for ``redshift://``, else the URI itself.
+    """Where a browser shows a URI: S3's console for ``s3://`` (a folder ends in ``/``), Redshift's query editor for
+    ``redshift://`` (no URL of it leads to a table), else the URI itself.
 
     A bucket's name does not say in which partition it is (China and GovCloud have consoles of their own). The region
     in the environment does, where there is one.

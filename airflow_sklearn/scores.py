@@ -71,8 +71,7 @@ def publish_scores(
         published_by=published_by,
         attempt=attempt,
     )
-    # A table that must not exist may be there since these very scores were published: that is looked up in publishing.
-    faults = destination_faults(connection, destination, columns, key) if destination.if_exists != "fail" else []
+    faults = destination_faults(connection, destination, columns, key, run=load.run, fingerprint=load.fingerprint)
     if faults:
         listed = "\n".join(f"  - {fault}" for fault in faults)
         raise UserError(f"The out-of-sample scores cannot go into {destination.name}:\n{listed}")

@@ -194,7 +194,7 @@ def report(place: Place, seconds: dict[str, float], chunks: int, repeat: int) ->
     }
     for name, label in lines.items():
         best = seconds["psql out" if name == "UNLOAD" else "psql in"]
-        ratio = "" if name.startswith("psql") else f"{best / seconds[name]:>9.2f}"
+        ratio = f"{best / seconds[name]:>9.2f}" if name in ("UNLOAD", "publication", "publish: copy") else ""
         print(f"{label:50}{seconds[name]:>8.2f}{rows / seconds[name]:>12,.0f}{ratio}")
     copy, publication = seconds["publish: copy"] / seconds["UNLOAD"], seconds["publication"] / seconds["UNLOAD"]
     print(f"COPY takes {copy:.2f} times as long as UNLOAD, the whole publication {publication:.2f} times.\n")
@@ -202,7 +202,7 @@ def report(place: Place, seconds: dict[str, float], chunks: int, repeat: int) ->
     speed = f"{chunks / plan:,.0f} chunks/s, {rows / plan:,.0f} rows/s"
     print(f"Planning {chunks:,} chunks of these rows: {plan:.2f} s, {speed}")
     print(
-        f"Commit of {chunks:,} chunks, {chunks * 1000:,} rows of 3 columns in {chunks:,} files: {proof + load:.2f} s "
+        f"Commit of {chunks:,} chunks, {chunks * 1000:,} rows of 3 columns in {chunks:,} files: {proof + load:.2f} s\n"
         f"(receipts read and proved in {proof:.2f} s, published in {load:.2f} s)"
     )
 

@@ -1,13 +1,13 @@
 """
 ### A Redshift table in, a Redshift table out
 
-Learns a column of a table from the rows before a date, and predicts it for every row, in one container a chunk: the key,
-the true value where there is one, and the prediction. Rows are unloaded to S3 once, containers see files only, and the
-table of predictions is replaced in one transaction, when all chunks are whole.
+Learns a column of a table from the rows before a date, and predicts it for every row, in one container a chunk: the
+key, the true value where there is one, and the prediction. Rows are unloaded to S3 once, containers see files only, and
+the table of predictions is replaced in one transaction, when all chunks are whole.
 
-**To make it yours**: set `STAGING` and `RUNTIME`, the connections `redshift_default` and `aws_default`, `EXCLUDED`, and the
-defaults of the parameters. To predict a day at a time, which backfills may then repeat, give the source a `where` and the
-destination a `partition`; both are in the comment at the end.
+**To make it yours**: set `STAGING` and `RUNTIME`, the connections `redshift_default` and `aws_default`, `EXCLUDED`, and
+the defaults of the parameters. To predict a day at a time, which backfills may then repeat, give the source a `where`
+and the destination a `partition`; both are in the comment at the end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""`make cloud`: a local AWS with real containers, and Airflow with the demo's DAG on it, until it is interrupted.
+"""`make cloud`: a local AWS with real containers and a stand-in for Redshift, and Airflow with two DAGs on it, the
+demo's and the table-to-table one, until it is interrupted.
 
 It leaves nothing running. What the DAG made was in the local S3, and goes with it.
 """
@@ -13,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from demo import data, settings
+from demo import data, settings, warehouse
 from demo.local_airflow import LocalAirflow, LocalAirflowError, ended_by_signals, only_one
 from demo.ui import PORT
 from tests.cloud import containers, engine, ministack
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 HOME = settings.HOME / "cloud"
 DAG_FILE = f"{settings.DAG_ID}.py"
+TABLES_DAG_ID = "table_to_table"
 PREFIX = "flights"
 #: What the DAG file of the demo says, and what it says here; nothing else changes, FLIGHTS_ROOT is in its environment.
 LOCAL_RUNTIME = "RUNTIME = LocalRuntime(processes=1)\n"
@@ -43,6 +45,7 @@ def main() -> int:
             print("Building the worker image, starting the local AWS ...", flush=True)
             with containers.running(Path(folder)) as local:
                 upload(local)
+                warehouse.load(local, data.flights())
                 serve(local)
     except (LocalAirflowError, engine.NoEngineError, RuntimeError) as error:
         print(f"\n{error}", file=sys.stderr)
@@ -63,10 +66,14 @@ def serve(local: ContainerCloud) -> None:
     dags = HOME / "dags"
     dags.mkdir(parents=True)
     (dags / DAG_FILE).write_text(dag_source((settings.DAGS / DAG_FILE).read_text(), local))
+    tables = f"{TABLES_DAG_ID}.py"
+    staging = f"s3://{local.bucket}/redshift"
+    (dags / tables).write_text(tables_dag_source((settings.DAGS / tables).read_text(), local, staging))
     print("Starting Airflow ...", flush=True)
     with LocalAirflow(HOME / "airflow", dags, airflow_environment(local), port=PORT, triggerer=True) as airflow:
-        airflow.wait_for_dag(settings.DAG_ID)
-        airflow.call("PATCH", f"/api/v2/dags/{settings.DAG_ID}", {"is_paused": False})
+        for dag_id in (settings.DAG_ID, TABLES_DAG_ID):
+            airflow.wait_for_dag(dag_id)
+            airflow.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
         print(welcome(airflow.url, local), flush=True)
         while True:
             airflow.check_services()
@@ -86,7 +93,20 @@ def dag_source(template: str, local: ContainerCloud) -> str:
     return template
 
 
-def runtime(local: ContainerCloud) -> str:
+def tables_dag_source(template: str, local: ContainerCloud, staging: str) -> str:
+    """The table-to-table template with this cloud's names in its first lines.
+
+    :raises ValueError: the template does not have the lines that are exchanged.
+    """
+    for name, value in {"STAGING": repr(staging), "RUNTIME": runtime(local)}.items():
+        lines = [line for line in template.splitlines() if line.startswith(f"{name} = ")]
+        if len(lines) != 1:
+            raise ValueError(f"{TABLES_DAG_ID}.py has no one line {name} = ...: see demo/cloud.py")
+        template = template.replace(lines[0], f"{name} = {value}")
+    return template
+
+
+def runtime(local: ContainerCloud, image: str = containers.WORKER_IMAGE) -> str:
     """The source of what a user would write for this cluster."""
     log = {"awslogs-group": local.log_group, "awslogs-region": local.cloud.region, "awslogs-stream-prefix": "worker"}
     definition: dict[str, Any] = {
@@ -95,9 +115,7 @@ def runtime(local: ContainerCloud) -> str:
         "memory": MEMORY,
         "executionRoleArn": containers.EXECUTION_ROLE,
         "taskRoleArn": containers.TASK_ROLE,
-        "containerDefinitions": [
-            {"image": containers.WORKER_IMAGE, "logConfiguration": {"logDriver": "awslogs", "options": log}}
-        ],
+        "containerDefinitions": [{"image": image, "logConfiguration": {"logDriver": "awslogs", "options": log}}],
     }
     return f"EcsRuntime(cluster={local.cluster!r}, task_definition={definition!r}, subnets={list(local.subnets)!r})"
 
@@ -110,6 +128,7 @@ def airflow_environment(local: ContainerCloud) -> dict[str, str]:
     return {
         **settings.airflow_environment(),
         "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection),
+        "AIRFLOW_CONN_REDSHIFT_DEFAULT": json.dumps(local.redshift.connection),
         "FLIGHTS_ROOT": f"s3://{local.bucket}/{PREFIX}",
     }
 
@@ -117,16 +136,18 @@ def airflow_environment(local: ContainerCloud) -> dict[str, str]:
 def welcome(url: str, local: ContainerCloud) -> str:
     """What a person can do now."""
     variables = " ".join(f"{name}={value}" for name, value in local.cloud.environment.items())
-    database = local.postgres
+    redshift = local.redshift
     return f"""
   Airflow      {url}/dags/{settings.DAG_ID}
                Trigger it, with a month such as 2013-07. No password: it listens on this machine only.
                (What Airflow schedules by itself is the month that has just passed, and finds no data: fails.)
+               {url}/dags/{TABLES_DAG_ID}
+               Trigger it as it is: from the table {warehouse.TABLE} to {warehouse.PREDICTIONS}.
   AWS          {local.cloud.endpoint}  cluster {local.cluster}, logs {local.log_group}, s3://{local.bucket}/{PREFIX}
                {variables}
   containers   watch docker ps --filter label={engine.LABEL}
-  PostgreSQL   psql -h {database.host} -p {database.port} -U {database.user}
-  DAG file     {HOME.relative_to(ministack.REPOSITORY)}/dags/{DAG_FILE}: diff it with dags/{DAG_FILE}
+  Redshift     a stand-in: psql -h {redshift.host} -p {redshift.port} -U {redshift.user} {redshift.database}
+  DAG files    {HOME.relative_to(ministack.REPOSITORY)}/dags: diff them with those in dags
 
 Ctrl-C ends all of it."""
 

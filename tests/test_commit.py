@@ -101,9 +101,9 @@ def test_rows_that_were_lost_on_the_way_out_are_noticed(storage: Storage, root: 
 def test_chunks_whose_keys_were_hashed_in_another_way_are_refused(storage: Storage, root: str) -> None:
     plan, uri = csv_plan(storage, root)
     for number in range(4):
-        of_an_older_image = KeyHash(algorithm="sum-of-something", value=number)
+        of_an_older_image = KeyHash(algorithm="some-sum", value=number)
         Ledger(storage, plan.ledger).record(receipt(storage, plan, number, key_hash=of_an_older_image))
-    with pytest.raises(IncompleteRunError, match=r"sum-of-something, not fnv1a-64-sum: .*another version of the worker"):
+    with pytest.raises(IncompleteRunError, match=r"some-sum, not fnv1a-64-sum: .*another version of the worker"):
         verify(storage, plan, uri)
 
 

@@ -10,8 +10,7 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.links import PublishedDataLink, RunLedgerLink
-from airflow_sklearn.operators.base import identity_of
-from airflow_sklearn.operators.statements import StatementsOperator, tag_of
+from airflow_sklearn.operators.statements import StatementsOperator, attempt_of, tag_of
 from airflow_sklearn.operators.summary import problem_lines
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class SklearnCommitOperator(StatementsOperator):
-    """Publish a run's predictions, all or nothing, once its receipts tile its source exactly: into a folder, or a table.
+    """Publish a run's predictions into a folder or a table, all or nothing, once its receipts tile its source exactly.
 
     Trusts the ledger, never Airflow's task states: a chunk that was marked successful without a receipt stops it.
     Returns ``{"destination", "partition", "uri", "rows", "rows_quarantined", "chunks", "seconds", "proof", "model",
@@ -106,9 +105,11 @@ class SklearnCommitOperator(StatementsOperator):
             fingerprint=proof.fingerprint,
             run=plan.partition,
             published_by=tag_of(context),
-            attempt=str(identity_of(context).try_number),
+            attempt=attempt_of(context),
         )
         done = publish_table(self.database(context, plan.destination.access), self.storage, load)
+        for warning in done.warnings:
+            self.log.warning("%s", warning)
         return done.rows, done.published, proof_uri
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException
 
+from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.exceptions import StatementRunningError
 from airflow_sklearn.operators.base import SklearnOperator, identity_of
 
@@ -97,6 +98,11 @@ class StatementsOperator(SklearnOperator):
         )
         self.log.info("Waiting in the triggerer for the statement %s.", running.statement_id)
         self.defer(trigger=trigger, method_name="statements_ended")
+
+
+def attempt_of(context: Context) -> str:
+    """A name of this attempt's own, the same when a deferred task starts over."""
+    return content_id(identity_of(context).model_dump(mode="json"))
 
 
 def tag_of(context: Context) -> str:

@@ -11,7 +11,7 @@ from airflow_sklearn.datasets import absolute_uri, as_output, as_source, as_tabl
 from airflow_sklearn.links import JobLink, JobLogLink, ModelManifestLink
 from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy, static_outlets
 from airflow_sklearn.operators.jobs import RuntimeOperator
-from airflow_sklearn.operators.statements import StatementsOperator, tag_of
+from airflow_sklearn.operators.statements import StatementsOperator, attempt_of, tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -234,7 +234,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
             as_output(self.out_of_sample),
             database=partial(self.database, context),
             published_by=tag_of(context),
-            attempt=str(identity_of(context).try_number),
+            attempt=attempt_of(context),
         )
         self.log.info("Out-of-sample scores of %s rows are in %s.", f"{published.rows:,}", published.uri)
 

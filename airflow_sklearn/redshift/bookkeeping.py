@@ -185,9 +185,9 @@ class Bookkeeping:
         )
         of_destination = 'WHERE "destination" = CAST(:publish_destination AS VARCHAR(600))'
         delete = (
-            f"DELETE FROM {self._table} {of_destination} "
-            f'AND "number" < (SELECT MAX("number") FROM {self._table} {of_destination}) AND ("number" <= CAST(:publish_gone AS BIGINT) '
-            'OR "partition" = CAST(:publish_partition AS VARCHAR(1024)))'
+            f'DELETE FROM {self._table} {of_destination} AND "number" < ('
+            f'SELECT MAX("number") FROM {self._table} {of_destination}) AND ('
+            '"number" <= CAST(:publish_gone AS BIGINT) OR "partition" = CAST(:publish_partition AS VARCHAR(1024)))'
         )
         return [statement(insert, values), statement(delete, values)]
 

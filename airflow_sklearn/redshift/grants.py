@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from airflow_sklearn.redshift.sql import identifier, qualified
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_sklearn.redshift.catalog import Target
     from airflow_sklearn.redshift.database import Database
 
 _GRANTS = """
@@ -22,6 +24,14 @@ FROM svv_relation_privileges
 WHERE namespace_name = CAST(:publish_schema AS VARCHAR(128)) AND relation_name = CAST(:publish_table AS VARCHAR(128))
 ORDER BY 2, 3, 1, 4
 """
+#: Everybody may read it, but it does not tell roles.
+_ACCESS_LIST = """
+SELECT ARRAY_TO_STRING(c.relacl, CHR(10))
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = CAST(:publish_schema AS VARCHAR(128)) AND c.relname = CAST(:publish_table AS VARCHAR(128))
+"""
+#: One line of it: ``ann=arw/bob``, ``group "The Group"=r/bob``, ``=r/bob`` for everybody.
+_ACCESS = re.compile(r'(group |role )?(?P<quote>"?)(?P<name>.*?)(?P=quote)=[a-zA-Z*]*/.*', re.DOTALL)
 #: Redshift's words in SVV_RELATION_PRIVILEGES. What is not among them is never written into a statement.
 _PRIVILEGES = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "DROP", "TRUNCATE", "ALTER"})
 _GRANTEES = {"user": "", "group": "GROUP ", "role": "ROLE "}
@@ -41,13 +51,28 @@ class Grant:
     may_grant: bool = False
 
 
-def read_grants(database: Database, schema: str, table: str, *, step: str) -> list[Grant]:
-    """The grants on a table, as far as the database's user sees them: its owner sees all."""
-    query = statement(_GRANTS, {"publish_schema": schema, "publish_table": table})
-    return [
+def read_grants(database: Database, target: Target, *, step: str) -> list[Grant]:
+    """The grants on a table.
+
+    :raises UserError: some are not shown to the database's user: a new table would be without them.
+    """
+    values = {"publish_schema": target.schema, "publish_table": target.table}
+    shown, lists = database.run([statement(_GRANTS, values), statement(_ACCESS_LIST, values)], step=step)
+    grants = [
         Grant(privilege.strip().upper(), kind.strip().lower(), grantee or "", bool(int(may_grant)))
-        for privilege, kind, grantee, may_grant in database.run([query], step=step)[0].rows
+        for privilege, kind, grantee, may_grant in shown.rows
     ]
+    known = {grant.grantee for grant in grants} | {target.owner}
+    listed = [name for row in lists.rows for name in _grantees_of(row[0] or "")]
+    # A kind may come ahead of a name.
+    endings = tuple(f"{sign}{name}" for name in known for sign in " :")
+    if hidden := sorted(name for name in set(listed) - known if not name.endswith(endings)):
+        raise UserError(
+            f"{target.name} must be made anew, and the database's user {target.user} is not shown the grants of "
+            f"{', '.join(hidden)}, which would be lost. GRANT ACCESS SYSTEM TABLE to a role of that user, or change "
+            "the table's columns yourself (ALTER TABLE)."
+        )
+    return grants
 
 
 def grant_statements(grants: Sequence[Grant], table: Sequence[str], *, owner: str) -> list[Statement]:
@@ -92,3 +117,8 @@ def _grantee(grant: Grant) -> str:
     if grant.grantee_type == "public":
         return "PUBLIC"
     return _GRANTEES[grant.grantee_type] + identifier(grant.grantee)
+
+
+def _grantees_of(access_list: str) -> list[str]:
+    found = (_ACCESS.fullmatch(line) for line in access_list.splitlines())
+    return [match["name"].replace('""', '"') for match in found if match and match["name"]]

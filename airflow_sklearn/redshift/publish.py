@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.document import content_id
-from airflow_sklearn.exceptions import PublishError, RedshiftError, SerializationConflictError
+from airflow_sklearn.exceptions import PublishError, RedshiftError, SerializationConflictError, UserError
 from airflow_sklearn.redshift import bookkeeping, catalog
 from airflow_sklearn.redshift.bookkeeping import WHOLE, Bookkeeping, History, Record
 from airflow_sklearn.redshift.destination import Destination
@@ -186,10 +186,14 @@ class _Publication:
             published_by=load.published_by,
         )
         grants = []
-        if destination.is_made_anew():
-            log.info("%s is made anew: %s", destination.name, "; ".join(destination.unfit()))
-            grants = read_grants(self._database, *destination.target.parts, step="publish: read grants")
-        statements = swap(destination, staging, books, record, history, grants)
+        try:
+            if destination.is_made_anew():
+                log.info("%s is made anew: %s", destination.name, "; ".join(destination.unfit()))
+                grants = read_grants(self._database, destination.target, step="publish: read grants")
+            statements = swap(destination, staging, books, record, history, grants)
+        except (RedshiftError, UserError) as error:
+            staging.drop()
+            raise self._refused([str(error)]) from error
         try:
             answers = self._database.run(statements, step="publish: swap")
         except RedshiftError as error:
@@ -298,7 +302,7 @@ class _Publication:
     def _doubled(self, before: Record) -> PublishError:
         destination = self._destination
         return PublishError(
-            f"Other rows of this run ({self._load.run!r}) were appended to {destination.name} before: {before}. Its "
+            f"Other rows of this run ({self._load.run!r}) were published into {destination.name} before: {before}. Its "
             f"source, its model or its settings have changed since. Appending again would double its rows, so nothing "
             "was changed. Delete those rows, and then the run's row: DELETE FROM "
             f'{qualified((destination.target.schema, bookkeeping.TABLE))} WHERE "publication" = '

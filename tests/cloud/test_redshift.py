@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from redshift_connector.error import InterfaceError
+from redshift_connector.error import InterfaceError, ProgrammingError
 
 from tests.cloud import engine
 from tests.cloud.containers import ContainerCloud
@@ -101,6 +101,31 @@ def test_a_table_keeps_its_distribution_and_sort_keys(redshift: Redshift, schema
     ]
 
 
+def test_a_table_that_is_there_keeps_its_keys(redshift: Redshift, schema: str) -> None:
+    create = f"CREATE TABLE IF NOT EXISTS {schema}.t (a INT, b INT)"
+    redshift.query(f"{create} DISTKEY (a)", f"{create} DISTKEY (b)", f"INSERT INTO {schema}.t VALUES (1, 1)")
+    sql = f"SELECT diststyle, tbl_rows FROM svv_table_info WHERE schema = '{schema}'"
+    assert redshift.query(sql) == [("KEY(a)", 1)]
+
+
+def test_a_table_is_altered(redshift: Redshift, schema: str) -> None:
+    redshift.query(
+        f"CREATE TABLE {schema}.t (a INT, b VARCHAR(3))",
+        f"ALTER TABLE {schema}.t ADD COLUMN c VARCHAR(MAX) DEFAULT 'x' ENCODE zstd",
+        f"ALTER TABLE {schema}.t ALTER COLUMN b TYPE VARCHAR(9)",
+        f"ALTER TABLE {schema}.t ALTER DISTKEY a",
+        f"ALTER TABLE {schema}.t RENAME COLUMN a TO id",
+        f"ALTER TABLE {schema}.t RENAME TO u",
+        f"ALTER TABLE {schema}.u OWNER TO awsuser",
+    )
+    sql = f"SELECT column_name, data_type FROM svv_redshift_columns WHERE schema_name = '{schema}' ORDER BY 1"
+    assert redshift.query(sql) == [
+        ("b", "character varying(9)"),
+        ("c", "character varying(65535)"),
+        ("id", "integer"),
+    ]
+
+
 def test_keys_are_not_checked(redshift: Redshift, schema: str) -> None:
     redshift.query(
         f"CREATE TABLE {schema}.t (id INT PRIMARY KEY, code INT UNIQUE)",
@@ -151,6 +176,25 @@ def test_users_groups_and_roles_have_names_of_their_own(redshift: Redshift, sche
         (schema, "user", "SELECT", False),
     ]
     assert kept == granted[1:]
+
+
+def test_a_user_may_only_what_was_granted(redshift: Redshift, schema: str, folder: Folder) -> None:
+    redshift.query(
+        f"CREATE USER {schema} PASSWORD DISABLE",
+        f"CREATE TABLE {schema}.t AS SELECT 1 AS a",
+        f"GRANT USAGE ON SCHEMA {schema} TO {schema}",
+    )
+    unload = f"UNLOAD ('SELECT a FROM {schema}.t') TO '{folder.uri}' IAM_ROLE default PARQUET MANIFEST"
+    copy = f"COPY {schema}.t FROM '{folder.uri}manifest' IAM_ROLE default PARQUET MANIFEST"
+    assert refusal(lambda: redshift.query(unload, user=schema))["M"] == "permission denied for table t"
+    redshift.query(f"GRANT SELECT ON {schema}.t TO {schema}")
+    redshift.query(unload, user=schema)
+    assert refusal(lambda: redshift.query(copy, user=schema))["M"] == "permission denied for table t"
+    redshift.query(f"GRANT INSERT ON {schema}.t TO {schema}")
+    redshift.query(copy, user=schema)
+    rows = redshift.query(f"SELECT count(*) FROM {schema}.t")
+    redshift.query(f"DROP TABLE {schema}.t", f"REVOKE ALL ON SCHEMA {schema} FROM {schema}", f"DROP USER {schema}")
+    assert rows == [(2,)]
 
 
 # --- Functions ---
@@ -279,6 +323,15 @@ def cancelled(redshift: Redshift, pattern: str, call: Callable[[], Any]) -> dict
 def test_a_running_query_is_cancelled(redshift: Redshift) -> None:
     said = cancelled(redshift, r"^SELECT pg_sleep\(30\)", lambda: redshift.query("SELECT pg_sleep(30)"))
     assert (said["C"], said["M"]) == ("57014", "canceling statement due to user request")
+
+
+def test_a_terminated_session_is_gone(redshift: Redshift) -> None:
+    connection = redshift.connect()
+    cursor = connection.cursor()
+    cursor.execute("SELECT pg_backend_pid()")
+    redshift.query(f"SELECT pg_terminate_backend({cursor.fetchone()[0]})")
+    with pytest.raises((ProgrammingError, InterfaceError, OSError)):
+        cursor.execute("SELECT 1")
 
 
 def test_a_paused_statement_is_cancelled(redshift: Redshift) -> None:

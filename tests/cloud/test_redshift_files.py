@@ -73,6 +73,32 @@ def test_what_was_unloaded_loads_again(redshift: Redshift, schema: str, folder: 
     assert redshift.query(f"SELECT count(*) FROM ({both}) AS both_tables") == [(3,)]
 
 
+def test_a_single_column_keeps_nulls_and_empty_strings_apart(redshift: Redshift, schema: str, folder: Folder) -> None:
+    redshift.query(
+        f"CREATE TABLE {schema}.t (s VARCHAR(9))",
+        f"INSERT INTO {schema}.t VALUES (NULL), (''), (NULL), ('a')",
+        f"UNLOAD ('SELECT s FROM {schema}.t') TO '{folder.uri}' IAM_ROLE default PARQUET MANIFEST",
+        f"DELETE FROM {schema}.t",
+        f"COPY {schema}.t FROM '{folder.uri}manifest' IAM_ROLE default PARQUET MANIFEST",
+    )
+    expected = [None, None, "", "a"]
+    assert sorted(folder.table().column("s").to_pylist(), key=lambda s: (s is not None, s or "")) == expected
+    assert redshift.query(f"SELECT s FROM {schema}.t ORDER BY s IS NOT NULL, s") == [(s,) for s in expected]
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        r"'SELECT ''it\\''s'' AS a'",  # the backslash is read twice: in the outer string and in the inner one
+        r"$$SELECT 'it\'s' AS a$$",
+        "$q$SELECT 'it''s' AS a$q$",
+    ],
+)
+def test_a_query_is_quoted_in_any_way(redshift: Redshift, folder: Folder, quoted: str) -> None:
+    redshift.query(f"UNLOAD ({quoted}) TO '{folder.uri}' IAM_ROLE default PARQUET")
+    assert folder.table().to_pylist() == [{"a": "it's"}]
+
+
 def test_a_verbose_manifest_counts_and_names_types(redshift: Redshift, folder: Folder) -> None:
     query = "SELECT g AS id, CAST(''x'' AS VARCHAR(7)) AS name, CAST(g AS NUMERIC(9, 2)) AS price "
     source = "FROM generate_series(1, 11) AS g"

@@ -10,29 +10,20 @@ import joblib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.models.frames import to_frame
-from demo import data
+from demo import data, warehouse
+from demo.cloud import tables_dag_source
 from tests.cloud.containers import ContainerCloud
-from tests.cloud.workload import Workload, all_tasks, task_definition
+from tests.cloud.workload import Workload, all_tasks
 from tests.operators.conftest import Run
 from tests.operators.real_airflow import RealAirflow
 
 TEMPLATE = Path(__file__).parents[2] / "dags" / "table_to_table.py"
 LEARN_UNTIL = "2013-07-01"
 ROWS = 336_776
-MEMORY = 2048  # MiB
-TYPES = {
-    "int64": "bigint",
-    "double": "double precision",
-    "string": "varchar(64)",
-    "large_string": "varchar(64)",
-    "bool": "boolean",
-    "timestamp[us]": "timestamp",
-}
 
 
 @pytest.fixture(scope="module")
@@ -42,23 +33,9 @@ def flights() -> pd.DataFrame:
 
 @pytest.fixture
 def workload(container_cloud: ContainerCloud, flights: pd.DataFrame) -> Workload:
-    """The flights in the table ``public.flights``."""
-    made = Workload(container_cloud, chunks=0, name="table-to-table")
-    arrow = pa.Table.from_pandas(flights, preserve_index=False).replace_schema_metadata()
-    moment = arrow.schema.get_field_index("scheduled_departure")
-    arrow = arrow.set_column(moment, "scheduled_departure", arrow["scheduled_departure"].cast(pa.timestamp("us")))
-    buffer = io.BytesIO()
-    pq.write_table(arrow, buffer)
-    container_cloud.direct.client("s3").put_object(
-        Bucket=container_cloud.bucket, Key=f"{made.name}/flights.parquet", Body=buffer.getvalue()
-    )
-    columns = ", ".join(f"{field.name} {TYPES[str(field.type)]}" for field in arrow.schema)
-    container_cloud.redshift.query(
-        "DROP TABLE IF EXISTS public.flights, public.arrival_delay, public.airflow_sklearn_publications",
-        f"CREATE TABLE public.flights ({columns})",
-        f"COPY public.flights FROM '{made.uri}/flights.parquet' IAM_ROLE default FORMAT AS PARQUET",
-    )
-    return made
+    """The flights are in a table; what becomes of them is below a prefix of its own."""
+    warehouse.load(container_cloud, flights)
+    return Workload(container_cloud, chunks=0, name="table-to-table")
 
 
 def test_336_776_flights_go_from_table_to_table_through_containers_to_the_bit(
@@ -91,14 +68,7 @@ def test_336_776_flights_go_from_table_to_table_through_containers_to_the_bit(
 
 def run_template(airflow: RealAirflow, local: ContainerCloud, workload: Workload) -> Run:
     """The template with this cloud's names in its first lines, in a whole Airflow."""
-    source = TEMPLATE.read_text()
-    place = f"cluster={local.cluster!r}, task_definition={task_definition(local, MEMORY)!r}"
-    runtime = f"EcsRuntime({place}, subnets={list(local.subnets)!r})"
-    exchanged = {"STAGING": repr(workload.uri), "RUNTIME": runtime}
-    for name, value in exchanged.items():
-        (line,) = [line for line in source.splitlines() if line.startswith(f"{name} = ")]
-        source = source.replace(line, f"{name} = {value}")
-    (airflow.dags / "table_to_table.py").write_text(source)
+    (airflow.dags / TEMPLATE.name).write_text(tables_dag_source(TEMPLATE.read_text(), local, workload.uri))
     airflow.wait_for("the DAG", lambda: "table_to_table" in airflow.command("dags", "list"), seconds=90, pause=2)
     conf = {"learn_until": LEARN_UNTIL, "chunk_size": "1.5MB"}
     airflow.command("dags", "trigger", "table_to_table", "--run-id", "whole", "--conf", json.dumps(conf))

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart
-from airflow_sklearn.contract.tables import OutputColumnSpec, OutputTable
+from airflow_sklearn.contract.tables import OutputColumnSpec, OutputTable, RedshiftAccess
 from airflow_sklearn.redshift.database import Database
 from airflow_sklearn.redshift.publish import Published, TableLoad, destination_faults, publish_table
 from airflow_sklearn.redshift.sql_database import SqlDatabase
@@ -73,12 +73,10 @@ class Place:
         return OutputPart(uri=uri, sha256=digest, size=len(data), rows=table.num_rows)
 
     def output(self, table: str = "scores", **more: Any) -> OutputTable:
-        from airflow_sklearn.contract.tables import RedshiftAccess
-
         return OutputTable(
             table=(self.name, table),
             access=RedshiftAccess(iam_role=self.cloud.redshift.iam_role),
-            staging=f"s3://{self.cloud.bucket}/staging",
+            staging=f"s3://{self.cloud.bucket}/staging-{self.name[4:16]}",
             **more,
         )
 

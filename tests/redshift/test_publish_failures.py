@@ -135,6 +135,18 @@ def test_a_zombie_and_a_retry_publish_once(place: Place, mode: dict[str, Any]) -
     assert place.leftovers() == []
 
 
+@each_mode
+def test_a_zombie_that_kept_its_staging_table_does_not_publish_again(place: Place, mode: dict[str, Any]) -> None:
+    redshift = place.cloud.redshift
+    zombie, fault = paused_before_swap(place, place.load([1, 2], **mode))
+    with fault, redshift.fail("^DROP TABLE .*airflow_sklearn_staging", "must be owner", sqlstate="42501") as kept:
+        assert place.publish(place.load([1, 2], **mode, attempt="2")).published
+        assert kept.fired == 1
+    assert not zombie.result().published
+    assert place.ids() == [1, 2]
+    assert len(place.books()) == 1
+
+
 def test_attempts_at_the_same_moment_publish_once(place: Place) -> None:
     place.publish(place.load([9], if_exists="append", run="before"))
     attempts = [Attempt(place, place.load([1, 2], if_exists="append", attempt=str(n))) for n in range(4)]

@@ -14,6 +14,6 @@ to a query; the binary protocol (here everything is text); IAM: a role only has 
 compression; limits of size; VACUUM; concurrency scaling; and that Redshift finds a conflict between transactions
 exactly where PostgreSQL does.
 
-Known differences: names are cut after 63 bytes, not 127; text is bytes, so that SUBSTRING, UPPER and LIKE's underscore
+Known differences: names have at most 63 bytes, not 127; text is bytes, so that SUBSTRING, UPPER and LIKE's underscore
 are right for ASCII only; the privileges DROP and ALTER do not exist.
 """

@@ -1,8 +1,8 @@
 """What the Redshift Data API refuses, as functions of the request alone.
 
-Sources: the Amazon Redshift Data API reference, "Considerations when calling the Amazon Redshift Data API" and
-"Running SQL statements with parameters" in the management guide. Messages are AWS's where AWS or its users publish
-them; what botocore refuses on the client's side already is not repeated.
+Sources: the Amazon Redshift Data API reference, and "Considerations when calling the Amazon Redshift Data API" in the
+management guide. Messages are AWS's where AWS or its users publish them, the others are ours; what botocore refuses on
+the client's side already is not repeated.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.cloud.redshift import tables
+from tests.cloud.redshift.errors import RedshiftError
 from tests.cloud.redshift.lexer import Token, joined, quoted, separated, tokens, words
 
 #: Settings that PostgreSQL does not know; it keeps them under this name, and takes them back at a rollback.
@@ -17,6 +18,8 @@ _OWN_SETTINGS = (
     "DESCRIBE_FIELD_NAME_IN_UPPERCASE",
     "ANALYZE_THRESHOLD_PERCENT",
 )
+#: PostgreSQL cuts longer ones, without a word; Redshift takes 127.
+_NAME_BYTES = 63
 #: Statements that the stand-in does itself, by their first word.
 _SPECIAL = {"UNLOAD": "UNLOAD", "COPY": "COPY", "TRUNCATE": "TRUNCATE TABLE"}
 #: The stand-in does the work; PostgreSQL gets this, which reads no table and fails where nothing may run.
@@ -78,6 +81,8 @@ def folded(parts: list[Token], case_sensitive: bool) -> list[Token]:
             part = Token("quoted", part.text.lower())
         elif part.kind == "word" and part.text.startswith("#"):
             part = quoted(part.text.lower())
+        if part.is_name and len(part.name.encode()) > _NAME_BYTES:
+            raise RedshiftError(f"the stand-in takes names of at most {_NAME_BYTES} bytes: {part.name}", "42622")
         found.append(part)
     return found
 

@@ -28,6 +28,8 @@ _SETTINGS = {
     "escape_string_warning": "off",
     "backslash_quote": "on",
 }
+#: The notice that CREATE TABLE IF NOT EXISTS had nothing to do.
+_ALREADY_EXISTS = "42P07"
 _BUFFER = 1 << 16
 
 
@@ -206,7 +208,7 @@ class Session:
         """Run one statement, with what tests want to go wrong around it; whether it succeeded."""
         group = self._settings.get("query_group", "default")
         seen = self._server.journal.begin(prepared.sql, group, self._user, self._backend.pid)
-        rules = self._server.faults.matching(prepared.sql)
+        rules = self._server.faults.matching(prepared.sql.strip())
         try:
             error = self._with_faults(prepared.translation, messages, seen, rules)
         except (ConnectionError, DroppedError):
@@ -284,7 +286,7 @@ class Session:
         :param silent: the client shall not hear of it.
         :return: what went wrong.
         """
-        answers, failed, tag = bytearray(), "", ""
+        answers, failed, tag, was_there = bytearray(), "", "", False
         for notice in work.notices if work else ():
             answers += protocol.notice(notice)
         for kind, body in self._backend.exchange(messages):
@@ -295,6 +297,8 @@ class Session:
                 failed = said["M"]
                 answers += protocol.error(said)
                 continue
+            elif kind == b"N":
+                was_there = was_there or protocol.fields(body).get("C") == _ALREADY_EXISTS
             elif kind == b"C":
                 tag = body[:-1].decode()
                 body = protocol.string(_tag(tag, work))
@@ -304,7 +308,7 @@ class Session:
                 answers.clear()
         if translation is not None and not failed:
             self._remember(translation, tag)
-            if translation.follow_up and self._backend.status != "E":
+            if translation.follow_up and self._backend.status != "E" and not was_there:
                 self._backend.query(translation.follow_up)
         if not silent:
             self._client.send(bytes(answers))

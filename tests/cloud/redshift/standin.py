@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 import time
 import urllib.request
@@ -129,8 +131,6 @@ class Redshift:
 
     def statements(self, pattern: str = "") -> list[Statement]:
         """The statements seen so far, of all sessions, in the order of their beginnings."""
-        import re
-
         found = [Statement(**seen) for seen in self._call("GET", "statements")]
         return [seen for seen in found if re.search(pattern, seen.sql, re.IGNORECASE | re.DOTALL)]
 
@@ -207,6 +207,4 @@ def running(postgres: Postgres, endpoint: str, log: Path, *, slices: int = 2) ->
 
 
 def _environment() -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": str(ministack.REPOSITORY), "AWS_EC2_METADATA_DISABLED": "true"}
