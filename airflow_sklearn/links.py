@@ -72,7 +72,7 @@ class JobLogLink(_UriLink):
 
 def console_url(uri: str) -> str:
     """Where a browser shows a URI: S3's console for ``s3://`` (a folder ends in ``/``), Redshift's query editor for
-    ``redshift://`` (no URL of it leads to a table), else the URI itself.
+    ``x-redshift://`` (no URL of it leads to a table), else the URI itself.
 
     A bucket's name does not say in which partition it is (China and GovCloud have consoles of their own). The region
     in the environment does, where there is one.
@@ -83,7 +83,7 @@ def console_url(uri: str) -> str:
     if uri.startswith("file://"):
         return conf.get("airflow_sklearn", "local_files_url", fallback="file://") + uri.removeprefix("file://")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
-    if uri.startswith("redshift://"):
+    if uri.startswith("x-redshift://"):
         return f"https://{console_domain(region)}/sqlworkbench/home"
     if not uri.startswith("s3://"):
         return uri

@@ -1,6 +1,6 @@
 """The policies, and proof that they fit: what real runs ask of S3 and ECS is recorded, and looked up in them.
 
-No real IAM is at hand. ``Role`` knows as much of it as these policies use.
+Whole runs from table to table are in ``tests/operators/test_rights.py``.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ import re
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import boto3.s3.inject
 import pytest
@@ -36,10 +35,12 @@ from airflow_sklearn.model_store import find_version
 from airflow_sklearn.planning import make_plan
 from airflow_sklearn.runtimes.ecs import EcsRuntime, fargate
 from airflow_sklearn.runtimes.outcome import read_result
+from airflow_sklearn.scores import publish_scores
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.training import make_train_job
 from airflow_sklearn.worker.run import run_job
 from tests.cloud import ministack
+from tests.rights import Need, Role, as_list, refused, s3_needs
 
 ACCOUNT = "111122223333"
 WHERE: dict[str, Any] = {"cluster": "ml", "region": "eu-west-1", "account": ACCOUNT}
@@ -50,53 +51,34 @@ FOLDERS: dict[str, Any] = {
 }
 COMMAND = ["--cluster", "ml", "--region", "eu-west-1", "--account", ACCOUNT]
 #: Actions for which a service knows no resource, or (ListTasks) none that a listing of a whole cluster has.
-WITHOUT_RESOURCE = {"ecr:GetAuthorizationToken", "ecs:DescribeTaskDefinition", "ecs:ListTasks"}
-
-
-class Role:
-    """Whoever has the policy."""
-
-    def __init__(self, policy: Mapping[str, Any]) -> None:
-        self.statements = policy["Statement"]
-
-    def may(self, action: str, resource: str, **context: str) -> bool:
-        """:param context: values of condition keys, with ``__`` for the colon."""
-        keys = {name.replace("__", ":"): value for name, value in context.items()}
-        return any(
-            action in as_list(one["Action"])
-            and any(matches(pattern, resource) for pattern in one["Resource"])
-            and all(holds(test, wanted, keys) for test, wanted in one.get("Condition", {}).items())
-            for one in self.statements
-        )
-
-    def may_on_object(self, action: str, uri: str) -> bool:
-        return self.may(f"s3:{action}", f"arn:aws:s3:::{uri.removeprefix('s3://')}")
-
-
-def holds(test: str, wanted: Mapping[str, Any], context: Mapping[str, str]) -> bool:
-    """A key that the request does not have fulfils no condition."""
-    like = {"StringLike": matches, "ArnLike": matches, "ArnEquals": matches}.get(test)
-    if like is None and test != "StringEquals":
-        raise NotImplementedError(test)
-    equal = like or str.__eq__
-    return all(
-        key in context and any(equal(value, context[key]) for value in as_list(values))
-        for key, values in wanted.items()
-    )
-
-
-def matches(pattern: str, text: str) -> bool:
-    regex = "".join({"*": ".*", "?": "."}.get(letter) or re.escape(letter) for letter in pattern)
-    return re.fullmatch(regex, text, re.DOTALL) is not None
-
-
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+WITHOUT_RESOURCE = {
+    "ecr:GetAuthorizationToken",
+    "ecs:DescribeTaskDefinition",
+    "ecs:ListTasks",
+    "redshift-data:CancelStatement",
+    "redshift-data:DescribeStatement",
+    "redshift-data:GetStatementResult",
+}
+STAGING: dict[str, Any] = {"staging": ["s3://acme/redshift"]}
+WORKGROUP = "01234567-89ab-cdef-0123-456789abcdef"
+SECRET = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:redshift-AbCdEf"
+#: Every statement that there is is in one of the two.
+EVERYTHING: tuple[dict[str, Any], ...] = (
+    {**WHERE, **FOLDERS, **STAGING, "registers": True, "kms_keys": [f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/k"],
+     "workgroups": [WORKGROUP], "clusters": ["analytics"]},
+    {**WHERE, **FOLDERS, **STAGING, "clusters": ["analytics"], "users": ["airflow"], "secrets": [SECRET]},
+)  # fmt: skip
 
 
 def roles(**more: Any) -> dict[str, Role]:
     policies = all_policies(read_setting(**{**WHERE, **FOLDERS, **more}))
     return {name: Role(policy) for name, policy in policies.items() if not name.endswith("trust")}
+
+
+def everything() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Policies with every statement that there is."""
+    for options in EVERYTHING:
+        yield from all_policies(read_setting(**options)).items()
 
 
 class Recorder:
@@ -120,48 +102,6 @@ class Recorder:
     @property
     def operations(self) -> set[str]:
         return {name for name, _ in self.calls}
-
-
-Need = tuple[str, str, dict[str, str]]
-
-
-def s3_needs(operation: str, params: dict[str, Any]) -> Iterator[Need]:
-    """The rights that an operation of S3 takes, after "Required permissions" in its page of the API reference."""
-    bucket = f"arn:aws:s3:::{params['Bucket']}"
-    if operation == "ListObjectsV2":
-        yield "s3:ListBucket", bucket, {"s3__prefix": params["Prefix"]}
-        return
-    if operation == "DeleteObjects":
-        for one in params["Delete"]["Objects"]:
-            yield "s3:DeleteObject", f"{bucket}/{one['Key']}", {}
-        return
-    target = f"{bucket}/{params['Key']}"
-    if operation in ("GetObject", "HeadObject"):
-        yield "s3:GetObject", target, {}
-        # To be told that an object is not there, and not that it is denied.
-        yield "s3:ListBucket", bucket, {"s3__prefix": params["Key"]}
-        return
-    if operation == "AbortMultipartUpload":
-        yield "s3:AbortMultipartUpload", target, {}
-        return
-    assert operation in (
-        "PutObject", "CopyObject", "CreateMultipartUpload", "UploadPart", "UploadPartCopy", "CompleteMultipartUpload",
-    ), f"{operation} is new: say here which rights it takes"  # fmt: skip
-    yield "s3:PutObject", target, {}
-    if params.get("IfMatch"):
-        yield "s3:GetObject", target, {}
-    if source := params.get("CopySource"):
-        name = f"{source['Bucket']}/{source['Key']}" if isinstance(source, dict) else unquote(source).lstrip("/")
-        yield "s3:GetObject", f"arn:aws:s3:::{name}", {}
-
-
-def refused(role: Role, calls: list[tuple[str, dict[str, Any]]], needs: Callable[..., Iterator[Need]]) -> list[str]:
-    return [
-        f"{operation}: {action} on {resource} {context}"
-        for operation, params in calls
-        for action, resource, context in needs(operation, params)
-        if not role.may(action, resource, **context)
-    ]
 
 
 class Run:
@@ -200,7 +140,7 @@ class Run:
             primary_key=("id",),
             excluded_columns=(),
             sample_weight=None,
-            cross_validation=0,
+            cross_validation=2,
             preprocessing="auto",
             policies={},
             software="",
@@ -252,6 +192,14 @@ class Run:
         manifest, _ = publish(self.airflow, plan, verify(self.airflow, plan, uri))
         return manifest.rows
 
+    def publish_scores(self, manifest: ModelManifest) -> int:
+        """The out-of-sample scores, beside the predictions."""
+        place = OutputFiles(uri=f"{self.root}/scores", file_format="parquet")
+        published = publish_scores(
+            self.airflow, manifest, place, database=lambda _: pytest.fail("no table"), published_by="", attempt="1"
+        )
+        return published.rows
+
     def roles(self, **more: Any) -> dict[str, Role]:
         folders = {
             "data": [f"{self.root}/data/"],
@@ -279,7 +227,7 @@ def run(cloud: ministack.Cloud, bucket: str) -> Run:
 
 
 def test_a_whole_run_and_one_that_replaces_it_are_allowed(run: Run) -> None:
-    run.train()
+    assert run.publish_scores(run.train()) == 600
     plan, uri = run.plan()
     run.predict(plan)
     assert run.publish(plan, uri) == 600
@@ -301,6 +249,9 @@ def test_what_is_larger_goes_up_and_over_in_pieces_and_is_allowed(run: Run, monk
     run.predict(plan)
     run.publish(plan, uri)
     assert {"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"} <= run.in_container.operations
+    uploaded = [params["Key"] for name, params in run.in_container.calls if name == "UploadPart"]
+    for folder in ("/parts/", "/artifact-", "/out_of_sample/"):
+        assert any(folder in key for key in uploaded), f"nothing in {folder} goes up in pieces: mend the test"
     assert {"CreateMultipartUpload", "UploadPartCopy", "CompleteMultipartUpload"} <= run.on_airflow.operations
     assert run.refused(run.roles()) == []
 
@@ -308,7 +259,7 @@ def test_what_is_larger_goes_up_and_over_in_pieces_and_is_allowed(run: Run, monk
 def test_an_upload_or_a_copy_that_breaks_may_be_ended(run: Run) -> None:
     given = run.roles()
     part, artifact = f"scores/_airflow_sklearn/f/parts/{'0' * 64}.parquet", "models/churn/versions/v/artifact-0.joblib"
-    for name in (part, artifact):
+    for name in (part, artifact, "models/churn/versions/v/out_of_sample/0.parquet"):
         assert given["task"].may_on_object("AbortMultipartUpload", f"{run.root}/{name}")
     assert given["airflow"].may_on_object("AbortMultipartUpload", f"{run.root}/scores/p/part-00000-0.parquet")
 
@@ -354,7 +305,7 @@ def test_a_ledger_elsewhere_is_allowed_when_it_is_named(run: Run) -> None:
 # --- What nobody asks for is not ---
 
 
-@pytest.mark.parametrize("side", ["airflow", "task", "execution"])
+@pytest.mark.parametrize("side", ["airflow", "task", "execution", "redshift"])
 @pytest.mark.parametrize(
     ("action", "uri"),
     [
@@ -369,10 +320,14 @@ def test_a_ledger_elsewhere_is_allowed_when_it_is_named(run: Run) -> None:
         ("PutObject", "s3://acme/scores/p/somebodys.csv"),
         ("PutObjectAcl", "s3://acme/scores/p/part-00000-0.parquet"),
         ("GetObjectVersion", "s3://acme/customers/all.csv"),
+        ("GetObject", "s3://acme/redshift/somebodys.csv"),
+        ("GetObject", "s3://acme/redshift_of_others/unloads/t/0/1/q/rows/0000_part_00.parquet"),
+        ("DeleteObject", "s3://acme/redshift/tables/t/_airflow_sklearn/f/parts/0.parquet"),
+        ("DeleteObject", "s3://acme/models/churn/versions/v/out_of_sample/0.parquet"),
     ],
 )
 def test_no_side_may_do_what_no_run_does(side: str, action: str, uri: str) -> None:
-    assert not roles()[side].may_on_object(action, uri)
+    assert not roles(**STAGING)[side].may_on_object(action, uri)
 
 
 @pytest.mark.parametrize(
@@ -386,10 +341,16 @@ def test_no_side_may_do_what_no_run_does(side: str, action: str, uri: str) -> No
         ("PutObject", "s3://acme/scores/_airflow_sklearn/f/plans/0.json"),
         ("PutObject", "s3://acme/scores/_airflow_sklearn/f/proofs/0.json"),
         ("PutObject", "s3://acme/models/churn/estimators/0.pkl"),
+        ("PutObject", "s3://acme/redshift/unloads/t/0/1/q/rows/0000_part_00.parquet"),
+        ("PutObject", "s3://acme/redshift/unloads/t/0/snapshot.json"),
+        ("DeleteObject", "s3://acme/redshift/unloads/t/0/1/q/rows/0000_part_00.parquet"),
+        ("GetObject", "s3://acme/redshift/tables/t/copies/c/0.json"),
+        ("PutObject", "s3://acme/redshift/tables/t/copies/c/0.json"),
+        ("PutObject", "s3://acme/redshift/tables/t/_airflow_sklearn/f/plans/0.json"),
     ],
 )
 def test_the_container_may_not(action: str, uri: str) -> None:
-    assert not roles()["task"].may_on_object(action, uri)
+    assert not roles(**STAGING)["task"].may_on_object(action, uri)
 
 
 @pytest.mark.parametrize(
@@ -399,14 +360,44 @@ def test_the_container_may_not(action: str, uri: str) -> None:
         "s3://acme/scores/_airflow_sklearn/f/parts/0.parquet",
         "s3://acme/models/churn/versions/v/artifact-0.joblib",
         "s3://acme/models/churn/versions/v/manifest.json",
+        "s3://acme/models/churn/versions/v/out_of_sample/0.parquet",
+        "s3://acme/redshift/tables/t/_airflow_sklearn/f/parts/0.parquet",
+        "s3://acme/redshift/unloads/t/0/1/q/rows/0000_part_00.parquet",
     ],
 )
-def test_airflow_may_not_write_what_only_containers_make(uri: str) -> None:
-    assert not roles()["airflow"].may_on_object("PutObject", uri)
+def test_airflow_may_not_write_what_only_containers_or_redshift_make(uri: str) -> None:
+    assert not roles(**STAGING)["airflow"].may_on_object("PutObject", uri)
+
+
+@pytest.mark.parametrize(
+    ("action", "uri"),
+    [
+        ("GetObject", "s3://acme/customers/all.csv"),
+        ("GetObject", "s3://acme/scores/_airflow_sklearn/f/parts/0.parquet"),
+        ("GetObject", "s3://acme/models/churn/versions/v/artifact-0.joblib"),
+        ("GetObject", "s3://acme/redshift/tables/t/_airflow_sklearn/f/receipts/c.json"),
+        ("PutObject", "s3://acme/redshift/unloads/t/0/snapshot.json"),
+        ("PutObject", "s3://acme/redshift/tables/t/copies/c/0.json"),
+        ("PutObject", "s3://acme/redshift/tables/t/_airflow_sklearn/f/parts/0.parquet"),
+        ("DeleteObject", "s3://acme/redshift/unloads/t/0/1/q/rows/0000_part_00.parquet"),
+    ],
+)
+def test_redshift_may_not(action: str, uri: str) -> None:
+    assert not roles(**STAGING)["redshift"].may_on_object(action, uri)
+
+
+def test_redshift_reads_what_unload_and_copy_take_rights_for() -> None:
+    """UNLOAD takes GET too, of which the stand-in makes no use; a ledger that a plan names is loaded from there."""
+    role = roles(**STAGING, ledgers=["s3://acme/ledgers"])["redshift"]
+    assert role.may_on_object("GetObject", "s3://acme/redshift/unloads/t/0/1/q/rows/0000_part_00.parquet")
+    assert role.may_on_object("GetObject", "s3://acme/ledgers/f/parts/0.parquet")
+    assert role.may("s3:GetBucketLocation", "arn:aws:s3:::acme")
+    assert not role.may("s3:ListBucket", "arn:aws:s3:::acme", s3__prefix="customers/")
+    assert roles(**STAGING, lists_whole_buckets=True)["redshift"].may("s3:ListBucket", "arn:aws:s3:::acme")
 
 
 def test_the_container_has_no_right_outside_of_s3() -> None:
-    actions = {action for one in roles()["task"].statements for action in as_list(one["Action"])}
+    actions = {action for one in roles(**STAGING)["task"].statements for action in as_list(one["Action"])}
     assert {action.partition(":")[0] for action in actions} == {"s3"}
 
 
@@ -429,15 +420,14 @@ def test_whole_buckets_are_listed_only_when_that_is_asked_for(side: str) -> None
 
 
 def test_a_star_is_a_resource_only_where_a_service_knows_none() -> None:
-    setting = read_setting(**WHERE, **FOLDERS, registers=True, kms_keys=["arn:aws:kms:eu-west-1:111122223333:key/k"])
-    for name, policy in all_policies(setting).items():
+    for name, policy in everything():
         for one in policy["Statement"]:
             if "*" in one.get("Resource", ()):
                 assert set(as_list(one["Action"])) <= WITHOUT_RESOURCE, f"{name}: {one['Sid']}"
 
 
 def test_no_action_is_a_pattern_and_every_statement_has_a_name_of_its_own() -> None:
-    for policy in all_policies(read_setting(**WHERE, **FOLDERS)).values():
+    for _, policy in everything():
         names = [one["Sid"] for one in policy["Statement"]]
         assert len(set(names)) == len(names)
         assert all(re.fullmatch("[A-Za-z0-9]+", name) for name in names)
@@ -585,10 +575,16 @@ def test_the_roles_are_for_tasks_of_this_account_and_region_only() -> None:
     }
 
 
+def test_the_role_of_redshift_is_for_clusters_and_for_serverless() -> None:
+    (statement,) = all_policies(read_setting(**WHERE, **STAGING))["redshift-trust"]["Statement"]
+    assert statement["Principal"] == {"Service": ["redshift.amazonaws.com", "redshift-serverless.amazonaws.com"]}
+    assert statement["Action"] == "sts:AssumeRole"
+
+
 def test_keys_are_used_through_s3_only() -> None:
     key = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/k"
-    for side in ("airflow", "task"):
-        role = roles(kms_keys=[key])[side]
+    for side in ("airflow", "task", "redshift"):
+        role = roles(kms_keys=[key], **STAGING)[side]
         for action in ("kms:Decrypt", "kms:GenerateDataKey"):
             assert role.may(action, key, kms__ViaService="s3.eu-west-1.amazonaws.com")
             assert not role.may(action, key, kms__ViaService="secretsmanager.eu-west-1.amazonaws.com")
@@ -620,13 +616,34 @@ def test_other_partitions_have_their_own_arns(region: str, partition: str) -> No
 def test_all_that_is_wrong_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     wrong = ["--cluster", "a b", "--region", "Ireland", "--account", "12", "--data", "s3://acme/c/{{ ds }}/*.csv",
              "--model", "models", "--task-definition", "f:1", "--task-role", "arn:aws:iam::999988887777:role/x",
-             "--kms-key", "alias/data", "--log-group", "a b"]  # fmt: skip
+             "--kms-key", "alias/data", "--log-group", "a b", "--staging", "redshift", "--redshift-role", "a b",
+             "--data-api-workgroup", "ml", "--data-api-secret", "redshift", "--data-api-user", "a*"]  # fmt: skip
     assert main(wrong) == 2
     said = capsys.readouterr().err
     for word in ("--cluster", "--region", "--account", "--data", "--model", "--task-definition", "--task-role",
-                 "--kms-key", "--log-group"):  # fmt: skip
+                 "--kms-key", "--log-group", "--staging", "--redshift-role", "--data-api-workgroup",
+                 "--data-api-secret", "--data-api-user"):  # fmt: skip
         assert word in said
     assert "give s3://acme/c/" in said
+    assert "--data-api-user goes with --data-api-cluster" in said
+
+
+def test_a_database_in_another_region_is_named_by_its_arn() -> None:
+    workgroup = f"arn:aws:redshift-serverless:us-west-2:{ACCOUNT}:workgroup/{WORKGROUP}"
+    cluster = f"arn:aws:redshift:us-west-2:{ACCOUNT}:cluster:analytics"
+    setting = read_setting(**WHERE, **STAGING, workgroups=[workgroup], clusters=[cluster], users=["airflow"])
+    statements = {one["Sid"]: one["Resource"] for one in all_policies(setting)["airflow"]["Statement"]}
+    assert statements["RunStatements"] == [workgroup, cluster]
+    assert statements["SignInToWorkgroups"] == [workgroup]
+    assert f"arn:aws:redshift:us-west-2:{ACCOUNT}:dbuser:analytics/airflow" in statements["SignInToClustersAsUser"]
+
+
+def test_without_staging_there_is_no_role_of_redshift(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*COMMAND, "--data", "s3://acme/c/"]
+    assert main([*arguments, "--policy", "redshift"]) == 2
+    assert "--policy redshift needs --staging" in capsys.readouterr().err
+    assert main([*arguments, "--format", "cloudformation"]) == 0
+    assert "Redshift" not in capsys.readouterr().out
 
 
 def test_without_any_folder_nothing_is_made() -> None:
@@ -643,20 +660,28 @@ def test_each_policy_goes_to_a_file_of_its_name(tmp_path: Path, capsys: pytest.C
     assert main([*COMMAND, "--data", "s3://acme/customers/", "--output", str(tmp_path / "policies")]) == 0
     written = {path.name for path in (tmp_path / "policies").iterdir()}
     assert written == {"airflow.json", "task.json", "execution.json", "task-trust.json", "execution-trust.json"}
+    assert main([*COMMAND, "--staging", "s3://acme/redshift", "--output", str(tmp_path / "tables")]) == 0
+    assert {path.name for path in (tmp_path / "tables").iterdir()} == written | {"redshift.json", "redshift-trust.json"}
+    capsys.readouterr()
     assert main([*COMMAND, "--data", "s3://acme/customers/", "--policy", "task"]) == 0
     printed = capsys.readouterr().out.partition("{")
     assert json.loads("".join(printed[1:])) == json.loads((tmp_path / "policies" / "task.json").read_text())
 
 
 def test_a_cloudformation_template_holds_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*COMMAND, "--data", "s3://acme/c/", "--task-role", "jobs/task", "--format", "cloudformation"]) == 0
-    resources = json.loads(capsys.readouterr().out)["Resources"]
-    policies = all_policies(read_setting(**WHERE, data=["s3://acme/c/"], task_role="jobs/task"))
+    folders = ["--data", "s3://acme/c/", "--staging", "s3://acme/redshift"]
+    assert main([*COMMAND, *folders, "--task-role", "jobs/task", "--format", "cloudformation"]) == 0
+    template = json.loads(capsys.readouterr().out)
+    resources = template["Resources"]
+    policies = all_policies(read_setting(**WHERE, **STAGING, data=["s3://acme/c/"], task_role="jobs/task"))
     task = resources["TaskRole"]["Properties"]
     assert (task["RoleName"], task["Path"]) == ("task", "/jobs/")
-    assert task["AssumeRolePolicyDocument"] == policies["task-trust"]
-    assert task["Policies"][0]["PolicyDocument"] == policies["task"]
-    assert resources["ExecutionRole"]["Properties"]["Policies"][0]["PolicyDocument"] == policies["execution"]
+    assert resources["RedshiftRole"]["Properties"]["RoleName"] == "airflow-sklearn-redshift"
+    for name, policy in (("TaskRole", "task"), ("ExecutionRole", "execution"), ("RedshiftRole", "redshift")):
+        role = resources[name]["Properties"]
+        assert role["AssumeRolePolicyDocument"] == policies[f"{policy}-trust"]
+        assert role["Policies"][0]["PolicyDocument"] == policies[policy]
+        assert template["Outputs"][f"{name}Arn"] == {"Value": {"Fn::GetAtt": [name, "Arn"]}}
     assert resources["AirflowPolicy"]["Properties"]["PolicyDocument"] == policies["airflow"]
 
 
@@ -672,8 +697,7 @@ def test_the_command_needs_nothing_but_the_standard_library() -> None:
 
 def test_the_documentation_explains_every_statement() -> None:
     text = documentation("iam.md")
-    setting = read_setting(**WHERE, **FOLDERS, registers=True, kms_keys=["arn:aws:kms:eu-west-1:111122223333:key/k"])
-    names = {one["Sid"] for policy in all_policies(setting).values() for one in policy["Statement"]}
+    names = {one["Sid"] for _, policy in everything() for one in policy["Statement"]}
     assert not {name for name in names if f"`{name}`" not in text and f"`{name.rstrip('1')}`" not in text}
 
 

@@ -13,6 +13,7 @@ from airflow_sklearn.provider_info import get_provider_info
         ("s3://b/m/v 1/manifest.json", "https://console.aws.amazon.com/s3/object/b?prefix=m/v%201/manifest.json"),
         ("s3://b/scores/date=1/", "https://console.aws.amazon.com/s3/buckets/b?prefix=scores/date%3D1/"),
         ("s3://b", "https://console.aws.amazon.com/s3/buckets/b?prefix="),
+        ("x-redshift://redshift_default/public/scores", "https://console.aws.amazon.com/sqlworkbench/home"),
         ("file:///data/x.json", "file:///data/x.json"),
     ],
 )

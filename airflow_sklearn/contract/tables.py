@@ -6,6 +6,7 @@ Only Airflow's side talks to the database. A container sees the files, and these
 from __future__ import annotations
 
 from typing import Literal, Self
+from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
@@ -44,10 +45,18 @@ class RedshiftAccess(Value):
 
     @property
     def name(self) -> str:
-        """For people and for asset URIs: which database is meant."""
+        """For people: which database is meant."""
         if self.data_api is None:
             return self.redshift_conn_id
         return f"{self.data_api.workgroup_name or self.data_api.cluster_identifier}/{self.data_api.database}"
+
+    def uri_of(self, table: tuple[str, ...]) -> str:
+        """A table as an asset's URI.
+
+        The scheme ``redshift``, which Airflow's amazon provider claims, wants host and database: a connection is not
+        looked up when a DAG is parsed.
+        """
+        return f"x-redshift://{self.name}/{'/'.join(quote(part, safe='') for part in table)}"
 
 
 class TableColumn(Value):
@@ -154,7 +163,7 @@ class OutputTable(Value):
     @property
     def uri(self) -> str:
         """The table as an asset's URI."""
-        return f"redshift://{self.access.name}/{'/'.join(self.table)}"
+        return self.access.uri_of(self.table)
 
     @property
     def ledger_root(self) -> str:

@@ -13,18 +13,23 @@ from airflow_sklearn.iam.cloudformation import template
 from airflow_sklearn.iam.policies import all_policies
 from airflow_sklearn.iam.setting import PARTITIONS, read_setting
 
-_NAMES = ("airflow", "task", "execution", "task-trust", "execution-trust")
+_NAMES = ("airflow", "task", "execution", "redshift", "task-trust", "execution-trust", "redshift-trust")
 _DESCRIPTION = """
-Print the IAM policies that airflow-sklearn needs on Amazon ECS, and no more than that:
+Print the IAM policies that airflow-sklearn needs on Amazon ECS and for Redshift, and no more than that:
   airflow    for the identity that Airflow's workers and triggerer have: runs tasks, plans, publishes
   task       for the task role: what the container may read and write
   execution  for the execution role: pulling the image, writing the log
-and who may take the two roles (task-trust, execution-trust). Nothing is sent to AWS.
+  redshift   for the role that Redshift takes for UNLOAD and COPY, with --staging
+and who may take the roles (task-trust, execution-trust, redshift-trust). Nothing is sent to AWS.
 """
 _EPILOG = """
 example:
   python -m airflow_sklearn.iam --cluster ml --region eu-west-1 --account 111122223333 \\
       --data s3://acme/customers/ --model s3://acme/models --destination s3://acme/churn_scores --output policies
+
+for tables in Redshift, --staging takes the place of --data and --destination:
+  python -m airflow_sklearn.iam --cluster ml --region eu-west-1 --account 111122223333 \\
+      --staging s3://acme/redshift --model s3://acme/models --data-api-cluster analytics --output policies
 """
 
 
@@ -38,6 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
         policies = all_policies(setting)
     except UserError as error:
         print(error, file=sys.stderr)
+        return 2
+    if policy and policy not in policies:
+        print(f"--policy {policy} needs --staging: there is no such role without tables", file=sys.stderr)
         return 2
     documents: dict[str, Any] = {policy: policies[policy]} if policy else policies
     if form == "cloudformation":
@@ -72,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         ("model", "models", "a model's URI"),
         ("destination", "destinations", "where predictions are published; the ledgers of the runs are below it"),
         ("ledger", "ledgers", "a folder for ledgers, if plans name one (ledger=...)"),
+        ("staging", "staging", "what lies between Redshift and the containers, the staging of RedshiftTable"),
     ):
         folders.add_argument(f"--{name}", dest=dest, action="append", metavar="S3_URI", help=help_text)
     folders.add_argument(
@@ -97,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     names.add_argument("--log-group", metavar="NAME", help="default: /ecs/airflow-sklearn")
     names.add_argument("--task-role", metavar="ROLE", help="name or ARN (default: airflow-sklearn-task)")
     names.add_argument("--execution-role", metavar="ROLE", help="name or ARN (default: airflow-sklearn-execution)")
+    names.add_argument("--redshift-role", metavar="ROLE", help="name or ARN (default: airflow-sklearn-redshift)")
     names.add_argument(
         "--ecr-repository",
         dest="repositories",
@@ -111,6 +121,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ARN",
         help="of buckets encrypted with it; may be repeated",
     )
+    api = parser.add_argument_group("Redshift Data API, if that is the way in; each may be repeated")
+    for name, dest, metavar, help_text in (
+        ("workgroup", "workgroups", "WORKGROUP", "of Redshift Serverless, by ARN or id: the ARN has no name in it"),
+        ("cluster", "clusters", "CLUSTER", "a provisioned cluster, by identifier or ARN"),
+        ("user", "users", "USER", "a cluster's user (db_user); default: the one that the IAM identity is"),
+        ("database", "databases", "NAME", "a cluster's database (default: all)"),
+        ("secret", "secrets", "ARN", "with user and password (secret_arn), instead of temporary credentials"),
+    ):
+        api.add_argument(f"--data-api-{name}", dest=dest, action="append", metavar=metavar, help=help_text)
     output = parser.add_argument_group("output")
     output.add_argument("--policy", choices=_NAMES, help="only this one")
     output.add_argument("--format", choices=("json", "cloudformation"), default="json")

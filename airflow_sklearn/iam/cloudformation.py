@@ -1,4 +1,4 @@
-"""The same as one CloudFormation template: two roles, and the policy for whatever Airflow runs as."""
+"""The same as one CloudFormation template: the roles, and the policy for whatever Airflow runs as."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ if TYPE_CHECKING:
 
 def template(setting: Setting, policies: dict[str, Policy]) -> dict[str, Any]:
     """:param policies: of ``all_policies``."""
+    roles = {
+        "TaskRole": _role(setting.task_role, "task", policies),
+        "ExecutionRole": _role(setting.execution_role, "execution", policies),
+    }
+    if "redshift" in policies:
+        roles["RedshiftRole"] = _role(setting.redshift_role, "redshift", policies)
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": f"airflow-sklearn in the ECS cluster {setting.cluster}: roles of its tasks, policy for Airflow",
+        "Description": f"airflow-sklearn in the ECS cluster {setting.cluster}: roles, and a policy for Airflow",
         "Resources": {
-            "TaskRole": _role(setting.task_role, "task", policies),
-            "ExecutionRole": _role(setting.execution_role, "execution", policies),
+            **roles,
             "AirflowPolicy": {
                 "Type": "AWS::IAM::ManagedPolicy",
                 "Properties": {
@@ -26,8 +31,7 @@ def template(setting: Setting, policies: dict[str, Policy]) -> dict[str, Any]:
             },
         },
         "Outputs": {
-            "TaskRoleArn": {"Value": {"Fn::GetAtt": ["TaskRole", "Arn"]}},
-            "ExecutionRoleArn": {"Value": {"Fn::GetAtt": ["ExecutionRole", "Arn"]}},
+            **{f"{name}Arn": {"Value": {"Fn::GetAtt": [name, "Arn"]}} for name in roles},
             "AirflowPolicyArn": {"Value": {"Ref": "AirflowPolicy"}},
         },
     }

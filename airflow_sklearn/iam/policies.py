@@ -21,23 +21,33 @@ if TYPE_CHECKING:
     Statement = dict[str, Any]
 
 _TASKS = "ecs-tasks.amazonaws.com"
+_REDSHIFT = ["redshift.amazonaws.com", "redshift-serverless.amazonaws.com"]
 _LONGEST = 6144  # characters of a managed policy, white space not counted (IAM quotas)
 
-# Names of what lies in models, ledgers and destinations. Below a folder that was given there may be one of them, or
-# several, each in a folder of its own: hence the first ``*``. A test runs jobs and compares.
+# Names of what lies in models, ledgers, destinations and staging. Below a folder that was given there may be one of
+# them, or several, each in a folder of its own: hence the first ``*``. Tests run jobs and compare.
 _ANY_LEDGER = "*_airflow_sklearn/*"
 _PUBLISHED = "*/part-*"
 _PUBLISHED_MANIFEST = "*/_manifest.json"
 _PUBLISHING = "*/_publishing.json"
 
+# In staging. A table's ledgers lie beside the manifests for COPY.
+_UNLOADED = "*unloads/*"
+_SNAPSHOTS = "*unloads/*/snapshot.json"
+_UNLOADED_ROWS = "*unloads/*/rows/*"
+_COPIES = "*tables/*/copies/*"
+_TABLES_LEDGER = "*tables/*/_airflow_sklearn/*"
+
+_SCORES = "*versions/*/out_of_sample/*"
 MODEL_BY_AIRFLOW = ("*estimators/*", "*versions/*/jobs/*", "*latest.json")
 MODEL_BY_WORKER = (
     "*versions/*/artifact-*",
+    _SCORES,
     "*versions/*/manifest.json",
     "*versions/*/jobs/*.result.json",
     "*latest.json",
 )
-_UPLOADED_TO_MODEL = ("*versions/*/artifact-*",)
+_UPLOADED_TO_MODEL = ("*versions/*/artifact-*", _SCORES)
 LEDGER_BY_AIRFLOW = ("/plans/*", "/jobs/*", "/proofs/*")
 LEDGER_BY_WORKER = ("/jobs/*.result.json", "/receipts/*", "/parts/*")
 _UPLOADED_TO_LEDGER = ("/parts/*",)
@@ -56,6 +66,8 @@ def all_policies(setting: Setting) -> dict[str, Policy]:
         "task-trust": trust,
         "execution-trust": trust,
     }
+    if setting.staging:
+        policies |= {"redshift": redshift_policy(setting), "redshift-trust": redshift_trust_policy()}
     long = {name: size for name, policy in policies.items() if (size := _size(policy)) > _LONGEST}
     if long:
         sizes = ", ".join(f"{name} ({size:,})" for name, size in long.items())
@@ -68,19 +80,23 @@ def all_policies(setting: Setting) -> dict[str, Policy]:
 
 def airflow_policy(setting: Setting) -> Policy:
     """For Airflow's workers and triggerer: runs tasks, writes jobs and plans, publishes."""
-    read = _read_on_both_sides(setting)
+    read, copies = _read_on_both_sides(setting), _below(setting.staging, _COPIES)
+    snapshots, unloaded = _below(setting.staging, _SNAPSHOTS), _below(setting.staging, _UNLOADED)
     published = _below(setting.destinations, _PUBLISHED)
     manifests, locks = _below(setting.destinations, _PUBLISHED_MANIFEST), _below(setting.destinations, _PUBLISHING)
     written = [*_below(setting.models, *MODEL_BY_AIRFLOW), *_in_ledgers(setting, *LEDGER_BY_AIRFLOW)]
     return _policy(
         *_run_tasks(setting),
-        *_list(setting, [*read, *_below(setting.destinations, "*")]),
+        *_run_statements(setting),
+        *_list(setting, [*read, *_below(setting.destinations, "*"), *copies]),
         _on_objects(setting, "ReadSourcesModelsAndLedgers", "s3:GetObject", read),
         _on_objects(setting, "ReadWhatWasPublished", "s3:GetObject", [*manifests, *locks]),
         _on_objects(setting, "WriteJobsPlansAndProofs", "s3:PutObject", written),
         _on_objects(setting, "Publish", "s3:PutObject", [*published, *manifests, *locks]),
         _on_objects(setting, "EndBrokenCopies", "s3:AbortMultipartUpload", published),
         _on_objects(setting, "RemoveWhatIsReplaced", "s3:DeleteObject", [*published, *locks]),
+        _on_objects(setting, "WriteSnapshotsAndCopyManifests", "s3:PutObject", [*snapshots, *copies]),
+        _on_objects(setting, "RemoveWhatHasServed", "s3:DeleteObject", [*unloaded, *copies]),
         *_use_keys(setting),
     )
 
@@ -111,6 +127,38 @@ def execution_policy(setting: Setting) -> Policy:
             ["logs:CreateLogStream", "logs:PutLogEvents"],
             [setting.arn("logs", f"log-group:{setting.log_group}:*")],
         ),
+    )
+
+
+def redshift_policy(setting: Setting) -> Policy:
+    """For the role that Redshift takes for UNLOAD and COPY: writes rows into staging, reads what is loaded. COPY takes
+    LIST and GET, UNLOAD also PUT ("IAM permissions for COPY, UNLOAD, and CREATE LIBRARY")."""
+    rows = _below(setting.staging, _UNLOADED_ROWS)
+    parts = [*_below(setting.staging, f"{_TABLES_LEDGER}/parts/*"), *_below(setting.ledgers, "*/parts/*")]
+    read = [*rows, *parts, *_below(setting.staging, _COPIES), *_below(setting.models, _SCORES)]
+    buckets = [f"arn:{setting.partition}:s3:::{bucket}" for bucket in sorted({bucket for bucket, _ in read})]
+    return _policy(
+        _allow("FindBuckets", "s3:GetBucketLocation", buckets),
+        *_list(setting, read),
+        _on_objects(setting, "ReadWhatIsLoaded", "s3:GetObject", read),
+        _on_objects(setting, "WriteWhatIsUnloaded", "s3:PutObject", rows),
+        _on_objects(setting, "EndBrokenUploads", "s3:AbortMultipartUpload", rows),
+        *_use_keys(setting),
+    )
+
+
+def redshift_trust_policy() -> Policy:
+    """Who may take the role of UNLOAD and COPY: clusters and namespaces that it was attached to.
+
+    That takes ``iam:PassRole`` in the role's account. Redshift's documentation names no condition on the account.
+    """
+    return _policy(
+        {
+            "Sid": "RedshiftItIsAttachedTo",
+            "Effect": "Allow",
+            "Principal": {"Service": _REDSHIFT},
+            "Action": "sts:AssumeRole",
+        }
     )
 
 
@@ -148,9 +196,30 @@ def _run_tasks(setting: Setting) -> Iterator[Statement]:
     yield _allow("ReadLogs", "logs:GetLogEvents", [setting.arn("logs", f"log-group:{setting.log_group}:log-stream:*")])
 
 
+def _run_statements(setting: Setting) -> Iterator[Statement]:
+    """The Data API, and the database user by temporary credentials or by a secret. The service knows no resource for
+    statements that run, and the triggerer watches and cancels what a worker has begun: hence no condition on whose."""
+    api = setting.data_api
+    if not (api.workgroups or api.clusters):
+        return
+    yield _allow("RunStatements", "redshift-data:BatchExecuteStatement", [*api.workgroups, *api.clusters])
+    watch = ["redshift-data:CancelStatement", "redshift-data:DescribeStatement", "redshift-data:GetStatementResult"]
+    yield _allow("WatchAndCancelStatements", watch, ["*"])
+    databases = api.of_clusters("dbname", api.databases or ("*",))
+    if not api.secrets:
+        yield _allow("SignInToWorkgroups", "redshift-serverless:GetCredentials", api.workgroups)
+    if api.users:
+        users = api.of_clusters("dbuser", api.users)
+        yield _allow("SignInToClustersAsUser", "redshift:GetClusterCredentials", [*users, *databases])
+    elif not api.secrets:
+        yield _allow("SignInToClusters", "redshift:GetClusterCredentialsWithIAM", databases)
+    yield _allow("ReadSecrets", "secretsmanager:GetSecretValue", api.secrets)
+
+
 def _read_on_both_sides(setting: Setting) -> list[ObjectName]:
     whole = [name for place in (*setting.data, *setting.models, *setting.ledgers) for name in place.objects()]
-    return [*whole, *_below(setting.destinations, _ANY_LEDGER)]
+    staged = _below(setting.staging, _UNLOADED, _TABLES_LEDGER)
+    return [*whole, *_below(setting.destinations, _ANY_LEDGER), *staged]
 
 
 def _list(setting: Setting, names: Iterable[ObjectName]) -> Iterator[Statement]:
@@ -176,9 +245,10 @@ def _below(places: Iterable[Place], *patterns: str) -> list[ObjectName]:
 
 
 def _in_ledgers(setting: Setting, *patterns: str) -> list[ObjectName]:
-    """Below a destination the ledger has its own folder; a folder that is given as ledger is one."""
+    """Below a destination, and in staging, ledgers have a folder of their own; one that is given as ledger is one."""
     return [
         *_below(setting.destinations, *(f"{_ANY_LEDGER}{pattern}" for pattern in patterns)),
+        *_below(setting.staging, *(f"{_TABLES_LEDGER}{pattern}" for pattern in patterns)),
         *_below(setting.ledgers, *(f"*{pattern}" for pattern in patterns)),
     ]
 

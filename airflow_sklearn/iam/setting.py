@@ -21,6 +21,9 @@ _CLUSTER = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _FAMILY = re.compile(r"[A-Za-z0-9_-]{1,255}\*?")
 _LOG_GROUP = re.compile(r"[A-Za-z0-9_./#-]{1,512}")
 _ROLE = re.compile(r"([\x21-\x7e]+/)?[\w+=,.@-]{1,64}", re.ASCII)
+_WORKGROUP = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_REDSHIFT_CLUSTER = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_IN_DATABASE = re.compile(r"[\w.$+@-]{1,127}", re.ASCII)
 _REPOSITORY = re.compile(r"[a-z0-9]+([._/-]+[a-z0-9]+)*")
 _IMAGE = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[^:@]+).*")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -50,6 +53,23 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
+class DataApi:
+    """Databases that are reached through the Redshift Data API. Workgroups, clusters and secrets are ARNs."""
+
+    workgroups: tuple[str, ...] = ()
+    clusters: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    """Of clusters, by temporary credentials; none: the one that the IAM identity is."""
+    databases: tuple[str, ...] = ()
+    """Of clusters; none: all."""
+    secrets: tuple[str, ...] = ()
+
+    def of_clusters(self, kind: str, names: Sequence[str]) -> list[str]:
+        """ARNs of users (``dbuser``) or databases (``dbname``) in all clusters."""
+        return [cluster.replace(":cluster:", f":{kind}:") + f"/{name}" for cluster in self.clusters for name in names]
+
+
+@dataclass(frozen=True)
 class Setting:
     """What the policies are made for. Names are checked; roles, repositories and keys are ARNs."""
 
@@ -66,6 +86,11 @@ class Setting:
     models: tuple[Place, ...] = ()
     destinations: tuple[Place, ...] = ()
     ledgers: tuple[Place, ...] = ()
+    staging: tuple[Place, ...] = ()
+    """Between Redshift and the containers."""
+    redshift_role: str = ""
+    """That Redshift takes for UNLOAD and COPY."""
+    data_api: DataApi = DataApi()
     kms_keys: tuple[str, ...] = ()
     registers: bool = False
     """Whether task definitions are registered from Airflow (``EcsRuntime(task_definition={...})``)."""
@@ -113,6 +138,47 @@ class _Reader:
         name = self.name(option, text if name is None else name, _ROLE, "role's name or ARN")
         return f"arn:{self.partition}:iam::{self.account}:role/{name.lstrip('/')}"
 
+    def workgroup(self, text: str) -> str:
+        """By its id: that is what its ARN has, not its name."""
+        what = "workgroup's ARN or id (its name does not do: aws redshift-serverless get-workgroup tells the ARN)"
+        return self._of_redshift("--data-api-workgroup", text, "redshift-serverless", "workgroup/", _WORKGROUP, what)
+
+    def redshift_cluster(self, text: str) -> str:
+        what = "cluster's identifier or ARN"
+        return self._of_redshift("--data-api-cluster", text, "redshift", "cluster:", _REDSHIFT_CLUSTER, what)
+
+    def _of_redshift(self, option: str, text: str, service: str, kind: str, pattern: re.Pattern[str], what: str) -> str:
+        """The ARN. One that is given may be in another region: the Data API's is an argument of its own."""
+        name = self.own_arn(option, text, service, kind, regional=False)
+        self.name(option, text if name is None else name, pattern, what)
+        return text if name is not None else f"arn:{self.partition}:{service}:{self.region}:{self.account}:{kind}{text}"
+
+    def secret(self, text: str) -> str:
+        if self.own_arn("--data-api-secret", text, "secretsmanager", "secret:", regional=False) is None:
+            self.faults.append(f"--data-api-secret {text!r} is not the ARN of a secret")
+        return text
+
+    def data_api(
+        self,
+        workgroups: Sequence[str],
+        clusters: Sequence[str],
+        users: Sequence[str],
+        databases: Sequence[str],
+        secrets: Sequence[str],
+    ) -> DataApi:
+        for option, names in (("--data-api-user", users), ("--data-api-database", databases)):
+            if names and not clusters:
+                self.faults.append(f"{option} goes with --data-api-cluster: a workgroup's user is the IAM identity")
+        if secrets and not (workgroups or clusters):
+            self.faults.append("--data-api-secret goes with --data-api-workgroup or --data-api-cluster")
+        return DataApi(
+            workgroups=_each(workgroups, self.workgroup),
+            clusters=_each(clusters, self.redshift_cluster),
+            users=_each(users, lambda text: self.name("--data-api-user", text, _IN_DATABASE, "user's name")),
+            databases=_each(databases, lambda text: self.name("--data-api-database", text, _IN_DATABASE, "database")),
+            secrets=_each(secrets, self.secret),
+        )
+
     def repository(self, text: str) -> str:
         """A repository may be another account's: then it is named by its ARN, or by an image's name."""
         image, arn = _IMAGE.fullmatch(text), _ARN.fullmatch(text)
@@ -152,12 +218,19 @@ def read_setting(
     models: Sequence[str] = (),
     destinations: Sequence[str] = (),
     ledgers: Sequence[str] = (),
+    staging: Sequence[str] = (),
     families: Sequence[str] = ("airflow-sklearn*",),
     log_group: str = "/ecs/airflow-sklearn",
     task_role: str = "airflow-sklearn-task",
     execution_role: str = "airflow-sklearn-execution",
+    redshift_role: str = "airflow-sklearn-redshift",
     repositories: Sequence[str] = ("airflow-sklearn-worker",),
     kms_keys: Sequence[str] = (),
+    workgroups: Sequence[str] = (),
+    clusters: Sequence[str] = (),
+    users: Sequence[str] = (),
+    databases: Sequence[str] = (),
+    secrets: Sequence[str] = (),
     registers: bool = False,
     lists_whole_buckets: bool = False,
 ) -> Setting:
@@ -172,8 +245,10 @@ def read_setting(
     reader.name("--account", account, _ACCOUNT, "account: it has 12 digits")
     if reader.partition != own:
         reader.faults.append(f"--partition {partition} does not have the region {region}: it is in {own}")
-    if not (data or models or destinations or ledgers):
-        reader.faults.append("no folder is given: give --data, --model and --destination (each may be repeated)")
+    if not (data or models or destinations or ledgers or staging):
+        reader.faults.append(
+            "no folder is given: give --data, --model and --destination, --staging for tables (each may be repeated)"
+        )
     cluster_name = reader.own_arn("--cluster", cluster, "ecs", "cluster/")
 
     def places(option: str, texts: Sequence[str]) -> tuple[Place, ...]:
@@ -198,6 +273,9 @@ def read_setting(
         models=folders("--model", models),
         destinations=folders("--destination", destinations),
         ledgers=folders("--ledger", ledgers),
+        staging=folders("--staging", staging),
+        redshift_role=reader.role("--redshift-role", redshift_role),
+        data_api=reader.data_api(workgroups, clusters, users, databases, secrets),
         kms_keys=_each(kms_keys, reader.key),
         registers=registers,
         lists_whole_buckets=lists_whole_buckets,

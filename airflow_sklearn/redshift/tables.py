@@ -128,7 +128,7 @@ class RedshiftTable:
 
         if "{{" in self.table or "{%" in self.table:
             return self.table
-        return f"redshift://{self.access().name}/{'/'.join(parse_table(self.table))}"
+        return self.access().uri_of(parse_table(self.table))
 
     def access(self) -> RedshiftAccess:
         return _access(self)

@@ -35,13 +35,17 @@ def warehouse(redshift_cloud: RedshiftCloud, connections: None) -> Iterator[Ware
 
 
 @pytest.mark.parametrize("way_in", WAYS_IN)
-def test_a_table_is_learned_from_and_predicted_into_a_table(run_dag: RunDag, warehouse: Warehouse, way_in: str) -> None:
+def test_a_table_is_learned_from_and_predicted_into_a_table(
+    run_dag: RunDag, warehouse: Warehouse, way_in: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     api = warehouse.cloud.redshift.data_api
     deferrable = {"deferrable": str(way_in.endswith("deferred"))}
     if way_in != "hook":
+        warehouse.database = f"{api.workgroup}/{warehouse.cloud.redshift.database}"
         warehouse.options = DATA_API.format(database=warehouse.cloud.redshift.database, workgroup=api.workgroup)
-        for statement in ("UNLOAD", "COPY", "LOCK"):
-            api.delay(3.0, containing=statement, times=9)
+        if way_in.endswith("deferred"):
+            for statement in ("UNLOAD", "COPY", "LOCK"):
+                api.delay(2.5, containing=statement, times=9)
     run = run_dag(warehouse.train(**deferrable) + warehouse.predict(passthrough="['kind', 'day', 'y']", **deferrable))
     api.restore()
     assert run.state == "success"
@@ -55,6 +59,10 @@ def test_a_table_is_learned_from_and_predicted_into_a_table(run_dag: RunDag, war
         "WHERE (y_proba_true > 0.5) = y"
     )
     assert wrong[0][0] > 0.9 * ROWS
+    assert done["uri"] == f"x-redshift://{warehouse.database}/{warehouse.schema}/scores"
+    said = capfd.readouterr().out
+    assert "There will be no asset events" not in said
+    assert said.count("Waiting in the triggerer for the statement") == (4 if way_in.endswith("deferred") else 0)
     assert not warehouse.objects("unloads/"), "what was unloaded has served"
 
 

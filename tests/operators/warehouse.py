@@ -17,10 +17,12 @@ class Warehouse:
     """One schema with the table ``customers``, from which ``y`` can be learned, and a staging folder in S3.
 
     :param options: arguments of every RedshiftTable, as source: the way in.
+    :param database: what the way in is called in asset URIs.
     """
 
     cloud: RedshiftCloud
     options: str = ""
+    database: str = "redshift_default"
     schema: str = field(default_factory=lambda: f"s{uuid.uuid4().hex[:10]}")
 
     def __post_init__(self) -> None:
