@@ -97,7 +97,9 @@ def airflow_home(request: pytest.FixtureRequest) -> Path:
     template = Path(request.config.cache.mkdir("airflow-database")) / f"{version('apache-airflow')}.db"
     if not template.exists():
         subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
-        shutil.copy(AIRFLOW_HOME / "airflow.db", template)
+        unfinished = template.with_name(f"{uuid.uuid4().hex}.db")  # several processes of tests may be at it
+        shutil.copy(AIRFLOW_HOME / "airflow.db", unfinished)
+        unfinished.rename(template)
     shutil.copy(template, AIRFLOW_HOME / "airflow.db")
     return AIRFLOW_HOME
 

@@ -34,7 +34,7 @@ WORKGROUP = f"arn:aws:redshift-serverless:us-east-1:000000000000:workgroup/{WORK
 REDSHIFT = "arn:aws:redshift:us-east-1:000000000000"
 SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:redshift-AbCdEf"
 #: Arguments of the Data API, and the options of the command for them.
-WAYS_IN: dict[str, tuple[dict[str, str], dict[str, list[str]]]] = {
+WAYS_IN: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "a workgroup": ({"workgroup_name": DataApi.workgroup}, {"workgroups": [WORKGROUP_ID]}),
     "a cluster": ({"cluster_identifier": DataApi.cluster}, {"clusters": [DataApi.cluster]}),
     "a cluster's user": (
