@@ -70,6 +70,10 @@ class PublishError(AirflowSklearnError):
     """The destination refuses the publication, or holds something else than the receipts say."""
 
 
+class PublicationRefusedError(PublishError):
+    """The destination refuses the publication, and would again: only a person can say whose rows shall stay."""
+
+
 class NoCapacityError(AirflowSklearnError):
     """A job cannot start now: nothing is free, a quota, or a throttle. Later there may be room."""
 

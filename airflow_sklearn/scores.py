@@ -28,12 +28,33 @@ class PublishedScores:
     rows: int
 
 
+def check_scores(
+    destination: OutputFiles | OutputTable, cross_validation: int, database: Callable[[RedshiftAccess], Database]
+) -> None:
+    """Find out before the model is fitted what would be refused after it, as far as it can be known.
+
+    :raises UserError: there will be no scores, or they cannot go there; all faults are named.
+    """
+    faults = [] if cross_validation else ["cross_validation=0 makes no out-of-sample scores: give 2 or more folds"]
+    if isinstance(destination, OutputFiles):
+        if destination.file_format != "parquet":
+            faults.append(f"scores are Parquet files; {destination.uri} is to be {destination.file_format}")
+    elif destination.if_exists == "fail":
+        from airflow_sklearn.redshift.publish import destination_faults
+
+        plain = destination.model_copy(update={"diststyle": None, "distkey": None, "sortkey": (), "column_types": {}})
+        faults += destination_faults(database(destination.access), plain, (), ())
+    if faults:
+        raise UserError("out_of_sample cannot be:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+
 def publish_scores(
     storage: Storage,
     manifest: ModelManifest,
     destination: OutputFiles | OutputTable,
     *,
     database: Callable[[RedshiftAccess], Database],
+    run: str,
     published_by: str,
     attempt: str,
 ) -> PublishedScores:
@@ -41,6 +62,7 @@ def publish_scores(
 
     :param destination: a folder, which gets a partition ``version=...`` for each version of the model; or a table.
     :param database: opens a database.
+    :param run: whose scores these are, where they are appended.
     :param published_by: the task, for people.
     :param attempt: a name of this attempt's own.
     :raises UserError: there are no scores, or they cannot go there.
@@ -67,7 +89,7 @@ def publish_scores(
         rows=scores.rows,
         key_hash=scores.key_hash,
         fingerprint=manifest.version,
-        run=whose_rows(destination, "", manifest.version),
+        run=whose_rows(destination, "", run),
         published_by=published_by,
         attempt=attempt,
     )
@@ -82,8 +104,6 @@ def publish_scores(
 def _into_folder(
     storage: Storage, manifest: ModelManifest, scores: OutOfSample, destination: OutputFiles
 ) -> PublishedScores:
-    if destination.file_format != "parquet":
-        raise UserError(f"Out-of-sample scores are Parquet; {destination.uri} is to be {destination.file_format}.")
     partition = f"version={manifest.version}"
     proof = join(version_folder(manifest.model, manifest.version), "manifest.json")
     load = FileLoad(destination, partition, scores.parts, scores.rows, manifest.version, proof)

@@ -16,7 +16,7 @@ PACKAGE = Path(airflow_sklearn.__file__).parent
 CONTAINER_SIDE = ("worker", "models", "contract", "storage", "exceptions.py", "chunking.py", "ledger.py", "commit.py",
                   "planning.py", "problems.py", "csv_records.py", "training.py")  # fmt: skip
 AIRFLOW_SIDE = ("operators", "runtimes", "task_groups.py", "triggers.py", "links.py", "datasets.py", "aws.py",
-                "__init__.py", "provider_info.py")  # fmt: skip
+                "redshift", "scores.py", "__init__.py", "provider_info.py")  # fmt: skip
 HEAVY = ("sklearn", "pandas", "pyarrow", "numpy", "scipy", "joblib", "cloudpickle")
 
 
@@ -49,6 +49,11 @@ def test_the_container_side_never_imports_airflow(path: Path) -> None:
 @pytest.mark.parametrize("path", modules(*AIRFLOW_SIDE), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_the_airflow_side_imports_no_heavy_library_on_top(path: Path) -> None:
     assert not imports(path, top_level=True) & set(HEAVY)
+
+
+@pytest.mark.parametrize("path", modules("redshift"), ids=lambda path: path.name)
+def test_what_talks_to_the_database_never_needs_a_heavy_library(path: Path) -> None:
+    assert not imports(path) & set(HEAVY)
 
 
 @pytest.mark.parametrize("path", modules("contract"), ids=lambda path: path.name)

@@ -101,6 +101,8 @@ class Snapshot(Document):
 
     query: str
     """What was unloaded, as SQL."""
+    request: str = ""
+    """A digest of what was asked for: of a source with its roles. Known before the table's columns are."""
     manifest_uri: str
     """Redshift's own manifest of the files."""
     files: SourceFiles
@@ -110,6 +112,8 @@ class Snapshot(Document):
     folder: str
     """What is deleted when the snapshot has served."""
     keep: bool = False
+    served: str = ""
+    """The URI of what was made of the rows, once they are gone."""
 
 
 class OutputColumnSpec(Value):

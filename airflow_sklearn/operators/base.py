@@ -37,6 +37,7 @@ FINAL_ERRORS = (
     exceptions.IncompleteRunError,
     exceptions.JobFailedError,
     exceptions.LoadError,
+    exceptions.PublicationRefusedError,
     ValidationError,
 )
 _FINAL_SQLSTATES = ("0A", "42")  # not supported; no such thing, no right, no valid SQL
@@ -111,8 +112,15 @@ def final_errors() -> Iterator[None]:
 
 
 def own_copy(value: Any) -> Any:
-    """A copy of a template object (a ``Dataset``, a runtime), which Airflow would else render in place."""
-    return copy.copy(value) if getattr(value, "template_fields", None) and not hasattr(value, "resolve") else value
+    """A copy of a template object (a ``Dataset``, a runtime), which Airflow would else render in place; with copies of
+    the template objects in it."""
+    if not getattr(value, "template_fields", None) or hasattr(value, "resolve"):
+        return value
+    made = copy.copy(value)
+    for name in made.template_fields:
+        if (inner := own_copy(found := getattr(made, name))) is not found:
+            setattr(made, name, inner)
+    return made
 
 
 def static_outlets(uri: Any) -> list[Asset]:

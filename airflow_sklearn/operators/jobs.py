@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, conf
 
-from airflow_sklearn.exceptions import AirflowSklearnError, NoCapacityError, ThrottledError
+from airflow_sklearn.exceptions import DocumentError, NoCapacityError, StorageError, ThrottledError
 from airflow_sklearn.links import JobLink, JobLogLink
 from airflow_sklearn.operators.base import SklearnOperator, final_errors, own_copy
 from airflow_sklearn.operators.job_log import JobLog
@@ -251,7 +251,7 @@ class RuntimeOperator(SklearnOperator):
 
         try:
             return self.done_before(context, job_from_json(self.storage.read(handle.job_uri), where=handle.job_uri))
-        except AirflowSklearnError as error:
+        except (StorageError, DocumentError) as error:
             self.log.warning("Whether the work was done all the same could not be found out: %s", error)
             return None
 

@@ -7,6 +7,7 @@ import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.datasets import absolute_uri, as_output, as_source, as_table_source
 from airflow_sklearn.links import JobLink, JobLogLink, ModelManifestLink
 from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy, static_outlets
@@ -133,8 +134,12 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         if "manifest_uri" in self.state:  # fitted, and back from the triggerer
             return self._answer(context, **self.state)
         storage, runtime, identity = self.storage, self._bound_runtime, identity_of(context)
+        self._check_scores(context)
         table = as_table_source(self.source)
         snapshot = self._unload(context, table) if table else None
+        if snapshot and snapshot.served:
+            self.log.info("An earlier attempt has fitted the model already, and removed what it had unloaded.")
+            return self._answer(context, snapshot.served, reused=False)
         job, job_uri = make_train_job(
             storage,
             identity=identity,
@@ -176,17 +181,35 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
 
     def _unload(self, context: Context, table: UnloadSource) -> Snapshot:
         from airflow_sklearn.redshift.training import training_columns
-        from airflow_sklearn.redshift.unload import describe, unload, unload_folder
+        from airflow_sklearn.redshift.unload import describe, find_snapshot, unload, unload_folder
 
-        database, identity = self.database(context, table.access), identity_of(context)
+        identity = identity_of(context)
+        folder = unload_folder(table, identity, clears_of(context, self.retries))
         roles = {
             "target": [self.target],
-            "primary_key": column_names(self.primary_key),
-            "sample_weight": column_names(self.sample_weight),
+            "primary_key": list(column_names(self.primary_key)),
+            "sample_weight": list(column_names(self.sample_weight)),
         }
-        columns = training_columns(table.name, describe(database, table), roles, column_names(self.excluded_columns))
-        folder = unload_folder(table, identity, clears_of(context, self.retries))
-        return unload(database, self.storage, table, columns, folder=folder, attempt=str(identity.try_number))
+        excluded = column_names(self.excluded_columns)
+        request = content_id([table.model_dump(mode="json"), roles, list(excluded)])
+        if (found := find_snapshot(self.storage, folder)) is not None and found.request == request:
+            return found
+        database = self.database(context, table.access)
+        columns = training_columns(table.name, describe(database, table), roles, excluded)
+        return unload(
+            database,
+            self.storage,
+            table,
+            columns,
+            folder=folder,
+            attempt=str(identity.try_number),
+            request=request,
+        )
+
+    def _run_of(self, context: Context) -> str:
+        """Whose scores these are, where they are appended: this task's in this DAG run, whatever it fits."""
+        who = identity_of(context)
+        return f"{who.dag_id}.{who.task_id}[{who.map_index}] {who.run_id}"
 
     def _who(self, context: Context) -> list[str | int]:
         """This task instance since it was last cleared: the same for all attempts that follow by retries."""
@@ -204,7 +227,6 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         manifest = ModelManifest.from_json(data, where=manifest_uri)
         self.state.update(manifest_uri=manifest_uri, reused=reused)
         self._publish_scores(context, manifest)
-        delete_snapshot(self.storage, manifest.source.snapshot)
         metrics = [f"{name} {value:.4g}" for name, value in manifest.metrics.items() if value is not None]
         self.log.info(
             "Model %s, version %s, fitted on %s rows: %s.",
@@ -220,7 +242,20 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
             "reused": reused,
         }
         self.announce(context, manifest.model, answer)
+        delete_snapshot(self.storage, manifest.source.snapshot, served=manifest_uri)
         return answer
+
+    def _check_scores(self, context: Context) -> None:
+        """Before anything is fitted: whether there will be out-of-sample scores, and whether they may go there.
+
+        Not in a retry, nor when a job is submitted again: what is there then may be this task's own.
+        """
+        again = self._asked_since or identity_of(context).try_number != clears_of(context, self.retries)
+        if not self.out_of_sample or again:
+            return
+        from airflow_sklearn.scores import check_scores
+
+        check_scores(as_output(self.out_of_sample), self.cross_validation, partial(self.database, context))
 
     def _publish_scores(self, context: Context, manifest: ModelManifest) -> None:
         """Publish the out-of-sample scores where they are wanted; published before, they stay as they are."""
@@ -233,6 +268,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
             manifest,
             as_output(self.out_of_sample),
             database=partial(self.database, context),
+            run=self._run_of(context),
             published_by=tag_of(context),
             attempt=attempt_of(context),
         )

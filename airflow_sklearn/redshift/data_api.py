@@ -21,6 +21,7 @@ from airflow_sklearn.redshift.transactions import (
     check_parameters,
     failure,
     pause_before,
+    presumed_class,
     session_settings,
     shown,
     wait_after_conflict,
@@ -284,7 +285,10 @@ def _failure(described: dict[str, Any], step: str) -> RedshiftError:
     sql = (
         failed.get("QueryString") or described.get("QueryString") or f"number {described['Id']}, before its first line"
     )
-    return failure(step, sql, " ".join(_PREFIX.sub("", message).split()) or "no message")
+    said = " ".join(_PREFIX.sub("", message).split())
+    error = failure(step, sql, said or "no message")
+    error.sqlstate = presumed_class(said)
+    return error
 
 
 def _code(error: Any) -> str:

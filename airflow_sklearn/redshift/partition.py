@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _WHOLE_NUMBERS = {"smallint": 16, "integer": 32, "bigint": 64}
 _SHORT_TEXT = 256
+#: Python takes more digits of a second than six, and forgets them.
+_TOO_FINE = re.compile(r"[.,]\d{7}")
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def _read_boolean(text: str, kind: RedshiftType) -> str:
 
 def _read_whole(text: str, kind: RedshiftType) -> str:
     try:
-        number = int(text)
+        number = int(_without_underscores(text))
     except ValueError:
         raise ValueError(f"the column is {kind}") from None
     bound = 2 ** (_WHOLE_NUMBERS[kind.base] - 1)
@@ -125,10 +128,10 @@ def _read_whole(text: str, kind: RedshiftType) -> str:
 def _read_decimal(text: str, kind: RedshiftType) -> str:
     precision, scale = (kind.length, kind.scale or 0) if kind.length else (18, 0)
     try:
-        number = decimal.Decimal(text)
+        number = decimal.Decimal(_without_underscores(text))
         with decimal.localcontext(prec=precision):
             spelled = number.quantize(decimal.Decimal(1).scaleb(-scale))
-    except decimal.InvalidOperation:
+    except (decimal.InvalidOperation, ValueError):
         raise ValueError(f"the column is {kind}") from None
     if spelled != number:
         raise ValueError(f"the column is {kind}, which has fewer decimals")
@@ -137,12 +140,21 @@ def _read_decimal(text: str, kind: RedshiftType) -> str:
 
 def _read_float(text: str, kind: RedshiftType) -> str:
     try:
-        return repr(float(text))
+        return repr(float(_without_underscores(text)))
     except ValueError:
         raise ValueError(f"the column is {kind}") from None
 
 
+def _without_underscores(text: str) -> str:
+    """:raises ValueError: it has some. Python reads ``1_0`` as ten, and nobody says that it was meant so."""
+    if "_" in text:
+        raise ValueError(text)
+    return text
+
+
 def _read_text(text: str, kind: RedshiftType) -> str:
+    if text.endswith(" "):  # else a partition "a " would replace the rows of "a"
+        raise ValueError("it ends in a blank, which Redshift does not see when it compares texts: leave it out")
     length = kind.length or (_SHORT_TEXT if kind.base == "varchar" else 1)
     if len(text.encode()) > length:
         raise ValueError(f"the column is {kind}: it has {len(text.encode())} bytes")
@@ -165,6 +177,8 @@ def _read_timestamp(text: str, kind: RedshiftType) -> str:
         found = datetime.datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"the column is {kind}: give it {how}") from None
+    if _TOO_FINE.search(text):
+        raise ValueError(f"the column is {kind}, which has six digits of a second and no more")
     if (found.tzinfo is not None) != aware:
         raise ValueError(f"the column is {kind}: give it {how}")
     return found.astimezone(datetime.UTC).isoformat(" ") if aware else found.isoformat(" ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.tables import OutputTable, UnloadSource
+from airflow_sklearn.exceptions import RedshiftError
 from airflow_sklearn.redshift.publish import destination_faults
 from airflow_sklearn.redshift.sql import inline
 from airflow_sklearn.redshift.types import arrow_type, feature_faults, output_column
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from airflow_sklearn.planning import Draft
     from airflow_sklearn.redshift.database import Database
     from airflow_sklearn.storage import Storage
+
+
+_CLASS_OF_NAMES_AND_RIGHTS = ("42", "3F")  # of SQLSTATE
 
 
 class TableRun:
@@ -42,15 +46,29 @@ class TableRun:
         draft, faults = self._draft, list[str]()
         schema = draft.manifest.feature_schema
         if isinstance(self._source, UnloadSource):
-            self._columns = describe(self._database(self._source.access), self._source)
-            types = {column.name: column.arrow_type for column in draft.manifest.columns}
-            faults += feature_faults(self._source.name, self._columns, schema, draft.passthrough, draft.policies, types)
+            faults += self._source_faults(self._source)
         if isinstance(draft.destination, OutputTable):
             columns, unknown = self._outputs(())
             faults += unknown
             key = tuple(column.name for column in schema.primary_key)
             faults += destination_faults(self._database(draft.destination.access), draft.destination, columns, key)
         draft.check(faults)
+
+    def _source_faults(self, source: UnloadSource) -> list[str]:
+        draft = self._draft
+        try:
+            self._columns = describe(self._database(source.access), source)
+        except RedshiftError as error:
+            if not error.sqlstate.startswith(_CLASS_OF_NAMES_AND_RIGHTS):
+                raise
+            return [
+                f"{source.name} cannot be read: {error}. Check the names (without a schema they are looked for in the "
+                "user's search path), and that the user has USAGE on the schema and SELECT on the table"
+            ]
+        types = {column.name: column.arrow_type for column in draft.manifest.columns}
+        return feature_faults(
+            source.name, self._columns, draft.manifest.feature_schema, draft.passthrough, draft.policies, types
+        )
 
     def unload(self, storage: Storage, identity: JobIdentity, clears: int) -> Snapshot | None:
         """Unload what prediction reads of the table: the key, the features, what is carried."""

@@ -35,7 +35,7 @@ _TOKEN = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 #: Of what is left, what could leave the parentheses that a user's SQL is put into.
-_SUSPECT = re.compile(r"""[();'"\0]|--|/\*|(?<![\w$])\$""")
+_SUSPECT = re.compile(r"""[();'"\0$]|--|/\*""")
 #: With backslashes as escapes the literal goes on after such a quote, without it ends.
 _ESCAPED_QUOTE = re.compile(r"(?<!\\)(?:\\\\)*\\'")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
@@ -204,8 +204,8 @@ def unload_text(query: str) -> str:
         return quoted(query)
     if "\0" in query:
         raise UserError("The query holds a NUL, which Redshift does not take.")
-    tag = "q"
-    while f"${tag}" in query:
+    tag = ""  # only this one is in AWS's documentation of UNLOAD
+    while f"${tag}$" in f"{query}$":
         tag += "q"
     return f"${tag}${query}${tag}$"
 
@@ -250,7 +250,7 @@ _SIGNS = {
     ";": "a semicolon",
     "--": "a comment",
     "/*": "a comment",
-    "$": "a dollar sign outside of quotes",
+    "$": "a dollar sign outside of quotes (a name that has one goes between double quotes)",
     "\0": "a NUL",
 }
 

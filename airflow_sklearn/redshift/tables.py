@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from dataclasses import MISSING, dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_sklearn.contract.tables import DataApi, OutputTable, RedshiftAccess, UnloadSource
 from airflow_sklearn.datasets import absolute_uri, checked, short_repr
@@ -142,9 +144,9 @@ class RedshiftTable:
             f"The source {self.table!r}",
             table=parse_table(self.table),
             where=contained(self.where, "where") if self.where else "",
-            parameters=dict(self.parameters),
+            parameters=_values(self.parameters, "parameters"),
             limit=_limit(self.limit),
-            access=_access(self),
+            access=_checked_access(self),
             staging=_staging(self.staging),
             keep_unloaded=self.keep_unloaded,
         )
@@ -161,13 +163,13 @@ class RedshiftTable:
             table=parse_table(self.table),
             if_exists=self.if_exists,
             where=contained(self.where, "where") if self.where else "",
-            parameters=dict(self.parameters),
-            partition=dict(self.partition),
+            parameters=_values(self.parameters, "parameters"),
+            partition=_values(self.partition, "partition"),
             diststyle=self.diststyle,
             distkey=self.distkey,
             sortkey=(self.sortkey,) if isinstance(self.sortkey, str) and self.sortkey else tuple(self.sortkey),
-            column_types=dict(self.column_types),
-            access=_access(self),
+            column_types=_mapping(self.column_types, "column_types"),
+            access=_checked_access(self),
             staging=_staging(self.staging),
         )
 
@@ -218,9 +220,9 @@ class RedshiftQuery:
             UnloadSource,
             "The query",
             sql=contained_query(self.sql),
-            parameters=dict(self.parameters),
+            parameters=_values(self.parameters, "parameters"),
             limit=_limit(self.limit),
-            access=_access(self),
+            access=_checked_access(self),
             staging=_staging(self.staging),
             keep_unloaded=self.keep_unloaded,
         )
@@ -229,20 +231,49 @@ class RedshiftQuery:
 def from_plain(value: Any) -> Any:
     """A dict of arguments, as an upstream task may return it, as the object; whatever else as it is."""
     if isinstance(value, Mapping) and ("table" in value or "sql" in value):
-        kind = RedshiftTable if "table" in value else RedshiftQuery
-        known = {f.name for f in _fields(kind)}
-        if unknown := sorted(set(value) - known):
-            raise UserError(f"A {kind.__name__} has no arguments {unknown}. It takes {', '.join(sorted(known))}.")
-        return cast("Any", kind)(**value)
+        return _made(RedshiftTable if "table" in value else RedshiftQuery, value)
     return value
+
+
+def _made(kind: Any, arguments: Mapping[str, Any]) -> Any:
+    known = {f.name: f for f in _fields(kind)}
+    if unknown := sorted(set(arguments) - set(known)):
+        raise UserError(f"A {kind.__name__} has no arguments {unknown}. It takes {', '.join(sorted(known))}.")
+    needed = {f.name for f in known.values() if MISSING is f.default and MISSING is f.default_factory}
+    if missing := sorted(needed - set(arguments)):
+        raise UserError(f"A {kind.__name__} needs {missing}; {sorted(arguments)} are given.")
+    return kind(**arguments)
+
+
+def _mapping(given: Any, argument: str) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise UserError(f"{argument}={given!r} is a {type(given).__name__}: give a dict, by name.")
+    return dict(given)
+
+
+def _values(given: Any, argument: str) -> dict[str, Scalar]:
+    """Values as the documents hold them: a date, a time or a decimal as its text, which Redshift reads back."""
+    return {
+        name: str(value) if isinstance(value, date | Decimal) else value
+        for name, value in _mapping(given, argument).items()
+    }
+
+
+def _checked_access(place: RedshiftTable | RedshiftQuery) -> RedshiftAccess:
+    """How the database is reached, once templates are rendered."""
+    from airflow_sklearn.redshift.sql import iam_role
+
+    access = _access(place)
+    iam_role(access.iam_role)
+    return access
 
 
 def _access(place: RedshiftTable | RedshiftQuery) -> RedshiftAccess:
     from airflow.providers.common.compat.sdk import conf
 
-    api = place.data_api
-    if isinstance(api, Mapping):
-        api = RedshiftDataApi(**api)
+    api = _made(RedshiftDataApi, place.data_api) if isinstance(place.data_api, Mapping) else place.data_api
+    if api is not None and not isinstance(api, RedshiftDataApi):
+        raise UserError(f"data_api={api!r} is a {type(api).__name__}: give a RedshiftDataApi(...), or None.")
     role = place.iam_role or conf.get("airflow_sklearn", IAM_ROLE, fallback="default")
     return checked(
         RedshiftAccess,

@@ -34,6 +34,18 @@ _CONFLICT = re.compile(
     re.IGNORECASE,
 )
 _CONFLICT_STATES = ("40001", "40P01")
+#: Redshift's wordings that a retry would meet again, and the class of SQLSTATE that each one has.
+_CLASSES = {
+    "3F": re.compile(r'schema "[^"]*" does not exist', re.IGNORECASE),
+    "42": re.compile(
+        r'(relation|table|view|type|language|user|role|group) ".*" (does not exist|already exists)'
+        r"|(column|function|operator) .*does not exist"
+        r"|permission denied for|must be owner of|syntax error (at|in)\b|column reference .* is ambiguous"
+        r"|cannot cast type|column .* is of type .* but expression is of type",
+        re.IGNORECASE,
+    ),
+    "0A": re.compile(r".* (is|are) not (yet )?supported\b", re.IGNORECASE),
+}
 
 
 def session_settings(tag: str) -> tuple[str, ...]:
@@ -70,6 +82,14 @@ def failure(step: str, sql: str, message: str, *, sqlstate: str = "") -> Redshif
     code = f" (SQLSTATE {sqlstate})" if sqlstate else ""
     text = f"Redshift refuses a statement ({step}): {message}{code}\nThe statement: {shown(sql)}"
     return (SerializationConflictError if conflict else RedshiftError)(text, sqlstate=sqlstate)
+
+
+def presumed_class(message: str) -> str:
+    """The class of SQLSTATE that a message is of, where nobody says it, as in the Data API; empty if that is not known.
+
+    :param message: of Redshift, from its first word on.
+    """
+    return next((name for name, wording in _CLASSES.items() if wording.match(message)), "")
 
 
 def pause_before(attempt: int) -> float:

@@ -16,7 +16,7 @@ from airflow_sklearn.redshift.sql import identifier
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from airflow_sklearn.contract.schema import Column, Feature, FeatureSchema, Policies
+    from airflow_sklearn.contract.schema import Feature, FeatureSchema, Policies
     from airflow_sklearn.contract.tables import TableColumn
 
 LONGEST_VARCHAR = 65535
@@ -84,7 +84,7 @@ _HOLDS = {
     "int64": ("bigint",),
     "float": ("real", "double precision"),
     "double": ("double precision",),
-    "string": ("varchar", "char"),
+    "string": ("varchar",),  # char forgets blanks at the end, and holds ASCII only
     "date32[day]": ("date", "timestamp"),
     "timestamp[us]": ("timestamp", "timestamptz"),
 }
@@ -200,8 +200,11 @@ def output_column(name: str, arrow_type: str, *, type: str = "") -> OutputColumn
         return None
     staging = _STAGING.get(written) or str(RedshiftType("numeric", *_decimal(written)))
     created = "timestamptz" if "tz=" in arrow_type else staging
-    if type and holds(type, written):
-        created = str(parse_type(type))
+    elsewhere = parse_type(type)
+    if elsewhere is not None and elsewhere.base == "char":
+        elsewhere = RedshiftType("varchar", elsewhere.length or 1)
+    if elsewhere is not None and holds(str(elsewhere), written):
+        created = str(elsewhere)
     return OutputColumnSpec(name=name, arrow_type=written, staging_type=staging, type=created)
 
 
@@ -230,7 +233,8 @@ def target_faults(
     ]
     faults += [
         f"{what}: the column {column.name!r} is {there[column.name].type}, which does not hold every "
-        f"{column.arrow_type} as it is: make it {column.type}, or publish into another table"
+        f"{column.arrow_type} as it is{_what_it_loses(there[column.name].type, column)}: make it {column.type}, or "
+        "publish into another table"
         for column in columns
         if column.name in there and not holds(there[column.name].type, column.arrow_type)
     ]
@@ -240,6 +244,12 @@ def target_faults(
         for name in sorted(set(required) - set(given))
     ]
     return faults
+
+
+def _what_it_loses(table_type: str, column: OutputColumnSpec) -> str:
+    found = parse_type(table_type)
+    is_char = found is not None and found.base == "char" and column.arrow_type == "string"
+    return " (char drops blanks at the end, and takes ASCII only)" if is_char else ""
 
 
 def holds(table_type: str, written: str) -> bool:
@@ -265,20 +275,6 @@ def holds(table_type: str, written: str) -> bool:
 
 #: Arrow types of files whose values both the worker and Redshift hash, and any ``decimal128(p, s)``.
 COMPARABLE_KEYS = frozenset(_STAGING)
-
-
-def key_fault(column: Column) -> str | None:
-    """Why rows with this key cannot be counted again in Redshift; None if they can.
-
-    :param column: a column of the primary key, with the type that training had.
-    """
-    written = portable_type(column.arrow_type)
-    if written is not None and (written in COMPARABLE_KEYS or _DECIMAL.fullmatch(written)):
-        return None
-    return (
-        f"the primary key {column.name!r} is {column.arrow_type}: Redshift has no such type, so that nobody could "
-        "check that every key arrived. Train with a key of text, numbers, dates or timestamps."
-    )
 
 
 def key_hash_sql(columns: Sequence[OutputColumnSpec], *, prefix: str = "") -> str:

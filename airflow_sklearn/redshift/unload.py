@@ -68,17 +68,19 @@ def unload(
     *,
     folder: str,
     attempt: str,
+    request: str = "",
 ) -> Snapshot:
     """Unload these columns, unless an earlier attempt has; what is left of earlier runs of the task is removed.
 
     :param columns: of those that ``describe`` found.
     :param folder: ``unload_folder``'s.
     :param attempt: a name of this attempt's own.
+    :param request: see ``Snapshot``.
     :raises RedshiftError: Redshift cannot unload.
     :raises StorageError: the files are not those that Redshift lists.
     """
     query = _query(source, columns)
-    if (found := _find(storage, folder)) is not None and found.query == query:
+    if (found := find_snapshot(storage, folder)) is not None and found.query == query and not found.served:
         log.info("An earlier attempt has unloaded %s: %s rows.", source.name, f"{found.rows:,}")
         return found
     _remove_others(storage, folder)
@@ -89,20 +91,27 @@ def unload(
     )
     log.info("Unloading %s (%d columns) to %s", source.name, len(columns), rows)
     database.run([Statement(sql)], step=f"unload {content_id(query)}")
-    snapshot = _read(storage, source, query, columns, rows, folder)
+    snapshot = _read(storage, source, query, columns, rows, folder).model_copy(update={"request": request})
     storage.write(join(folder, _SNAPSHOT), snapshot.to_json())
     log.info("Unloaded %s rows of %s.", f"{snapshot.rows:,}", source.name)
     return snapshot
 
 
-def delete_snapshot(storage: Storage, snapshot: Snapshot | None) -> None:
-    """Remove what was unloaded, when it has served. An error here must not fail what has succeeded."""
+def delete_snapshot(storage: Storage, snapshot: Snapshot | None, *, served: str = "") -> None:
+    """Remove what was unloaded, when it has served. An error here must not fail what has succeeded.
+
+    :param served: the URI of what was made of it: stays behind, for an attempt that comes after.
+    """
     if snapshot is None or snapshot.keep:
         return
+    document = join(snapshot.folder, _SNAPSHOT)
     try:
-        # The document first: without it nobody takes the files for whole.
-        storage.delete([join(snapshot.folder, _SNAPSHOT)])
-        storage.delete(obj.uri for obj in storage.list(join(snapshot.folder, "")))
+        # The document first: else an attempt at the same time would take the files for whole.
+        if served:
+            storage.write(document, snapshot.model_copy(update={"served": served}).to_json())
+        else:
+            storage.delete([document])
+        storage.delete(obj.uri for obj in storage.list(join(snapshot.folder, "")) if obj.uri != document)
     except StorageError as error:
         log.warning("What was unloaded could not be removed from %s: %s", snapshot.folder, error)
 
@@ -128,7 +137,8 @@ def _item(column: TableColumn) -> str:
     return f"{name} AT TIME ZONE 'UTC' AS {name}" if is_zone_aware(column.type) else name
 
 
-def _find(storage: Storage, folder: str) -> Snapshot | None:
+def find_snapshot(storage: Storage, folder: str) -> Snapshot | None:
+    """What an earlier attempt of the task has unloaded; its files are whole, or it has served and they are gone."""
     uri = join(folder, _SNAPSHOT)
     try:
         return Snapshot.from_json(storage.read(uri), where=uri)
@@ -137,9 +147,14 @@ def _find(storage: Storage, folder: str) -> Snapshot | None:
 
 
 def _remove_others(storage: Storage, folder: str) -> None:
-    """What runs of the task before it was cleared have left, and what failed attempts have."""
-    parent = folder.rpartition("/")[0]
-    leftovers = [obj.uri for obj in storage.list(join(parent, "")) if not obj.uri.startswith(join(folder, ""))]
+    """What the task had left before it was cleared. Nothing of a newer clear: this attempt may be a late one."""
+    parent, _, ours = folder.rpartition("/")
+    prefix = join(parent, "")
+    leftovers = [
+        obj.uri
+        for obj in storage.list(prefix)
+        if (number := obj.uri.removeprefix(prefix).partition("/")[0]).isdigit() and int(number) < int(ours)
+    ]
     if leftovers:
         log.info("Removing %d files that earlier runs of this task left in %s", len(leftovers), parent)
         storage.delete(leftovers)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,13 @@ from tests.operators.warehouse import ROWS, Warehouse
 RunDag = Callable[..., Run]
 DATA_API = "data_api=RedshiftDataApi(database='{database}', workgroup_name='{workgroup}')"
 WAYS_IN = ("hook", "data api", "data api, deferred")
+
+
+def _error(capfd: pytest.CaptureFixture[str]) -> str:
+    """What the failed task says."""
+    _, _, said = capfd.readouterr().out.rpartition("AirflowFailException")
+    assert said, "no task has failed for good"
+    return said
 
 
 @pytest.fixture
@@ -230,25 +239,34 @@ def test_names_with_spaces_capitals_quotes_and_reserved_words_work(
 
 
 @pytest.mark.parametrize(
-    ("table", "source", "destination"),
+    ("table", "source", "destination", "said"),
     [
-        ("customers", "true) TO 's3://elsewhere/' IAM_ROLE default; DROP TABLE customers; --", ""),
-        ("customers", "x > 0; DELETE FROM customers", ""),
-        ("customers; DROP TABLE customers", "", ""),
-        ("customers", "", "true) OR (true; DROP TABLE customers"),
-        ("customers", "", "true /* and */"),
+        ("customers", "true) TO 's3://elsewhere/' IAM_ROLE default --", "", "parenthesis"),
+        ("customers", "x > 0; DELETE FROM {schema}.customers", "", "semicolon"),
+        ("customers; DROP TABLE {schema}.customers", "", "", "DROP TABLE"),
+        ("customers", "", "true) OR (SELECT true", "parenthesis"),
+        ("customers", "", "true /* and */", "comment"),
     ],
     ids=["out of UNLOAD", "a second statement", "a table's name", "a destination's where", "a comment"],
 )
 def test_what_would_leave_its_place_in_the_sql_is_refused(
-    run_dag: RunDag, warehouse: Warehouse, model: str, table: str, source: str, destination: str
+    run_dag: RunDag,
+    warehouse: Warehouse,
+    model: str,
+    capfd: pytest.CaptureFixture[str],
+    table: str,
+    source: str,
+    destination: str,
+    said: str,
 ) -> None:
+    table, source = table.format(schema=warehouse.schema), source.format(schema=warehouse.schema)
     body = warehouse.predict(
         model,
         source=warehouse.table(table, where=repr(source)),
         destination=warehouse.table("scores", if_exists="'replace'", where=repr(destination)),
     )
     assert run_dag(body).state == "failed"
+    assert said in _error(capfd)
     assert len(warehouse.keys("customers")) == ROWS
     assert not warehouse.cloud.redshift.statements(f"(DROP|DELETE|UNLOAD).*{warehouse.schema}")
 
@@ -277,8 +295,94 @@ def test_rows_that_a_run_has_appended_are_not_appended_again_when_it_is_run_agai
     assert len(warehouse.keys()) == 2 * ROWS
     capfd.readouterr()
     assert run_dag(body).state == "failed"
-    assert "day=2026-01-01" in capfd.readouterr().out
+    assert "day=2026-01-01" in _error(capfd)
     assert len(warehouse.keys()) == 2 * ROWS
+
+
+def test_scores_that_are_appended_come_once_though_the_task_is_tried_again(
+    run_dag: RunDag, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_sklearn.operators import train
+
+    served = train.SklearnTrainOperator.announce
+    calls: list[str] = []
+
+    def fail_once(self: train.SklearnTrainOperator, context: Any, uri: str, extra: Any) -> None:
+        calls.append(uri)
+        if len(calls) == 1:
+            raise RuntimeError("Airflow's API is away")
+        served(self, context, uri, extra)
+
+    monkeypatch.setattr(train.SklearnTrainOperator, "announce", fail_once)
+    scores = warehouse.table("out_of_sample", if_exists="'append'")
+    again = {"retries": "1", "retry_delay": "timedelta(seconds=0)"}
+    run = run_dag(warehouse.train(cross_validation="2", out_of_sample=scores, **again))
+    assert (run.state, len(calls)) == ("success", 2)
+    assert warehouse.keys("out_of_sample") == list(range(ROWS))
+
+
+def test_a_training_that_is_tried_again_after_all_was_done_fits_nothing(
+    run_dag: RunDag, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_sklearn.redshift import unload
+
+    removed = unload.delete_snapshot
+
+    def remove_and_die(*arguments: Any, **options: Any) -> None:
+        monkeypatch.setattr(unload, "delete_snapshot", removed)
+        removed(*arguments, **options)
+        raise RuntimeError("the worker dies before Airflow hears of the success")
+
+    monkeypatch.setattr(unload, "delete_snapshot", remove_and_die)
+    run = run_dag(warehouse.train(retries="1", retry_delay="timedelta(seconds=0)"))
+    assert run.state == "success"
+    assert len([key for key in warehouse.objects("model/versions/") if key.endswith("/manifest.json")]) == 1
+    assert len(warehouse.cloud.redshift.statements(f"UNLOAD.*{warehouse.schema}")) == 1
+
+
+def test_scores_that_would_be_refused_are_refused_before_anything_is_fitted(
+    run_dag: RunDag, warehouse: Warehouse, capfd: pytest.CaptureFixture[str]
+) -> None:
+    warehouse.query(f"CREATE TABLE {warehouse.schema}.out_of_sample (id bigint)")
+    assert run_dag(warehouse.train(out_of_sample=warehouse.table("out_of_sample"))).state == "failed"
+    said = _error(capfd)
+    assert "cross_validation=0" in said
+    assert "out_of_sample exists" in said.replace('"', "")
+    assert not warehouse.objects("model/")
+
+
+def test_a_commit_that_was_overtaken_is_not_tried_again(
+    run_dag: RunDag, warehouse: Warehouse, model: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    newer = (
+        f"UPDATE {warehouse.schema}.airflow_sklearn_publications "
+        "SET number = number + 1, publication = 'b', fingerprint = 'b', published_by = 'another run'"
+    )
+    assert run_dag(warehouse.predict(model)).state == "success"
+    capfd.readouterr()
+    again = {"retries": "1", "retry_delay": "timedelta(seconds=0)", "method": "'predict'"}
+    with warehouse.cloud.redshift.pause("^LOCK") as asleep:
+        overtaking = threading.Thread(target=lambda: (asleep.wait(), warehouse.query(newer), asleep.end()))
+        overtaking.start()
+        run = run_dag(warehouse.predict(model, **again))
+        overtaking.join()
+    assert (run.state, run.attempts("score.commit")) == ("failed", 1)
+    assert "another run" in _error(capfd)
+
+
+def test_a_table_that_is_not_there_is_told_with_all_other_faults(
+    run_dag: RunDag, warehouse: Warehouse, model: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    warehouse.query(f"CREATE TABLE {warehouse.schema}.scores (id bigint)")
+    assert (
+        run_dag(
+            warehouse.predict(model, source=warehouse.table("nowhere"), destination=warehouse.table("scores"))
+        ).state
+        == "failed"
+    )
+    said = _error(capfd)
+    assert "nowhere cannot be read" in said
+    assert "scores exists" in said.replace('"', "")
 
 
 def test_an_administrator_finds_whose_statements_they_are(run_dag: RunDag, warehouse: Warehouse, model: str) -> None:

@@ -143,6 +143,7 @@ def test_a_failure_leaves_nothing_and_says_what_redshift_said(
     with pytest.raises(RedshiftError, match=r'\(load\): relation "no_such_table" does not exist') as refused:
         database.run(statements, step="load")
     assert "The statement: SELECT * FROM no_such_table" in str(refused.value)
+    assert refused.value.sqlstate == "42"  # so that no retry is lost on it
     assert redshift.query(f"SELECT COUNT(*) FROM {table}") == [(0,)]
 
 

@@ -128,7 +128,7 @@ def test_where_no_expression_is_taken_a_backslash_is_refused() -> None:
         "(a = 1 OR b IN (1, 2)) AND c LIKE '%;--/*)%'",
         """ "odd ) name" = 'it''s' """,
         "day = CAST(:day AS DATE) AND x::int > 1",
-        "a$b = 1 AND path = 'c:\\\\temp\\\\'",
+        "\"a$b\" = '$1 $$' AND path = 'c:\\\\temp\\\\'",
         "a - -1 > 0 AND b / c > 0",
     ],
 )
@@ -149,7 +149,10 @@ def test_an_expression_that_keeps_to_itself_is_taken(sql: str) -> None:
         ('"a = 1', "a quote that is not closed at character 1"),
         ("a = $$x$$", "a dollar quote at character 5"),
         ("a = $q$ ' $q$", "a dollar quote at character 5"),
-        ("a = $1", "a dollar sign outside of quotes at character 5"),
+        ("a = $1", "a dollar sign outside of quotes (a name that has one goes between double quotes) at character 5"),
+        ("a = 1$$'$$) ; DROP TABLE y; --'", "a dollar sign outside of quotes"),
+        ("a = 1e5$a$ ' $a$) --'", "a dollar sign outside of quotes"),
+        ("a$b = 1", "a dollar sign outside of quotes"),
         ("a = '\\' OR 1 = 1 --'", "a backslash before a quote"),
         ("a = E'\\\\\\' OR 1=1 --'", "a backslash before a quote"),
         ("a = 'x\0'", "a NUL"),
@@ -209,8 +212,20 @@ def test_unload_gets_the_query_that_was_meant(redshift_cloud: RedshiftCloud, val
     assert redshift_cloud.redshift.query(f"SELECT {unload_text(query)}") == [(query,)]
 
 
-def test_a_query_with_backslashes_and_dollars_survives_in_unload(redshift_cloud: RedshiftCloud) -> None:
-    query = "SELECT '\\\\d+ $$ $q$ $qq$', $"
+@pytest.mark.parametrize(
+    ("query", "begin"),
+    [
+        ("SELECT '\\\\d+ $ $q$'", "$$SELECT"),
+        ("SELECT '\\\\d+ $$'", "$q$SELECT"),
+        ("SELECT '\\\\d+', $", "$q$SELECT"),
+        ("SELECT '\\\\d+ $$ $q$ $qq$', $", "$qqq$SELECT"),
+        ("SELECT '\\\\d+ $$', $q", "$qq$SELECT"),
+    ],
+)
+def test_a_query_with_backslashes_and_dollars_survives_in_unload(
+    redshift_cloud: RedshiftCloud, query: str, begin: str
+) -> None:
+    assert unload_text(query).startswith(begin)
     assert redshift_cloud.redshift.query(f"SELECT {unload_text(query)}") == [(query,)]
 
 

@@ -347,6 +347,33 @@ def test_conflicts_are_told_from_other_errors(sqlstate: str, message: str, confl
     assert isinstance(error, SerializationConflictError) == conflict
 
 
+@pytest.mark.parametrize(
+    ("message", "sqlstate"),
+    [
+        ('relation "t" does not exist', "42"),
+        ('column "a" does not exist in t', "42"),
+        ("column t.a does not exist", "42"),
+        ("function f(integer) does not exist", "42"),
+        ("operator does not exist: integer = character varying", "42"),
+        ('relation "t" already exists', "42"),
+        ("permission denied for relation t", "42"),
+        ("must be owner of relation t", "42"),
+        ('syntax error at or near "FROM" Position: 8', "42"),
+        ('column reference "a" is ambiguous', "42"),
+        ('schema "s" does not exist', "3F"),
+        ("UNLOAD of type super is not supported", "0A"),
+        ("relation with OID 1234 does not exist", ""),
+        ("1018. Detail: Relation does not exist", ""),
+        ("S3ServiceException:Access Denied,Status 403", ""),
+        ("Query (1) cancelled on user's request", ""),
+        ("Value too long for character type: permission denied for x", ""),
+        ("no message", ""),
+    ],
+)
+def test_errors_that_a_retry_meets_again_are_known_by_their_wording(message: str, sqlstate: str) -> None:
+    assert transactions.presumed_class(message) == sqlstate
+
+
 def test_pauses_between_tries_grow_and_differ() -> None:
     pauses = [[transactions.pause_before(attempt) for _ in range(50)] for attempt in range(1, 9)]
     assert max(pauses[0]) < max(pauses[3]) <= max(pauses[7]) <= 20

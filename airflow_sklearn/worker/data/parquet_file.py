@@ -29,6 +29,10 @@ _GAP_BYTES = 1 << 20
 _FETCH_BYTES = 1 << 26
 _COPY_BYTES = 1 << 20
 
+#: Of the deprecated INT96, which Spark and others write. Arrow reads it as nanoseconds, which reach from 1677 to 2262:
+#: 9999-12-31 would become another day without a word.
+INT96_UNIT = "us"
+
 
 @dataclass(frozen=True)
 class Footer:
@@ -72,8 +76,10 @@ def read_footer(storage: Storage, obj: SourceObject) -> Footer:
         start = obj.size - needed
         raw = storage.read(obj.uri, start=start, end=obj.size, etag=obj.etag)
     try:
-        metadata = pq.read_metadata(pa.BufferReader(_MAGIC + raw[-needed:]))
-        return Footer(metadata, metadata.schema.to_arrow_schema(), start, raw)
+        with pq.ParquetFile(
+            pa.BufferReader(_MAGIC + raw[-needed:]), coerce_int96_timestamp_unit=INT96_UNIT, pre_buffer=False
+        ) as file:
+            return Footer(file.metadata, file.schema_arrow, start, raw)
     except (pa.ArrowException, OSError) as error:
         raise NotParquetError(
             _problem(obj, "not_parquet", f"the footer is damaged: {error}", "write it again.")

@@ -13,6 +13,7 @@ from airflow_sklearn.contract.receipt import Consumed
 from airflow_sklearn.worker.data.columns import match_columns
 from airflow_sklearn.worker.data.convert import convert
 from airflow_sklearn.worker.data.parquet_file import (
+    INT96_UNIT,
     Footer,
     NotParquetError,
     check_unchanged,
@@ -77,6 +78,7 @@ class ParquetPieceReader(PieceReader):
             with pq.ParquetFile(
                 path,
                 metadata=footer.metadata,
+                coerce_int96_timestamp_unit=INT96_UNIT,
                 read_dictionary=self._as_dictionary(footer, layout),
                 pre_buffer=False,
                 buffer_size=_BUFFER_BYTES,

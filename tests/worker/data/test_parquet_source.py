@@ -89,6 +89,27 @@ def test_stored_types_become_the_asked_ones(
     assert result.table.schema.types == [asked]
 
 
+@pytest.mark.parametrize("arrow_schema", [True, False], ids=["by_arrow", "by_others"])
+def test_int96_moments_of_all_years_are_read_as_they_were_written(tmp_path: Path, arrow_schema: bool) -> None:
+    moments = [
+        dt.datetime(9999, 12, 31),
+        dt.datetime(1, 1, 1),
+        dt.datetime(1969, 12, 31, 23, 59, 59, 999_999),
+        dt.datetime(2262, 4, 11, 23, 47, 17),
+        None,
+    ]
+    path = tmp_path / "t.parquet"
+    with pq.ParquetWriter(
+        path, pa.schema({"a": TIME}), use_deprecated_int96_timestamps=True, store_schema=arrow_schema
+    ) as writer:
+        writer.write_table(pa.table({"a": pa.array(moments, TIME)}))
+    assert pq.ParquetFile(path).schema.column(0).physical_type == "INT96"
+    obj = STORAGE.stat(f"file://{path}")
+    assert read_footer(STORAGE, obj).schema.field("a").type == TIME
+    result = read(obj, columns(a=TIME), file_format="parquet")
+    assert result.table["a"].to_pylist() == moments
+
+
 @pytest.mark.parametrize(
     ("stored_as", "values", "asked"),
     [
