@@ -40,7 +40,7 @@ FINAL_ERRORS = (
     exceptions.PublicationRefusedError,
     ValidationError,
 )
-_FINAL_SQLSTATES = ("0A", "42")  # not supported; no such thing, no right, no valid SQL
+_FINAL_SQLSTATES = ("0A", "3F", "42")  # not supported; no such thing, no right, no valid SQL
 
 
 class SklearnOperator(BaseOperator):

@@ -7,15 +7,16 @@ what tells a publication that slept that others have published since.
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.exceptions import RedshiftError
 from airflow_sklearn.redshift.catalog import exists, statement
 from airflow_sklearn.redshift.sql import qualified
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_sklearn.redshift.database import Database, Statement
 
@@ -24,6 +25,8 @@ TABLE = "airflow_sklearn_publications"
 WHOLE = "table"
 _LONGEST_SHARE = 1000
 _LONGEST_AUTHOR = 1000
+_SHARE = "CAST(:publish_partition AS VARCHAR(1024))"
+_OF_DESTINATION = 'WHERE "destination" = CAST(:publish_destination AS VARCHAR(600))'
 
 _COLUMNS = {
     "destination": "VARCHAR(600) NOT NULL",
@@ -35,6 +38,7 @@ _COLUMNS = {
     "row_count": "BIGINT NOT NULL",
     "published_at": "TIMESTAMP",
     "published_by": "VARCHAR(1024)",
+    "table_id": "BIGINT",
 }
 
 
@@ -45,6 +49,7 @@ class Record:
     :param number: publications into one destination are counted.
     :param partition: whose rows these are, see ``share``.
     :param publication: the id of the attempt that published.
+    :param table: the number that the database has given the table: another one has another. 0: it is not known.
     """
 
     number: int
@@ -55,6 +60,7 @@ class Record:
     rows: int
     published_at: str = ""
     published_by: str = ""
+    table: int = 0
 
     def __str__(self) -> str:
         by = f" by {self.published_by}" if self.published_by else ""
@@ -63,8 +69,8 @@ class Record:
 
 @dataclass(frozen=True)
 class History:
-    """What was published into one destination, newest first: the newest of all, those of a share, those of the whole
-    table."""
+    """What was published into one destination, newest first: the newest of all, those of a share and all that came
+    since, those of the whole table."""
 
     records: tuple[Record, ...] = ()
 
@@ -75,6 +81,11 @@ class History:
 
     def newest(self, *shares: str) -> Record | None:
         return next((record for record in self.records if record.partition in shares), None)
+
+    def replaced_by(self, own: Record) -> Record | None:
+        """The newest publication since that may have replaced rows of this one."""
+        since = (record for record in self.records if record.number > own.number)
+        return next((record for record in since if not _leaves_alone(record, own)), None)
 
 
 class Bookkeeping:
@@ -111,20 +122,14 @@ class Bookkeeping:
     def read(self, *, step: str) -> History:
         """:raises RedshiftError: the database's user may not read it."""
         fields = '"number", "partition", "publication", "fingerprint", "mode", "row_count"'
+        newest = f'SELECT MAX("number") FROM {self._table} {_OF_DESTINATION}'
         sql = (
-            f'SELECT {fields}, CAST("published_at" AS VARCHAR(19)), "published_by" FROM {self._table} '
-            'WHERE "destination" = CAST(:publish_destination AS VARCHAR(600)) AND ('
-            f'"partition" IN (CAST(:publish_partition AS VARCHAR(1024)), \'{WHOLE}\') OR "number" = ('
-            f'SELECT MAX("number") FROM {self._table} '
-            'WHERE "destination" = CAST(:publish_destination AS VARCHAR(600)))) ORDER BY "number" DESC'
+            f'SELECT {fields}, CAST("published_at" AS VARCHAR(19)), "published_by", "table_id" FROM {self._table} '
+            f"{_OF_DESTINATION} AND (\"partition\" IN ({_SHARE}, '{WHOLE}') "
+            f'OR "number" >= COALESCE(({newest} AND "partition" = {_SHARE}), ({newest}))) ORDER BY "number" DESC'
         )
         rows = self._database.run([statement(sql, self._values)], step=step)[0].rows
-        return History(
-            tuple(
-                Record(int(row[0]), row[1], row[2], row[3], row[4], int(row[5]), row[6] or "", row[7] or "")
-                for row in rows
-            )
-        )
+        return History(tuple(_record(row) for row in rows))
 
     def published_at(self, publication: str) -> Statement:
         """When a publication was made, by the database's clock."""
@@ -154,8 +159,7 @@ class Bookkeeping:
             condition = f' AND "partition" IN ({", ".join(f"CAST(:{name} AS VARCHAR(1024))" for name in names)})'
         return statement(
             "SELECT CAST(CASE WHEN COUNT(*) = 0 THEN '0' ELSE 'published since by another' END AS INTEGER) "
-            f'FROM {self._table} WHERE "destination" = CAST(:publish_destination AS VARCHAR(600)) '
-            f'AND "number" > CAST(:publish_seen AS BIGINT){condition}',
+            f'FROM {self._table} {_OF_DESTINATION} AND "number" > CAST(:publish_seen AS BIGINT){condition}',
             values,
         )
 
@@ -173,23 +177,62 @@ class Bookkeeping:
             "publish_rows": str(record.rows),
             "publish_author": shortened(record.published_by, _LONGEST_AUTHOR),
             "publish_gone": str(gone),
+            "publish_table_id": str(record.table) if record.table else None,
         }
         names = ", ".join(f'"{name}"' for name in _COLUMNS)
         insert = (
             f"INSERT INTO {self._table} ({names}) SELECT CAST(:publish_destination AS VARCHAR(600)), "
-            'COALESCE(MAX("number"), 0) + 1, CAST(:publish_partition AS VARCHAR(1024)), '
+            f'COALESCE(MAX("number"), 0) + 1, {_SHARE}, '
             "CAST(:publish_id AS VARCHAR(64)), CAST(:publish_fingerprint AS VARCHAR(64)), "
             "CAST(:publish_mode AS VARCHAR(16)), CAST(:publish_rows AS BIGINT), GETDATE(), "
-            f"CAST(:publish_author AS VARCHAR(1024)) FROM {self._table} "
-            'WHERE "destination" = CAST(:publish_destination AS VARCHAR(600))'
+            f"CAST(:publish_author AS VARCHAR(1024)), CAST(:publish_table_id AS BIGINT) FROM {self._table} "
+            f"{_OF_DESTINATION}"
         )
-        of_destination = 'WHERE "destination" = CAST(:publish_destination AS VARCHAR(600))'
         delete = (
-            f'DELETE FROM {self._table} {of_destination} AND "number" < ('
-            f'SELECT MAX("number") FROM {self._table} {of_destination}) AND ('
-            '"number" <= CAST(:publish_gone AS BIGINT) OR "partition" = CAST(:publish_partition AS VARCHAR(1024)))'
+            f'DELETE FROM {self._table} {_OF_DESTINATION} AND "number" < ('
+            f'SELECT MAX("number") FROM {self._table} {_OF_DESTINATION}) AND ('
+            f'"number" <= CAST(:publish_gone AS BIGINT) OR "partition" = {_SHARE})'
         )
         return [statement(insert, values), statement(delete, values)]
+
+    def note_table(self, publication: str, table: int) -> list[Statement]:
+        """The number of a table that was created with its rows, which is known afterwards only."""
+        sql = (
+            f'UPDATE {self._table} SET "table_id" = CAST(:publish_table_id AS BIGINT) '
+            'WHERE "publication" = CAST(:publish_id AS VARCHAR(64))'
+        )
+        return [self.lock(), statement(sql, {"publish_id": publication, "publish_table_id": str(table)})]
+
+
+def partition_share(values: Mapping[str, str | None]) -> str:
+    """The share of a partition: each value in the one spelling that its column has."""
+    return share("partition", json.dumps(dict(values), ensure_ascii=False, sort_keys=True))
+
+
+def _record(row: Sequence[Any]) -> Record:
+    number, partition, publication, fingerprint, mode, rows, at, by, table = row
+    return Record(
+        int(number), partition, publication, fingerprint, mode, int(rows), at or "", by or "", int(table or 0)
+    )
+
+
+def _leaves_alone(newer: Record, older: Record) -> bool:
+    """Whether a publication certainly has not replaced rows of an older one, or was meant to have the last word."""
+    if newer.mode in ("append", "fail"):
+        return True
+    if newer.mode == older.mode == "upsert":
+        return True  # what it has updated is of newer rows
+    others, values = _partition_values(newer.partition), _partition_values(older.partition)
+    return any(others[name] != values[name] for name in others.keys() & values.keys())
+
+
+def _partition_values(share: str) -> dict[str, str | None]:
+    """The values of a partition's share; none for other shares, and for one that is too long to be kept as it is."""
+    kind, _, text = share.partition(": ")
+    try:
+        return dict(json.loads(text)) if kind == "partition" else {}
+    except ValueError:
+        return {}
 
 
 def share(kind: str, text: str) -> str:

@@ -26,7 +26,8 @@ FROM pg_catalog.pg_namespace n
 WHERE n.nspname = CAST(:publish_schema AS {_NAME})
 """
 _TABLE = f"""
-SELECT CAST(c.relkind AS VARCHAR(1)), CAST(PG_GET_USERBYID(c.relowner) AS {_NAME}), CAST(CURRENT_USER AS {_NAME})
+SELECT CAST(c.relkind AS VARCHAR(1)), CAST(PG_GET_USERBYID(c.relowner) AS {_NAME}), CAST(CURRENT_USER AS {_NAME}),
+  CAST(c.oid AS BIGINT)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = CAST(:publish_schema AS {_NAME}) AND c.relname = CAST(:publish_table AS {_NAME})
 """
@@ -68,6 +69,7 @@ class Target:
     :param columns: empty when there is no such table.
     :param required: columns that are NOT NULL and have no default.
     :param views: those that depend on the table, which Redshift then does not drop.
+    :param number: that the database has given this table, and no other.
     """
 
     schema: str
@@ -80,6 +82,7 @@ class Target:
     columns: tuple[TableColumn, ...] = ()
     required: tuple[str, ...] = ()
     views: tuple[str, ...] = ()
+    number: int = 0
 
     @property
     def exists(self) -> bool:
@@ -115,7 +118,7 @@ def read_target(database: Database, table: Sequence[str], *, step: str) -> Targe
     values = {"publish_schema": schema, "publish_table": table[-1]}
     queries = [statement(sql, values) for sql in (_SCHEMA, _TABLE, _COLUMNS, _VIEWS)]
     schemas, tables, columns, views = (answer.rows for answer in database.run(queries, step=step))
-    kind, owner, user = tables[0] if tables else ("", "", "")
+    kind, owner, user, number = tables[0] if tables else ("", "", "", 0)
     return Target(
         schema=schema,
         table=table[-1],
@@ -127,6 +130,7 @@ def read_target(database: Database, table: Sequence[str], *, step: str) -> Targe
         columns=tuple(TableColumn(name=name, type=its_type) for name, its_type, _ in columns),
         required=tuple(name for name, _, is_required in columns if int(is_required)),
         views=tuple(f"{of}.{view}" for of, view in views),
+        number=int(number),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.exceptions import UserError
@@ -16,6 +15,10 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.contract.tables import OutputColumnSpec, OutputTable
     from airflow_sklearn.redshift.catalog import Target
+
+
+_TEXT = ("varchar", "char")
+_LONGEST_TEXT = 65535
 
 
 class Destination:
@@ -64,10 +67,8 @@ class Destination:
             return bookkeeping.WHOLE
         if self.output.where:
             return bookkeeping.share("where", self.replaced)
-        if given := self.output.partition:
-            # As they were given: the bookkeeping is read before the table, whose types would give them one spelling.
-            values = {name: None if value is None else str(value) for name, value in given.items()}
-            return bookkeeping.share("partition", json.dumps(values, ensure_ascii=False, sort_keys=True))
+        if self.partition:
+            return bookkeeping.partition_share({value.column: value.text for value in self.partition})
         return bookkeeping.share("run", run)
 
     def type_of(self, column: OutputColumnSpec) -> str:
@@ -102,6 +103,19 @@ class Destination:
             aware = is_zone_aware(kind) and not is_zone_aware(column.staging_type)
             expressions[name] = f"{prefix}{name} AT TIME ZONE 'UTC'" if aware else prefix + name
         return expressions | {identifier(value.column): value.expression for value in self.partition}
+
+    def lacking(self) -> list[str]:
+        """Columns of the table that the rows do not have."""
+        return [name for name in self.types if identifier(name) not in self.rows()]
+
+    def bounded(self) -> dict[str, int]:
+        """The columns of text that a column of the table may not hold, and how many bytes it holds."""
+        made, bounds = not self.target.exists or self.is_made_anew(), {}
+        for column in self.columns:
+            kind = parse_type(self.type_of(column) if made else self.types.get(column.name, self.type_of(column)))
+            if kind is not None and kind.base in _TEXT and kind.length and kind.length < _LONGEST_TEXT:
+                bounds[column.name] = kind.length
+        return bounds
 
     def unfit(self) -> list[str]:
         """Why rows cannot go into the table that is there."""

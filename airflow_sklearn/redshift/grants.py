@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.exceptions import RedshiftError, UserError
 from airflow_sklearn.redshift.catalog import statement
 from airflow_sklearn.redshift.database import Statement
 from airflow_sklearn.redshift.sql import identifier, qualified
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.redshift.catalog import Target
     from airflow_sklearn.redshift.database import Database
+
+log = logging.getLogger(__name__)
 
 _GRANTS = """
 SELECT CAST(privilege_type AS VARCHAR(64)), CAST(identity_type AS VARCHAR(64)), CAST(identity_name AS VARCHAR(512)),
@@ -34,6 +37,25 @@ WHERE n.nspname = CAST(:publish_schema AS VARCHAR(128)) AND c.relname = CAST(:pu
 _ACCESS = re.compile(r'(group |role )?(?P<quote>"?)(?P<name>.*?)(?P=quote)=[a-zA-Z*]*/.*', re.DOTALL)
 #: Redshift's words in SVV_RELATION_PRIVILEGES. What is not among them is never written into a statement.
 _PRIVILEGES = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "DROP", "TRUNCATE", "ALTER"})
+#: What a new table would be without, and nobody would notice: each view has the names to show. Redshift detaches the
+#: policies of a table that is dropped.
+_PROTECTIONS = {
+    "row-level security policies": """
+SELECT DISTINCT CAST(polname AS VARCHAR(128)) FROM svv_rls_attached_policy
+WHERE relschema = CAST(:publish_schema AS VARCHAR(128)) AND relname = CAST(:publish_table AS VARCHAR(128)) ORDER BY 1
+""",
+    "masking policies": """
+SELECT DISTINCT CAST(policy_name AS VARCHAR(128)) FROM svv_attached_masking_policy
+WHERE schema_name = CAST(:publish_schema AS VARCHAR(128)) AND table_name = CAST(:publish_table AS VARCHAR(128))
+ORDER BY 1
+""",
+    "grants on single columns": """
+SELECT DISTINCT CAST(column_name AS VARCHAR(128)) FROM svv_column_privileges
+WHERE namespace_name = CAST(:publish_schema AS VARCHAR(128))
+  AND relation_name = CAST(:publish_table AS VARCHAR(128)) ORDER BY 1
+""",
+}
+_IS_SUPERUSER = "SELECT CASE WHEN usesuper THEN 1 ELSE 0 END FROM pg_user WHERE usename = CURRENT_USER"
 _GRANTEES = {"user": "", "group": "GROUP ", "role": "ROLE "}
 
 
@@ -73,6 +95,44 @@ def read_grants(database: Database, target: Target, *, step: str) -> list[Grant]
             "the table's columns yourself (ALTER TABLE)."
         )
     return grants
+
+
+def read_protections(database: Database, target: Target, *, step: str) -> tuple[list[str], list[str]]:
+    """What of a table would be lost if it were made anew: policies, and grants on columns.
+
+    :return: faults, and warnings of what the database's user is not shown.
+    """
+    values, found, hidden = {"publish_schema": target.schema, "publish_table": target.table}, [], []
+    for what, sql in _PROTECTIONS.items():
+        try:
+            rows = database.run([statement(sql, values)], step=f"{step}: {what}")[0].rows
+        except RedshiftError as error:
+            log.info("The %s of %s cannot be read: %s", what, target.name, error)
+            hidden.append(what)
+            continue
+        if rows:
+            found.append(f"{what} ({', '.join(str(name) for (name,) in rows)})")
+    if not found and not hidden and not is_superuser(database, step=f"{step}: superuser"):
+        hidden = list(_PROTECTIONS)  # to others the views show a part, or nothing
+    faults = [
+        f"{target.name} would have to be made anew, and would lose its {'; its '.join(found)}: change the table's "
+        "columns yourself (ALTER TABLE), or detach and revoke them, and attach and grant them again afterwards"
+    ]
+    warnings = [
+        f"{target.name} is made anew, and whether it has {' or '.join(hidden)} the database's user is not shown: a new "
+        "table is without them. Look it up as a superuser (SVV_RLS_ATTACHED_POLICY, SVV_ATTACHED_MASKING_POLICY, "
+        "SVV_COLUMN_PRIVILEGES)"
+    ]
+    return faults if found else [], warnings if hidden else []
+
+
+def is_superuser(database: Database, *, step: str) -> bool:
+    """Whether the database's user is one, as far as that can be found out."""
+    try:
+        rows = database.run([Statement(_IS_SUPERUSER)], step=step)[0].rows
+    except RedshiftError:
+        return False
+    return bool(rows) and bool(int(rows[0][0]))
 
 
 def grant_statements(grants: Sequence[Grant], table: Sequence[str], *, owner: str) -> list[Statement]:

@@ -55,17 +55,17 @@ class Findings:
 class Staging:
     """The staging table of one attempt at a publication.
 
-    :param publication: what all attempts at the same publication share.
+    :param rows_of: whose rows these are: what all attempts at publishing them share, also with another content.
     :param attempt: what this one has for itself.
     :param folder: a folder in S3 for COPY's manifests.
     """
 
     def __init__(
-        self, database: Database, storage: Storage, destination: Destination, *, publication: str, attempt: str
+        self, database: Database, storage: Storage, destination: Destination, *, rows_of: str, attempt: str
     ) -> None:
         self._database, self._storage, self._destination = database, storage, destination
         output = destination.output
-        self._family = f"{_PREFIX}_{content_id([destination.name, publication])}_"
+        self._family = f"{_PREFIX}_{content_id([destination.name, rows_of])}_"
         self.schema, self.table = destination.target.schema, f"{self._family}{content_id(attempt, 8)}"
         self.name = qualified((self.schema, self.table))
         self._folder = join(output.ledger_root, "copies", self._family.rpartition("_")[0])
@@ -74,7 +74,7 @@ class Staging:
         self._id = ""
 
     def drop_leftovers(self) -> None:
-        """Remove what earlier attempts at this publication have left. One that still runs will fail, as it should."""
+        """Remove what earlier attempts at publishing these rows have left. One that still runs fails, as it should."""
         answer = self._database.run([tables_named(self.schema, self._family)], step="publish: find leftovers")[0]
         for (table,) in answer.rows:
             log.info("Dropping %s.%s, which an earlier attempt has left.", self.schema, table)
@@ -127,7 +127,8 @@ class Staging:
         """Compare what was loaded with what the receipts say."""
         queries = self._queries()
         answers = dict(zip(queries, self._database.run(list(queries.values()), step="publish: check"), strict=True))
-        numbers = {name: int(answer.rows[0][0] or 0) for name, answer in answers.items() if name != "examples"}
+        lists = ("examples", "lengths")
+        numbers = {name: int(answer.rows[0][0] or 0) for name, answer in answers.items() if name not in lists}
         faults, warnings = [], []
         if numbers["rows"] != rows:
             faults.append(f"{numbers['rows']:,} rows were loaded, and the receipts say {rows:,}")
@@ -147,8 +148,9 @@ class Staging:
             faults.append(
                 f"{numbers['outside']:,} rows are not among those that they are to replace (where "
                 f"{self._destination.output.where}): the next run would add them again. Read the source with the same "
-                "condition"
+                f"condition{self._lacking()}"
             )
+        faults += self._too_long(answers["lengths"]) if "lengths" in answers else []
         return Findings(tuple(faults), tuple(warnings))
 
     def drop(self) -> None:
@@ -160,10 +162,13 @@ class Staging:
             log.warning("%s cannot be dropped, drop it yourself: %s", self.name, error)
         self._delete([self._manifest])
 
-    def is_there(self) -> bool:
-        """Whether nobody has dropped it."""
-        found = self._database.run([exists(self.schema, self.table)], step="publish: find the staging table")
-        return bool(found[0].rows)
+    def was_dropped(self) -> bool:
+        """Whether somebody certainly has dropped it."""
+        try:
+            found = self._database.run([exists(self.schema, self.table)], step="publish: find the staging table")
+        except RedshiftError:
+            return False
+        return not found[0].rows
 
     def _delete(self, uris: Sequence[str]) -> None:
         try:
@@ -187,18 +192,31 @@ class Staging:
             )
         if destination.output.where:
             queries["outside"] = self._outside()
+        if bounded := destination.bounded():
+            lengths = ", ".join(f"MAX(OCTET_LENGTH({identifier(name)}))" for name in bounded)
+            queries["lengths"] = Statement(f"SELECT {lengths} FROM {self.name}")
         return queries
+
+    def _too_long(self, lengths: Answer) -> list[str]:
+        """Redshift's own message names neither the column nor the value."""
+        destination = self._destination
+        return [
+            f"the column {name!r} has a text of {int(length):,} bytes, and {destination.name} holds {bound:,} there: "
+            f"make the column varchar({int(length)}), or cut the text in the source"
+            for (name, bound), length in zip(destination.bounded().items(), lengths.rows[0], strict=True)
+            if int(length or 0) > bound
+        ]
+
+    def _lacking(self) -> str:
+        lacking = self._destination.lacking()
+        return f". Columns that the rows lack count as null there: {', '.join(lacking)}" if lacking else ""
 
     def _outside(self) -> Statement:
         """How many rows, once in the target, would not be of those that are replaced."""
         destination = self._destination
         rows = destination.rows()
         listed = [f"{expression} AS {name}" for name, expression in rows.items()]
-        listed += [
-            f"CAST(NULL AS {column.type}) AS {identifier(column.name)}"
-            for column in destination.target.columns
-            if identifier(column.name) not in rows
-        ]
+        listed += [f"CAST(NULL AS {destination.types[name]}) AS {identifier(name)}" for name in destination.lacking()]
         sql = (
             f"SELECT COUNT(*) FROM (SELECT {', '.join(listed)} FROM {self.name}) AS "
             f"{identifier(destination.target.table)} WHERE {destination.replaced} IS NOT TRUE"

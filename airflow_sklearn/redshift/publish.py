@@ -16,14 +16,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.document import content_id
-from airflow_sklearn.exceptions import PublishError, RedshiftError, SerializationConflictError, UserError
+from airflow_sklearn.exceptions import (
+    PublicationRefusedError,
+    PublishError,
+    RedshiftError,
+    SerializationConflictError,
+    UserError,
+)
 from airflow_sklearn.redshift import bookkeeping, catalog
-from airflow_sklearn.redshift.bookkeeping import WHOLE, Bookkeeping, History, Record
+from airflow_sklearn.redshift.bookkeeping import Bookkeeping, History, Record
 from airflow_sklearn.redshift.destination import Destination
-from airflow_sklearn.redshift.grants import read_grants
+from airflow_sklearn.redshift.grants import read_grants, read_protections
 from airflow_sklearn.redshift.load import Staging
 from airflow_sklearn.redshift.sql import identifier, qualified
-from airflow_sklearn.redshift.swap import counted, rivals, swap
+from airflow_sklearn.redshift.swap import ANOTHER_COUNT, counted, rivals, swap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,6 +109,11 @@ def destination_faults(
     faults = destination.request_faults()
     if table.if_exists != "fail":
         faults += destination.table_faults()
+        if destination.is_made_anew():
+            lost, warnings = read_protections(database, destination.target, step="plan: protections")
+            faults += lost
+            for warning in warnings:
+                log.warning("%s", warning)
     elif destination.target.exists and not _is_own(database, destination, run, fingerprint):
         faults.append(_exists_already(destination))
     return faults
@@ -111,8 +122,10 @@ def destination_faults(
 def publish_table(database: Database, storage: Storage, load: TableLoad) -> Published:
     """Make proven rows the content of a table, or of the part of it that they are of.
 
-    :raises PublishError: the table does not take the rows, holds others than the receipts say after loading, or was
-        published into by somebody else at the same time. Nothing was changed.
+    :raises PublicationRefusedError: somebody else published there at the same time, the table exists already, or rows
+        would be doubled. Nothing was changed, and no retry shall: a person may clear the task.
+    :raises PublishError: the table does not take the rows, or holds others than the receipts say after loading. Nothing
+        was changed.
     :raises LoadError: COPY cannot load the files. Nothing was changed.
     :raises RedshiftError: Redshift refuses something else.
     """
@@ -130,26 +143,32 @@ class _Publication:
         load = self._load
         if faults := self._destination.request_faults():
             raise self._refused(faults)
-        share, parts = self._destination.share(load.run), self._destination.target.parts
-        books = Bookkeeping(self._database, parts[0], qualified(parts), share)
+        share = self._destination.share(load.run)
+        books = self._books(share)
         history = self._history(books)
         if not self._destination.target.exists:
             # Looked at after the bookkeeping was read, so that whatever it tells of was in a table that is gone.
             self._destination = self._look("publish: look again")
+            if (spelled := self._destination.share(load.run)) != share:  # there is a table now, and it has types
+                share, books = spelled, self._books(spelled)
+                history = books.read(step="publish: read the bookkeeping of this table")
         staging = Staging(
             self._database,
             self._storage,
             self._destination,
-            publication=f"{share} {load.table.if_exists} {load.fingerprint}",
+            rows_of=f"{share} of {load.run}",
             attempt=load.attempt,
         )
         staging.drop_leftovers()
         if (before := self._published_before(history, share)) is not None:
             return before
-        if faults := self._destination.table_faults():
+        faults, warnings = self._destination.table_faults(), []
+        if self._destination.is_made_anew():
+            lost, warnings = read_protections(self._database, self._destination.target, step="publish: protections")
+            faults += lost
+        if faults:
             raise self._refused(faults)
-        warnings = self._stage(staging)
-        return self._swap(staging, books, history, share, warnings)
+        return self._swap(staging, books, history, share, (*warnings, *self._stage(staging)))
 
     def _look(self, step: str) -> Destination:
         load = self._load
@@ -162,7 +181,9 @@ class _Publication:
         try:
             staging.copy(self._load.files)
             findings = staging.check(self._load.rows, self._load.key_hash)
-        except RedshiftError:
+        except RedshiftError as error:
+            if staging.was_dropped():
+                raise self._taken_over(staging) from error
             staging.drop()
             raise
         if findings.faults:
@@ -184,6 +205,7 @@ class _Publication:
             mode=load.table.if_exists,
             rows=load.rows,
             published_by=load.published_by,
+            table=0 if destination.is_made_anew() else destination.target.number,
         )
         grants = []
         try:
@@ -198,9 +220,11 @@ class _Publication:
             answers = self._database.run(statements, step="publish: swap")
         except RedshiftError as error:
             return self._after(error, staging, books, history, record)
+        table, at, table_rows = (answer.rows[0][0] for answer in answers[-3:])
+        if int(table) != record.table:
+            self._note_table(books, record, int(table))
         staging.drop()
         log.info("Published %s rows into %s.", f"{load.rows:,}", destination.name)
-        at, table_rows = (answer.rows[0][0] for answer in answers[-2:])
         return Published(load.rows, True, int(table_rows), destination.name, str(at), warnings)
 
     def _after(
@@ -234,21 +258,51 @@ class _Publication:
         if rival is not None and output.if_exists == "append":
             return self._doubled(rival)
         if rival is not None:
-            return PublishError(
+            return PublicationRefusedError(
                 f"While this publication into {before.name} was under way, another run published there: {rival}. "
-                "Nothing was changed: its rows stay. If this run's rows are to replace them, run the task again."
+                "Nothing was changed: its rows stay. If this run's rows are to replace them, clear the task."
             )
         if isinstance(error, SerializationConflictError):
             return error
         now = self._look("publish: look for the cause")
         faults = now.table_faults()
         if output.if_exists == "fail" and now.target.exists:
-            faults = [_exists_already(now)]
-        elif before.target.exists and not now.target.exists:
+            return PublicationRefusedError(_exists_already(now))
+        if before.target.exists and not now.target.exists:
             faults = [f"{now.name} was dropped by somebody else in the meantime: run the task again"]
-        elif not staging.is_there():
-            faults = [f"{staging.name} was dropped: another attempt at this publication has taken over"]
+        elif ANOTHER_COUNT in str(error):
+            faults.append(self._other_count())
+        elif staging.was_dropped():
+            return self._taken_over(staging)
         return self._refused([*faults, str(error)])
+
+    def _taken_over(self, staging: Staging) -> PublicationRefusedError:
+        return PublicationRefusedError(
+            f"{staging.name} was dropped: another attempt at this publication has taken over, or another run of the "
+            "same rows. This one has changed nothing."
+        )
+
+    def _other_count(self) -> str:
+        destination = self._destination
+        if not destination.output.where:
+            return "the table would not hold the rows that were loaded, and no others: somebody wrote at the same time"
+        lacking = ", ".join(destination.lacking()) or "none"
+        return (
+            f"once in the table, the rows are not those that {destination.output.where!r} finds. Columns that the rows "
+            f"lack get their defaults there ({lacking}): name in the condition only columns that the rows have, or let "
+            "partition give all rows a value"
+        )
+
+    def _books(self, share: str) -> Bookkeeping:
+        parts = self._destination.target.parts
+        return Bookkeeping(self._database, parts[0], qualified(parts), share)
+
+    def _note_table(self, books: Bookkeeping, record: Record, table: int) -> None:
+        """The rows are published: without the number, a table that is dropped and made anew is not noticed."""
+        try:
+            self._database.run(books.note_table(record.publication, table), step="publish: note the table")
+        except RedshiftError as error:
+            log.warning("The bookkeeping does not know the new table's number: %s", error)
 
     def _history(self, books: Bookkeeping) -> History:
         schema = self._destination.target.schema
@@ -265,49 +319,68 @@ class _Publication:
     def _published_before(self, history: History, share: str) -> Published | None:
         """These very rows, if they are in the table already.
 
-        :raises PublishError: others of the same run are, or these were and have gone since.
+        :raises PublicationRefusedError: others of the same run are, or these were and may have gone since.
         """
         destination, load = self._destination, self._load
         mode, exists = load.table.if_exists, destination.target.exists
         own = history.newest(share) if exists else None
+        same = own is not None and own.fingerprint == load.fingerprint
         if mode in ("append", "fail", "upsert"):
-            if own is not None and own.fingerprint == load.fingerprint:
-                found = self._result(own, published=False, step="publish: count")
-                if found.table_rows < own.rows:
-                    raise PublishError(
-                        f"{destination.name} holds {found.table_rows:,} rows, fewer than this run has published "
-                        f"({own}): somebody deleted some. To publish them again, delete the run's row: DELETE FROM "
-                        f'{qualified((destination.target.schema, bookkeeping.TABLE))} WHERE "publication" = '
-                        f"'{own.publication}'"
-                    )
-                return found
+            if own is not None and same:
+                return self._still_there(own, history)
             if own is not None and mode == "append":
                 raise self._doubled(own)
             if exists and mode == "fail":
-                raise PublishError(_exists_already(destination))
+                raise PublicationRefusedError(_exists_already(destination))
             return None
-        newest = (history.records or (None,))[0] if destination.replaces_all else history.newest(share, WHOLE)
-        if own is None or newest != own or own.fingerprint != load.fingerprint:
+        if own is None or not same or not _is_of(own, destination):
+            return None
+        if history.last > own.number if destination.replaces_all else history.replaced_by(own):
             return None
         if destination.replaced and any(name not in destination.types for name in load.table.partition):
             return None
         found = self._result(own, published=False, step="publish: count")
         return found if found.table_rows == own.rows else None  # somebody else changed them: publish again
 
+    def _still_there(self, own: Record, history: History) -> Published:
+        """These very rows, which were added to the table.
+
+        :raises PublicationRefusedError: nobody can say whether they are all there still.
+        """
+        name = self._destination.name
+        found = self._result(own, published=False, step="publish: count")
+        replaced = history.replaced_by(own)
+        if found.table_rows < own.rows:
+            doubt = f"{name} holds {found.table_rows:,} rows, fewer than this run has published: somebody deleted some"
+        elif not _is_of(own, self._destination):
+            doubt = f"{name} was dropped and made anew by somebody since this run has published"
+        elif replaced is not None:
+            doubt = f"rows of {name} were replaced since this run has published: {replaced}"
+        else:
+            return found
+        raise PublicationRefusedError(
+            f"{doubt}. Whether this run's rows ({own}) are still there is not known, so nothing was changed. If they "
+            f"are, mark this task as successful. To publish them again, {self._forget(own)}, and clear the task."
+        )
+
+    def _forget(self, record: Record) -> str:
+        return (
+            f"delete the run's row: DELETE FROM {qualified((self._destination.target.schema, bookkeeping.TABLE))} "
+            f"WHERE \"publication\" = '{record.publication}'"
+        )
+
     def _result(self, record: Record, *, published: bool, step: str) -> Published:
         count = counted(self._destination, self._destination.target.parts)
         table_rows = int(self._database.run([count], step=step)[0].rows[0][0])
         return Published(record.rows, published, table_rows, self._destination.name, record.published_at)
 
-    def _doubled(self, before: Record) -> PublishError:
-        destination = self._destination
-        return PublishError(
-            f"Other rows of this run ({self._load.run!r}) were published into {destination.name} before: {before}. Its "
-            f"source, its model or its settings have changed since. Appending again would double its rows, so nothing "
-            "was changed. Delete those rows, and then the run's row: DELETE FROM "
-            f'{qualified((destination.target.schema, bookkeeping.TABLE))} WHERE "publication" = '
-            f"'{before.publication}'. Or let runs replace their own rows: if_exists='replace' with partition={{...}}, "
-            "or if_exists='upsert'."
+    def _doubled(self, before: Record) -> PublicationRefusedError:
+        name = self._destination.name
+        return PublicationRefusedError(
+            f"Other rows of this run ({self._load.run!r}) were published into {name} before: {before}. Its source, its "
+            "model or its settings have changed since. Appending again would double its rows, so nothing was changed. "
+            f"Delete those rows, and then {self._forget(before)}. Or let runs replace their own rows: "
+            "if_exists='replace' with partition={...}, or if_exists='upsert'."
         )
 
     def _refused(self, faults: Sequence[str]) -> PublishError:
@@ -327,7 +400,12 @@ def _is_own(database: Database, destination: Destination, run: str, fingerprint:
     if not books.is_there(step="plan: find the bookkeeping"):
         return False
     newest = books.read(step="plan: read the bookkeeping").newest(share)
-    return newest is not None and newest.fingerprint == fingerprint
+    return newest is not None and newest.fingerprint == fingerprint and _is_of(newest, destination)
+
+
+def _is_of(record: Record, destination: Destination) -> bool:
+    """Whether a publication was into the very table that is there now, as far as that is known."""
+    return record.table in (0, destination.target.number)
 
 
 def _exists_already(destination: Destination) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.redshift.bookkeeping import WHOLE
-from airflow_sklearn.redshift.catalog import statement
+from airflow_sklearn.redshift.catalog import exists, statement
 from airflow_sklearn.redshift.database import Statement
 from airflow_sklearn.redshift.grants import grant_statements, owner_statements
 from airflow_sklearn.redshift.sql import identifier, qualified
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from airflow_sklearn.redshift.destination import Destination
     from airflow_sklearn.redshift.grants import Grant
     from airflow_sklearn.redshift.load import Staging
+
+
+#: How the swap ends, in the database's own message, when the rows there are not those that were published.
+ANOTHER_COUNT = "another number of rows"
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,8 @@ def swap(
     history: History,
     grants: Sequence[Grant],
 ) -> list[Statement]:
-    """The transaction's statements; the last two tell when this was, and how many rows the table has now, or the
-    replaced part of it.
+    """The transaction's statements; the last three tell the table's number, when this was, and how many rows the table
+    has now, or the replaced part of it.
 
     :param record: of this publication.
     :param grants: of a table that is made anew.
@@ -70,6 +74,7 @@ def swap(
         books.guard(rival.seen, rival.shares),
         *_write(destination, staging, record.rows, grants),
         *books.write(record, gone),
+        exists(destination.target.schema, destination.target.table),
         books.published_at(record.publication),
         count,
     ]
@@ -136,7 +141,7 @@ def _check_count(destination: Destination, table: Sequence[str], rows: int) -> S
     """Fail, and the transaction with it, unless the rows that are there now are those that were published."""
     where = f" WHERE {destination.replaced}" if destination.replaced else ""
     sql = (
-        "SELECT CAST(CASE WHEN COUNT(*) = CAST(:publish_rows AS BIGINT) THEN '0' ELSE 'another number of rows' END "
-        f"AS INTEGER) FROM {qualified(table)}{where}"
+        f"SELECT CAST(CASE WHEN COUNT(*) = CAST(:publish_rows AS BIGINT) THEN '0' "
+        f"ELSE '{ANOTHER_COUNT}' END AS INTEGER) FROM {qualified(table)}{where}"
     )
     return statement(sql, {**destination.values, "publish_rows": str(rows)})

@@ -12,7 +12,7 @@ import pytest
 from airflow_sklearn.exceptions import PublishError, UserError
 from airflow_sklearn.redshift.catalog import Target
 from airflow_sklearn.redshift.database import Answer
-from airflow_sklearn.redshift.grants import Grant, grant_statements, read_grants
+from airflow_sklearn.redshift.grants import Grant, grant_statements, read_grants, read_protections
 from tests.redshift.publishing import Place
 
 OTHER = pa.table({"id": pa.array([1, 2], pa.int64()), "risk": pa.array([0.1, 0.2])})
@@ -77,6 +77,47 @@ def test_a_table_that_views_depend_on_is_not_made_anew(place: Place) -> None:
     with pytest.raises(PublishError, match=r"My View\. Make them late-binding"):
         place.publish(load)
     assert place.ids() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("protect", "lost"),
+    [
+        ('GRANT SELECT (id) ON {s}."scores" TO {user}', "grants on single columns (id)"),
+        ('CREATE POLICY "My Policy" ON {s}."scores" USING (id > 0)', "row-level security policies (My Policy)"),
+    ],
+)
+def test_a_table_that_would_lose_its_protection_is_not_made_anew(
+    place: Place, people: dict[str, str], protect: str, lost: str
+) -> None:
+    place.publish(place.load(if_exists="replace"))
+    place.sql(protect.replace("{user}", people["user"]))
+    load = place.load(data=OTHER, if_exists="replace")
+    assert any(f"would lose its {lost}: change" in fault for fault in place.faults(load))
+    with pytest.raises(PublishError, match="would have to be made anew, and would lose"):
+        place.publish(load)
+    assert place.ids() == [1, 2, 3]
+    assert place.publish(place.load([4], if_exists="replace")).published, "where the columns fit, the table stays"
+
+
+def test_a_masking_policy_is_looked_for(place: Place) -> None:
+    place.publish(place.load(if_exists="replace"))
+    with (
+        place.cloud.redshift.fail("svv_attached_masking_policy", "permission denied", sqlstate="42501") as hidden,
+    ):
+        found = place.publish(place.load(data=OTHER, if_exists="replace"))
+    assert hidden.fired == 1
+    assert any("whether it has masking policies the database's user is not shown" in text for text in found.warnings)
+
+
+def test_a_user_who_is_shown_only_a_part_of_the_policies_is_warned() -> None:
+    class Plain:
+        def run(self, statements: Any, *, step: str) -> list[Answer]:
+            return [Answer(rows=((0,),)) if "usesuper" in statements[0].sql else Answer()]
+
+    target = Target("s", "t", owner="bob", user="bob")
+    faults, warnings = read_protections(Plain(), target, step="look")  # type: ignore[arg-type]
+    assert faults == []
+    assert "row-level security policies or masking policies or grants on single columns" in warnings[0]
 
 
 def test_a_view_that_comes_in_the_meantime_leaves_all_as_it_was(place: Place) -> None:

@@ -133,6 +133,23 @@ def test_values_of_every_type_arrive_as_they_are(place: Place) -> None:
     assert found == [expected[1], expected[0], expected[2]]
 
 
+def test_texts_that_the_table_does_not_hold_are_all_named_before_anything_is_changed(place: Place) -> None:
+    place.sql('CREATE TABLE {s}."scores" (id BIGINT, label VARCHAR(3), "my note" VARCHAR(4), fits VARCHAR(4))')
+    data = pa.table({"id": pa.array([1]), "label": ["abcdef"], "my note": ["ééé"], "fits": ["abcd"]})
+    with pytest.raises(PublishError) as caught:
+        place.publish(place.load(data=data, if_exists="append"))
+    assert "the column 'label' has a text of 6 bytes, and" in str(caught.value)
+    assert "the column 'my note' has a text of 6 bytes, and" in str(caught.value), "é is two bytes"
+    assert "'fits'" not in str(caught.value)
+    assert place.ids() == []
+    assert place.leftovers() == []
+
+
+def test_texts_that_a_table_to_be_created_would_not_hold_are_named(place: Place) -> None:
+    with pytest.raises(PublishError, match="the column 'label' has a text of 2 bytes"):
+        place.publish(place.load(column_types={"label": "varchar(1)"}))
+
+
 def test_leftovers_of_other_publications_stay(place: Place) -> None:
     place.sql("CREATE TABLE {s}.airflow_sklearn_staging_other_1 (a INTEGER)")
     place.publish(place.load())

@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from airflow_sklearn.exceptions import PublishError
-from tests.redshift.publishing import Place, scores
+from airflow_sklearn.exceptions import PublicationRefusedError, PublishError
+from tests.redshift.publishing import BOOKS, Place, scores
 
 DAY = {"day": "2024-01-01"}
 
@@ -54,7 +54,7 @@ def test_a_table_that_exists_is_refused_with_fail(place: Place) -> None:
     place.publish(place.load())
     other = place.load([9])
     assert "exists, and if_exists is 'fail'" in place.faults(other)[0]
-    with pytest.raises(PublishError, match="exists, and if_exists is 'fail'"):
+    with pytest.raises(PublicationRefusedError, match="exists, and if_exists is 'fail'"):
         place.publish(other)
     assert place.ids() == [1, 2, 3]
 
@@ -67,7 +67,7 @@ def test_appending_keeps_the_rows_of_other_runs(place: Place) -> None:
 
 def test_other_rows_of_the_same_run_are_not_appended(place: Place) -> None:
     place.publish(place.load([1, 2], if_exists="append"))
-    with pytest.raises(PublishError, match=r"would double its rows.*DELETE FROM"):
+    with pytest.raises(PublicationRefusedError, match=r"would double its rows.*delete the run's row: DELETE FROM"):
         place.publish(place.load([1, 2, 3], if_exists="append"))
     assert place.ids() == [1, 2]
     assert place.leftovers() == []
@@ -92,7 +92,7 @@ def test_a_run_appends_again_to_a_table_that_was_dropped(place: Place) -> None:
 def test_rows_that_somebody_deleted_are_not_taken_for_published(place: Place) -> None:
     place.publish(place.load([1, 2], if_exists="append"))
     place.sql('DELETE FROM {s}."scores"')
-    with pytest.raises(PublishError, match="somebody deleted some"):
+    with pytest.raises(PublicationRefusedError, match="somebody deleted some"):
         place.publish(place.load([1, 2], if_exists="append"))
 
 
@@ -146,6 +146,78 @@ def test_a_second_run_of_a_partition_that_is_cleared_replaces_what_came_in_betwe
     place.publish(place.load([2], if_exists="replace", partition=DAY))
     assert place.publish(first).published
     assert place.ids() == [1]
+
+
+@pytest.mark.parametrize(("kind", "one", "other"), [("integer", "1", "01"), ("boolean", True, "true")])
+def test_two_spellings_of_a_value_are_one_partition(place: Place, kind: str, one: Any, other: Any) -> None:
+    more: dict[str, Any] = {"if_exists": "replace", "column_types": {"part": kind}}
+    first = place.load([1, 2], score=0.1, partition={"part": one}, **more)
+    place.publish(first)
+    place.publish(place.load([1, 2], score=0.9, partition={"part": other}, **more))
+    assert len(place.books()) == 1
+    assert place.publish(first).published
+    assert place.sql('SELECT DISTINCT score FROM {s}."scores"') == [(0.1,)]
+
+
+def test_a_value_is_spelled_by_the_type_of_a_table_that_is_there(place: Place) -> None:
+    place.sql('CREATE TABLE {s}."scores" (id BIGINT, label VARCHAR(9), score DOUBLE PRECISION, part NUMERIC(9, 2))')
+    for value in ("1", "1.0", 1):
+        place.publish(place.load([1], if_exists="replace", partition={"part": value}, fingerprint=repr(value)))
+    assert place.books() == [('partition: {"part": "1.00"}',)]
+
+
+def test_rows_that_a_condition_has_replaced_since_are_published_again(place: Place) -> None:
+    first = place.load([1, 2], score=0.1, if_exists="replace", partition={"n": 1})
+    place.publish(first)
+    data = scores([1, 2], 0.9).append_column("n", pa.array([1, 1]))
+    place.publish(place.load(data=data, if_exists="replace", where="n = 1"))
+    assert place.publish(first).published
+    assert place.sql('SELECT DISTINCT score FROM {s}."scores"') == [(0.1,)]
+
+
+def test_another_partition_that_came_since_leaves_the_rows_published(place: Place) -> None:
+    first = place.load([1], if_exists="replace", partition=DAY)
+    place.publish(first)
+    place.publish(place.load([1], if_exists="replace", partition={"day": "2024-01-02"}))
+    place.publish(place.load([5], if_exists="append", run="another"))
+    assert not place.publish(first).published
+
+
+def test_appended_rows_that_were_replaced_since_are_not_taken_for_published(place: Place) -> None:
+    first = place.load([1, 2], if_exists="append")
+    place.publish(first)
+    place.publish(place.load([1, 2, 3], if_exists="replace", where="id < 10", run="another"))
+    with pytest.raises(PublicationRefusedError, match=r"were replaced since this run has published[\s\S]*DELETE FROM"):
+        place.publish(first)
+    place.sql(f"DELETE FROM {{s}}.{BOOKS} WHERE partition = 'run: run 1'")
+    assert place.publish(first).published
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+def test_a_table_that_was_dropped_and_made_anew_is_noticed(place: Place, mode: str) -> None:
+    first = place.load([1, 2], if_exists=mode)
+    place.publish(first)
+    place.sql(
+        'DROP TABLE {s}."scores"',
+        'CREATE TABLE {s}."scores" (id BIGINT, label VARCHAR(9), score DOUBLE PRECISION)',
+        'INSERT INTO {s}."scores" (id) VALUES (7), (8), (9)',
+    )
+    with pytest.raises(PublicationRefusedError, match="was dropped and made anew by somebody"):
+        place.publish(first)
+    assert place.ids() == [7, 8, 9]
+
+
+@pytest.mark.parametrize("made", ["created", "there already", "made anew"])
+def test_the_bookkeeping_knows_the_tables_number(place: Place, made: str) -> None:
+    if made != "created":
+        place.sql(f'CREATE TABLE {{s}}."scores" (id {"BIGINT" if made == "there already" else "DATE"})')
+    data = pa.table({"id": pa.array([1])})
+    place.publish(place.load(data=data, if_exists="replace"))
+    assert place.books("table_id") == place.cloud.redshift.query(
+        "SELECT CAST(c.oid AS BIGINT) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = :schema AND c.relname = 'scores'",
+        parameters={"schema": place.name},
+    )
 
 
 @pytest.mark.parametrize(
@@ -212,6 +284,16 @@ def test_rows_outside_of_the_condition_that_they_replace_are_refused(place: Plac
         place.publish(place.load([1, 2, 12], if_exists="replace", where="id >= 10"))
     assert place.ids() == [1, 11]
     assert place.leftovers() == []
+
+
+def test_columns_that_the_rows_lack_are_told_when_a_condition_names_them(place: Place) -> None:
+    place.sql("CREATE TABLE {s}.\"scores\" (id BIGINT, region VARCHAR(4) DEFAULT 'eu')")
+    data = pa.table({"id": pa.array([1, 2])})
+    with pytest.raises(PublishError, match=r"2 rows are not among.*rows lack count as null there: region"):
+        place.publish(place.load(data=data, if_exists="replace", where="region = 'eu'"))
+    with pytest.raises(PublishError, match=r"rows lack get their defaults there \(region\)"):
+        place.publish(place.load(data=data, if_exists="replace", where="region IS NULL"))
+    assert place.ids() == []
 
 
 def test_rows_of_which_a_condition_says_nothing_are_refused(place: Place) -> None:

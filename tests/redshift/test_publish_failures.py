@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_sklearn.contract.tables import DataApi
-from airflow_sklearn.exceptions import PublishError, RedshiftError, StatementRunningError
+from airflow_sklearn.exceptions import PublicationRefusedError, PublishError, RedshiftError, StatementRunningError
 from airflow_sklearn.redshift import data_api
 from airflow_sklearn.redshift.database import Answer, Statement
 from airflow_sklearn.redshift.publish import TableLoad, publish_table
@@ -166,9 +166,34 @@ def test_a_zombie_whose_staging_table_is_gone_says_so(place: Place) -> None:
     second = place.load([1, 2], if_exists="append", attempt="2")
     with fault, pytest.raises(KilledError):
         publish_table(Mortal(before="publish: copy"), place.storage, second)
-    with pytest.raises(PublishError, match="another attempt at this publication has taken over"):
+    with pytest.raises(PublicationRefusedError, match="another attempt at this publication has taken over"):
         zombie.result()
     assert place.books() == []
+
+
+def test_a_publication_whose_staging_table_is_gone_before_it_is_checked_says_so(place: Place) -> None:
+    second = place.load([1], if_exists="append", attempt="2")
+
+    class Overtaken(SqlDatabase):
+        def run(self, statements: Sequence[Statement], *, step: str) -> list[Answer]:
+            if step == "publish: check":
+                place.publish(second)
+            return super().run(statements, step=step)
+
+    zombie = Overtaken("redshift_default", None, tag="airflow-sklearn test")
+    with pytest.raises(PublicationRefusedError, match="another attempt at this publication has taken over"):
+        publish_table(zombie, place.storage, place.load([1, 2], if_exists="append"))
+    assert place.ids() == [1]
+
+
+@each_mode
+def test_leftovers_of_another_content_of_a_run_are_removed(place: Place, mode: dict[str, Any]) -> None:
+    """A run that died after COPY and was cleared from its plan on has other rows."""
+    with pytest.raises(KilledError):
+        publish_table(Mortal(before="publish: swap"), place.storage, place.load([1], **mode))
+    assert len(place.leftovers()) == 2
+    place.publish(place.load([2], **mode, attempt="2"))
+    assert place.leftovers() == []
 
 
 @pytest.mark.parametrize("mode", MODES[1:-1], ids=lambda mode: " ".join(mode))
@@ -177,7 +202,7 @@ def test_a_publication_that_slept_does_not_undo_what_was_published_since(place: 
     sleeper, fault = paused_before_swap(place, place.load([2], **mode))
     with fault:
         Attempt(place, place.load([3], **mode, run="newer")).result()
-    with pytest.raises(PublishError, match=r"another run published there: 1 rows.*Nothing was changed"):
+    with pytest.raises(PublicationRefusedError, match=r"another run published there: 1 rows.*Nothing was changed"):
         sleeper.result()
     assert place.ids() == [3]
     assert place.leftovers() == []
@@ -254,7 +279,7 @@ def test_a_table_that_appears_in_the_meantime_is_refused_with_fail(place: Place)
     attempt, fault = paused_before_swap(place, place.load([2]))
     with fault:
         place.sql('CREATE TABLE {s}."scores" (id INTEGER)')
-    with pytest.raises(PublishError, match="exists, and if_exists is 'fail'"):
+    with pytest.raises(PublicationRefusedError, match="exists, and if_exists is 'fail'"):
         attempt.result()
     assert place.ids() == []
 

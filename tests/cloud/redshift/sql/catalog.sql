@@ -151,6 +151,31 @@ LEFT JOIN pg_roles r ON r.oid = acl.grantee
 WHERE c.relkind IN ('r', 'v', 'm', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'redshift')
     AND acl.privilege_type <> 'TRIGGER';
 
+CREATE VIEW pg_catalog.svv_column_privileges AS
+SELECT n.nspname::varchar(128) AS namespace_name, c.relname::varchar(128) AS relation_name,
+    a.attname::varchar(128) AS column_name, acl.privilege_type::varchar(16) AS privilege_type,
+    acl.grantee::int AS identity_id,
+    (CASE acl.grantee WHEN 0 THEN 'public' ELSE redshift.identity_name(r.rolname) END)::varchar(128) AS identity_name,
+    (CASE acl.grantee WHEN 0 THEN 'public' ELSE redshift.identity_type(r.rolname) END)::varchar(16) AS identity_type
+FROM pg_attribute a
+JOIN pg_class c ON c.oid = a.attrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL aclexplode(a.attacl) acl
+LEFT JOIN pg_roles r ON r.oid = acl.grantee
+WHERE NOT a.attisdropped AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'redshift');
+
+-- PostgreSQL's own policies stand for Redshift's, which are attached to users and roles.
+CREATE VIEW pg_catalog.svv_rls_attached_policy AS
+SELECT n.nspname::text AS relschema, c.relname::text AS relname, 'table'::text AS relkind, p.polname::text AS polname,
+    c.relrowsecurity AS is_rls_on
+FROM pg_policy p
+JOIN pg_class c ON c.oid = p.polrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace;
+
+-- There are none here.
+CREATE VIEW pg_catalog.svv_attached_masking_policy AS
+SELECT ''::text AS policy_name, ''::text AS schema_name, ''::text AS table_name, ''::text AS table_type WHERE false;
+
 CREATE VIEW pg_catalog.svv_schema_privileges AS
 SELECT n.nspname::varchar(128) AS namespace_name, acl.privilege_type::varchar(16) AS privilege_type,
     acl.grantee::int AS identity_id,
