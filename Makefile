@@ -9,9 +9,6 @@ UV = .venv/bin/uv
 # Bytecode is compiled once here, as pip does: else every process of a machine that keeps none compiles it again.
 INSTALL = $(UV) pip install --quiet --compile-bytecode
 PYTEST_OPTIONS ?=
-# A process a core, each with local clouds of its own; a file's tests stay together. Containers have the machine to
-# themselves.
-IN_PARALLEL = --numprocesses logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo airflow cloud test test-airflow3 test-airflow2 test-worker lint format schemas image lock setup clean distclean
@@ -31,15 +28,13 @@ cloud: .venv/ready .venv-ministack/ready  ## a local AWS with real containers, a
 test: lint test-airflow3 test-airflow2 test-worker  ## lint, and all tests in Airflow 3, in Airflow 2.11 and without Airflow
 
 test-airflow3: .venv/ready .venv-ministack/ready  ## all tests, in Airflow 3
-	.venv/bin/python -m pytest -m 'not containers' $(IN_PARALLEL) $(PYTEST_OPTIONS)
-	.venv/bin/python -m pytest -m containers $(PYTEST_OPTIONS)
+	.venv/bin/python -m pytest $(PYTEST_OPTIONS)
 
 test-airflow2: .venv-airflow2/ready .venv-ministack/ready  ## the Airflow-facing tests, in Airflow 2.11
-	.venv-airflow2/bin/python -m pytest -m 'airflow and not containers' $(IN_PARALLEL) $(PYTEST_OPTIONS)
-	.venv-airflow2/bin/python -m pytest -m 'airflow and containers' $(PYTEST_OPTIONS)
+	.venv-airflow2/bin/python -m pytest -m airflow $(PYTEST_OPTIONS)
 
 test-worker: .venv-worker/ready .venv-ministack/ready  ## the container side's tests, where Airflow is not installed
-	.venv-worker/bin/python -m pytest --ignore tests/demo --ignore tests/images $(IN_PARALLEL) $(PYTEST_OPTIONS)
+	.venv-worker/bin/python -m pytest --ignore tests/demo --ignore tests/images $(PYTEST_OPTIONS)
 
 lint: .venv/ready  ## ruff and mypy
 	.venv/bin/ruff check .
@@ -91,7 +86,7 @@ distclean: clean  ## the environments go too
 	@$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-worker
 	@$(INSTALL) --python .venv-worker/bin/python --requirement images/requirements.txt
 	@$(INSTALL) --python .venv-worker/bin/python --no-deps --editable .
-	@$(INSTALL) --python .venv-worker/bin/python --constraint requirements/airflow3.txt pytest pytest-timeout pytest-xdist
+	@$(INSTALL) --python .venv-worker/bin/python --constraint requirements/airflow3.txt pytest pytest-timeout
 	@touch $@
 
 # The local cloud has an environment of its own: it pins its own botocore.

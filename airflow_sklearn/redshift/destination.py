@@ -151,6 +151,23 @@ class Destination:
         """Why the table that is there does not take the rows."""
         return self._view_faults() if self.is_made_anew() else self.unfit()
 
+    def exists_already(self) -> str:
+        """Why nothing is published with ``if_exists='fail'``."""
+        return (
+            f"{self.name} exists, and if_exists is 'fail': say what becomes of its rows (append, truncate, replace, "
+            f"upsert), or DROP TABLE {qualified(self.target.parts)}"
+        )
+
+    def miscount(self) -> str:
+        """Why the table, or what is replaced of it, would not hold just the rows that were loaded."""
+        if not self.output.where:
+            return "the table would not hold the rows that were loaded, and no others: somebody wrote at the same time"
+        return (
+            f"once in the table, the rows are not those that {self.output.where!r} finds. Columns that the rows lack "
+            f"get their defaults there ({', '.join(self.lacking()) or 'none'}): name in the condition only columns "
+            "that the rows have, or let partition give all rows a value"
+        )
+
     def _schema_faults(self) -> list[str]:
         target = self.target
         if not target.schema:

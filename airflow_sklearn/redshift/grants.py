@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.exceptions import RedshiftError, UserError
+from airflow_sklearn.redshift import bookkeeping
 from airflow_sklearn.redshift.catalog import statement
 from airflow_sklearn.redshift.database import Statement
 from airflow_sklearn.redshift.sql import identifier, qualified
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.redshift.catalog import Target
     from airflow_sklearn.redshift.database import Database
+    from airflow_sklearn.redshift.destination import Destination
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,19 @@ WHERE namespace_name = CAST(:publish_schema AS VARCHAR(128))
   AND relation_name = CAST(:publish_table AS VARCHAR(128)) ORDER BY 1
 """,
 }
+#: The function takes names as they are written in SQL.
+_RIGHTS = """
+SELECT CAST(c.relname AS VARCHAR(128)), {rights}
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = CAST(:publish_schema AS VARCHAR(128)) AND c.relkind = 'r'
+  AND c.relname IN (CAST(:publish_table AS VARCHAR(128)), CAST(:publish_books AS VARCHAR(128)))
+""".format(
+    rights=", ".join(
+        "CASE WHEN HAS_TABLE_PRIVILEGE(QUOTE_IDENT(CAST(n.nspname AS VARCHAR(128))) || '.' || "
+        f"QUOTE_IDENT(CAST(c.relname AS VARCHAR(128))), '{right}') THEN 1 ELSE 0 END"
+        for right in ("select", "insert", "update", "delete")
+    )
+)
 _IS_SUPERUSER = "SELECT CASE WHEN usesuper THEN 1 ELSE 0 END FROM pg_user WHERE usename = CURRENT_USER"
 _GRANTEES = {"user": "", "group": "GROUP ", "role": "ROLE "}
 
@@ -124,6 +139,42 @@ def read_protections(database: Database, target: Target, *, step: str) -> tuple[
         "SVV_COLUMN_PRIVILEGES)"
     ]
     return faults if found else [], warnings if hidden else []
+
+
+def rights_faults(database: Database, destination: Destination, *, step: str) -> list[str]:
+    """What the database's user may not do with the tables that are there, as far as the database tells."""
+    target, mode = destination.target, destination.output.if_exists
+    if not target.has_schema or target.no_table:
+        return []
+    values = {"publish_schema": target.schema, "publish_table": target.table, "publish_books": bookkeeping.TABLE}
+    try:
+        rows = database.run([statement(_RIGHTS, values)], step=step)[0].rows
+    except RedshiftError as error:
+        log.info("The rights on %s cannot be read: %s", target.name, error)
+        return []
+    rights = ("SELECT", "INSERT", "UPDATE", "DELETE")
+    held = {name: {right for right, has in zip(rights, has_it, strict=True) if int(has)} for name, *has_it in rows}
+    needed: dict[str, tuple[str, ...]] = {bookkeeping.TABLE: rights}
+    if mode != "fail" and not destination.is_made_anew():
+        needed[target.table] = ("SELECT", "INSERT") if mode == "append" else ("SELECT", "INSERT", "DELETE")
+    faults = []
+    for table, wanted in needed.items():
+        if missing := [right for right in wanted if table in held and right not in held[table]]:
+            listed, name = ", ".join(missing), f"{target.schema}.{table}"
+            faults.append(
+                f"the database's user {_shown(target.user)}has no {listed} on {name}: GRANT {listed} ON "
+                f"{qualified((target.schema, table))} TO that user"
+            )
+    if destination.is_made_anew() and target.owner != target.user and not is_superuser(database, step=f"{step}: owner"):
+        faults.append(
+            f"{target.name} would have to be made anew, and belongs to {target.owner}: its owner or a superuser can do "
+            "so. Change its columns yourself (ALTER TABLE)"
+        )
+    return faults
+
+
+def _shown(user: str) -> str:
+    return f"{user} " if user else ""
 
 
 def is_superuser(database: Database, *, step: str) -> bool:

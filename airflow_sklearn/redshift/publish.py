@@ -26,9 +26,9 @@ from airflow_sklearn.exceptions import (
 from airflow_sklearn.redshift import bookkeeping, catalog
 from airflow_sklearn.redshift.bookkeeping import Bookkeeping, History, Record
 from airflow_sklearn.redshift.destination import Destination
-from airflow_sklearn.redshift.grants import read_grants, read_protections
+from airflow_sklearn.redshift.grants import read_grants, read_protections, rights_faults
 from airflow_sklearn.redshift.load import Staging
-from airflow_sklearn.redshift.sql import identifier, qualified
+from airflow_sklearn.redshift.sql import qualified
 from airflow_sklearn.redshift.swap import ANOTHER_COUNT, counted, rivals, swap
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def destination_faults(
         ``if_exists='fail'`` the table may hold these very rows.
     """
     destination = Destination(table, catalog.read_target(database, table.table, step="plan: destination"), columns, key)
-    faults = destination.request_faults()
+    faults = destination.request_faults() + rights_faults(database, destination, step="plan: rights")
     if table.if_exists != "fail":
         faults += destination.table_faults()
         if destination.is_made_anew():
@@ -115,7 +115,7 @@ def destination_faults(
             for warning in warnings:
                 log.warning("%s", warning)
     elif destination.target.exists and not _is_own(database, destination, run, fingerprint):
-        faults.append(_exists_already(destination))
+        faults.append(destination.exists_already())
     return faults
 
 
@@ -162,7 +162,7 @@ class _Publication:
         staging.drop_leftovers()
         if (before := self._published_before(history, share)) is not None:
             return before
-        faults, warnings = self._destination.table_faults(), []
+        faults, warnings = self._destination.table_faults(), list[str]()
         if self._destination.is_made_anew():
             lost, warnings = read_protections(self._database, self._destination.target, step="publish: protections")
             faults += lost
@@ -267,11 +267,11 @@ class _Publication:
         now = self._look("publish: look for the cause")
         faults = now.table_faults()
         if output.if_exists == "fail" and now.target.exists:
-            return PublicationRefusedError(_exists_already(now))
+            return PublicationRefusedError(now.exists_already())
         if before.target.exists and not now.target.exists:
             faults = [f"{now.name} was dropped by somebody else in the meantime: run the task again"]
         elif ANOTHER_COUNT in str(error):
-            faults.append(self._other_count())
+            faults.append(before.miscount())
         elif staging.was_dropped():
             return self._taken_over(staging)
         return self._refused([*faults, str(error)])
@@ -280,17 +280,6 @@ class _Publication:
         return PublicationRefusedError(
             f"{staging.name} was dropped: another attempt at this publication has taken over, or another run of the "
             "same rows. This one has changed nothing."
-        )
-
-    def _other_count(self) -> str:
-        destination = self._destination
-        if not destination.output.where:
-            return "the table would not hold the rows that were loaded, and no others: somebody wrote at the same time"
-        lacking = ", ".join(destination.lacking()) or "none"
-        return (
-            f"once in the table, the rows are not those that {destination.output.where!r} finds. Columns that the rows "
-            f"lack get their defaults there ({lacking}): name in the condition only columns that the rows have, or let "
-            "partition give all rows a value"
         )
 
     def _books(self, share: str) -> Bookkeeping:
@@ -331,7 +320,7 @@ class _Publication:
             if own is not None and mode == "append":
                 raise self._doubled(own)
             if exists and mode == "fail":
-                raise PublicationRefusedError(_exists_already(destination))
+                raise PublicationRefusedError(destination.exists_already())
             return None
         if own is None or not same or not _is_of(own, destination):
             return None
@@ -406,10 +395,3 @@ def _is_own(database: Database, destination: Destination, run: str, fingerprint:
 def _is_of(record: Record, destination: Destination) -> bool:
     """Whether a publication was into the very table that is there now, as far as that is known."""
     return record.table in (0, destination.target.number)
-
-
-def _exists_already(destination: Destination) -> str:
-    return (
-        f"{destination.name} exists, and if_exists is 'fail': say what becomes of its rows (append, truncate, replace, "
-        f"upsert), or DROP TABLE {'.'.join(map(identifier, destination.target.parts))}"
-    )

@@ -72,7 +72,8 @@ def test_a_table_is_learned_from_and_predicted_into_a_table(
     said = capfd.readouterr().out
     assert "There will be no asset events" not in said
     assert said.count("Waiting in the triggerer for the statement") == (4 if way_in.endswith("deferred") else 0)
-    assert not warehouse.objects("unloads/"), "what was unloaded has served"
+    left = [key.rpartition("/")[2] for key in warehouse.objects("unloads/")]
+    assert left == ["snapshot.json"], "what was unloaded has served; the model's retries find what was made of it"
 
 
 def test_out_of_sample_scores_go_into_a_table(run_dag: RunDag, warehouse: Warehouse) -> None:

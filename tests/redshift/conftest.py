@@ -9,15 +9,22 @@ from typing import Any
 import pytest
 
 from airflow_sklearn.storage import Storage
+from tests.cloud.redshift.session import SNAPSHOT_ISOLATION
 from tests.redshift.publishing import Place
 
 
 @pytest.fixture
-def place(redshift_cloud: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    """An empty schema of the test's own; conflicts are run again without long pauses."""
+def place(redshift_cloud: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """An empty schema of the test's own; conflicts are run again without long pauses.
+
+    As an indirect parameter it takes the isolation level, see ``publishing.each_isolation``.
+    """
     from airflow_sklearn.redshift import transactions
 
-    monkeypatch.setenv("AIRFLOW_CONN_REDSHIFT_DEFAULT", json.dumps(redshift_cloud.redshift.connection))
+    connection = redshift_cloud.redshift.connection
+    if getattr(request, "param", "serializable") == "snapshot":
+        connection["extra"] = {**connection["extra"], "application_name": SNAPSHOT_ISOLATION}
+    monkeypatch.setenv("AIRFLOW_CONN_REDSHIFT_DEFAULT", json.dumps(connection))
     monkeypatch.setattr(transactions, "_FIRST_PAUSE", 0.02)
     found = Place(redshift_cloud, Storage(lambda: redshift_cloud.cloud.client()))
     found.sql("CREATE SCHEMA {s}")

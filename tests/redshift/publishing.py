@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart
 from airflow_sklearn.contract.tables import OutputColumnSpec, OutputTable, RedshiftAccess
@@ -23,6 +24,7 @@ from airflow_sklearn.storage import Storage
 from tests.cloud.redshift.cloud import RedshiftCloud
 
 BOOKS = "airflow_sklearn_publications"
+each_isolation = pytest.mark.parametrize("place", ["serializable", "snapshot"], indirect=True)
 
 
 def fnv1a(data: bytes, seed: int = 0xCBF29CE484222325) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from airflow_sklearn.exceptions import AirflowSklearnError, PublishError
-from tests.redshift.publishing import Place
+from tests.redshift.publishing import BOOKS, Place
 
+UPSERT = {"if_exists": "upsert"}
+APPEND = {"if_exists": "append"}
 BAD_SQL = [
     "id = 1); DROP TABLE x; --",
     "id = 1) OR (1 = 1",
@@ -57,6 +60,38 @@ def test_the_user_must_be_able_to_stage(place: Place) -> None:
         assert read_target(place.database, (place.name, "t"), step="look").may_create
     finally:
         place.sql(f"REVOKE USAGE ON SCHEMA {{s}} FROM {user}", f"DROP USER {user}")
+
+
+def test_rights_that_are_missing_are_told_before_anything_is_computed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.publish(place.load(if_exists="replace"))
+    user = f"u_{place.name[4:16]}"
+    place.sql(
+        f"CREATE USER {user} PASSWORD DISABLE",
+        f"GRANT USAGE, CREATE ON SCHEMA {{s}} TO {user}",
+        f'GRANT SELECT, INSERT ON {{s}}."scores" TO {user}',
+        f"GRANT SELECT, INSERT, UPDATE ON {{s}}.{BOOKS} TO {user}",
+    )
+    others = {"data": pa.table({"id": pa.array([1]), "risk": pa.array([0.5])}), "if_exists": "replace"}
+    connection = {**place.cloud.redshift.connection, "login": user}
+    monkeypatch.setenv("AIRFLOW_CONN_REDSHIFT_DEFAULT", json.dumps(connection))
+    try:
+        upsert, append, anew = (place.faults(place.load(**more)) for more in (UPSERT, APPEND, others))
+    finally:
+        place.sql("DROP SCHEMA {s} CASCADE", f"DROP USER {user}", "CREATE SCHEMA {s}")
+    books = f'{user} has no DELETE on {place.name}.{BOOKS}: GRANT DELETE ON {place.schema}."{BOOKS}" TO that user'
+    assert [fault.split("user ", 1)[1] for fault in append] == [books]
+    assert len(upsert) == 2
+    assert f"has no DELETE on {place.name}.scores: GRANT DELETE" in upsert[1]
+    assert any("belongs to awsuser: its owner or a superuser can do so" in fault for fault in anew)
+
+
+def test_rights_that_the_database_does_not_tell_are_no_fault(place: Place) -> None:
+    place.publish(place.load(if_exists="append"))
+    with place.cloud.redshift.fail("HAS_TABLE_PRIVILEGE", "no such function", sqlstate="42883") as fault:
+        assert place.faults(place.load(if_exists="append")) == []
+    assert fault.fired == 1
 
 
 def test_all_that_does_not_go_together_is_told_at_once(place: Place) -> None:

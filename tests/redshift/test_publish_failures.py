@@ -13,7 +13,7 @@ from airflow_sklearn.redshift import data_api
 from airflow_sklearn.redshift.database import Answer, Statement
 from airflow_sklearn.redshift.publish import TableLoad, publish_table
 from airflow_sklearn.redshift.sql_database import SqlDatabase
-from tests.redshift.publishing import Attempt, Place
+from tests.redshift.publishing import Attempt, Place, each_isolation
 
 DAY = {"day": "2024-01-01"}
 MODES: list[dict[str, Any]] = [
@@ -123,6 +123,7 @@ def test_the_connection_breaks_after_copy(place: Place) -> None:
     assert place.leftovers() == []
 
 
+@each_isolation
 @each_mode
 def test_a_zombie_and_a_retry_publish_once(place: Place, mode: dict[str, Any]) -> None:
     zombie, fault = paused_before_swap(place, place.load([1, 2], **mode))
@@ -147,6 +148,7 @@ def test_a_zombie_that_kept_its_staging_table_does_not_publish_again(place: Plac
     assert len(place.books()) == 1
 
 
+@each_isolation
 def test_attempts_at_the_same_moment_publish_once(place: Place) -> None:
     place.publish(place.load([9], if_exists="append", run="before"))
     attempts = [Attempt(place, place.load([1, 2], if_exists="append", attempt=str(n))) for n in range(4)]
@@ -196,6 +198,7 @@ def test_leftovers_of_another_content_of_a_run_are_removed(place: Place, mode: d
     assert place.leftovers() == []
 
 
+@each_isolation
 @pytest.mark.parametrize("mode", MODES[1:-1], ids=lambda mode: " ".join(mode))
 def test_a_publication_that_slept_does_not_undo_what_was_published_since(place: Place, mode: dict[str, Any]) -> None:
     place.publish(place.load([1], **mode))
@@ -218,6 +221,7 @@ def test_a_partition_is_not_replaced_when_the_whole_table_was_since(place: Place
     assert place.ids() == [3]
 
 
+@each_isolation
 def test_runs_of_different_days_publish_at_the_same_time(place: Place) -> None:
     days = [f"2024-01-0{n}" for n in range(1, 6)]
     attempts = [
@@ -228,10 +232,17 @@ def test_runs_of_different_days_publish_at_the_same_time(place: Place) -> None:
     assert place.leftovers() == []
 
 
+@each_isolation
 def test_different_runs_append_at_the_same_time(place: Place) -> None:
     attempts = [Attempt(place, place.load([n], if_exists="append", run=str(n))) for n in range(5)]
     assert all(attempt.result().published for attempt in attempts)
     assert place.ids() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("place", ["snapshot"], indirect=True)
+def test_snapshot_isolation_is_what_the_connection_has(place: Place) -> None:
+    answer = place.database.run([Statement("SHOW transaction_isolation")], step="look")
+    assert answer[0].rows[0][0] == "repeatable read"
 
 
 def test_a_conflict_with_a_foreign_writer_is_run_again(place: Place) -> None:

@@ -22,12 +22,13 @@ _SETTINGS = {
     "DateStyle": "ISO",
     "TimeZone": "UTC",
     "extra_float_digits": "3",
-    "default_transaction_isolation": "serializable",
     # As in PostgreSQL 8: a backslash escapes in every string.
     "standard_conforming_strings": "off",
     "escape_string_warning": "off",
     "backslash_quote": "on",
 }
+#: Redshift's isolation levels belong to a database; here a connection can have its own, by this application's name.
+SNAPSHOT_ISOLATION = "snapshot isolation"
 #: The notice that CREATE TABLE IF NOT EXISTS had nothing to do.
 _ALREADY_EXISTS = "42P07"
 _BUFFER = 1 << 16
@@ -119,6 +120,8 @@ class Session:
             self._client.send(b"N")  # no encryption
         self._user = parameters["user"]
         wanted = {key: value for key, value in parameters.items() if key in _STARTUP} | _SETTINGS
+        snapshot = parameters.get("application_name") == SNAPSHOT_ISOLATION
+        wanted["default_transaction_isolation"] = "repeatable read" if snapshot else "serializable"
         try:
             self._backend = Backend(self._server.address, {"client_encoding": "UTF8"} | wanted)
         except BackendError as error:
