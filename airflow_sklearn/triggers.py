@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import abstractmethod
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +36,9 @@ class KillableTrigger(BaseTrigger):
         """A person acted on the deferred task (cleared it, marked it), or its DAG run was."""
         await self._cancel_if_killed()
 
+    @abstractmethod
     def cancel(self) -> None:
         """Stop what is waited for. Blocks."""
-        raise NotImplementedError
 
     async def _cancel_if_killed(self) -> None:
         """Stop unless the task is still deferred: then only the triggerer goes, or another took the trigger."""

@@ -71,7 +71,8 @@ def test_a_table_is_learned_from_and_predicted_into_a_table(
     assert done["uri"] == f"x-redshift://{warehouse.database}/{warehouse.schema}/scores"
     said = capfd.readouterr().out
     assert "There will be no asset events" not in said
-    assert said.count("Waiting in the triggerer for the statement") == (4 if way_in.endswith("deferred") else 0)
+    waits = said.count("Waiting in the triggerer for the statement")
+    assert waits >= 4 if way_in.endswith("deferred") else waits == 0  # more where the machine is slow
     left = [key.rpartition("/")[2] for key in warehouse.objects("unloads/")]
     assert left == ["snapshot.json"], "what was unloaded has served; the model's retries find what was made of it"
 
