@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,6 +87,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_report_header() -> str:
     airflow = f"Airflow {version('apache-airflow')}" if HAS_AIRFLOW else "no Airflow here: the container side only"
     return f"airflow-sklearn: {airflow}"
+
+
+@pytest.fixture(autouse=True)
+def no_handler_of_sigterm_stays_behind() -> Iterator[None]:
+    """Airflow 3 runs a task of ``dag.test()`` with one of its own, and leaves it: a child that is forked from here by a
+    later test would not end by SIGTERM."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")

@@ -120,7 +120,7 @@ class SklearnPlanOperator(StatementsOperator):
         source = as_table_source(self.source) or as_source(self.source)
         run = TableRun(draft, source, partial(self.database, context))
         run.check()
-        snapshot = run.unload(self.storage, identity_of(context), clears_of(context, self.retries))
+        snapshot = run.unload(self.storage, identity_of(context), clears_of(context, self.retries), chunk_size)
         plan, uri = finish_plan(
             self.storage,
             draft,

@@ -70,7 +70,7 @@ class TableRun:
             source.name, self._columns, draft.manifest.feature_schema, draft.passthrough, draft.policies, types
         )
 
-    def unload(self, storage: Storage, identity: JobIdentity, clears: int) -> Snapshot | None:
+    def unload(self, storage: Storage, identity: JobIdentity, clears: int, chunk_size: int) -> Snapshot | None:
         """Unload what prediction reads of the table: the key, the features, what is carried."""
         if not isinstance(self._source, UnloadSource):
             return None
@@ -83,6 +83,7 @@ class TableRun:
             [column for column in self._columns if column.name in needed],
             folder=unload_folder(self._source, identity, clears),
             attempt=str(identity.try_number),
+            file_size=chunk_size,
         )
 
     def output_columns(self, snapshot: Snapshot | None) -> tuple[OutputColumnSpec, ...]:

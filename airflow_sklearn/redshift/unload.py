@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SNAPSHOT = "snapshot.json"
-_MAX_FILE_SIZE = "256 MB"  # Redshift's own bound is 6.2 GB; smaller files are smaller to lose and to upload
+_MB = 1_000_000
+_FILE_SIZES = (5, 6_200)  # MB, the bounds of UNLOAD's MAXFILESIZE
+_FILE_SIZE = 256 * _MB
 
 
 def unload_folder(source: UnloadSource, identity: JobIdentity, clears: int) -> str:
@@ -69,6 +71,7 @@ def unload(
     folder: str,
     attempt: str,
     request: str = "",
+    file_size: int = _FILE_SIZE,
 ) -> Snapshot:
     """Unload these columns, unless an earlier attempt has; what is left of earlier runs of the task is removed.
 
@@ -76,6 +79,7 @@ def unload(
     :param folder: ``unload_folder``'s.
     :param attempt: a name of this attempt's own.
     :param request: see ``Snapshot``.
+    :param file_size: bytes, the most in a file, about. Files of a chunk's size are cut well: a row group is never cut.
     :raises RedshiftError: Redshift cannot unload.
     :raises StorageError: the files are not those that Redshift lists.
     """
@@ -87,7 +91,7 @@ def unload(
     rows = join(folder, attempt, content_id(query), "rows", "")
     sql = (
         f"UNLOAD ({unload_text(query)}) TO {quoted(rows)} IAM_ROLE {iam_role(source.access.iam_role)} "
-        f"FORMAT AS PARQUET MANIFEST VERBOSE MAXFILESIZE {_MAX_FILE_SIZE}"
+        f"FORMAT AS PARQUET MANIFEST VERBOSE MAXFILESIZE {_megabytes(file_size)} MB"
     )
     log.info("Unloading %s (%d columns) to %s", source.name, len(columns), rows)
     database.run([Statement(sql)], step=f"unload {content_id(query)}")
@@ -114,6 +118,11 @@ def delete_snapshot(storage: Storage, snapshot: Snapshot | None, *, served: str 
         storage.delete(obj.uri for obj in storage.list(join(snapshot.folder, "")) if obj.uri != document)
     except StorageError as error:
         log.warning("What was unloaded could not be removed from %s: %s", snapshot.folder, error)
+
+
+def _megabytes(size: int) -> int:
+    smallest, largest = _FILE_SIZES
+    return min(max(size // _MB, smallest), largest)
 
 
 def _relation(source: UnloadSource) -> str:

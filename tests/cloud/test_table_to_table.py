@@ -43,12 +43,11 @@ def test_336_776_flights_go_from_table_to_table_through_containers_to_the_bit(
 ) -> None:
     run = run_template(airflow, container_cloud, workload)
     chunks = run.xcoms("predict.predict")
-    assert len(chunks) >= 4
+    assert len([chunk for chunk in chunks if chunk["rows"]]) >= 4
     assert sum(chunk["rows"] for chunk in chunks) == ROWS
-    tasks = [
-        tag["value"] for task in all_tasks(container_cloud) for tag in task["tags"] if tag["key"] == "airflow_task_id"
-    ]
-    assert tasks.count("predict.predict") == len(chunks)
+    mine = [{"key": "airflow_dag_id", "value": run.dag_id}, {"key": "airflow_task_id", "value": "predict.predict"}]
+    predicted = [task for task in all_tasks(container_cloud) if all(tag in task["tags"] for tag in mine)]
+    assert len(predicted) == len(chunks)
 
     manifest = model_of(container_cloud, run)
     assert manifest.source.rows_used == int(
@@ -70,7 +69,7 @@ def run_template(airflow: RealAirflow, local: ContainerCloud, workload: Workload
     """The template with this cloud's names in its first lines, in a whole Airflow."""
     (airflow.dags / TEMPLATE.name).write_text(tables_dag_source(TEMPLATE.read_text(), local, workload.uri))
     airflow.wait_for("the DAG", lambda: "table_to_table" in airflow.command("dags", "list"), seconds=90, pause=2)
-    conf = {"learn_until": LEARN_UNTIL, "chunk_size": "1.5MB"}
+    conf = {"learn_until": LEARN_UNTIL, "chunk_size": "3MB"}
     airflow.command("dags", "trigger", "table_to_table", "--run-id", "whole", "--conf", json.dumps(conf))
     run = Run(airflow.database, "table_to_table", "whole", "running")
     assert airflow.wait_for_run(run, seconds=400) == "success"
