@@ -196,7 +196,13 @@ class Run:
         """The out-of-sample scores, beside the predictions."""
         place = OutputFiles(uri=f"{self.root}/scores", file_format="parquet")
         published = publish_scores(
-            self.airflow, manifest, place, database=lambda _: pytest.fail("no table"), published_by="", attempt="1"
+            self.airflow,
+            manifest,
+            place,
+            database=lambda _: pytest.fail("no table"),
+            run="r",
+            published_by="",
+            attempt="1",
         )
         return published.rows
 
