@@ -40,6 +40,14 @@ def wait_for_line(runtime: LocalRuntime, handle: JobHandle, line: str) -> None:
         time.sleep(0.02)
 
 
+def first_line(runtime: LocalRuntime, handle: JobHandle) -> str:
+    give_up = time.monotonic() + 10
+    while not (lines := runtime.logs(handle)[0]):
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+    return lines[0]
+
+
 @pytest.fixture(params=[False, True], ids=["attached", "detached"])
 def detached(request: pytest.FixtureRequest) -> bool:
     return request.param
@@ -70,10 +78,9 @@ def test_how_a_worker_ended_is_known(
 
 
 def test_cancel_stops_a_worker_and_what_it_started(runtime_of: RuntimeOf, job: PredictJob, detached: bool) -> None:
-    runtime = runtime_of("pid = os.fork()\nprint(pid or 'child', flush=True)\ntime.sleep(60)")
+    runtime = runtime_of("if not os.fork():\n    print(os.getpid(), flush=True)\ntime.sleep(60)")
     handle = runtime.submit("job", job, detached=detached)
-    wait_for_line(runtime, handle, "child")
-    child = next(int(line) for line in runtime.logs(handle)[0] if line.isdigit())
+    child = int(first_line(runtime, handle))
     runtime.cancel(handle)
     status = wait_for_end(runtime, handle, seconds=1)
     assert status.state is JobState.CANCELLED
