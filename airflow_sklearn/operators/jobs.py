@@ -178,7 +178,8 @@ class RuntimeOperator(SklearnOperator):
         """
         limits = []
         if self.deadline is not None:
-            limits.append(handle.submitted_at + self.deadline.total_seconds() + self.runtime.startup_allowance)
+            longest = self.deadline.total_seconds() * self.runtime.jobs_in_a_row
+            limits.append(handle.submitted_at + longest + self.runtime.startup_allowance)
         if self.execution_timeout is not None and (started := context["ti"].start_date) is not None:
             started = started if started.tzinfo else started.replace(tzinfo=UTC)
             limits.append(started.timestamp() + self.execution_timeout.total_seconds())

@@ -172,6 +172,11 @@ class Runtime(ABC):
         return ""
 
     @property
+    def jobs_in_a_row(self) -> int:
+        """How many jobs may have to run, this one last, until one has ended: each may take its deadline."""
+        return 1
+
+    @property
     def image(self) -> str:
         """The container image, where there is one."""
         return ""

@@ -1,5 +1,5 @@
-"""AWS on this machine, with real containers: ECS tasks run in the Docker engine, S3 and CloudWatch are ministack's,
-Redshift is a stand-in before PostgreSQL.
+"""AWS on this machine, with real containers: ECS tasks and EC2 instances run in the Docker engine, S3 and CloudWatch
+are ministack's, Redshift is a stand-in before PostgreSQL.
 
 ::
 
@@ -16,9 +16,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import shutil
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -39,10 +42,16 @@ BUCKET = "airflow-sklearn"
 EXECUTION_ROLE = "arn:aws:iam::000000000000:role/airflow-sklearn-execution"
 TASK_ROLE = "arn:aws:iam::000000000000:role/airflow-sklearn-task"
 SUBNETS = ("subnet-0123456789abcdef0",)
-SERVICES = "s3,sts,iam,ecs,ecs-metadata,logs,imds"
+SERVICES = "s3,sts,iam,ec2,ecs,ecs-metadata,logs,imds"
+INSTANCE_LOG_GROUP = "/ec2/airflow-sklearn"
+INSTANCE_PROFILE = "airflow-sklearn-instance"
+SOCKET = "/var/run/docker.sock"
+DOCKER_ON_INSTANCES = "/usr/local/lib/local-cloud/docker"
 
 #: Between SIGTERM and SIGKILL; ECS's own default of 30 seconds is long for a test.
 STOP_SECONDS = 5
+#: Of an instance that waits for its shutdown (``shutdown -h +1``), in seconds.
+MINUTE_SECONDS = 3
 _LOCK = Path(tempfile.gettempdir()) / "airflow-sklearn-local-cloud.lock"
 _IMAGES = Path(__file__).parent / "image"
 
@@ -56,6 +65,7 @@ class ContainerCloud:
     :param faults: throttles and outages of single operations.
     :param postgres: a PostgreSQL server that containers reach too.
     :param redshift: the stand-in for Amazon Redshift; its files are in ``direct``'s S3.
+    :param ami: of EC2 instances that have Docker.
     :param image: the worker image, with the models in ``image/cloud_models.py``.
     """
 
@@ -64,6 +74,7 @@ class ContainerCloud:
     faults: faults.Faults
     postgres: postgres.Postgres
     redshift: Redshift
+    ami: str
     image: str = TEST_IMAGE
     cluster: str = CLUSTER
     log_group: str = LOG_GROUP
@@ -86,6 +97,20 @@ class ContainerCloud:
     def forget(self, task_arn: str) -> None:
         """As an hour after a task has stopped: DescribeTasks says MISSING."""
         self._call("Forget", task=task_arn)
+
+    def refuse_run_instances(self, *types: str, times: int, market: str = "", code: str = "") -> None:
+        """The next RunInstances calls for one of the types launch nothing.
+
+        :param times: how many calls; boto3 repeats each of its own four times.
+        :param market: only ``spot``, or only ``on-demand``.
+        :param code: default: ``InsufficientInstanceCapacity``.
+        """
+        code = code or "InsufficientInstanceCapacity"
+        self._call_ec2("RefuseRunInstances", Types=",".join(types), Times=str(times), Market=market, Code=code)
+
+    def spot_instance_interruption(self, instance_id: str) -> None:
+        """AWS takes a Spot instance back."""
+        self._call_ec2("InterruptInstance", InstanceId=instance_id)
 
     def task_definition(self, family: str, cpu: int = 256, memory: int = 512, **container: Any) -> dict[str, Any]:
         """For ``register_task_definition(**...)``: one container of the worker image on Fargate, with its log.
@@ -135,15 +160,29 @@ class ContainerCloud:
         engine.remove_containers(*self._labels)
 
     @property
-    def _labels(self) -> tuple[str, str]:
-        return engine.LABEL, f"ministack.instance={self.direct.endpoint.removeprefix('http://')}"
+    def _labels(self) -> tuple[str]:
+        return (f"{engine.LABEL}={self.direct.endpoint.removeprefix('http://')}",)
+
+    def container_of_instance(self, instance_id: str) -> str:
+        """The id of the container that is an instance, for ``docker kill``."""
+        (found,) = engine.containers(f"instance_id={instance_id}")
+        return found
+
+    def workers_of_instance(self, instance_id: str) -> list[str]:
+        """The ids of the containers that an instance has started and that run."""
+        return engine.containers(f"local-cloud.instance={instance_id}", running_only=True)
 
     def _call(self, operation: str, **asked: Any) -> None:
-        request = urllib.request.Request(
-            self.direct.endpoint,
-            data=json.dumps(asked).encode(),
-            headers={"X-Amz-Target": f"AmazonEC2ContainerServiceV20141113.LocalCloud{operation}"},
-        )
+        target = f"AmazonEC2ContainerServiceV20141113.LocalCloud{operation}"
+        self._post(json.dumps(asked).encode(), {"X-Amz-Target": target})
+
+    def _call_ec2(self, operation: str, **asked: str) -> None:
+        scope = f"Credential=test/20260101/{self.direct.region}/ec2/aws4_request"
+        headers = {"Authorization": f"AWS4-HMAC-SHA256 {scope}", "Content-Type": "application/x-www-form-urlencoded"}
+        self._post(urllib.parse.urlencode({"Action": f"LocalCloud{operation}", **asked}).encode(), headers)
+
+    def _post(self, data: bytes, headers: dict[str, str]) -> None:
+        request = urllib.request.Request(self.direct.endpoint, data=data, headers=headers)
         try:
             urllib.request.urlopen(request, timeout=10).close()
         except urllib.error.HTTPError as error:
@@ -168,16 +207,24 @@ def running(folder: Path) -> Iterator[ContainerCloud]:
             "LOCAL_CLOUD_STOP_SECONDS": str(STOP_SECONDS),
             "MINISTACK_DOCKER_TIMEOUT": "120",  # seconds; fifty containers at once are slow to start
             "MINISTACK_HOSTNAME": host,  # part of the label of its containers
+            "MINISTACK_IMDS_V2_REQUIRED": "true",
+            "LOCAL_CLOUD_MINUTE": str(MINUTE_SECONDS),
+            # Instances use this machine's Docker engine: see server/machines.py.
+            "EC2_DOCKER_FLAGS": f"-v {SOCKET}:{SOCKET} -v {shutil.which('docker')}:{DOCKER_ON_INSTANCES}:ro",
         }
         log = folder / "ministack.log"
         direct = stack.enter_context(ministack.serving(host, port, log, SERVICES, "tests.cloud.server", settings))
         proxy = stack.enter_context(faults.proxy(direct.endpoint, host, folder / "microburst.log"))
         database = stack.enter_context(postgres.running(host, folder / "postgres.log"))
         redshift = stack.enter_context(standin.running(database, direct.endpoint, folder / "redshift.log"))
-        local = ContainerCloud(ministack.Cloud(proxy.endpoint), direct, proxy, database, redshift)
+        ami = direct.client("ec2").register_image(
+            Name="airflow-sklearn", ImageLocation=engine.BASE_IMAGE, RootDeviceName="/dev/xvda", Architecture="x86_64"
+        )["ImageId"]
+        local = ContainerCloud(ministack.Cloud(proxy.endpoint), direct, proxy, database, redshift, ami)
         stack.callback(local.remove_containers)
         direct.client("ecs").create_cluster(clusterName=CLUSTER)
-        direct.client("logs").create_log_group(logGroupName=LOG_GROUP)
+        for group in (LOG_GROUP, INSTANCE_LOG_GROUP):
+            direct.client("logs").create_log_group(logGroupName=group)
         direct.client("s3").create_bucket(Bucket=BUCKET)
         yield local
 

@@ -12,8 +12,8 @@ from tests.cloud import postgres
 
 #: The base of all images here; ``.ci/install-container-tests`` makes it.
 BASE_IMAGE = "airflow-sklearn-python-base:local"
-#: On each container that ministack starts for ECS.
-LABEL = "ministack=ecs"
+#: On each container of a local cloud: ECS's, EC2's instances, and what they start.
+LABEL = "ministack.instance"
 
 
 class NoEngineError(Exception):

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.runtimes.ecs import fargate
+from airflow_sklearn.runtimes.options import list_problems, taken_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_sklearn.runtimes.ecs.runtime import EcsRuntime
 
-_WHOLE_NUMBERS = ("cpu", "memory", "max_memory", "ephemeral_storage", "on_demand_from_attempt")
+WHOLE_NUMBERS = ("cpu", "memory", "max_memory", "ephemeral_storage", "on_demand_from_attempt")
+NUMBERS = ("capacity_timeout",)
+LISTS = ("subnets", "security_groups")
 #: What RunTask is asked beside ``run_task_kwargs``, and where a user says it.
 _TAKEN = {
     "capacityProviderStrategy": "capacity_provider_strategy=",
@@ -27,27 +30,6 @@ _TAKEN = {
     "tags": "tags=",
     "taskDefinition": "task_definition=",
 }
-
-
-def read_numbers(runtime: EcsRuntime) -> None:
-    """Make numbers of what AWS, and so many people, write as text.
-
-    :raises UserError: something is no number.
-    """
-    for name in (*_WHOLE_NUMBERS, "capacity_timeout"):
-        value = getattr(runtime, name)
-        if value is None:
-            continue
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            raise UserError(f"EcsRuntime({name}={value!r}): it is a number, and no template.") from None
-        if name not in _WHOLE_NUMBERS:
-            setattr(runtime, name, number)
-        elif number.is_integer():
-            setattr(runtime, name, int(number))
-        else:
-            raise UserError(f"EcsRuntime({name}={value!r}): it is a whole number.")
 
 
 def problems(runtime: EcsRuntime) -> Iterator[str]:
@@ -68,19 +50,5 @@ def problems(runtime: EcsRuntime) -> Iterator[str]:
         yield f"max_memory={runtime.max_memory} is less than memory={runtime.memory} (MiB)"
     if runtime.ephemeral_storage is not None and not 21 <= runtime.ephemeral_storage <= 200:
         yield f"ephemeral_storage={runtime.ephemeral_storage}: Fargate takes 21 to 200 GiB"
-    for name, value in (("subnets", runtime.subnets), ("security_groups", runtime.security_groups)):
-        if isinstance(value, str) and "{{" not in value:
-            yield f"{name}={value!r}: it is a list"
-    for name in sorted(set(runtime.run_task_kwargs) & set(_TAKEN)):
-        instead = _TAKEN[name]
-        yield f"run_task_kwargs: {name} is set for each job" + (f", from {instead}" if instead else "")
-
-
-def check_rendered(runtime: EcsRuntime) -> None:
-    """:raises UserError: a template that should give a list has given a text."""
-    for name, value in (("subnets", runtime.subnets), ("security_groups", runtime.security_groups)):
-        if not isinstance(value, list | tuple):
-            raise UserError(
-                f"EcsRuntime({name}=...) is {value!r} after rendering: it is a list. Write a list of templates, or "
-                "give the DAG render_template_as_native_obj=True."
-            )
+    yield from list_problems(runtime, LISTS)
+    yield from taken_problems("run_task_kwargs", runtime.run_task_kwargs, _TAKEN, "job")

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_sklearn.contract.document import content_id
-from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
+from airflow_sklearn.exceptions import BrokenEnvironmentError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key
-from airflow_sklearn.runtimes.cloudwatch import LogStream
+from airflow_sklearn.runtimes.cloudwatch import stream_of
 from airflow_sklearn.runtimes.console import console_of
 from airflow_sklearn.runtimes.ecs import fargate
 from airflow_sklearn.runtimes.ecs.memory import bound_of, memory_of, override_of, size_after, with_prospect
-from airflow_sklearn.runtimes.ecs.options import check_rendered, problems, read_numbers
+from airflow_sklearn.runtimes.ecs.options import LISTS, NUMBERS, WHOLE_NUMBERS, problems
 from airflow_sklearn.runtimes.ecs.overrides import overrides_of
 from airflow_sklearn.runtimes.ecs.refusals import explained, is_forgotten, is_throttle, raise_refusal
 from airflow_sklearn.runtimes.ecs.stopped import OUR_REASON, status_of
 from airflow_sklearn.runtimes.ecs.task_definition import find_task_definition, register_task_definition
+from airflow_sklearn.runtimes.insist import insist
+from airflow_sklearn.runtimes.options import check_rendered, raise_problems, read_numbers
+from airflow_sklearn.runtimes.tags import tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,13 +31,9 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import Job
     from airflow_sklearn.runtimes.ecs.task_definition import TaskDefinition
 
-# Limits of the Amazon ECS API, from its reference: RunTask, DescribeTasks, Tag.
-_TASKS_A_CALL = 100
-_TAG_CHARACTERS = 256
-_TAGS = 50
+_TASKS_A_CALL = 100  # from DescribeTasks' page in the Amazon ECS API reference
 
 _MISSING_AT_FIRST = 300.0  # seconds after RunTask for which other calls may not know a task yet (RunTask's reference)
-_CANCEL_PAUSES = (0.5, 1.0, 1.5)  # seconds; a signal handler of Airflow 3 has 5 in all
 
 _RESULT_VARIABLE = "AIRFLOW_SKLEARN_RESULT_URI"
 """For the attempt that takes a task over: it learns from the task's overrides where the result will be."""
@@ -120,9 +118,8 @@ class EcsRuntime(Runtime):
     run_task_kwargs: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        read_numbers(self)
-        if found := list(problems(self)):
-            raise UserError("EcsRuntime cannot run like this:\n" + "\n".join(f"  - {one}" for one in found))
+        read_numbers(self, whole=WHOLE_NUMBERS, others=NUMBERS)
+        raise_problems(self, problems(self))
 
     def __repr__(self) -> str:
         """Names the variables of ``env``, never their values: Airflow stores and shows this text."""
@@ -158,7 +155,7 @@ class EcsRuntime(Runtime):
             "startedBy": _started_by(job),
             "clientToken": content_id([job_uri, refused], length=64),
             "overrides": overrides,
-            "tags": [{"key": key, "value": value} for key, value in self._tags(job).items()],
+            "tags": [{"key": key, "value": value} for key, value in tags_of(job, self.tags).items()],
             **self._placement(job.identity.try_number, refused),
             **self._network(),
             **({"platformVersion": self.platform_version} if self.platform_version else {}),
@@ -190,22 +187,16 @@ class EcsRuntime(Runtime):
 
     def cancel(self, handle: JobHandle) -> None:
         """Tries for some seconds when ECS throttles, or does not know yet what it has just started."""
-        from botocore.exceptions import ClientError
-
-        reason, young = f"{OUR_REASON}stopped with its Airflow task", _is_young(handle)
-        for pause in (*_CANCEL_PAUSES, None):
-            try:
-                self._ecs.stop_task(cluster=self.cluster, task=_arn(handle), reason=reason)
-                return
-            except ClientError as error:
-                if is_forgotten(error) and not young:  # stopped so long ago
-                    return
-                if pause is None or not (is_forgotten(error) or is_throttle(error)):
-                    raise
-            time.sleep(pause)
+        reason = f"{OUR_REASON}stopped with its Airflow task"
+        insist(
+            lambda: self._ecs.stop_task(cluster=self.cluster, task=_arn(handle), reason=reason),
+            is_throttle=is_throttle,
+            is_forgotten=is_forgotten,
+            is_young=_is_young(handle),
+        )
 
     def logs(self, handle: JobHandle, cursor: JsonValue = None) -> tuple[list[str], JsonValue]:
-        stream = _log_stream(handle)
+        stream = stream_of(handle)
         return stream.read(self._client("logs", stream.region), cursor) if stream else ([], cursor)
 
     def find(self, job: Job) -> JobHandle | None:
@@ -236,7 +227,7 @@ class EcsRuntime(Runtime):
         return f"{console_of(region)}/ecs/v2/clusters/{cluster}/tasks/{task_id}/configuration?region={region}"
 
     def log_url(self, handle: JobHandle) -> str:
-        stream = _log_stream(handle)
+        stream = stream_of(handle)
         return stream.url if stream else ""
 
     # --- what is asked for ---
@@ -285,30 +276,13 @@ class EcsRuntime(Runtime):
     def _network(self) -> dict[str, Any]:
         if not self.subnets:
             return {}
-        check_rendered(self)
+        check_rendered(self, LISTS)
         network = {
             "subnets": self.subnets,
             "securityGroups": self.security_groups,
             "assignPublicIp": "ENABLED" if self.assign_public_ip else "DISABLED",
         }
         return {"networkConfiguration": {"awsvpcConfiguration": network}}
-
-    def _tags(self, job: Job) -> dict[str, str]:
-        who, chunk = job.identity, getattr(job, "chunk", None)
-        ours = {
-            "airflow_dag_id": who.dag_id,
-            "airflow_task_id": who.task_id,
-            "airflow_run_id": who.run_id,
-            "airflow_map_index": str(who.map_index),
-            "airflow_try_number": str(who.try_number),
-            "airflow_sklearn_chunk": f"{chunk.label} {chunk.id}" if chunk else "",
-        }
-        tags = {key: _tag_text(value) for key, value in {**ours, **self.tags}.items() if value}
-        if len(tags) > _TAGS:
-            raise UserError(
-                f"The ECS task would have {len(tags)} tags, ECS takes {_TAGS}: give EcsRuntime(tags=) fewer."
-            )
-        return tags
 
     # --- what is found ---
 
@@ -405,13 +379,3 @@ def _started_by(job: Job) -> str:
 
 def _arn(handle: JobHandle) -> str:
     return str(handle.data["task_arn"])
-
-
-def _log_stream(handle: JobHandle) -> LogStream | None:
-    data = handle.data.get("log")
-    return LogStream.model_validate(data) if data else None
-
-
-def _tag_text(value: str) -> str:
-    """With the characters that tags may have."""
-    return re.sub(r"[^\w .:/=+@-]", "_", str(value))[:_TAG_CHARACTERS]

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.runtimes.base import JobState, JobStatus
+from airflow_sklearn.runtimes.container_end import Judgement, judge_exit, judge_pull, may_pass
 from airflow_sklearn.runtimes.ecs.memory import memory_of
 
 if TYPE_CHECKING:
@@ -17,26 +18,12 @@ if TYPE_CHECKING:
 #: Begins the reason of tasks that this package stops itself.
 OUR_REASON = "airflow-sklearn: "
 
-_EXIT_SUCCESS = 0
-_EXIT_OUT_OF_MEMORY = 71  # the worker's own word for it: airflow_sklearn.worker.exit_codes
-_EXIT_KILLED = 128 + 9
-_EXIT_TERMINATED = 128 + 15
-
 _NO_CAPACITY = re.compile(
     r"capacity is unavailable|insufficient|RESOURCE:|\bENI\b|network interface|unexpected EC2 error|InternalError|"
     r"timeout waiting for",
     re.IGNORECASE,
 )
 _HOST_LOST = re.compile(r"\bhost ec2\b|\binstance\b.*\b(terminated|stopped)\b", re.IGNORECASE)
-#: A pull that fails like this will not do better the next time.
-_NO_SUCH_IMAGE = re.compile(
-    r"not found|manifest unknown|does not exist|no such image|access ?denied|denied:|not authorized|unauthorized|"
-    r"\b403\b|no basic auth|invalid reference|exec format|no match(ing)? (for )?(manifest|platform)|"
-    r"does not contain descriptor|failed to resolve ref",
-    re.IGNORECASE,
-)
-#: The network, or a registry that is overburdened: it may be better the next time, whatever else is said.
-_PASSES = re.compile(r"timeout|dial tcp|connection re|temporar|too ?many ?requests|\b5\d\d\b", re.IGNORECASE)
 #: A right, a role, a log group or a program that is not there. Capitals count: these are names of errors.
 _FOR_GOOD = re.compile(
     r"AccessDenied|not authorized|UnauthorizedOperation|unable to assume the role|ResourceNotFoundException|"
@@ -62,12 +49,10 @@ def status_of(task: Mapping[str, Any], container_name: str) -> JobStatus:
     return JobStatus(state=state, message=message, exit_code=code)
 
 
-def _judge(stop_code: str, why: str, code: int | None, memory: int, image: str) -> tuple[JobState, str]:
-    if code == _EXIT_SUCCESS:
-        return JobState.SUCCEEDED, ""
-    if "OutOfMemory" in why or code == _EXIT_OUT_OF_MEMORY:
-        size = f" of {memory:,} MiB" if memory else ""
-        return JobState.OUT_OF_MEMORY, f"The container ran out of its memory{size} ({why or 'as the worker says'})."
+def _judge(stop_code: str, why: str, code: int | None, memory: int, image: str) -> Judgement:
+    judged = judge_exit(code, out_of_memory="OutOfMemory" in why, memory=memory, why=why)
+    if judged[0] in (JobState.SUCCEEDED, JobState.OUT_OF_MEMORY):
+        return judged
     if stop_code == "UserInitiated":
         if OUR_REASON in why:
             return JobState.CANCELLED, "The container was stopped with its Airflow task."
@@ -75,35 +60,23 @@ def _judge(stop_code: str, why: str, code: int | None, memory: int, image: str) 
     if stop_code in ("SpotInterruption", "TerminationNotice") or _HOST_LOST.search(why):
         return JobState.LOST, f"The container's host was taken away: {why or stop_code}."
     if "CannotPull" in why:
-        return _judge_pull(why, image)
+        return judge_pull(why, image, "the execution role")
     if stop_code == "TaskFailedToStart" or code is None:
         return _judge_start(why)
-    if code == _EXIT_KILLED:
-        hint = "Somebody killed it, its host went away, or memory ran out on the host."
-        return JobState.LOST, f"The container was killed (exit code {code}). {hint} {why}".rstrip()
-    if code == _EXIT_TERMINATED:
-        return JobState.LOST, f"The container was stopped from outside (exit code {code}). {why}".rstrip()
-    return JobState.FAILED, f"The worker ended with exit code {code}."
+    return judged
 
 
-def _judge_start(why: str) -> tuple[JobState, str]:
+def _judge_start(why: str) -> Judgement:
     """There is no exit code: as a rule the container has never run."""
-    for_good = _FOR_GOOD.search(why) and not _PASSES.search(why)
+    for_good = _FOR_GOOD.search(why) and not may_pass(why)
     if "ResourceInitializationError" in why:
         hint = "The execution role needs the image's registry and the log group; the subnets a route to both."
         return JobState.FAILED if for_good else JobState.LOST, f"ECS could not prepare the container: {why}\n{hint}"
     if "CannotStartContainer" in why or "CannotCreateContainer" in why:
-        passes = _HOST_IS_FULL.search(why) or _PASSES.search(why)
+        passes = _HOST_IS_FULL.search(why) or may_pass(why)
         return JobState.LOST if passes else JobState.FAILED, f"The container could not be started: {why}"
     if for_good:
         return JobState.FAILED, f"ECS may not start the task like this: {why}"
     if _NO_CAPACITY.search(why):
         return JobState.NO_CAPACITY, f"ECS had no room for the task: {why}"
     return JobState.LOST, f"The container left no exit code: {why or 'ECS gives no reason'}."
-
-
-def _judge_pull(why: str, image: str) -> tuple[JobState, str]:
-    if _NO_SUCH_IMAGE.search(why) and not _PASSES.search(why):
-        hint = "Check the image's name and tag, and that the execution role may pull it."
-        return JobState.FAILED, f"The image {image} cannot be pulled: {why}\n{hint}"
-    return JobState.LOST, f"The image {image} could not be pulled this time: {why}"

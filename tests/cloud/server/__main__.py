@@ -1,4 +1,4 @@
-"""``python -m tests.cloud.server``: ministack with the behaviours of Amazon ECS that it lacks.
+"""``python -m tests.cloud.server``: ministack with the behaviours of Amazon ECS and EC2 that it lacks.
 
 The patches use private functions of ministack, so they are for one version of it.
 """
@@ -9,7 +9,7 @@ import os
 from importlib.metadata import version
 
 from ministack import app
-from ministack.services import cloudwatch_logs, ecs, ecs_metadata
+from ministack.services import cloudwatch_logs, ec2, ecs, ecs_metadata
 
 MINISTACK = "1.5.33"
 USED = {
@@ -39,6 +39,25 @@ USED = {
         "_tasks",
         "_watch_task_lifecycle",
     ),
+    ec2: (
+        "_ACTION_MAP",
+        "_DOCKER_ACTIONS",
+        "_cleanup_terminated",
+        "_error",
+        "_get_docker",
+        "_instance_xml",
+        "_instances",
+        "_launch_templates",
+        "_matches_filters",
+        "_p",
+        "_parse_member_list",
+        "_registered_image",
+        "_vm_get_container",
+        "_vm_reconcile_running",
+        "_vm_remove_container",
+        "_xml",
+        "container_reaper",
+    ),
     ecs_metadata: ("_TOKEN_TO_CONTAINER", "set_task_status"),
     cloudwatch_logs: ("_log_groups",),
 }
@@ -58,9 +77,10 @@ def check() -> None:
 def main() -> None:
     """Patch, and serve until SIGTERM."""
     check()
-    from tests.cloud.server import containers, lifecycle, requests, task_endpoint
+    from tests.cloud.server import containers, instances, lifecycle, requests, task_endpoint
 
     containers.install()
+    instances.install()
     lifecycle.install()
     requests.install()
     task_endpoint.serve(os.environ["BIND_HOST"], int(os.environ["GATEWAY_PORT"]))

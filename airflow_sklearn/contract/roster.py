@@ -1,0 +1,57 @@
+"""What lies between those who submit jobs and the instances that do them: see ``airflow_sklearn.roster``."""
+
+from __future__ import annotations
+
+from airflow_sklearn.contract.document import Document
+
+
+class RosterEntry(Document):
+    """One place of a roster: a job, or nobody's, because the roster was closed before somebody took it."""
+
+    FORMAT = "airflow-sklearn/roster-entry"
+
+    job_uri: str = ""
+    """Empty: closed."""
+    log_stream: str = ""
+    """In CloudWatch, for the log of this job; empty: nowhere but on the instance."""
+
+
+class RosterInstance(Document):
+    """The instance that was launched for a roster."""
+
+    FORMAT = "airflow-sklearn/roster-instance"
+
+    instance_id: str
+
+
+class Placement(Document):
+    """Where a job was placed. Stored before its instance is launched, so that no attempt loses sight of it."""
+
+    FORMAT = "airflow-sklearn/placement"
+
+    pool: str
+    """URI of the pool's folder."""
+    number: str
+    """Of the roster in its pool."""
+    place: int
+    """In the roster, from 0."""
+    places: int
+    """That the roster has."""
+    job_uri: str
+    result_uri: str
+    submitted_at: float
+    """Seconds since the epoch."""
+
+
+class JobEnd(Document):
+    """How a job's process ended, as its instance saw it. What the job made of its work is in its ``JobResult``."""
+
+    FORMAT = "airflow-sklearn/job-end"
+
+    exit_code: int | None = None
+    """As a shell has it: 128 and the signal's number for a process that was killed. None: it was never started."""
+    out_of_memory: bool = False
+    """The kernel killed it for want of memory."""
+    memory: int = 0
+    """MiB that it had."""
+    message: str = ""

@@ -1,0 +1,151 @@
+"""Rosters: which jobs an instance does, in which order. They lie in storage, where those who submit and who work meet.
+
+A pool is a folder; in it are numbered rosters, one an instance, each with a fixed number of places::
+
+    <pool>/places/<roster>-<place>.json      a job, or nobody's: the roster is closed from here on
+    <pool>/instances/<roster>.json           the instance that was launched for it
+    <pool>/cancelled/<roster>-<place>        the job is not to be done, or to be stopped
+    <pool>/ended/<roster>-<place>.json       how it ended
+
+Everything that two may want at the same moment is made with create-if-absent: a place has one job. An instance that
+has nothing more to do takes its own free places before it goes, so that no job waits for one that is gone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.contract.roster import JobEnd, RosterEntry, RosterInstance
+from airflow_sklearn.exceptions import ObjectExistsError, ObjectNotFoundError
+from airflow_sklearn.storage import join
+
+if TYPE_CHECKING:
+    from airflow_sklearn.storage import Storage
+
+#: In a place that nobody shall have.
+CLOSED = RosterEntry()
+
+
+def place_name(number: str, place: int) -> str:
+    """What a place is called in all of the pool's folders."""
+    return f"{number}-{place:03}"
+
+
+class Roster:
+    """The jobs of one instance.
+
+    :param pool: URI of the pool's folder.
+    :param number: of the roster in its pool.
+    :param places: how many jobs it takes.
+    """
+
+    def __init__(self, storage: Storage, pool: str, number: str, places: int) -> None:
+        self._storage, self.pool, self.number, self.places = storage, pool, number, places
+
+    def take(self, place: int, entry: RosterEntry) -> bool:
+        """Put a job into a place.
+
+        :return: whether it is there now; False if another one, or nobody's, was there before.
+        """
+        uri = self._uri("places", place)
+        try:
+            self._storage.create(uri, entry.to_json())
+        except ObjectExistsError:
+            return self.entry(place) == entry  # an answer may have been lost, and the request repeated
+        return True
+
+    def entry(self, place: int) -> RosterEntry | None:
+        """What is in a place; None if it is free."""
+        uri = self._uri("places", place)
+        try:
+            return RosterEntry.from_json(self._storage.read(uri), where=uri)
+        except ObjectNotFoundError:
+            return None
+
+    def close(self) -> None:
+        """Take all places that are free: nobody gets one any more."""
+        for place in range(self.places):
+            self.take(place, CLOSED)
+
+    def withdraw(self, place: int) -> bool:
+        """Take a job off. If it was the last one, the roster is closed.
+
+        :return: whether there is other work to do.
+        """
+        if self.end(place) is not None:
+            return True  # its instance is about to see for itself whether there is more
+        self.cancel(place)
+        if not self._has_work():
+            self.close()  # but somebody may just have brought a job
+        return self._has_work()
+
+    def _has_work(self) -> bool:
+        return any(
+            self.entry(place) not in (None, CLOSED) and not self.is_cancelled(place) and self.end(place) is None
+            for place in range(self.places)
+        )
+
+    def instance(self) -> str:
+        """The id of the instance that was launched for it; empty if none was."""
+        uri = self._instance_uri
+        try:
+            return RosterInstance.from_json(self._storage.read(uri), where=uri).instance_id
+        except ObjectNotFoundError:
+            return ""
+
+    def set_instance(self, instance_id: str) -> str:
+        """Say which instance was launched for it.
+
+        :return: the instance that it has: another one, if somebody was faster.
+        """
+        try:
+            self._storage.create(self._instance_uri, RosterInstance(instance_id=instance_id).to_json())
+        except ObjectExistsError:
+            return self.instance()
+        return instance_id
+
+    def cancel(self, place: int) -> None:
+        self._storage.write(join(self.pool, "cancelled", place_name(self.number, place)), b"")
+
+    def is_cancelled(self, place: int) -> bool:
+        return self._storage.exists(join(self.pool, "cancelled", place_name(self.number, place)))
+
+    def set_end(self, place: int, end: JobEnd) -> None:
+        self._storage.write(self._uri("ended", place), end.to_json())
+
+    def end(self, place: int) -> JobEnd | None:
+        """How a job ended; None if it has not, or if nothing is known of it."""
+        return read_end(self._storage, self.pool, place_name(self.number, place))
+
+    @property
+    def _instance_uri(self) -> str:
+        return join(self.pool, "instances", f"{self.number}.json")
+
+    def _uri(self, folder: str, place: int) -> str:
+        return join(self.pool, folder, f"{place_name(self.number, place)}.json")
+
+
+def ended_places(storage: Storage, pool: str) -> set[str]:
+    """Names of the places of all rosters of a pool whose jobs have ended: one listing for as many as a thousand."""
+    folder = join(pool, "ended/")
+    return {found.uri.removeprefix(folder).removesuffix(".json") for found in storage.list(folder)}
+
+
+def last_place(storage: Storage, pool: str) -> tuple[int, int] | None:
+    """Roster and place that were taken last; None in a pool that nobody has used. For rosters with decimal numbers."""
+    folder, last = join(pool, "places/"), None
+    for found in storage.list(folder):
+        last = found.uri.removeprefix(folder).removesuffix(".json")
+    if last is None:
+        return None
+    number, _, place = last.partition("-")
+    return int(number), int(place)
+
+
+def read_end(storage: Storage, pool: str, name: str) -> JobEnd | None:
+    """How the job of a place ended; None if it has not."""
+    uri = join(pool, "ended", f"{name}.json")
+    try:
+        return JobEnd.from_json(storage.read(uri), where=uri)
+    except ObjectNotFoundError:
+        return None

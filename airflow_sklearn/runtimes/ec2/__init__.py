@@ -1,0 +1,5 @@
+"""``Ec2Runtime``: a fresh Amazon EC2 instance a job, or for a few jobs."""
+
+from airflow_sklearn.runtimes.ec2.runtime import Ec2Runtime
+
+__all__ = ["Ec2Runtime"]

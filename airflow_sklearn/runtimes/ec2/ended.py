@@ -1,0 +1,91 @@
+"""Why an instance has ended before its job had: what a retry should do.
+
+Sources: "StateReason" in the Amazon EC2 API reference, and "Troubleshoot instance launch issues" in its user guide.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.runtimes.base import JobState, JobStatus
+from airflow_sklearn.runtimes.container_end import judge_exit, judge_pull
+from airflow_sklearn.runtimes.ec2.user_data import MARK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_sklearn.contract.roster import JobEnd
+    from airflow_sklearn.runtimes.container_end import Judgement
+
+_GONE = ("shutting-down", "terminated", "stopping", "stopped")
+_LAUNCH_FAILED = {
+    "Server.InsufficientInstanceCapacity": JobState.NO_CAPACITY,
+    "Client.VolumeLimitExceeded": JobState.NO_CAPACITY,
+    "Server.InternalError": JobState.LOST,
+    "Client.InternalError": JobState.FAILED,
+    "Client.InvalidSnapshot.NotFound": JobState.FAILED,
+}
+_ADVICE = {
+    "Client.InternalError": "As a rule Airflow's role may not use the KMS key of the encrypted volume.",
+    "Client.VolumeLimitExceeded": "The account has as many EBS volumes, or as much storage, as it may.",
+}
+_CANNOT_PULL = re.compile(rf"{re.escape(MARK)}cannot pull (?P<image>\S+): (?P<why>.*)")
+_TAIL = 15  # lines of the console in a message
+
+
+def is_gone(instance: Mapping[str, Any]) -> bool:
+    """Whether an instance has ended, or is about to. One that was stopped is of no use either."""
+    return instance["State"]["Name"] in _GONE
+
+
+def status_of_end(end: JobEnd, prospect: str | None) -> JobStatus:
+    """What the instance says of a job that has ended.
+
+    :param prospect: what the next attempt gets after one that ran out of memory; None: no more than this one had.
+    """
+    state, message = judge_exit(end.exit_code, out_of_memory=end.out_of_memory, memory=end.memory, why=end.message)
+    if state is not JobState.OUT_OF_MEMORY:
+        return JobStatus(state=state, message=message, exit_code=end.exit_code)
+    if prospect is None:
+        hint = "There is no larger type: add to Ec2Runtime(larger_instance_types=[...]), or cut smaller chunks."
+        # Without the exit code, which alone would say that a retry may help.
+        return JobStatus(state=JobState.FAILED, message=f"{message} {hint}")
+    return JobStatus(state=state, message=f"{message} {prospect}", exit_code=end.exit_code)
+
+
+def status_of_gone(instance: Mapping[str, Any], console: str) -> JobStatus:
+    """What is to be said of a job whose instance is gone, and which has not ended.
+
+    :param instance: one of ``DescribeInstances``.
+    :param console: what ``GetConsoleOutput`` says; empty if nothing.
+    """
+    state, message = _judge(instance, console)
+    return JobStatus(state=state, message=message)
+
+
+def _judge(instance: Mapping[str, Any], console: str) -> Judgement:
+    reason = instance.get("StateReason") or {}
+    code, said = reason.get("Code", ""), reason.get("Message", "")
+    name = instance["InstanceId"]
+    why = said or code or instance.get("StateTransitionReason") or "EC2 gives no reason"
+    if "Spot" in code:
+        return JobState.LOST, f"The Spot instance {name} was taken away: {why}"
+    if code in _LAUNCH_FAILED:
+        advice = f"\n{_ADVICE[code]}" if code in _ADVICE else ""
+        return _LAUNCH_FAILED[code], f"The instance {name} could not be launched: {why}{advice}"
+    if code == "Client.InstanceInitiatedShutdown":
+        return _judge_console(name, console)
+    if code in ("Client.UserInitiatedShutdown", "Client.InstanceTerminated"):
+        return JobState.CANCELLED, f"The instance {name} was ended, with its Airflow task or by somebody: {why}"
+    return JobState.LOST, f"The instance {name} has ended: {why}"
+
+
+def _judge_console(name: str, console: str) -> Judgement:
+    """It has shut itself down, and its job has not ended: no container could be started, or it broke off."""
+    if found := _CANNOT_PULL.search(console):
+        return judge_pull(found["why"], found["image"], "the instance profile's role")
+    lines = console.rstrip().splitlines()[-_TAIL:]
+    tail = "\n".join(f"  {line}" for line in lines)
+    shown = f"Its console's last lines:\n{tail}" if lines else "Its console says nothing (yet)."
+    return JobState.LOST, f"The instance {name} ended itself without doing the job. {shown}"

@@ -1,0 +1,75 @@
+"""Looking at instances, and ending them."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.runtimes.ec2.refusals import explained, is_forgotten, is_throttle
+from airflow_sklearn.runtimes.insist import insist
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LOG = logging.getLogger(__name__)
+_IDS_A_CALL = 200  # values of one filter: "Filtering" in the Amazon EC2 user guide
+_ALIVE = ["pending", "running"]
+
+
+def describe(client: Any, ids: Sequence[str]) -> tuple[dict[str, dict[str, Any] | None], list[Exception]]:
+    """What EC2 says of instances, 200 a call.
+
+    :param client: boto3's, of ``ec2``.
+    :return: by id, None for those that EC2 does not know (it forgets ended ones after about an hour); those of calls
+        that failed are left out. And the errors of these calls.
+    """
+    found: dict[str, dict[str, Any] | None] = {}
+    errors: list[Exception] = []
+    wanted = list(dict.fromkeys(ids))
+    for batch in (wanted[start : start + _IDS_A_CALL] for start in range(0, len(wanted), _IDS_A_CALL)):
+        # A filter, because asking for an id that EC2 does not know is an error that hides all others.
+        try:
+            instances = _instances(client, [{"Name": "instance-id", "Values": batch}])
+        except Exception as error:  # a throttle must not hide what other calls saw
+            errors.append(error)
+            continue
+        found |= dict.fromkeys(batch) | {one["InstanceId"]: one for one in instances}
+    return found, errors
+
+
+def by_tag(client: Any, key: str, value: str) -> str:
+    """The id of an instance with a tag that has not ended; empty if there is none."""
+    filters = [{"Name": f"tag:{key}", "Values": [value]}, {"Name": "instance-state-name", "Values": _ALIVE}]
+    with explained():
+        return next((one["InstanceId"] for one in _instances(client, filters)), "")
+
+
+def console_output(client: Any, instance_id: str) -> str:
+    """The end of what an instance has printed. EC2 has it a while after, and only for a while."""
+    for options in ({"Latest": True}, {}):  # not all types have the latest
+        try:
+            said = client.get_console_output(InstanceId=instance_id, **options).get("Output") or ""
+        except Exception as error:
+            _LOG.info("No console of %s: %s", instance_id, error)
+            continue
+        if said:
+            return str(said)
+    return ""
+
+
+def terminate(client: Any, instance_id: str, *, is_young: bool) -> None:
+    """End an instance. No error if it has ended already.
+
+    :param is_young: it was launched just now: EC2 may not know it yet.
+    """
+    insist(
+        lambda: client.terminate_instances(InstanceIds=[instance_id]),
+        is_throttle=is_throttle,
+        is_forgotten=is_forgotten,
+        is_young=is_young,
+    )
+
+
+def _instances(client: Any, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    pages = client.get_paginator("describe_instances").paginate(Filters=filters)
+    return [one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]]

@@ -1,0 +1,80 @@
+"""Where a job goes: a place in a roster, and the record of it by which later attempts find it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.contract.document import content_id
+from airflow_sklearn.contract.roster import Placement, RosterEntry
+from airflow_sklearn.exceptions import ObjectNotFoundError
+from airflow_sklearn.roster import Roster, last_place
+from airflow_sklearn.storage import join, parent
+
+if TYPE_CHECKING:
+    from airflow_sklearn.contract.jobs import Job
+    from airflow_sklearn.storage import Storage
+
+
+def pool_of(job: Job, kind: str) -> str:
+    """URI of the pool that a job belongs to: that of the jobs beside it, of the same Airflow task.
+
+    :param kind: what else its instances must have in common.
+    """
+    who = job.identity
+    return join(_folder(job), "pools", content_id([who.dag_id, who.task_id, who.run_id, kind]))
+
+
+def place(
+    storage: Storage, pool: str, places: int, job: Job, job_uri: str, log_stream: str, *, after: str | None = None
+) -> Placement:
+    """Take the first free place of a pool.
+
+    :param places: of each of its rosters. A roster with one is the job's own.
+    :param after: the number of a roster; only later ones will do.
+    """
+    entry = RosterEntry(job_uri=job_uri, log_stream=log_stream)
+    made = Placement(
+        pool=pool,
+        number=content_id([job_uri, after]),
+        place=0,
+        places=places,
+        job_uri=job_uri,
+        result_uri=job.result_uri,
+        submitted_at=time.time(),
+    )
+    if places == 1:
+        Roster(storage, pool, made.number, places).take(0, entry)
+        return made
+    last = last_place(storage, pool)
+    at = 0 if last is None else last[0] * places + last[1] + 1
+    at = max(at, 0 if after is None else (int(after) + 1) * places)
+    while not Roster(storage, pool, number := f"{at // places:06}", places).take(at % places, entry):
+        at += 1  # somebody was faster
+    return made.model_copy(update={"number": number, "place": at % places})
+
+
+def record(storage: Storage, job: Job, key: str, placement: Placement) -> None:
+    """Remember a placement under the job's key. Of several, the last one comes last."""
+    moment, name = int(placement.submitted_at * 1000), content_id([placement.job_uri, placement.number])
+    storage.write(join(_records(job, key), f"{moment:014}-{name}.json"), placement.to_json())
+
+
+def recorded(storage: Storage, job: Job, key: str) -> list[Placement]:
+    """All placements of the same work by the same Airflow task, the first one first."""
+    found = []
+    for one in storage.list(f"{_records(job, key)}/"):
+        try:
+            found.append(Placement.from_json(storage.read(one.uri), where=one.uri))
+        except ObjectNotFoundError:  # removed since
+            continue
+    return found
+
+
+def _folder(job: Job) -> str:
+    """That of the job's documents; on both sides the same, whichever of them is at hand."""
+    return parent(job.result_uri)
+
+
+def _records(job: Job, key: str) -> str:
+    return join(_folder(job), "placements", key)

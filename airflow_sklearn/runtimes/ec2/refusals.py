@@ -1,0 +1,107 @@
+"""What EC2 says when it launches nothing: try another type or zone, later again, or never.
+
+Sources: "Error codes for the Amazon EC2 API" in its reference.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.exceptions import AirflowSklearnError, ThrottledError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from botocore.exceptions import ClientError
+
+_THROTTLES = ("RequestLimitExceeded", "Throttling", "ThrottlingException")
+#: Nothing free of this type, in this zone, on this market; of another one there may be.
+_NO_ROOM_HERE = (
+    "InsufficientAddressCapacity",
+    "InsufficientCapacity",
+    "InsufficientFreeAddressesInSubnet",
+    "InsufficientHostCapacity",
+    "InsufficientInstanceCapacity",
+    "InstanceLimitExceeded",
+    "MaxSpotInstanceCountExceeded",
+    "MaxSpotFleetRequestCountExceeded",
+    "NetworkInterfaceLimitExceeded",
+    "SpotMaxPriceTooLow",
+    "VcpuLimitExceeded",
+    "VolumeLimitExceeded",
+)
+#: The zone does not have the type, today or ever.
+_NOT_HERE = ("Unsupported", "UnsupportedOperation")
+_SERVER_ERROR = 500
+
+
+class NotHereError(AirflowSklearnError):
+    """This type, zone and market give no instance now.
+
+    :param for_good: the zone does not have the type at all.
+    """
+
+    def __init__(self, message: str, *, for_good: bool) -> None:
+        super().__init__(message)
+        self.for_good = for_good
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Turn errors of the EC2 API into ours.
+
+    :raises NotHereError: another type or zone may have room.
+    :raises ThrottledError: the call may be repeated as it is: a throttle, a fault of the service, no answer.
+    :raises UserError: EC2 refuses the request for good.
+    """
+    from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
+
+    try:
+        yield
+    except (ConnectionClosedError, ReadTimeoutError) as error:
+        # It may have been heard all the same. The same call, with its token, then gives the same answer.
+        raise ThrottledError(f"EC2 has not answered: {error}") from error
+    except ClientError as error:
+        code, said = code_of(error), str(error.response["Error"].get("Message", ""))
+        if code in _NO_ROOM_HERE or code in _NOT_HERE:
+            raise NotHereError(f"{code}: {said}", for_good=code in _NOT_HERE) from error
+        if is_throttle(error):
+            raise ThrottledError(f"EC2 asks to come again later: {said or code}") from error
+        status = (error.response.get("ResponseMetadata") or {}).get("HTTPStatusCode", 0)
+        if status >= _SERVER_ERROR or code in ("InternalError", "InternalFailure", "Unavailable"):
+            raise ThrottledError(f"EC2 fails, and may not the next time: {code}: {said}") from error
+        raise UserError(f"EC2 refuses {error.operation_name}: {code}: {said}{_advice(code, said)}") from error
+
+
+def is_throttle(error: ClientError) -> bool:
+    """Too many calls."""
+    return code_of(error) in _THROTTLES
+
+
+def is_forgotten(error: ClientError) -> bool:
+    """EC2 does not know the instance, no more or not yet."""
+    return code_of(error) == "InvalidInstanceID.NotFound"
+
+
+def code_of(error: ClientError) -> str:
+    return str(error.response["Error"].get("Code", ""))
+
+
+def _advice(code: str, said: str) -> str:
+    if "iam:PassRole" in said:
+        return "\nAirflow's role must be allowed to pass the instances' role: see docs/iam.md."
+    if code in ("UnauthorizedOperation", "AccessDenied", "AuthFailure"):
+        return (
+            "\nAirflow's role needs what `python -m airflow_sklearn.iam --ec2` prints: see docs/iam.md. "
+            "`aws sts decode-authorization-message` says which right was missing."
+        )
+    if "iamInstanceProfile" in said or "IAM Instance Profile" in said:
+        return "\nIt is the name of an instance profile, not of a role: Ec2Runtime(iam_instance_profile=...)."
+    if code.startswith("InvalidAMIID"):
+        return "\nAMIs are of one region: is it another than that of the connection? Ec2Runtime(region_name=...)."
+    if code == "MissingParameter" or code.startswith("InvalidParameterCombination"):
+        return "\nA launch template may lack it: give it to Ec2Runtime, or to the template."
+    if code in ("VPCIdNotSpecified", "MissingInput"):
+        return "\nThere is no default VPC: give Ec2Runtime(subnets=[...])."
+    return ""

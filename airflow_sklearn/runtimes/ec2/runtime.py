@@ -1,0 +1,420 @@
+"""``Ec2Runtime``: each job, or a few of them, on an instance of its own that ends itself."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from airflow_sklearn.contract.document import content_id
+from airflow_sklearn.contract.roster import Placement
+from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
+from airflow_sklearn.roster import Roster, ended_places, place_name
+from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key
+from airflow_sklearn.runtimes.cloudwatch import LogStream, stream_of
+from airflow_sklearn.runtimes.console import console_of
+from airflow_sklearn.runtimes.ec2.ended import is_gone, status_of_end, status_of_gone
+from airflow_sklearn.runtimes.ec2.instances import by_tag, console_output, describe, terminate
+from airflow_sklearn.runtimes.ec2.launch import common_request, launch, offers
+from airflow_sklearn.runtimes.ec2.options import LISTS, NUMBERS, WHOLE_NUMBERS, problems
+from airflow_sklearn.runtimes.ec2.placing import place, pool_of, record, recorded
+from airflow_sklearn.runtimes.ec2.refusals import explained
+from airflow_sklearn.runtimes.ec2.user_data import HostOptions, user_data
+from airflow_sklearn.runtimes.options import check_rendered, raise_problems, read_numbers
+from airflow_sklearn.runtimes.tags import tags_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import JsonValue
+
+    from airflow_sklearn.contract.jobs import Job
+    from airflow_sklearn.runtimes.ec2.launch import Offer
+    from airflow_sklearn.storage import Storage
+
+_MISSING_AT_FIRST = 300.0  # seconds for which EC2's other calls may not know a new instance ("eventual consistency")
+_SPARE_LIFE = 300.0  # seconds that an instance may live beyond what its jobs may take
+_READERS = 16  # threads that read how jobs have ended
+_ROSTER_TAG = "airflow_sklearn_roster"
+
+
+@dataclass(repr=False)
+class Ec2Runtime(Runtime):
+    """Runs each job on a fresh EC2 instance, which pulls the worker image, does the job, and ends itself.
+
+    Nothing needs to be there before but a network, an AMI and an instance profile: no cluster, no agent. The container
+    holds no keys: it reads and writes S3 with the role of the instance profile. AWS is reached through the operator's
+    ``aws_conn_id``. A retry looks for the instance of the attempt before, and takes its job over.
+
+    :param image: the worker's container image, with its registry. (templated)
+    :param image_id: the AMI: its id, or ``resolve:ssm:<parameter>``. Linux, with cloud-init; Docker is installed if it
+        has none. An AMI with Docker and the worker image in it starts soonest. (templated)
+    :param instance_types: types that will do, the best first: where one has no capacity, the next is tried. (templated)
+    :param larger_instance_types: types with more and more memory, for the attempts after one that ran out of it.
+        (templated)
+    :param launch_template: name or id of one that has what is not said here. (templated)
+    :param launch_template_version: default: the template's own default.
+    :param subnets: each type is tried in all of them: give one a zone. Default: the default VPC's. (templated)
+    :param security_groups: ids. They need no way in, and a way out to S3, CloudWatch Logs and the image's registry.
+        (templated)
+    :param assign_public_ip: whether instances get a public address; default: what the subnet says. In a subnet without
+        NAT or endpoints they need one.
+    :param iam_instance_profile: name or ARN; its role is the worker's. (templated)
+    :param key_name: of a key pair, for SSH; default: none, nobody can log in.
+    :param volume_size: GiB of the root volume, which is encrypted; default: the AMI's.
+    :param root_device_name: default: the AMI's own, which EC2 is asked for.
+    :param spot: ask for Spot instances first.
+    :param on_demand_from_attempt: from this attempt of its Airflow task on, and whenever there are no Spot instances,
+        a job runs on demand. Airflow counts attempts on when a task is cleared. None: never.
+    :param jobs_per_instance: how many jobs an instance does, one after another: worth it where a job takes no longer
+        than the start of an instance. They are jobs of one task of one run, such as the chunks of a prediction; as
+        many instances are launched as they fill.
+    :param idle_timeout: seconds for which an instance with free places waits for a next job before it ends itself.
+    :param env: further environment variables for the worker; no place for secrets, the instance's user data shows them.
+        (templated)
+    :param tags: further tags for instances and volumes, beside those that lead back to DAG, task, run and chunk.
+        (templated)
+    :param region_name: default: the connection's.
+    :param awslogs_group: the log group, which must be there; empty: the log is on the instance's console only.
+    :param awslogs_region: the log group's region, where it is another than the instances'.
+    :param awslogs_stream_prefix: of the log streams; each job has one of its own.
+    :param capacity_timeout: seconds for which a task waits while EC2 has no capacity, or throttles.
+    :param run_instances_kwargs: what RunInstances takes and no other parameter is for, such as ``Placement`` or
+        ``BlockDeviceMappings`` (which then say themselves that they are encrypted).
+    """
+
+    template_fields: ClassVar[tuple[str, ...]] = (
+        "image",
+        "image_id",
+        "instance_types",
+        "larger_instance_types",
+        "launch_template",
+        "subnets",
+        "security_groups",
+        "iam_instance_profile",
+        "env",
+        "tags",
+    )
+    startup_allowance: ClassVar[float] = 900.0
+    default_poll_interval: ClassVar[float] = 10.0
+    first_poll_pause: ClassVar[float] = 1.0
+    log_delay: ClassVar[float] = 5.0
+    submits_once: ClassVar[bool] = True
+
+    image: str = ""
+    image_id: str | None = None
+    instance_types: list[str] = field(default_factory=list)
+    larger_instance_types: list[str] = field(default_factory=list)
+    launch_template: str | None = None
+    launch_template_version: str | None = None
+    subnets: list[str] = field(default_factory=list)
+    security_groups: list[str] = field(default_factory=list)
+    assign_public_ip: bool | None = None
+    iam_instance_profile: str | None = None
+    key_name: str | None = None
+    volume_size: int | None = None
+    root_device_name: str | None = None
+    spot: bool = False
+    on_demand_from_attempt: int | None = 2
+    jobs_per_instance: int = 1
+    idle_timeout: float = 60.0
+    env: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    region_name: str | None = None
+    awslogs_group: str = "/ec2/airflow-sklearn"
+    awslogs_region: str | None = None
+    awslogs_stream_prefix: str = "worker"
+    capacity_timeout: float = 900.0
+    run_instances_kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        read_numbers(self, whole=WHOLE_NUMBERS, others=NUMBERS)
+        raise_problems(self, problems(self))
+
+    def __repr__(self) -> str:
+        """Names the variables of ``env``, never their values: Airflow stores and shows this text."""
+        said = {
+            "image": self.image,
+            "launch_template": self.launch_template,
+            "instance_types": self.instance_types,
+            "env": sorted(self.env),
+        }
+        return f"Ec2Runtime({', '.join(f'{name}={value!r}' for name, value in said.items() if value)})"
+
+    def submit(self, job_uri: str, job: Job, *, detached: bool, refused: int = 0) -> JobHandle:
+        """Called again with equal arguments, it makes the same requests, and EC2 gives the same instance.
+
+        :raises NoCapacityError: EC2 has no instance of any of the types in any of the zones now.
+        :raises ThrottledError: it has not judged the request.
+        :raises UserError: EC2 will never launch it like this.
+        """
+        check_rendered(self, LISTS)
+        if not job.result_uri.startswith("s3://"):
+            raise UserError(f"An instance cannot reach {job.result_uri}: with Ec2Runtime, all data are in S3.")
+        if job_uri not in self._requests:
+            self._requests[job_uri] = self._request(job_uri, job)
+        while not (instance_id := self._instance_for(self._requests[job_uri], job)):
+            gone = self._requests[job_uri].placement  # its instance has ended, and does no more jobs
+            self._roster(gone).close()
+            self._requests[job_uri] = self._request(job_uri, job, after=gone.number)
+        request = self._requests[job_uri]
+        return self._handle(request.placement, job_key(job), instance_id, request.larger, taken_over=False)
+
+    def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
+        instances, errors = describe(self._ec2, [_instance_id(handle) for handle in handles])
+        # After the instances: one that was seen to have ended has said before how its jobs had.
+        ended: dict[str, set[str]] = {}
+        for pool in dict.fromkeys(_placement(handle).pool for handle in handles):
+            try:
+                ended[pool] = ended_places(self._storage, pool)
+            except Exception as error:  # of one pool; what the others say counts
+                errors.append(error)
+        with ThreadPoolExecutor(_READERS) as threads:
+            statuses = list(threads.map(lambda handle: self._status(handle, instances, ended), handles))
+        if errors and all(status.state is JobState.UNKNOWN for status in statuses):
+            raise errors[0]
+        return statuses
+
+    def cancel(self, handle: JobHandle) -> None:
+        """Ends the instance; one that has other jobs to do leaves out, or stops, this one."""
+        placement = _placement(handle)
+        if placement.places > 1 and self._roster(placement).withdraw(placement.place):
+            return  # the instance has other jobs
+        terminate(self._ec2, _instance_id(handle), is_young=_is_young(handle))
+
+    def logs(self, handle: JobHandle, cursor: JsonValue = None) -> tuple[list[str], JsonValue]:
+        stream = stream_of(handle)
+        return stream.read(self._client("logs", stream.region), cursor) if stream else ([], cursor)
+
+    def find(self, job: Job) -> JobHandle | None:
+        for placement in reversed(recorded(self._storage, job, job_key(job))):
+            roster = self._roster(placement)
+            if roster.end(placement.place) is not None:
+                continue
+            instance_id = roster.instance() or self._launched_for(placement)
+            if instance_id and self._is_alive(instance_id):
+                larger = self._next_larger(self._hungry(job))
+                return self._handle(placement, job_key(job), instance_id, larger, taken_over=True)
+            roster.cancel(placement.place)  # should an instance come for it after all
+        return None
+
+    def environment(self, module: str = "") -> str:
+        """The image's name: in it is all the software. A tag that is moved to another image is not noticed."""
+        return f"image {self.image}"
+
+    def poll_key(self) -> str:
+        return f"ec2:{self.region_name or ''}"
+
+    def job_url(self, handle: JobHandle) -> str:
+        region = str(handle.data["region"])
+        return f"{console_of(region)}/ec2/home?region={region}#InstanceDetails:instanceId={_instance_id(handle)}"
+
+    def log_url(self, handle: JobHandle) -> str:
+        stream = stream_of(handle)
+        return stream.url if stream else ""
+
+    @property
+    def jobs_in_a_row(self) -> int:
+        return self.jobs_per_instance
+
+    # --- what is asked for ---
+
+    @cached_property
+    def _requests(self) -> dict[str, _Request]:
+        """By the jobs' URIs: what was asked for once is asked for in the same way again."""
+        return {}
+
+    def _request(self, job_uri: str, job: Job, after: str | None = None) -> _Request:
+        """Take a place for the job.
+
+        :param after: the number of the roster before it, which is of no use.
+        """
+        hungry = self._hungry(job)
+        types = [self._larger(hungry)] if hungry and self.larger_instance_types else self.instance_types
+        wanted = tuple(offers(self, job.identity.try_number, types))
+        # Whatever may differ between jobs of one instance is in the pool's name: they all ask for it in the same words.
+        pool = pool_of(job, content_id([self.to_dict(), job.deadline_seconds, wanted]))
+        stream = self._log_stream(job_key(job), job_uri)
+        placement = place(
+            self._storage, pool, self.jobs_per_instance, job, job_uri, stream.stream if stream else "", after=after
+        )
+        record(self._storage, job, job_key(job), placement)
+        return _Request(placement, wanted, self._next_larger(hungry))
+
+    def _instance_for(self, request: _Request, job: Job) -> str:
+        """The id of the instance that does the job; it is launched if it was not yet. Empty: it has ended."""
+        placement = request.placement
+        roster = self._roster(placement)
+        if known := roster.instance():
+            return known if placement.places == 1 or self._is_alive(known) else ""
+        tags = {**tags_of(job, self.tags, shared=placement.places > 1), _ROSTER_TAG: _roster_id(placement)}
+        script = user_data(self.image, self._host_options(placement), self._variables, lifetime=self._lifetime(job))
+        asked = common_request(self._ec2, self, script, tags)
+        launched = launch(self._ec2, self, request.wanted, _roster_id(placement), asked)
+        if (first := roster.set_instance(launched)) != launched:
+            terminate(self._ec2, launched, is_young=True)  # somebody launched one of another kind at the same moment
+        return first
+
+    def _host_options(self, placement: Placement) -> HostOptions:
+        return HostOptions(
+            pool=placement.pool,
+            number=placement.number,
+            places=placement.places,
+            idle_timeout=self.idle_timeout,
+            log_group=self.awslogs_group,
+            log_region=self.awslogs_region or self._region,
+        )
+
+    @property
+    def _variables(self) -> dict[str, str]:
+        """Of the worker. Containers do not learn from the instance where it is."""
+        return {"AWS_DEFAULT_REGION": self._region, **{name: str(value) for name, value in self.env.items()}}
+
+    def _lifetime(self, job: Job) -> float | None:
+        """Seconds after which the instance ends itself, though nobody tells it to."""
+        if job.deadline_seconds is None:
+            return None
+        longest = self.jobs_per_instance * (job.deadline_seconds + self.idle_timeout)
+        return self.startup_allowance + longest + _SPARE_LIFE
+
+    def _hungry(self, job: Job) -> int:
+        """How many earlier attempts ran out of memory."""
+        if job.identity.try_number == 1:
+            return 0
+        placements = recorded(self._storage, job, job_key(job))
+        ends = [self._roster(placement).end(placement.place) for placement in placements]
+        return sum(end.out_of_memory for end in ends if end)
+
+    def _larger(self, hungry: int) -> str:
+        """The type after so many attempts that ran out of memory. Of the last type's memory it gets as much again: its
+        data may have changed."""
+        return self.larger_instance_types[min(hungry, len(self.larger_instance_types)) - 1]
+
+    def _next_larger(self, hungry: int) -> str | None:
+        """The type of the next attempt, should this one run out of memory too; None: no larger one than this one's."""
+        return self._larger(hungry + 1) if hungry < len(self.larger_instance_types) else None
+
+    # --- what is found ---
+
+    def _status(
+        self, handle: JobHandle, instances: dict[str, dict[str, Any] | None], ended: dict[str, set[str]]
+    ) -> JobStatus:
+        try:
+            return self._status_of(handle, instances, ended)
+        except Exception as error:  # of one job; what was seen of the others counts
+            return JobStatus(state=JobState.UNKNOWN, message=str(error))
+
+    def _status_of(
+        self, handle: JobHandle, instances: dict[str, dict[str, Any] | None], ended: dict[str, set[str]]
+    ) -> JobStatus:
+        """All that it needs is in the handle: the runtime that polls may be another one, of the same region."""
+        placement, instance_id = _placement(handle), _instance_id(handle)
+        number, seat = placement.number, placement.place
+        if placement.pool not in ended or instance_id not in instances:
+            return JobStatus(state=JobState.UNKNOWN, message="The look at the job failed.")
+        if place_name(number, seat) in ended[placement.pool]:
+            end = self._roster(placement).end(seat)
+            assert end is not None, "it was listed"
+            larger = handle.data.get("larger")
+            return status_of_end(end, f"The next attempt gets a {larger}." if larger else None)
+        instance = instances[instance_id]
+        if instance is None:
+            if _is_young(handle):
+                return JobStatus(state=JobState.UNKNOWN, message="EC2 does not know the instance yet.")
+            message = f"EC2 knows no instance {instance_id} any more, and how the job ended is not known."
+            return JobStatus(state=JobState.LOST, message=message)
+        if is_gone(instance):
+            return status_of_gone(instance, console_output(self._ec2, instance_id))
+        if instance["State"]["Name"] == "pending":
+            return JobStatus(state=JobState.PENDING, message=f"The instance {instance_id} is pending.")
+        before = [one for one in range(seat) if place_name(number, one) not in ended[placement.pool]]
+        if before:
+            return JobStatus(state=JobState.PENDING, message=f"{len(before)} jobs come before it on {instance_id}.")
+        return JobStatus(state=JobState.RUNNING)
+
+    def _is_alive(self, instance_id: str) -> bool:
+        instances, errors = describe(self._ec2, [instance_id])
+        with explained():
+            if errors:
+                raise errors[0]
+        found = instances[instance_id]
+        return found is None or not is_gone(found)  # not known: it is new
+
+    def _launched_for(self, placement: Placement) -> str:
+        """The instance whose launch nobody lived to write down; empty if there was none."""
+        return by_tag(self._ec2, _ROSTER_TAG, _roster_id(placement))
+
+    def _roster(self, placement: Placement) -> Roster:
+        return Roster(self._storage, placement.pool, placement.number, placement.places)
+
+    def _handle(
+        self, placement: Placement, key: str, instance_id: str, larger: str | None, *, taken_over: bool
+    ) -> JobHandle:
+        stream = self._log_stream(key, placement.job_uri)
+        return JobHandle(
+            key=key,
+            job_uri=placement.job_uri,
+            result_uri=placement.result_uri,
+            submitted_at=placement.submitted_at,
+            taken_over=taken_over,
+            data={
+                "instance_id": instance_id,
+                "region": self._region,
+                "placement": placement.model_dump(mode="json"),
+                "larger": larger,
+                "log": stream.model_dump() if stream else None,
+            },
+        )
+
+    def _log_stream(self, key: str, job_uri: str) -> LogStream | None:
+        if not self.awslogs_group:
+            return None
+        stream = f"{self.awslogs_stream_prefix}/{key}/{content_id([job_uri])}"
+        return LogStream(group=self.awslogs_group, stream=stream, region=self.awslogs_region or self._region)
+
+    @cached_property
+    def _storage(self) -> Storage:
+        from airflow_sklearn.storage import Storage
+
+        return Storage(lambda: self._client("s3", None))
+
+    @property
+    def _region(self) -> str:
+        return str(self._ec2.meta.region_name)
+
+    @property
+    def _ec2(self) -> Any:
+        return self._client("ec2", self.region_name)
+
+    def _client(self, service: str, region_name: str | None) -> Any:
+        if self._aws is None:
+            raise BrokenEnvironmentError("Ec2Runtime has no connection to AWS: bind(...) gives it one.")
+        return self._aws.client(service, region_name)
+
+
+class _Request(NamedTuple):
+    """What was asked for on behalf of a job."""
+
+    placement: Placement
+    wanted: tuple[Offer, ...]
+    larger: str | None
+    """The type that its next attempt gets, should it run out of memory."""
+
+
+def _placement(handle: JobHandle) -> Placement:
+    return Placement.model_validate(handle.data["placement"])
+
+
+def _instance_id(handle: JobHandle) -> str:
+    return str(handle.data["instance_id"])
+
+
+def _roster_id(placement: Placement) -> str:
+    return content_id([placement.pool, placement.number], length=32)
+
+
+def _is_young(handle: JobHandle) -> bool:
+    """Whether EC2's calls may not know the instance yet."""
+    return time.time() - handle.submitted_at < _MISSING_AT_FIRST

@@ -1,0 +1,46 @@
+"""Tags that lead from what AWS runs back to who asked for it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.exceptions import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_sklearn.contract.jobs import Job
+
+# Limits of a tag in the references of the Amazon ECS and the Amazon EC2 API.
+_CHARACTERS = 255
+_TAGS = 50
+
+DAG_TAG, TASK_TAG, RUN_TAG = "airflow_dag_id", "airflow_task_id", "airflow_run_id"
+MAP_INDEX_TAG = "airflow_map_index"
+
+
+def tags_of(job: Job, more: Mapping[str, str], *, shared: bool = False) -> dict[str, str]:
+    """Tags of what runs a job.
+
+    :param more: the user's.
+    :param shared: it runs other jobs of the same Airflow task too: only what they have in common.
+    :raises UserError: there are too many.
+    """
+    who, chunk = job.identity, getattr(job, "chunk", None)
+    ours = {DAG_TAG: who.dag_id, TASK_TAG: who.task_id, RUN_TAG: who.run_id}
+    if not shared:
+        ours |= {
+            MAP_INDEX_TAG: str(who.map_index),
+            "airflow_try_number": str(who.try_number),
+            "airflow_sklearn_chunk": f"{chunk.label} {chunk.id}" if chunk else "",
+        }
+    tags = {key: _text(value) for key, value in {**ours, **more}.items() if value}
+    if len(tags) > _TAGS:
+        raise UserError(f"The job would have {len(tags)} tags, AWS takes {_TAGS}: give the runtime fewer (tags=).")
+    return tags
+
+
+def _text(value: str) -> str:
+    """With the characters that tags may have."""
+    return re.sub(r"[^\w .:/=+@-]", "_", str(value))[:_CHARACTERS]

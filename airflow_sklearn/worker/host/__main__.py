@@ -1,0 +1,41 @@
+"""``python -m airflow_sklearn.worker.host POOL_URI ROSTER``: what an EC2 instance runs, in the worker image."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from airflow_sklearn.roster import Roster
+from airflow_sklearn.storage import Storage
+from airflow_sklearn.worker.host.serve import serve
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_sklearn.worker.host",
+        description="Do the jobs of one roster, one after another, until there are no more.",
+    )
+    parser.add_argument("pool", metavar="POOL_URI", help="the folder of the pool")
+    parser.add_argument("number", metavar="ROSTER", help="the roster in it")
+    parser.add_argument("--places", type=int, default=1, help="jobs that the roster takes (default: %(default)s)")
+    parser.add_argument(
+        "--idle-timeout", type=float, default=60.0, metavar="SECONDS", help="to wait for one more job (%(default)s)"
+    )
+    parser.add_argument("--log-group", default="", help="in CloudWatch; without it logs stay on the instance")
+    parser.add_argument("--log-region", default=None, help="default: the instance's")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(
+        stream=sys.stdout,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+    )
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    roster = Roster(Storage(), options.pool, options.number, options.places)
+    serve(roster, idle_timeout=options.idle_timeout, log_group=options.log_group, log_region=options.log_region)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

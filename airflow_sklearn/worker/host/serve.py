@@ -1,0 +1,103 @@
+"""The roster's jobs in their order, until it is full or nobody brings another one."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.contract.roster import JobEnd
+from airflow_sklearn.roster import CLOSED
+from airflow_sklearn.worker import exit_codes
+from airflow_sklearn.worker.host.job_process import JobProcess
+from airflow_sklearn.worker.host.log_shipper import LogShipper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_sklearn.contract.roster import RosterEntry
+    from airflow_sklearn.roster import Roster
+
+_LOG = logging.getLogger("airflow_sklearn.host")
+_LOOK = 1.0  # seconds between looks for a next job
+_CANCEL_LOOK = 2.0  # seconds between looks whether the job is still wanted
+_TO_END = 60.0  # seconds that a worker has to end in order; Airflow has given it up by then
+
+
+def serve(roster: Roster, *, idle_timeout: float, log_group: str = "", log_region: str | None = None) -> None:
+    """Do the jobs of a roster.
+
+    :param idle_timeout: seconds to wait for a next job while there are free places.
+    :param log_group: in CloudWatch Logs.
+    :param log_region: of the log group; None: boto3's own.
+    """
+    with _stopping() as stop:
+        waiting = True
+        for place in range(roster.places):
+            if stop:
+                break
+            entry = _next(roster, place, idle_timeout if waiting else 0.0, stop)
+            if entry == CLOSED:
+                waiting = False  # of the places behind it, somebody may have taken one before it could be closed too
+                continue
+            roster.set_end(place, _do(roster, place, entry, LogShipper(log_group, entry.log_stream, log_region), stop))
+        if stop:
+            _LOG.warning("The instance is being stopped (%s).", stop[0].name)
+            _leave(roster)
+
+
+def _next(roster: Roster, place: int, seconds: float, stop: list[signal.Signals]) -> RosterEntry:
+    """The job of a place; it is closed if none comes in time."""
+    give_up = time.monotonic() + seconds
+    while (entry := roster.entry(place)) is None:
+        if stop or time.monotonic() > give_up:
+            if roster.take(place, CLOSED):
+                return CLOSED
+            continue
+        time.sleep(_LOOK)
+    return entry
+
+
+def _do(roster: Roster, place: int, entry: RosterEntry, shipper: LogShipper, stop: list[signal.Signals]) -> JobEnd:
+    if roster.places > 1 and roster.is_cancelled(place):
+        return JobEnd(exit_code=exit_codes.CANCELLED, message="It was cancelled before its turn came.")
+    _LOG.info("Job %d of %d: %s", place + 1, roster.places, entry.job_uri)
+    with shipper, JobProcess(entry.job_uri, shipper.write) as job:
+        asked, look_at = 0.0, time.monotonic() + _CANCEL_LOOK
+        while job.runs():
+            now = time.monotonic()
+            if not asked and (stop or (roster.places > 1 and now > look_at and roster.is_cancelled(place))):
+                asked = now
+                job.terminate()
+            elif asked and now > asked + _TO_END:
+                job.kill()
+            look_at = now + _CANCEL_LOOK if now > look_at else look_at
+        end = job.end()
+    _LOG.info("Ended with exit code %s: %s", end.exit_code, entry.job_uri)
+    return end
+
+
+def _leave(roster: Roster) -> None:
+    """Before the instance goes: nobody shall wait for it, and who waits shall know at once."""
+    roster.close()
+    for place in range(roster.places):
+        if roster.entry(place) != CLOSED and roster.end(place) is None:
+            roster.set_end(place, JobEnd(message="The instance was stopped before the job's turn came."))
+
+
+@contextlib.contextmanager
+def _stopping() -> Iterator[list[signal.Signals]]:
+    """The signals that have come: while there are none, an empty list."""
+    came: list[signal.Signals] = []
+
+    def note(number: int, _: Any) -> None:
+        came.append(signal.Signals(number))
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
