@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from airflow_sklearn.operators.commit import SklearnCommitOperator
     from airflow_sklearn.operators.plan import SklearnPlanOperator
     from airflow_sklearn.operators.predict import SklearnPredictOperator
+    from airflow_sklearn.operators.reap import SklearnReapOperator
     from airflow_sklearn.operators.train import SklearnTrainOperator
     from airflow_sklearn.redshift.tables import RedshiftDataApi, RedshiftQuery, RedshiftTable
     from airflow_sklearn.runtimes.base import Runtime
+    from airflow_sklearn.runtimes.ec2 import Ec2Runtime
     from airflow_sklearn.runtimes.ecs import EcsRuntime
     from airflow_sklearn.runtimes.local import LocalRuntime
     from airflow_sklearn.task_groups import sklearn_predict
@@ -25,6 +27,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Dataset",
+    "Ec2Runtime",
     "EcsRuntime",
     "LocalRuntime",
     "RedshiftDataApi",
@@ -34,6 +37,7 @@ __all__ = [
     "SklearnCommitOperator",
     "SklearnPlanOperator",
     "SklearnPredictOperator",
+    "SklearnReapOperator",
     "SklearnTrainOperator",
     "__version__",
     "sklearn_predict",
@@ -41,6 +45,7 @@ __all__ = [
 
 _MODULES = {
     "Dataset": "datasets",
+    "Ec2Runtime": "runtimes.ec2",
     "EcsRuntime": "runtimes.ecs",
     "LocalRuntime": "runtimes.local",
     "RedshiftDataApi": "redshift.tables",
@@ -50,6 +55,7 @@ _MODULES = {
     "SklearnCommitOperator": "operators.commit",
     "SklearnPlanOperator": "operators.plan",
     "SklearnPredictOperator": "operators.predict",
+    "SklearnReapOperator": "operators.reap",
     "SklearnTrainOperator": "operators.train",
     "sklearn_predict": "task_groups",
 }

@@ -25,22 +25,24 @@ class AwsConnection:
 
     def __init__(self, aws_conn_id: str | None) -> None:
         self.aws_conn_id = aws_conn_id
-        self._clients: dict[tuple[str, str | None], tuple[float, Any]] = {}
+        self._clients: dict[tuple[str, str | None, int | None], tuple[float, Any]] = {}
         self._lock = threading.RLock()  # a signal handler may come in while a client is made
 
     def __reduce__(self) -> tuple[type[AwsConnection], tuple[str | None]]:
         return type(self), (self.aws_conn_id,)  # a copy makes clients of its own
 
-    def client(self, service: str, region_name: str | None = None) -> Any:
+    def client(self, service: str, region_name: str | None = None, *, attempts: int | None = None) -> Any:
         """A boto3 client with the connection's credentials and endpoint, for its region or another one.
 
         Clients are kept for a while: a poller asks for one every few seconds, for hours.
+
+        :param attempts: how often a call is tried at most; default: what the connection says, or boto3's own.
         """
-        key = (service, region_name)
+        key = (service, region_name, attempts)
         with self._lock:
             kept = self._clients.get(key)
             if kept is None or time.monotonic() - kept[0] > _KEPT_SECONDS:
-                kept = self._clients[key] = (time.monotonic(), self._hook(service, region_name).get_conn())
+                kept = self._clients[key] = (time.monotonic(), self._hook(service, region_name, attempts).get_conn())
         return kept[1]
 
     def environment(self) -> dict[str, str]:
@@ -81,7 +83,14 @@ class AwsConnection:
                 "the connection, or name another one with aws_conn_id."
             ) from error
 
-    def _hook(self, service: str, region_name: str | None = None) -> Any:
+    def _hook(self, service: str, region_name: str | None = None, attempts: int | None = None) -> Any:
         from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 
-        return AwsGenericHook(aws_conn_id=self.aws_conn_id, client_type=service, region_name=region_name)
+        options: dict[str, Any] = {"aws_conn_id": self.aws_conn_id, "client_type": service, "region_name": region_name}
+        hook: Any = AwsGenericHook(**options)
+        if attempts is None:
+            return hook
+        from botocore.config import Config
+
+        # A configuration that is given takes the place of the connection's.
+        return AwsGenericHook(**options, config=hook.config.merge(Config(retries={"total_max_attempts": attempts})))

@@ -25,6 +25,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_sklearn.operators.plan",
                     "airflow_sklearn.operators.predict",
                     "airflow_sklearn.operators.commit",
+                    "airflow_sklearn.operators.reap",
                 ],
             }
         ],

@@ -15,6 +15,7 @@ from airflow_sklearn.aws import AwsConnection
 from airflow_sklearn.operators.job_log import JobLog
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, runtime_from_dict
 from airflow_sklearn.runtimes.poller import SharedPoller, backoff
+from airflow_sklearn.task_states import states_of_task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -71,8 +72,8 @@ class KillableTrigger(BaseTrigger):
         if ti is None:
             raise LookupError("the trigger has no task instance")
         map_index = -1 if ti.map_index is None else ti.map_index
-        state = await asyncio.to_thread(_read_task_state, ti.dag_id, ti.task_id, ti.run_id, map_index)
-        return None if state is None else str(state)
+        states = await asyncio.to_thread(states_of_task, ti.dag_id, ti.task_id, ti.run_id, map_index)
+        return states.get(map_index)
 
 
 class RuntimeTrigger(KillableTrigger):
@@ -274,26 +275,3 @@ def _in_thread(call: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     """A blocking call as a coroutine, in a thread from which Airflow's own calls find back to the event loop: the
     connection's secrets are asked for there."""
     return sync_to_async(call, thread_sensitive=False)
-
-
-def _read_task_state(dag_id: str, task_id: str, run_id: str, map_index: int) -> Any:
-    try:
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-    except ImportError:
-        return _read_task_state_of_airflow_2(dag_id, task_id, run_id, map_index)
-    states = RuntimeTaskInstance.get_task_states(
-        dag_id=dag_id, task_ids=[task_id], run_ids=[run_id], map_index=map_index
-    )
-    return states.get(run_id, {}).get(task_id if map_index < 0 else f"{task_id}_{map_index}")
-
-
-def _read_task_state_of_airflow_2(dag_id: str, task_id: str, run_id: str, map_index: int) -> Any:
-    """Airflow 2 has no other way than its database; the triggerer has it open."""
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.utils.session import create_session
-
-    with create_session() as session:
-        query = session.query(TaskInstance.state).filter_by(
-            dag_id=dag_id, task_id=task_id, run_id=run_id, map_index=map_index
-        )
-        return query.scalar()

@@ -80,12 +80,15 @@ def serve(local: ContainerCloud) -> None:
             time.sleep(1)
 
 
-def dag_source(template: str, local: ContainerCloud) -> str:
+def dag_source(template: str, local: ContainerCloud, place: str = "ecs") -> str:
     """The template with another runtime.
 
+    :param place: ``ecs`` or ``ec2``.
     :raises ValueError: the template does not have the lines that are exchanged.
     """
-    exchanged = {LOCAL_RUNTIME: f"RUNTIME = {runtime(local)}\n", IMPORT: "import Dataset, EcsRuntime,"}
+    source = runtime(local) if place == "ecs" else instance_runtime(local)
+    name = source.partition("(")[0]
+    exchanged = {LOCAL_RUNTIME: f"RUNTIME = {source}\n", IMPORT: f"import Dataset, {name},"}
     for line, other in exchanged.items():
         if line not in template:
             raise ValueError(f"{DAG_FILE} has no line {line!r}: see demo/cloud.py")
@@ -118,6 +121,13 @@ def runtime(local: ContainerCloud, image: str = containers.WORKER_IMAGE) -> str:
         "containerDefinitions": [{"image": image, "logConfiguration": {"logDriver": "awslogs", "options": log}}],
     }
     return f"EcsRuntime(cluster={local.cluster!r}, task_definition={definition!r}, subnets={list(local.subnets)!r})"
+
+
+def instance_runtime(local: ContainerCloud, image: str = containers.WORKER_IMAGE) -> str:
+    """The same on EC2: an instance a job."""
+    said = {"image": image, "image_id": local.ami, "instance_types": ["t3.small"]}
+    said["iam_instance_profile"] = containers.INSTANCE_PROFILE
+    return f"Ec2Runtime({', '.join(f'{name}={value!r}' for name, value in said.items())})"
 
 
 def airflow_environment(local: ContainerCloud) -> dict[str, str]:

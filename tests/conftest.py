@@ -39,7 +39,13 @@ AIRFLOW_SIDE = (
 #: Whole Airflows whose jobs are containers; and tests of the local cloud itself, for which once is enough.
 OF_THE_CLOUD = TESTS / "cloud"
 #: Those that run in Airflow 2.11 too, because it kills, defers and logs in other ways.
-CLOUD_WITH_AIRFLOW_2 = ("test_ecs_kills.py", "test_ecs_logs.py", "test_redshift.py", "test_redshift_files.py")
+CLOUD_WITH_AIRFLOW_2 = (
+    "test_ec2_kills.py",
+    "test_ecs_kills.py",
+    "test_ecs_logs.py",
+    "test_redshift.py",
+    "test_redshift_files.py",
+)
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
 
 

@@ -14,9 +14,9 @@ import airflow_sklearn
 
 PACKAGE = Path(airflow_sklearn.__file__).parent
 CONTAINER_SIDE = ("worker", "models", "contract", "storage", "exceptions.py", "chunking.py", "ledger.py", "commit.py",
-                  "planning.py", "problems.py", "csv_records.py", "training.py")  # fmt: skip
+                  "planning.py", "problems.py", "csv_records.py", "training.py", "roster.py")  # fmt: skip
 AIRFLOW_SIDE = ("operators", "runtimes", "task_groups.py", "triggers.py", "links.py", "datasets.py", "aws.py",
-                "redshift", "scores.py", "__init__.py", "provider_info.py")  # fmt: skip
+                "redshift", "scores.py", "reaper", "task_states.py", "__init__.py", "provider_info.py")  # fmt: skip
 HEAVY = ("sklearn", "pandas", "pyarrow", "numpy", "scipy", "joblib", "cloudpickle")
 
 

@@ -1,4 +1,4 @@
-"""``python -m airflow_sklearn.iam``: prints the policies of one cluster and its folders. Calls no AWS API."""
+"""``python -m airflow_sklearn.iam``: prints the policies of a cluster, or of EC2, and its folders. Calls no AWS API."""
 
 from __future__ import annotations
 
@@ -13,18 +13,24 @@ from airflow_sklearn.iam.cloudformation import template
 from airflow_sklearn.iam.policies import all_policies
 from airflow_sklearn.iam.setting import PARTITIONS, read_setting
 
-_NAMES = ("airflow", "task", "execution", "redshift", "task-trust", "execution-trust", "redshift-trust")
+_ROLES = ("task", "execution", "instance", "redshift")
+_NAMES = ("airflow", *_ROLES, *(f"{role}-trust" for role in _ROLES))
 _DESCRIPTION = """
-Print the IAM policies that airflow-sklearn needs on Amazon ECS and for Redshift, and no more than that:
+Print the IAM policies that airflow-sklearn needs on Amazon ECS, on EC2 and for Redshift, and no more than that:
   airflow    for the identity that Airflow's workers and triggerer have: runs tasks, plans, publishes
   task       for the task role: what the container may read and write
   execution  for the execution role: pulling the image, writing the log
+  instance   for the role of the instance profile, with --ec2
   redshift   for the role that Redshift takes for UNLOAD and COPY, with --staging
-and who may take the roles (task-trust, execution-trust, redshift-trust). Nothing is sent to AWS.
+and who may take the roles (task-trust, and so on). task and execution come with --cluster. Nothing is sent to AWS.
 """
 _EPILOG = """
 example:
   python -m airflow_sklearn.iam --cluster ml --region eu-west-1 --account 111122223333 \\
+      --data s3://acme/customers/ --model s3://acme/models --destination s3://acme/churn_scores --output policies
+
+for instances of EC2 instead of a cluster, --ec2 takes the place of --cluster:
+  python -m airflow_sklearn.iam --ec2 --region eu-west-1 --account 111122223333 \\
       --data s3://acme/customers/ --model s3://acme/models --destination s3://acme/churn_scores --output policies
 
 for tables in Redshift, --staging takes the place of --data and --destination:
@@ -45,7 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if policy and policy not in policies:
-        print(f"--policy {policy} needs --staging: there is no such role without tables", file=sys.stderr)
+        wanted = {"redshift": "--staging", "instance": "--ec2"}.get(policy.removesuffix("-trust"), "--cluster")
+        print(f"--policy {policy} needs {wanted}: without it there is no such role", file=sys.stderr)
         return 2
     documents: dict[str, Any] = {policy: policies[policy]} if policy else policies
     if form == "cloudformation":
@@ -70,8 +77,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     where = parser.add_argument_group("where")
-    where.add_argument("--cluster", required=True, help="the ECS cluster, by name or ARN")
-    where.add_argument("--region", required=True, help="of the cluster")
+    where.add_argument("--cluster", help="the ECS cluster, by name or ARN (EcsRuntime)")
+    where.add_argument("--ec2", action="store_true", help="instances are launched for jobs (Ec2Runtime)")
+    where.add_argument("--region", required=True, help="of the cluster, or of the instances")
     where.add_argument("--account", required=True, help="12 digits")
     where.add_argument("--partition", choices=PARTITIONS, help="default: the region's")
     folders = parser.add_argument_group("folders in S3, each may be repeated; one may hold several")
@@ -106,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     names.add_argument("--log-group", metavar="NAME", help="default: /ecs/airflow-sklearn")
     names.add_argument("--task-role", metavar="ROLE", help="name or ARN (default: airflow-sklearn-task)")
     names.add_argument("--execution-role", metavar="ROLE", help="name or ARN (default: airflow-sklearn-execution)")
+    names.add_argument("--instance-role", metavar="ROLE", help="name or ARN (default: airflow-sklearn-instance)")
+    names.add_argument("--instance-log-group", metavar="NAME", help="default: /ec2/airflow-sklearn")
     names.add_argument("--redshift-role", metavar="ROLE", help="name or ARN (default: airflow-sklearn-redshift)")
     names.add_argument(
         "--ecr-repository",

@@ -11,17 +11,25 @@ if TYPE_CHECKING:
 
 def template(setting: Setting, policies: dict[str, Policy]) -> dict[str, Any]:
     """:param policies: of ``all_policies``."""
-    roles = {
-        "TaskRole": _role(setting.task_role, "task", policies),
-        "ExecutionRole": _role(setting.execution_role, "execution", policies),
+    arns = {
+        "task": setting.task_role,
+        "execution": setting.execution_role,
+        "instance": setting.instance_role,
+        "redshift": setting.redshift_role,
     }
-    if "redshift" in policies:
-        roles["RedshiftRole"] = _role(setting.redshift_role, "redshift", policies)
+    roles = {f"{name.title()}Role": _role(arn, name, policies) for name, arn in arns.items() if name in policies}
+    where = f"the ECS cluster {setting.cluster}" if setting.cluster else "EC2"
+    profile: dict[str, Any] = {}
+    if setting.instance_role:
+        name = setting.instance_role.rpartition("/")[2]
+        properties = {"InstanceProfileName": name, "Roles": [{"Ref": "InstanceRole"}]}
+        profile = {"InstanceProfile": {"Type": "AWS::IAM::InstanceProfile", "Properties": properties}}
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": f"airflow-sklearn in the ECS cluster {setting.cluster}: roles, and a policy for Airflow",
+        "Description": f"airflow-sklearn in {where}: roles, and a policy for Airflow",
         "Resources": {
             **roles,
+            **profile,
             "AirflowPolicy": {
                 "Type": "AWS::IAM::ManagedPolicy",
                 "Properties": {
@@ -31,7 +39,7 @@ def template(setting: Setting, policies: dict[str, Policy]) -> dict[str, Any]:
             },
         },
         "Outputs": {
-            **{f"{name}Arn": {"Value": {"Fn::GetAtt": [name, "Arn"]}} for name in roles},
+            **{f"{name}Arn": {"Value": {"Fn::GetAtt": [name, "Arn"]}} for name in (*roles, *profile)},
             "AirflowPolicyArn": {"Value": {"Ref": "AirflowPolicy"}},
         },
     }

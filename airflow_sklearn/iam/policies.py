@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Statement = dict[str, Any]
 
 _TASKS = "ecs-tasks.amazonaws.com"
+_INSTANCES = "ec2.amazonaws.com"
+_ROSTER = "airflow_sklearn_roster"  # the tag of all instances that are launched for jobs, and of their volumes
 _REDSHIFT = ["redshift.amazonaws.com", "redshift-serverless.amazonaws.com"]
 _LONGEST = 6144  # characters of a managed policy, white space not counted (IAM quotas)
 
@@ -51,6 +53,8 @@ _UPLOADED_TO_MODEL = ("*versions/*/artifact-*", _SCORES)
 LEDGER_BY_AIRFLOW = ("/plans/*", "/jobs/*", "/proofs/*")
 LEDGER_BY_WORKER = ("/jobs/*.result.json", "/receipts/*", "/parts/*")
 _UPLOADED_TO_LEDGER = ("/parts/*",)
+#: What an instance says of the jobs that it does, beside what the jobs write: see ``airflow_sklearn.roster``.
+_ROSTERS = "/jobs/pools/*"
 
 
 def all_policies(setting: Setting) -> dict[str, Policy]:
@@ -58,14 +62,13 @@ def all_policies(setting: Setting) -> dict[str, Policy]:
 
     :raises UserError: one is longer than IAM takes.
     """
-    trust = trust_policy(setting)
-    policies = {
-        "airflow": airflow_policy(setting),
-        "task": task_policy(setting),
-        "execution": execution_policy(setting),
-        "task-trust": trust,
-        "execution-trust": trust,
-    }
+    policies = {"airflow": airflow_policy(setting)}
+    if setting.cluster:
+        trust = trust_policy(setting)
+        policies |= {"task": task_policy(setting), "execution": execution_policy(setting)}
+        policies |= {"task-trust": trust, "execution-trust": trust}
+    if setting.instance_role:
+        policies |= {"instance": instance_policy(setting), "instance-trust": instance_trust_policy()}
     if setting.staging:
         policies |= {"redshift": redshift_policy(setting), "redshift-trust": redshift_trust_policy()}
     long = {name: size for name, policy in policies.items() if (size := _size(policy)) > _LONGEST}
@@ -86,7 +89,8 @@ def airflow_policy(setting: Setting) -> Policy:
     manifests, locks = _below(setting.destinations, _PUBLISHED_MANIFEST), _below(setting.destinations, _PUBLISHING)
     written = [*_below(setting.models, *MODEL_BY_AIRFLOW), *_in_ledgers(setting, *LEDGER_BY_AIRFLOW)]
     return _policy(
-        *_run_tasks(setting),
+        *(_run_tasks(setting) if setting.cluster else ()),
+        *(_launch_instances(setting) if setting.instance_role else ()),
         *_run_statements(setting),
         *_list(setting, [*read, *_below(setting.destinations, "*"), *copies]),
         _on_objects(setting, "ReadSourcesModelsAndLedgers", "s3:GetObject", read),
@@ -116,18 +120,32 @@ def task_policy(setting: Setting) -> Policy:
     )
 
 
+def instance_policy(setting: Setting) -> Policy:
+    """For EC2 instances that are launched for jobs: what the task role and the execution role have together, and the
+    roster. There is no way to tell the container from the machine that it runs on."""
+    rosters = [*_below(setting.models, f"*versions/*{_ROSTERS}"), *_in_ledgers(setting, _ROSTERS)]
+    return _policy(
+        *task_policy(setting)["Statement"],
+        _on_objects(setting, "KeepRosters", "s3:PutObject", rosters),
+        *_start_workers(setting, setting.instance_log_group),
+    )
+
+
+def instance_trust_policy() -> Policy:
+    """Who may take the role of the instance profile: EC2, for its instances. The service sends no account with it."""
+    return _policy(
+        {
+            "Sid": "Instances",
+            "Effect": "Allow",
+            "Principal": {"Service": _INSTANCES},
+            "Action": "sts:AssumeRole",
+        }
+    )
+
+
 def execution_policy(setting: Setting) -> Policy:
     """For ECS itself, before the container runs: pulls the image, and writes the log."""
-    pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-    return _policy(
-        _allow("LogInToTheRegistry", "ecr:GetAuthorizationToken", ["*"]),
-        _allow("PullTheImage", pull, setting.repositories),
-        _allow(
-            "WriteLogs",
-            ["logs:CreateLogStream", "logs:PutLogEvents"],
-            [setting.arn("logs", f"log-group:{setting.log_group}:*")],
-        ),
-    )
+    return _policy(*_start_workers(setting, setting.log_group))
 
 
 def redshift_policy(setting: Setting) -> Policy:
@@ -194,6 +212,39 @@ def _run_tasks(setting: Setting) -> Iterator[Statement]:
     roles = sorted({setting.task_role, setting.execution_role})
     yield _allow("HandRolesToTasks", "iam:PassRole", roles, {"StringEquals": {"iam:PassedToService": _TASKS}})
     yield _allow("ReadLogs", "logs:GetLogEvents", [setting.arn("logs", f"log-group:{setting.log_group}:log-stream:*")])
+
+
+def _launch_instances(setting: Setting) -> Iterator[Statement]:
+    """Instances that have the package's tag, and can be had only with it; nothing may be done to any other."""
+    instances, volumes = setting.arn("ec2", "instance/*"), setting.arn("ec2", "volume/*")
+    tagged = {"StringLike": {f"aws:RequestTag/{_ROSTER}": "*"}}
+    ours = {"StringLike": {f"aws:ResourceTag/{_ROSTER}": "*"}}
+    secured = {"StringEquals": {"ec2:MetadataHttpTokens": "required"}, **tagged}
+    kinds = ("key-pair", "launch-template", "network-interface", "security-group", "subnet")
+    parts = [setting.arn("ec2", f"{kind}/*") for kind in kinds]
+    yield _allow("LaunchInstances", "ec2:RunInstances", [instances], secured)
+    yield _allow("LaunchWithVolumes", "ec2:RunInstances", [volumes], tagged)
+    images = f"arn:{setting.partition}:ec2:{setting.region}::image/*"
+    yield _allow("LaunchWithNetworkAndImage", "ec2:RunInstances", [*parts, images])
+    made = {"StringEquals": {"ec2:CreateAction": "RunInstances"}}
+    yield _allow("TagWhatIsLaunched", "ec2:CreateTags", [instances, volumes], made)
+    yield _allow("WatchInstances", ["ec2:DescribeImages", "ec2:DescribeInstances"], ["*"])
+    yield _allow("ReadConsolesAndEndInstances", ["ec2:GetConsoleOutput", "ec2:TerminateInstances"], [instances], ours)
+    parameters = f"arn:{setting.partition}:ssm:{setting.region}::parameter/aws/service/*"
+    yield _allow("FindAmisByParameter", "ssm:GetParameters", [parameters])
+    passed = {"StringEquals": {"iam:PassedToService": _INSTANCES}}
+    yield _allow("HandTheRoleToInstances", "iam:PassRole", [setting.instance_role], passed)
+    streams = setting.arn("logs", f"log-group:{setting.instance_log_group}:log-stream:*")
+    yield _allow("ReadLogsOfInstances", "logs:GetLogEvents", [streams])
+
+
+def _start_workers(setting: Setting, log_group: str) -> Iterator[Statement]:
+    """Before a container runs, and beside it: its image, and its log."""
+    pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    yield _allow("LogInToTheRegistry", "ecr:GetAuthorizationToken", ["*"])
+    yield _allow("PullTheImage", pull, setting.repositories)
+    write = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    yield _allow("WriteLogs", write, [setting.arn("logs", f"log-group:{log_group}:*")])
 
 
 def _run_statements(setting: Setting) -> Iterator[Statement]:

@@ -1,4 +1,4 @@
-"""What the policies are made for: one cluster, its roles, and the folders that a project reads and writes."""
+"""What the policies are made for: one cluster or EC2, the roles, and the folders that a project reads and writes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,10 @@ class DataApi:
 
 @dataclass(frozen=True)
 class Setting:
-    """What the policies are made for. Names are checked; roles, repositories and keys are ARNs."""
+    """What the policies are made for. Names are checked; roles, repositories and keys are ARNs.
+
+    ``cluster`` is empty where nothing runs on ECS, ``instance_role`` where nothing runs on EC2 instances.
+    """
 
     partition: str
     region: str
@@ -92,6 +95,9 @@ class Setting:
     """That Redshift takes for UNLOAD and COPY."""
     data_api: DataApi = DataApi()
     kms_keys: tuple[str, ...] = ()
+    instance_role: str = ""
+    """Of the instance profile of EC2 instances that are launched for jobs."""
+    instance_log_group: str = ""
     registers: bool = False
     """Whether task definitions are registered from Airflow (``EcsRuntime(task_definition={...})``)."""
     lists_whole_buckets: bool = False
@@ -210,9 +216,10 @@ class _Reader:
 
 def read_setting(
     *,
-    cluster: str,
     region: str,
     account: str,
+    cluster: str = "",
+    ec2: bool = False,
     partition: str | None = None,
     data: Sequence[str] = (),
     models: Sequence[str] = (),
@@ -224,6 +231,8 @@ def read_setting(
     task_role: str = "airflow-sklearn-task",
     execution_role: str = "airflow-sklearn-execution",
     redshift_role: str = "airflow-sklearn-redshift",
+    instance_role: str = "airflow-sklearn-instance",
+    instance_log_group: str = "/ec2/airflow-sklearn",
     repositories: Sequence[str] = ("airflow-sklearn-worker",),
     kms_keys: Sequence[str] = (),
     workgroups: Sequence[str] = (),
@@ -236,6 +245,8 @@ def read_setting(
 ) -> Setting:
     """Check what was typed.
 
+    :param cluster: of ECS, by name or ARN; empty: nothing runs on ECS.
+    :param ec2: whether instances are launched.
     :param partition: default: the region's.
     :raises UserError: with all that is wrong.
     """
@@ -249,7 +260,11 @@ def read_setting(
         reader.faults.append(
             "no folder is given: give --data, --model and --destination, --staging for tables (each may be repeated)"
         )
+    if not (cluster or ec2):
+        reader.faults.append("nothing is said of where jobs run: give --cluster for ECS, --ec2 for instances, or both")
     cluster_name = reader.own_arn("--cluster", cluster, "ecs", "cluster/")
+    if cluster:
+        reader.name("--cluster", cluster_name or cluster, _CLUSTER, "cluster's name or ARN")
 
     def places(option: str, texts: Sequence[str]) -> tuple[Place, ...]:
         return _each(texts, lambda text: reader.place(option, text))
@@ -261,7 +276,7 @@ def read_setting(
         partition=reader.partition,
         region=region,
         account=account,
-        cluster=reader.name("--cluster", cluster_name or cluster, _CLUSTER, "cluster's name or ARN"),
+        cluster=cluster_name or cluster,
         families=_each(
             families, lambda text: reader.name("--task-definition", text, _FAMILY, "family (one * at its end)")
         ),
@@ -277,6 +292,8 @@ def read_setting(
         redshift_role=reader.role("--redshift-role", redshift_role),
         data_api=reader.data_api(workgroups, clusters, users, databases, secrets),
         kms_keys=_each(kms_keys, reader.key),
+        instance_role=reader.role("--instance-role", instance_role) if ec2 else "",
+        instance_log_group=reader.name("--instance-log-group", instance_log_group, _LOG_GROUP, "log group's name"),
         registers=registers,
         lists_whole_buckets=lists_whole_buckets,
     )

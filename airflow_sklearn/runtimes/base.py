@@ -88,8 +88,11 @@ class JobStatus(Value):
 class AwsAccess(Protocol):
     """What a runtime may be given of AWS: the operator's connection, without its name."""
 
-    def client(self, service: str, region_name: str | None = None) -> Any:
-        """A boto3 client; of the connection's own region, unless another one is named."""
+    def client(self, service: str, region_name: str | None = None, *, attempts: int | None = None) -> Any:
+        """A boto3 client; of the connection's own region, unless another one is named.
+
+        :param attempts: how often a call is tried at most; default: boto3's own.
+        """
 
     def environment(self) -> Mapping[str, str]:
         """The connection as ``AWS_*`` variables, for a process that has no role of its own."""

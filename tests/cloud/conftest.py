@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.cloud.containers import ContainerCloud
+from tests.cloud.instance_workload import InstanceWorkload, workloads
 from tests.cloud.redshift.cloud import RedshiftCloud
 from tests.cloud.redshift.standin import Redshift
 from tests.cloud.redshift.trials import Folder
@@ -51,6 +52,13 @@ def workload_of(container_cloud: ContainerCloud) -> Iterator[Callable[..., Workl
     for workload in made:
         workload.open_gate()
     container_cloud.wait_until_none_runs(60)
+
+
+@pytest.fixture
+def instances_of(container_cloud: ContainerCloud) -> Iterator[Callable[..., InstanceWorkload]]:
+    """``instances_of(chunks=3)``: the same on EC2 instances; all of them must end when the test has."""
+    with workloads(container_cloud) as make:
+        yield make
 
 
 @pytest.fixture

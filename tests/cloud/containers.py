@@ -101,7 +101,7 @@ class ContainerCloud:
     def refuse_run_instances(self, *types: str, times: int, market: str = "", code: str = "") -> None:
         """The next RunInstances calls for one of the types launch nothing.
 
-        :param times: how many calls; boto3 repeats each of its own four times.
+        :param times: how many calls.
         :param market: only ``spot``, or only ``on-demand``.
         :param code: default: ``InsufficientInstanceCapacity``.
         """

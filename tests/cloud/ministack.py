@@ -63,11 +63,16 @@ class Cloud:
             "extra": {"region_name": self.region, "endpoint_url": self.endpoint},
         }
 
-    def client(self, service: str = "s3") -> Any:
-        """A boto3 client of ``service``."""
-        import boto3
+    def client(self, service: str = "s3", attempts: int | None = None) -> Any:
+        """A boto3 client of ``service``.
 
-        return boto3.client(service, **self.boto3_kwargs)
+        :param attempts: how often a call is tried at most; default: boto3's own.
+        """
+        import boto3
+        from botocore.config import Config
+
+        config = Config(retries={"total_max_attempts": attempts}) if attempts else None
+        return boto3.client(service, **self.boto3_kwargs, config=config)
 
 
 def interpreter() -> Path:

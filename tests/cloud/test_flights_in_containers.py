@@ -1,4 +1,4 @@
-"""The demo's DAG on a cluster: the same file with another runtime and ``s3://`` paths gives the same bits."""
+"""The demo's DAG on ECS and on EC2: the same file with another runtime and ``s3://`` paths gives the same bits."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from airflow_sklearn.storage import Storage
 from demo import data
 from demo.cloud import dag_source
 from tests.cloud.containers import ContainerCloud
+from tests.cloud.instance_workload import described
 from tests.cloud.workload import Workload, all_tasks
 from tests.operators.conftest import Run
 from tests.operators.real_airflow import RealAirflow
@@ -27,40 +29,60 @@ CONF = {"month": "2013-07", "training_months": "2013-0[5-6]", "chunk_size": "300
 COLUMNS = ["flight_id", "late_proba_false", "late_proba_true"]
 
 
-def test_the_flights_dag_in_containers_gives_the_bits_of_local_processes(
-    airflow: RealAirflow, container_cloud: ContainerCloud, airflow_home: Path, tmp_path: Path
-) -> None:
-    data.write(data.flights(), tmp_path / "csv", "csv")
-    workload = Workload(container_cloud, chunks=0, name="flights")
-    for month in ("2013-05", "2013-06", "2013-07"):
-        workload.put(f"csv/{month}.csv", (tmp_path / "csv" / f"{month}.csv").read_text())
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of its own with the flights by month."""
+    folder = tmp_path_factory.mktemp("flights")
+    data.write(data.flights(), folder / "csv", "csv")
+    return folder
 
-    run = run_in_containers(airflow, container_cloud, workload.uri)
+
+@pytest.fixture(scope="module")
+def in_processes(airflow_home: Path, csv: Path) -> pa.Table:
+    """What local processes predict."""
+    run_in_processes(airflow_home / "dags", csv)
+    return read(Storage(), f"file://{csv}/predictions/late/2013-07")
+
+
+@pytest.mark.parametrize("place", ["ecs", "ec2"])
+def test_the_flights_dag_in_containers_gives_the_bits_of_local_processes(
+    airflow: RealAirflow, container_cloud: ContainerCloud, csv: Path, in_processes: pa.Table, place: str
+) -> None:
+    workload = Workload(container_cloud, chunks=0, name=f"flights-{place}")
+    for month in ("2013-05", "2013-06", "2013-07"):
+        workload.put(f"csv/{month}.csv", (csv / "csv" / f"{month}.csv").read_text())
+
+    run = run_in_containers(airflow, container_cloud, workload.uri, place)
     chunks = run.xcoms("predict.predict")
     assert len(chunks) >= 8
-    training, *predicting = tasks_of(container_cloud, run)
+    hosts = tasks_of(container_cloud, run) if place == "ecs" else instances_of(container_cloud, run)
+    training, *predicting = hosts
     assert tags(training)["airflow_task_id"] == "train"
-    assert sorted(tags(task)["airflow_map_index"] for task in predicting) == sorted(map(str, range(len(chunks))))
-    assert most_at_once(predicting) >= 2
-
-    in_containers = read(
-        Storage(lambda: container_cloud.direct.client("s3")), f"{workload.uri}/predictions/late/2013-07"
-    )
-    run_in_processes(airflow_home / "dags", tmp_path)
-    in_processes = read(Storage(), f"file://{tmp_path}/predictions/late/2013-07")
+    assert sorted(tags(one)["airflow_map_index"] for one in predicting) == sorted(map(str, range(len(chunks))))
+    if place == "ecs":
+        assert most_at_once(predicting) >= 2
+    predicted = f"{workload.uri}/predictions/late/2013-07"
+    in_containers = read(Storage(lambda: container_cloud.direct.client("s3")), predicted)
     assert in_containers.num_rows == sum(chunk["rows"] for chunk in chunks) == 29_425
     assert in_containers.equals(in_processes)
+    container_cloud.wait_until_none_runs(60)
 
 
-def run_in_containers(airflow: RealAirflow, local: ContainerCloud, root: str) -> Run:
+def run_in_containers(airflow: RealAirflow, local: ContainerCloud, root: str, place: str) -> Run:
     """The template as `make cloud` changes it, in a whole Airflow."""
-    source = dag_source(TEMPLATE.read_text(), local)
-    default = 'os.environ.get("FLIGHTS_ROOT", "s3://my-bucket/flights")'
-    assert default in source
-    (airflow.dags / "flights_monthly.py").write_text(source.replace(default, repr(root)))
-    airflow.wait_for("the DAG", lambda: "flights_monthly" in airflow.command("dags", "list"), seconds=90, pause=2)
-    airflow.command("dags", "trigger", "flights_monthly", "--run-id", "containers", "--conf", json.dumps(CONF))
-    run = Run(airflow.database, "flights_monthly", "containers", "running")
+    source = dag_source(TEMPLATE.read_text(), local, place)
+    dag_id = f"flights_{place}"
+    exchanged = {
+        'os.environ.get("FLIGHTS_ROOT", "s3://my-bucket/flights")': repr(root),
+        '"flights_monthly"': repr(dag_id),
+    }
+    for text, other in exchanged.items():
+        assert text in source
+        source = source.replace(text, other)
+    (airflow.dags / f"{dag_id}.py").write_text(source)
+    airflow.wait_for("the DAG", lambda: dag_id in airflow.command("dags", "list"), seconds=90, pause=2)
+    airflow.command("dags", "trigger", dag_id, "--run-id", "containers", "--conf", json.dumps(CONF))
+    run = Run(airflow.database, dag_id, "containers", "running")
     assert airflow.wait_for_run(run, seconds=300) == "success"
     return run
 
@@ -93,6 +115,13 @@ def tasks_of(local: ContainerCloud, run: Run) -> list[dict[str, Any]]:
     """The ECS tasks of a DAG run, oldest first."""
     wanted = {"airflow_dag_id": run.dag_id, "airflow_run_id": run.run_id}
     return [task for task in all_tasks(local) if wanted.items() <= tags(task).items()]
+
+
+def instances_of(local: ContainerCloud, run: Run) -> list[dict[str, Any]]:
+    """The EC2 instances of a DAG run, oldest first, with tags as ECS tasks have them."""
+    filters = [{"Name": "tag:airflow_dag_id", "Values": [run.dag_id]}]
+    found = sorted(described(local, filters), key=lambda one: one["LaunchTime"])
+    return [{"tags": [{"key": tag["Key"], "value": tag["Value"]} for tag in one["Tags"]]} for one in found]
 
 
 def tags(task: dict[str, Any]) -> dict[str, str]:

@@ -23,8 +23,8 @@ class Access:
     def __init__(self, local: ContainerCloud) -> None:
         self._local = local
 
-    def client(self, service: str, region_name: str | None = None) -> Any:
-        return self._local.cloud.client(service)
+    def client(self, service: str, region_name: str | None = None, *, attempts: int | None = None) -> Any:
+        return self._local.cloud.client(service, attempts)
 
     def environment(self) -> dict[str, str]:
         raise AssertionError("a container gets no keys")

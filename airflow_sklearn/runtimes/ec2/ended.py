@@ -22,7 +22,6 @@ _GONE = ("shutting-down", "terminated", "stopping", "stopped")
 _LAUNCH_FAILED = {
     "Server.InsufficientInstanceCapacity": JobState.NO_CAPACITY,
     "Client.VolumeLimitExceeded": JobState.NO_CAPACITY,
-    "Server.InternalError": JobState.LOST,
     "Client.InternalError": JobState.FAILED,
     "Client.InvalidSnapshot.NotFound": JobState.FAILED,
 }

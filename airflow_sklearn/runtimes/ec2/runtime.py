@@ -252,7 +252,9 @@ class Ec2Runtime(Runtime):
         tags = {**tags_of(job, self.tags, shared=placement.places > 1), _ROSTER_TAG: _roster_id(placement)}
         script = user_data(self.image, self._host_options(placement), self._variables, lifetime=self._lifetime(job))
         asked = common_request(self._ec2, self, script, tags)
-        launched = launch(self._ec2, self, request.wanted, _roster_id(placement), asked)
+        # boto3 takes want of capacity for a fault of the service, and would ask again and again for the same type.
+        client = self._client("ec2", self.region_name, attempts=1)
+        launched = launch(client, self, request.wanted, _roster_id(placement), asked)
         if (first := roster.set_instance(launched)) != launched:
             terminate(self._ec2, launched, is_young=True)  # somebody launched one of another kind at the same moment
         return first
@@ -388,10 +390,10 @@ class Ec2Runtime(Runtime):
     def _ec2(self) -> Any:
         return self._client("ec2", self.region_name)
 
-    def _client(self, service: str, region_name: str | None) -> Any:
+    def _client(self, service: str, region_name: str | None, **options: int) -> Any:
         if self._aws is None:
             raise BrokenEnvironmentError("Ec2Runtime has no connection to AWS: bind(...) gives it one.")
-        return self._aws.client(service, region_name)
+        return self._aws.client(service, region_name, **options)
 
 
 class _Request(NamedTuple):

@@ -104,9 +104,12 @@ def _see_the_end(instance: dict[str, Any], container: Any) -> None:
 
 
 def _turn_off(instance: dict[str, Any]) -> None:
-    _remove_what_it_started(instance, seconds=STOP_SECONDS)
-    ec2._vm_remove_container(instance)
-    _set_state(instance, 48, "terminated")
+    try:
+        _remove_what_it_started(instance, seconds=STOP_SECONDS)
+        ec2._vm_remove_container(instance)
+        _remove_what_it_started(instance, seconds=0)  # what it was about to start
+    finally:
+        _set_state(instance, 48, "terminated")
 
 
 def _set_state(instance: dict[str, Any], code: int, name: str) -> None:
@@ -119,7 +122,8 @@ def _set_state(instance: dict[str, Any], code: int, name: str) -> None:
 def _remove_what_it_started(instance: dict[str, Any], seconds: int) -> None:
     """:param seconds: between SIGTERM and SIGKILL; 0: the power is gone."""
     client = ec2._get_docker()
-    for one in client.containers.list(all=True, filters={"label": f"{OWNER}={instance['InstanceId']}"}):
+    mine = {"label": f"{OWNER}={instance['InstanceId']}"}
+    for one in client.containers.list(all=True, filters=mine, ignore_removed=True):
         try:
             if seconds:
                 one.stop(timeout=seconds)

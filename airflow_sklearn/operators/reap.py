@@ -1,0 +1,88 @@
+"""``SklearnReapOperator``: end what was left running."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException
+
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.operators.base import SklearnOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+_GRACE = timedelta(minutes=10)
+
+
+class SklearnReapOperator(SklearnOperator):
+    """End EC2 instances and ECS tasks of Airflow tasks that have ended.
+
+    Instances and containers end themselves: with their work, when their task is killed, and at their deadline. This is
+    for what no one could tell to: a triggerer that was down when a task was cleared, a job without a deadline. Those of
+    runs that this Airflow does not know are left alone. Returns the names of what it ended.
+
+    :param ec2: whether to look for instances of ``Ec2Runtime``.
+    :param clusters: ECS clusters in which to look for tasks of ``EcsRuntime``. (templated)
+    :param tags: only what has these tags, which runtimes give by ``tags=``. Where several Airflows share an AWS
+        account, each needs one: DAGs and runs of equal names cannot be told apart. (templated)
+    :param grace: what is younger is left alone.
+    :param region_name: default: the connection's. (templated)
+    :param report_only: only log what would be ended. (templated)
+    :param aws_conn_id: the Airflow connection.
+    """
+
+    template_fields: Sequence[str] = ("clusters", "tags", "region_name", "report_only", "aws_conn_id")
+    ui_color = "#eeeeee"
+
+    def __init__(
+        self,
+        *,
+        ec2: bool = True,
+        clusters: Sequence[str] = (),
+        tags: Mapping[str, str] | None = None,
+        grace: timedelta = _GRACE,
+        region_name: str | None = None,
+        report_only: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.ec2 = ec2
+        self.clusters = clusters
+        self.tags = tags
+        self.grace = grace
+        self.region_name = region_name
+        self.report_only = report_only
+
+    def work(self, context: Context) -> list[str]:
+        from airflow_sklearn.reaper.reap import end_left_behind, find_hosts, judge
+        from airflow_sklearn.task_states import states_of_task
+
+        if isinstance(self.clusters, str):
+            raise UserError(f"SklearnReapOperator(clusters={self.clusters!r}): it is a list of clusters.")
+        if not (self.ec2 or self.clusters):
+            raise UserError("SklearnReapOperator has nothing to look at: say ec2=True, clusters=[...], or both.")
+        hosts = find_hosts(
+            self.aws,
+            clusters=self.clusters,
+            ec2=self.ec2,
+            region_name=self.region_name,
+            tags=self.tags or {},
+        )
+        judged = judge(hosts, states_of_task, self.grace)
+        dry_run = self._is_dry_run()
+        ended, failed = end_left_behind(judged, dry_run=dry_run)
+        self.log.info("%d found, %d %s.", len(judged), len(ended), "would be ended" if dry_run else "ended")
+        if failed:
+            raise AirflowException(f"{len(failed)} could not be ended: {', '.join(failed)}")
+        return ended
+
+    def _is_dry_run(self) -> bool:
+        """A template gives text."""
+        said = str(self.report_only).strip().lower()
+        if said not in ("true", "false"):
+            raise UserError(f"SklearnReapOperator(report_only={self.report_only!r}): it is True or False.")
+        return said == "true"

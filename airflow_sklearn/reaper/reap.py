@@ -1,0 +1,102 @@
+"""Which hosts are left behind, and ending them."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_sklearn.reaper.hosts import ecs_tasks, instances
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import timedelta
+
+    from airflow_sklearn.reaper.hosts import Host
+    from airflow_sklearn.runtimes.base import AwsAccess
+    from airflow_sklearn.task_states import States
+
+_LOG = logging.getLogger(__name__)
+#: In any other state, a task may still look for its host, or take it over.
+_ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
+
+
+class Verdict(StrEnum):
+    WORKING = "works for a task that has not ended"
+    YOUNG = "was started just now"
+    UNKNOWN = "belongs to a run that this Airflow does not know: left alone"
+    LEFT_BEHIND = "was left behind"
+
+
+class Judged(NamedTuple):
+    """A host, and what becomes of it."""
+
+    host: Host
+    verdict: Verdict
+
+
+def find_hosts(
+    aws: AwsAccess, *, clusters: Sequence[str], ec2: bool, region_name: str | None, tags: Mapping[str, str]
+) -> Iterator[Host]:
+    """All that runs for Airflow tasks.
+
+    :param clusters: of ECS.
+    :param ec2: whether to look for instances.
+    :param region_name: None: the connection's.
+    :param tags: that they must have.
+    """
+    if ec2:
+        yield from instances(aws.client("ec2", region_name), tags)
+    for cluster in clusters:
+        yield from ecs_tasks(aws.client("ecs", region_name), cluster, tags)
+
+
+def judge(hosts: Iterable[Host], states_of: Callable[[str, str, str], States], grace: timedelta) -> list[Judged]:
+    """What is to be done with each.
+
+    :param states_of: the states of a task's instances, by DAG, task and run; empty if Airflow knows none.
+    :param grace: a host that is younger is left alone.
+    """
+    known: dict[tuple[str, str, str], States] = {}
+    judged = []
+    for host in hosts:
+        if host.task not in known:
+            known[host.task] = states_of(*host.task)
+        judged.append(Judged(host, _verdict(host, known[host.task], grace)))
+    return judged
+
+
+def end_left_behind(judged: Iterable[Judged], *, dry_run: bool) -> tuple[list[str], list[str]]:
+    """End the hosts that were left behind.
+
+    :param dry_run: only say what would be done.
+    :return: names of those that were ended, and of those that could not be.
+    """
+    ended, failed = [], []
+    for host, verdict in judged:
+        dag_id, task_id, run_id = host.task
+        _LOG.info("%s (DAG %s, task %s, run %s) %s.", host.name, dag_id, task_id, run_id, verdict.value)
+        if verdict is not Verdict.LEFT_BEHIND:
+            continue
+        try:
+            if not dry_run:
+                host.end()
+        except Exception as error:  # the others shall end all the same
+            _LOG.error("%s could not be ended: %s", host.name, error)
+            failed.append(host.name)
+        else:
+            ended.append(host.name)
+    return ended, failed
+
+
+def _verdict(host: Host, states: States, grace: timedelta) -> Verdict:
+    if not states:
+        return Verdict.UNKNOWN
+    # A mapped instance that is not there any more was removed when its task was expanded anew.
+    mine = list(states.values()) if host.map_index is None else [states.get(host.map_index, "removed")]
+    if any(state not in _ENDED for state in mine):
+        return Verdict.WORKING
+    if host.started_at is None or datetime.now(UTC) - host.started_at < grace:
+        return Verdict.YOUNG
+    return Verdict.LEFT_BEHIND

@@ -1,0 +1,88 @@
+"""Whoever stops a task, and whatever it waits in: its instance ends too. In Airflow 2.11 and in Airflow 3."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from tests.cloud.instance_workload import InstanceWorkload
+from tests.cloud.observing import at_the_gate, finish, log_of
+from tests.operators.real_airflow import RealAirflow
+
+
+@pytest.fixture
+def workload(instances_of: Callable[..., InstanceWorkload]) -> InstanceWorkload:
+    """One chunk: Airflow 2 with SQLite runs one task at a time."""
+    return instances_of(chunks=1)
+
+
+@pytest.mark.parametrize("deferrable", ["False", "True"], ids=["waiting", "deferred"])
+def test_a_task_that_a_person_fails_ends_its_instance(
+    airflow: RealAirflow, workload: InstanceWorkload, gated_model: str, deferrable: str
+) -> None:
+    run = airflow.run(f"failed_instance_{deferrable}", workload.predict(gated_model, deferrable=deferrable))
+    (instance,) = at_the_gate(airflow, workload, run, count=1)
+    airflow.wait_for_state(run, "score.predict", "deferred" if deferrable == "True" else "running", 0)
+    airflow.mark(run, "score.predict", "failed", 0)
+    workload.local.wait_until_none_runs(60)
+    (ended,) = workload.tasks("STOPPED")
+    assert ended["InstanceId"] == instance["InstanceId"]
+    assert ended["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
+
+
+def test_an_instance_whose_airflow_is_gone_ends_itself_at_its_deadline(
+    airflow: RealAirflow, workload: InstanceWorkload, gated_model: str
+) -> None:
+    body = workload.predict(gated_model, deferrable="True", deadline="timedelta(seconds=15)")
+    run = airflow.run("instance_deadline", body)
+    at_the_gate(airflow, workload, run, count=1)
+    airflow.wait_for_state(run, "score.predict", "deferred", 0)
+    airflow.stop_service("triggerer")
+    try:
+        workload.local.wait_until_none_runs(90)
+        (ended,) = workload.tasks("STOPPED")
+        assert ended["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+    finally:
+        airflow.start_service("triggerer")
+    assert airflow.wait_for_run(run) == "failed"
+    assert "ran past its deadline of 15 s" in log_of(airflow, run, "score.predict")
+
+
+#: Waits where a task has submitted its job and has not yet been deferred, and says which process it is.
+SLOW_TO_DEFER = """
+import os, time
+from pathlib import Path
+from airflow_sklearn import Ec2Runtime
+
+class SlowInstance(Ec2Runtime):
+    def job_url(self, handle):
+        if not handle.taken_over:
+            Path(__file__).with_suffix(".pid").write_text(str(os.getpid()))
+            time.sleep(600)
+        return super().job_url(handle)
+"""
+
+
+@pytest.mark.timeout(600)
+def test_a_worker_that_is_killed_before_it_defers_has_its_instance_taken_over(
+    airflow: RealAirflow, workload: InstanceWorkload, gated_model: str
+) -> None:
+    (airflow.dags / "slow_instance.py").write_text(SLOW_TO_DEFER)
+    runtime = workload.runtime().replace("Ec2Runtime(", "SlowInstance(", 1)
+    body = "from slow_instance import SlowInstance\n" + workload.predict(
+        gated_model, runtime=runtime, deferrable="True", retries="2"
+    )
+    run = airflow.run("killed_before_deferral", body)
+    at_the_gate(airflow, workload, run, count=1)
+    task = psutil.Process(int((airflow.dags / "slow_instance.pid").read_text()))
+    for process in (task.parent(), task):  # the one that supervises the task, and the task: nobody reports its end
+        assert process is not None
+        os.kill(process.pid, signal.SIGKILL)
+    airflow.wait_for_state(run, "score.predict", "deferred", 0, seconds=240)
+    finish(airflow, workload, run)
+    assert len(workload.tasks()) == 1
+    assert "taking over" in log_of(airflow, run, "score.predict")
