@@ -8,7 +8,7 @@ import sys
 
 from airflow_sklearn.roster import Roster
 from airflow_sklearn.storage import Storage
-from airflow_sklearn.worker.host.serve import serve
+from airflow_sklearn.worker.host.serve import serve, signals
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     logging.getLogger("botocore").setLevel(logging.WARNING)
     roster = Roster(Storage(), options.pool, options.number, options.places)
-    serve(roster, idle_timeout=options.idle_timeout, log_group=options.log_group, log_region=options.log_region)
+    log = {"log_group": options.log_group, "log_region": options.log_region}
+    with signals() as stop:
+        serve(roster, stop, idle_timeout=options.idle_timeout, **log)
     return 0
 
 

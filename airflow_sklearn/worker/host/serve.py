@@ -15,7 +15,7 @@ from airflow_sklearn.worker.host.job_process import JobProcess
 from airflow_sklearn.worker.host.log_shipper import LogShipper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from airflow_sklearn.contract.roster import RosterEntry
     from airflow_sklearn.roster import Roster
@@ -26,29 +26,52 @@ _CANCEL_LOOK = 2.0  # seconds between looks whether the job is still wanted
 _TO_END = 60.0  # seconds that a worker has to end in order; Airflow has given it up by then
 
 
-def serve(roster: Roster, *, idle_timeout: float, log_group: str = "", log_region: str | None = None) -> None:
+def serve(
+    roster: Roster,
+    stop: Sequence[signal.Signals],
+    *,
+    idle_timeout: float,
+    log_group: str = "",
+    log_region: str | None = None,
+) -> None:
     """Do the jobs of a roster.
 
+    :param stop: of ``signals``: when one has come, the job that runs is stopped, and no other one is begun.
     :param idle_timeout: seconds to wait for a next job while there are free places.
     :param log_group: in CloudWatch Logs.
     :param log_region: of the log group; None: boto3's own.
     """
-    with _stopping() as stop:
-        waiting = True
-        for place in range(roster.places):
-            if stop:
-                break
-            entry = _next(roster, place, idle_timeout if waiting else 0.0, stop)
-            if entry == CLOSED:
-                waiting = False  # of the places behind it, somebody may have taken one before it could be closed too
-                continue
-            roster.set_end(place, _do(roster, place, entry, LogShipper(log_group, entry.log_stream, log_region), stop))
+    waiting = True
+    for place in range(roster.places):
         if stop:
-            _LOG.warning("The instance is being stopped (%s).", stop[0].name)
-            _leave(roster)
+            break
+        entry = _next(roster, place, idle_timeout if waiting else 0.0, stop)
+        if entry == CLOSED:
+            waiting = False  # of the places behind it, somebody may have taken one before it could be closed too
+            continue
+        roster.set_end(place, _do(roster, place, entry, LogShipper(log_group, entry.log_stream, log_region), stop))
+    if stop:
+        _LOG.warning("The instance is being stopped (%s).", stop[0].name)
+        _leave(roster)
 
 
-def _next(roster: Roster, place: int, seconds: float, stop: list[signal.Signals]) -> RosterEntry:
+@contextlib.contextmanager
+def signals() -> Iterator[list[signal.Signals]]:
+    """The signals to stop that have come while the block is open: as long as there are none, an empty list."""
+    came: list[signal.Signals] = []
+
+    def note(number: int, _: Any) -> None:
+        came.append(signal.Signals(number))
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _next(roster: Roster, place: int, seconds: float, stop: Sequence[signal.Signals]) -> RosterEntry:
     """The job of a place; it is closed if none comes in time."""
     give_up = time.monotonic() + seconds
     while (entry := roster.entry(place)) is None:
@@ -60,7 +83,7 @@ def _next(roster: Roster, place: int, seconds: float, stop: list[signal.Signals]
     return entry
 
 
-def _do(roster: Roster, place: int, entry: RosterEntry, shipper: LogShipper, stop: list[signal.Signals]) -> JobEnd:
+def _do(roster: Roster, place: int, entry: RosterEntry, shipper: LogShipper, stop: Sequence[signal.Signals]) -> JobEnd:
     if roster.places > 1 and roster.is_cancelled(place):
         return JobEnd(exit_code=exit_codes.CANCELLED, message="It was cancelled before its turn came.")
     _LOG.info("Job %d of %d: %s", place + 1, roster.places, entry.job_uri)
@@ -85,19 +108,3 @@ def _leave(roster: Roster) -> None:
     for place in range(roster.places):
         if roster.entry(place) != CLOSED and roster.end(place) is None:
             roster.set_end(place, JobEnd(message="The instance was stopped before the job's turn came."))
-
-
-@contextlib.contextmanager
-def _stopping() -> Iterator[list[signal.Signals]]:
-    """The signals that have come: while there are none, an empty list."""
-    came: list[signal.Signals] = []
-
-    def note(number: int, _: Any) -> None:
-        came.append(signal.Signals(number))
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

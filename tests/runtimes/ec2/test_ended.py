@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_sklearn.contract.roster import JobEnd
+from airflow_sklearn.runtimes.base import JobState
+from airflow_sklearn.runtimes.ec2.ended import is_gone, status_of_end, status_of_gone
+
+
+@pytest.mark.parametrize(
+    ("end", "state", "message"),
+    [
+        (JobEnd(exit_code=0), JobState.SUCCEEDED, ""),
+        (JobEnd(exit_code=65), JobState.FAILED, "exit code 65"),
+        (JobEnd(exit_code=137), JobState.LOST, "was killed"),
+        (JobEnd(exit_code=143), JobState.LOST, "stopped from outside"),
+        (JobEnd(message="The instance was stopped."), JobState.LOST, "no exit code. The instance was stopped."),
+        (JobEnd(exit_code=137, out_of_memory=True, memory=1024), JobState.OUT_OF_MEMORY, "1,024 MiB"),
+        (JobEnd(exit_code=71, out_of_memory=True), JobState.OUT_OF_MEMORY, "A larger one."),
+    ],
+)
+def test_how_a_job_ended(end: JobEnd, state: JobState, message: str) -> None:
+    status = status_of_end(end, "A larger one.")
+    assert status.state is state
+    assert message in status.message
+    assert status.exit_code == end.exit_code
+
+
+def test_out_of_memory_on_the_largest_type_is_final() -> None:
+    status = status_of_end(JobEnd(exit_code=137, out_of_memory=True, memory=1024), None)
+    assert status.state is JobState.FAILED
+    assert status.exit_code is None, "with it a retry would seem right"
+    assert "larger_instance_types" in status.message
+
+
+def instance(code: str, message: str = "") -> dict[str, object]:
+    return {
+        "InstanceId": "i-1",
+        "State": {"Name": "terminated"},
+        "StateReason": {"Code": code, "Message": message or code},
+    }
+
+
+PULL = "[ 12.3] cloud-init[9]: airflow-sklearn: cannot pull acme/worker:7: Error: pull access denied for acme/worker"
+
+
+@pytest.mark.parametrize(
+    ("code", "console", "state", "message"),
+    [
+        ("Server.SpotInstanceTermination", "", JobState.LOST, "The Spot instance i-1 was taken away"),
+        ("Server.SpotInstanceShutdown", "", JobState.LOST, "The Spot instance i-1 was taken away"),
+        ("Server.InsufficientInstanceCapacity", "", JobState.NO_CAPACITY, "could not be launched"),
+        ("Client.VolumeLimitExceeded", "", JobState.NO_CAPACITY, "EBS volumes"),
+        ("Client.InternalError", "", JobState.FAILED, "KMS key"),
+        ("Server.InternalError", "", JobState.LOST, "The instance i-1 has ended"),
+        ("Client.UserInitiatedShutdown", "", JobState.CANCELLED, "with its Airflow task or by somebody"),
+        ("Client.InstanceInitiatedShutdown", PULL, JobState.FAILED, "The image acme/worker:7 cannot be pulled"),
+        ("Client.InstanceInitiatedShutdown", PULL + " timeout", JobState.LOST, "could not be pulled this time"),
+        ("Client.InstanceInitiatedShutdown", "a\nlast words\n", JobState.LOST, "  last words"),
+        ("Client.InstanceInitiatedShutdown", "", JobState.LOST, "says nothing (yet)"),
+    ],
+)
+def test_why_an_instance_ended_before_its_job(code: str, console: str, state: JobState, message: str) -> None:
+    status = status_of_gone(instance(code), console)
+    assert status.state is state
+    assert message in status.message
+
+
+def test_an_instance_that_ec2_says_nothing_of_is_lost() -> None:
+    status = status_of_gone({"InstanceId": "i-1", "State": {"Name": "terminated"}}, "")
+    assert (status.state, status.message) == (JobState.LOST, "The instance i-1 has ended: EC2 gives no reason")
+
+
+@pytest.mark.parametrize(
+    ("name", "gone"),
+    [("pending", False), ("running", False), ("shutting-down", True), ("terminated", True), ("stopped", True)],
+)
+def test_an_instance_that_was_stopped_is_of_no_use_either(name: str, gone: bool) -> None:
+    assert is_gone({"State": {"Name": name}}) is gone

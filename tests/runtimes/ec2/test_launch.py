@@ -1,0 +1,302 @@
+"""What EC2 is asked for. Instances are records here; those that boot are in ``tests/cloud/test_ec2_instances.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_sklearn.contract.jobs import PredictJob
+from airflow_sklearn.contract.roster import JobEnd
+from airflow_sklearn.exceptions import NoCapacityError, UserError
+from airflow_sklearn.roster import Roster
+from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
+from airflow_sklearn.runtimes.ec2 import Ec2Runtime
+from airflow_sklearn.runtimes.ec2 import runtime as module
+from airflow_sklearn.runtimes.ec2.launch import Offer, launch, offers
+from airflow_sklearn.runtimes.ec2.refusals import NotHereError
+from airflow_sklearn.storage import Storage
+from tests.cloud import ministack
+from tests.runtimes.conftest import make_job
+
+AMI = "ami-0c2023a1b2c3d4e5f"  # one that ministack knows; its root device is /dev/xvda
+GOOD: dict[str, Any] = {"image": "acme/worker:7", "image_id": AMI, "instance_types": ["m7i.large"]}
+
+
+class Access:
+    """The local AWS as a connection would give it; remembers what was asked, as boto3 was given it."""
+
+    def __init__(self, cloud: ministack.Cloud) -> None:
+        self.cloud, self.calls = cloud, list[tuple[str, dict[str, Any]]]()
+
+    def client(self, service: str, region_name: str | None = None, *, attempts: int | None = None) -> Any:
+        client = self.cloud.client(service, attempts)
+        client.meta.events.register_first(f"provide-client-params.{service}", self._note)
+        return client
+
+    def environment(self) -> dict[str, str]:
+        raise AssertionError("an instance gets no keys")
+
+    def asked(self, operation: str) -> list[dict[str, Any]]:
+        return [params for name, params in self.calls if name == operation]
+
+    def _note(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        self.calls.append((model.name, dict(params)))
+
+
+@pytest.fixture(scope="module")
+def records(cloud: ministack.Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ministack.Cloud]:
+    """A local AWS whose instances are rows. (``cloud`` says what is missing if ministack is.)"""
+    with ministack.running(tmp_path_factory.mktemp("ec2") / "log", services="ec2,s3,sts") as records:
+        records.client("s3").create_bucket(Bucket="acme")
+        yield records
+
+
+@pytest.fixture
+def aws(records: ministack.Cloud) -> Access:
+    return Access(records)
+
+
+@pytest.fixture
+def runtime(aws: Access) -> Callable[..., Ec2Runtime]:
+    return lambda **options: Ec2Runtime(**{**GOOD, **options}).bind(aws)
+
+
+@pytest.fixture
+def job_of(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., tuple[str, PredictJob]]:
+    """``job_of(1)``: one of a folder of the test's own, and its URI; it is not stored."""
+
+    def make(number: int = 0, attempt: int = 1) -> tuple[str, PredictJob]:
+        folder = f"s3://acme/{tmp_path.name}/jobs"
+        job = make_job(tmp_path, chunk=f"chunk{number}", try_number=attempt, map_index=number).model_copy(
+            update={"result_uri": f"{folder}/{number}-{attempt}.result.json"}
+        )
+        return f"{folder}/{number}-{attempt}.json", job
+
+    return make
+
+
+def submitted(runtime: Ec2Runtime, made: tuple[str, PredictJob]) -> JobHandle:
+    return runtime.submit(*made, detached=True)
+
+
+def test_an_instance_is_locked_down_and_ends_with_its_work(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access
+) -> None:
+    submitted(
+        runtime(
+            subnets=["subnet-1"],
+            security_groups=["sg-1"],
+            iam_instance_profile="worker",
+            volume_size=40,
+            tags={"team": "growth"},
+            run_instances_kwargs={"Monitoring": {"Enabled": True}},
+        ),
+        job_of(),
+    )
+    (request,) = aws.asked("RunInstances")
+    assert (request["MinCount"], request["MaxCount"], request["InstanceType"]) == (1, 1, "m7i.large")
+    assert request["InstanceInitiatedShutdownBehavior"] == "terminate"
+    assert request["MetadataOptions"] == {
+        "HttpEndpoint": "enabled",
+        "HttpTokens": "required",
+        "HttpPutResponseHopLimit": 1,
+    }
+    disk = {"Encrypted": True, "DeleteOnTermination": True, "VolumeType": "gp3", "VolumeSize": 40}
+    assert request["BlockDeviceMappings"] == [{"DeviceName": "/dev/xvda", "Ebs": disk}]
+    assert "KeyName" not in request, "nobody logs in"
+    assert (request["SubnetId"], request["SecurityGroupIds"]) == ("subnet-1", ["sg-1"])
+    assert request["IamInstanceProfile"] == {"Name": "worker"}
+    assert request["Monitoring"] == {"Enabled": True}
+    by_kind = {spec["ResourceType"]: {tag["Key"]: tag["Value"] for tag in spec["Tags"]}
+               for spec in request["TagSpecifications"]}  # fmt: skip
+    assert by_kind["instance"] == by_kind["volume"]
+    tags = by_kind["instance"]
+    assert (tags["airflow_dag_id"], tags["airflow_map_index"], tags["team"]) == ("dag", "0", "growth")
+    assert tags["airflow_sklearn_chunk"] == "chunk0 chunk0"
+    assert len(request["ClientToken"]) <= 64
+    assert "KEY" not in request["UserData"]
+    assert "--env AWS_DEFAULT_REGION=us-east-1" in request["UserData"]
+
+
+def test_a_public_address_is_asked_for_with_the_interface(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access
+) -> None:
+    submitted(runtime(subnets=["subnet-1"], security_groups=["sg-1"], assign_public_ip=True), job_of())
+    (request,) = aws.asked("RunInstances")
+    assert request["NetworkInterfaces"] == [
+        {"DeviceIndex": 0, "AssociatePublicIpAddress": True, "SubnetId": "subnet-1", "Groups": ["sg-1"]}
+    ]
+    assert not {"SubnetId", "SecurityGroupIds"} & set(request), "EC2 takes them in one place only"
+
+
+def test_a_launch_template_keeps_its_own_volume(runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access) -> None:
+    place = runtime(launch_template="lt-123", launch_template_version="$Latest", image_id=None, instance_types=[])
+    submitted(place, job_of())
+    (request,) = aws.asked("RunInstances")
+    assert request["LaunchTemplate"] == {"LaunchTemplateId": "lt-123", "Version": "$Latest"}
+    assert not {"ImageId", "InstanceType", "BlockDeviceMappings", "SubnetId"} & set(request)
+
+
+def test_the_root_device_of_an_ami_without_an_id_must_be_said(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access
+) -> None:
+    parameter = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+    with pytest.raises(UserError, match="root_device_name='/dev/xvda'"):
+        submitted(runtime(image_id=parameter), job_of())
+    submitted(runtime(image_id=parameter, root_device_name="/dev/xvda"), job_of())
+    assert aws.asked("RunInstances")[0]["ImageId"] == parameter
+
+
+def test_an_ami_that_is_not_there_is_named(runtime: Callable[..., Ec2Runtime], job_of: Any) -> None:
+    with pytest.raises(UserError, match="ami-0123456789abcdeff"):
+        submitted(runtime(image_id="ami-0123456789abcdeff"), job_of())
+
+
+def test_data_on_local_disks_are_refused(runtime: Callable[..., Ec2Runtime], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="all data are in S3"):
+        runtime().submit(f"file://{tmp_path}/job.json", make_job(tmp_path), detached=True)
+
+
+def test_the_kinds_are_asked_for_in_their_order() -> None:
+    runtime = Ec2Runtime(**{**GOOD, "instance_types": ["a", "b"], "subnets": ["1", "2"], "spot": True})
+    wanted = [
+        f"{'spot' if one.spot else 'od'} {one.instance_type}{one.subnet}" for one in offers(runtime, 1, ["a", "b"])
+    ]
+    assert wanted == ["spot a1", "spot a2", "spot b1", "spot b2", "od a1", "od a2", "od b1", "od b2"]
+    assert {one.spot for one in offers(runtime, 2, ["a"])} == {False}
+    runtime.on_demand_from_attempt = None
+    assert {one.spot for one in offers(runtime, 9, ["a"])} == {True}
+
+
+class Refusing:
+    """A client whose zones have nothing."""
+
+    def __init__(self, *for_good: bool) -> None:
+        self.for_good = iter(for_good)
+
+    def run_instances(self, **_: Any) -> Any:
+        raise NotHereError("nothing here", for_good=next(self.for_good))
+
+
+def test_when_nothing_is_to_be_had_all_that_was_tried_is_said() -> None:
+    runtime, wanted = Ec2Runtime(**GOOD), [Offer(False, "a", "1"), Offer(True, "b", None)]
+    with pytest.raises(NoCapacityError, match="a on demand in 1: nothing here\n  - b Spot in any zone: nothing here"):
+        launch(Refusing(False, True), runtime, wanted, "token", {})
+    with pytest.raises(UserError, match="None of the zones has any"):
+        launch(Refusing(True, True), runtime, wanted, "token", {})
+
+
+def test_the_same_submission_is_the_same_request(runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access) -> None:
+    for place in (runtime(), runtime()):
+        for _ in range(2):
+            submitted(place, job_of())
+    other = submitted(runtime(), job_of(0, attempt=2))
+    requests = aws.asked("RunInstances")
+    assert len(requests) == 2, "where the launch is written down, EC2 is not asked again"
+    assert requests[0]["ClientToken"] != requests[1]["ClientToken"]
+    assert other.data["instance_id"]
+
+
+def test_jobs_of_one_instance_ask_for_it_in_the_same_words(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Roster, "instance", lambda self: "")  # nobody has written the launch down yet
+    monkeypatch.setattr(Roster, "set_instance", lambda self, launched: launched)
+    handles = [submitted(runtime(jobs_per_instance=3), job_of(number)) for number in range(4)]
+    first, second, third, fourth = aws.asked("RunInstances")
+    assert first == second == third
+    assert fourth["ClientToken"] != first["ClientToken"]
+    assert [(one.data["placement"]["number"], one.data["placement"]["place"]) for one in handles] == [
+        ("000000", 0), ("000000", 1), ("000000", 2), ("000001", 0),
+    ]  # fmt: skip
+    tags = {tag["Key"] for tag in first["TagSpecifications"][0]["Tags"]}
+    assert not {"airflow_map_index", "airflow_try_number", "airflow_sklearn_chunk"} & tags
+
+
+def test_an_instance_of_another_kind_that_somebody_launched_meanwhile_is_the_one(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Roster, "instance", lambda self: "")
+    monkeypatch.setattr(Roster, "set_instance", lambda self, launched: "i-theirs")
+    handle = submitted(runtime(jobs_per_instance=2), job_of())
+    assert handle.data["instance_id"] == "i-theirs"
+    assert len(aws.asked("TerminateInstances")) == 1, "ours is not needed"
+
+
+def test_jobs_with_other_deadlines_or_settings_do_not_share(runtime: Callable[..., Ec2Runtime], job_of: Any) -> None:
+    uri, job = job_of(1)
+    pools = {
+        place.submit(uri, changed, detached=True).data["placement"]["pool"]
+        for place, changed in (
+            (runtime(jobs_per_instance=2), job),
+            (runtime(jobs_per_instance=2, env={"A": "1"}), job),
+            (runtime(jobs_per_instance=2), job.model_copy(update={"deadline_seconds": 60.0})),
+        )
+    }
+    assert len(pools) == 3
+
+
+def test_after_attempts_that_ran_out_of_memory_the_type_is_larger(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access
+) -> None:
+    place = runtime(larger_instance_types=["m7i.xlarge", "m7i.2xlarge"])
+    for attempt in range(1, 5):
+        handle = submitted(place, job_of(0, attempt))
+        placement = handle.data["placement"]
+        roster = Roster(Storage(lambda: aws.cloud.client()), placement["pool"], placement["number"], 1)
+        roster.set_end(0, JobEnd(exit_code=137, out_of_memory=True))
+    assert [request["InstanceType"] for request in aws.asked("RunInstances")] == [
+        "m7i.large", "m7i.xlarge", "m7i.2xlarge", "m7i.2xlarge",
+    ]  # fmt: skip
+    status = place.poll([handle])[0]
+    assert status.state is JobState.FAILED
+    assert "no larger type" in status.message
+
+
+def test_one_listing_a_pool_and_one_call_for_200_instances(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access
+) -> None:
+    place = runtime()
+    handle = submitted(place, job_of())
+    many = [handle.model_copy(update={"data": {**handle.data, "instance_id": f"i-{n:017x}"}}) for n in range(401)]
+    aws.calls.clear()
+    statuses = place.poll([handle, *many])
+    assert statuses[0] == JobStatus(state=JobState.RUNNING)
+    assert {status.state for status in statuses[1:]} == {JobState.UNKNOWN}, "EC2 may not know new ones yet"
+    assert [name for name, _ in aws.calls] == ["DescribeInstances"] * 3 + ["ListObjectsV2"]
+
+
+def test_an_instance_that_ec2_has_forgotten_is_lost(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = runtime()
+    handle = submitted(place, job_of())
+    gone = handle.model_copy(update={"data": {**handle.data, "instance_id": "i-00000000000000001"}})
+    monkeypatch.setattr(module, "_MISSING_AT_FIRST", 0.0)
+    status = place.poll([gone])[0]
+    assert status.state is JobState.LOST
+    assert "knows no instance i-00000000000000001 any more" in status.message
+    place.cancel(gone)  # no error
+
+
+def test_trouble_with_one_service_hides_nothing_of_the_rest(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = runtime()
+    handle = submitted(place, job_of())
+    elsewhere = {**handle.data["placement"], "pool": "s3://no-such-bucket/pools/1"}  # type: ignore[dict-item]
+    other = handle.model_copy(update={"data": {**handle.data, "placement": elsewhere}})
+    assert [one.state for one in place.poll([handle, other])] == [JobState.RUNNING, JobState.UNKNOWN]
+    with pytest.raises(Exception, match="no-such-bucket"):
+        place.poll([other])
+
+
+def test_links_open_the_instance_and_the_jobs_log(runtime: Callable[..., Ec2Runtime], job_of: Any) -> None:
+    place = runtime()
+    handle = submitted(place, job_of())
+    assert place.job_url(handle).endswith(f"#InstanceDetails:instanceId={handle.data['instance_id']}")
+    assert "log-group/$252Fec2$252Fairflow-sklearn/log-events/worker$252F" in place.log_url(handle)
+    assert runtime(awslogs_group="").log_url(submitted(runtime(awslogs_group=""), job_of(1))) == ""

@@ -1,0 +1,205 @@
+"""An instance's jobs in their order. The workers are stand-ins, real processes; the roster is real."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_sklearn.contract.roster import JobEnd, RosterEntry
+from airflow_sklearn.roster import CLOSED, Roster
+from airflow_sklearn.storage import Storage
+from airflow_sklearn.worker.host import job_process, serve
+from airflow_sklearn.worker.host.__main__ import main
+
+WAIT = (
+    "import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); print('waits', flush=True); time.sleep(60)"
+)
+
+
+@pytest.fixture(autouse=True)
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs the Python source that is its job's URI, after ``file:///``."""
+    program = tmp_path / "worker"
+    program.write_text(f"#!{sys.executable}\nimport os, sys, time\nexec(sys.argv[-1].removeprefix('file:///'))\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(job_process, "sys", SimpleNamespace(executable=str(program)))
+    monkeypatch.setattr(serve, "_LOOK", 0.02)
+    monkeypatch.setattr(serve, "_CANCEL_LOOK", 0.05)
+
+
+@pytest.fixture
+def roster_of(tmp_path: Path) -> Callable[..., Roster]:
+    """``roster_of("print(1)", "print(2)", places=3)``: with jobs as Python source."""
+
+    def make(*sources: str, places: int | None = None) -> Roster:
+        roster = Roster(Storage(), f"file://{tmp_path}/pool", "7", places or len(sources))
+        for place, source in enumerate(sources):
+            roster.take(place, RosterEntry(job_uri=f"file:///{source}"))
+        return roster
+
+    return make
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[[Roster], threading.Thread]]:
+    """Serves a roster while the test goes on."""
+    threads: list[threading.Thread] = []
+
+    def begin(roster: Roster) -> threading.Thread:
+        threads.append(threading.Thread(target=serve.serve, args=(roster, []), kwargs={"idle_timeout": 0.2}))
+        threads[-1].start()
+        return threads[-1]
+
+    yield begin
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def exit_codes(roster: Roster) -> list[int | None]:
+    ends = [roster.end(place) for place in range(roster.places)]
+    return [end.exit_code if end else None for end in ends]
+
+
+def wait_until(look: Callable[[], object]) -> None:
+    give_up = time.monotonic() + 30
+    while not look():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+def test_jobs_are_done_one_after_another(roster_of: Callable[..., Roster], capfd: pytest.CaptureFixture[str]) -> None:
+    roster = roster_of("print('first')", "print('second'); sys.exit(65)", "print('third')")
+    serve.serve(roster, [], idle_timeout=0)
+    assert exit_codes(roster) == [0, 65, 0]
+    said = [line for line in capfd.readouterr().out.splitlines() if line in ("first", "second", "third")]
+    assert said == ["first", "second", "third"]
+
+
+def test_a_worker_that_is_killed_has_the_code_that_a_shell_gives_it(roster_of: Callable[..., Roster]) -> None:
+    roster = roster_of("os.kill(os.getpid(), 9)")
+    serve.serve(roster, [], idle_timeout=0)
+    assert exit_codes(roster) == [137]
+    end = roster.end(0)
+    assert end is not None
+    assert not end.out_of_memory
+    assert end.memory > 0
+
+
+def test_a_worker_that_the_kernel_killed_for_its_memory_is_told_apart(
+    roster_of: Callable[..., Roster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's count goes up while it runs. (Real kills: tests/cloud.)"""
+    counts = iter([3, 4])
+    monkeypatch.setattr(job_process, "oom_kills", lambda: next(counts))
+    roster = roster_of("os.kill(os.getpid(), 9)")
+    serve.serve(roster, [], idle_timeout=0)
+    end = roster.end(0)
+    assert end is not None
+    assert end.out_of_memory
+
+
+def test_a_worker_that_says_itself_that_memory_ran_out_is_believed(roster_of: Callable[..., Roster]) -> None:
+    roster = roster_of("sys.exit(71)")
+    serve.serve(roster, [], idle_timeout=0)
+    end = roster.end(0)
+    assert end is not None
+    assert end.out_of_memory
+
+
+def test_a_job_that_comes_in_time_is_done_and_then_the_roster_closes(
+    roster_of: Callable[..., Roster], served: Callable[[Roster], threading.Thread]
+) -> None:
+    roster = roster_of("print(1)", places=3)
+    thread = served(roster)
+    wait_until(lambda: roster.end(0))
+    taken = roster.take(1, RosterEntry(job_uri="file:///print(2)"))  # or it was closed just before
+    thread.join(30)
+    assert roster.entry(2) == CLOSED
+    assert (roster.entry(1) != CLOSED) is taken
+    assert exit_codes(roster)[:2] == [0, 0 if taken else None]
+
+
+def test_a_job_that_got_a_place_behind_a_closed_one_is_done(roster_of: Callable[..., Roster]) -> None:
+    roster = roster_of("print(1)", places=4)
+    roster.take(1, CLOSED)
+    roster.take(2, RosterEntry(job_uri="file:///print(3)"))
+    serve.serve(roster, [], idle_timeout=600)
+    assert exit_codes(roster) == [0, None, 0, None]
+    assert roster.entry(3) == CLOSED
+
+
+def test_a_job_that_is_cancelled_before_its_turn_is_left_out(roster_of: Callable[..., Roster]) -> None:
+    roster = roster_of("print(1)", "raise SystemExit(1)")
+    roster.cancel(1)
+    serve.serve(roster, [], idle_timeout=0)
+    assert exit_codes(roster) == [0, 143]
+
+
+def test_a_job_that_is_cancelled_while_it_runs_ends_and_the_next_begins(
+    roster_of: Callable[..., Roster], served: Callable[[Roster], threading.Thread], capfd: pytest.CaptureFixture[str]
+) -> None:
+    roster = roster_of(WAIT, "print('next')")
+    served(roster)
+    said = ""
+
+    def waits() -> bool:
+        nonlocal said
+        said += capfd.readouterr().out
+        return "waits" in said
+
+    wait_until(waits)
+    roster.cancel(0)
+    wait_until(lambda: roster.end(1))
+    assert exit_codes(roster) == [143, 0]
+
+
+def test_a_worker_that_does_not_listen_is_killed(
+    roster_of: Callable[..., Roster],
+    served: Callable[[Roster], threading.Thread],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(serve, "_TO_END", 0.2)
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('waits', flush=True); time.sleep(60)"
+    roster = roster_of(deaf, "print('next')")
+    served(roster)
+    said = ""
+
+    def waits() -> bool:
+        nonlocal said
+        said += capfd.readouterr().out
+        return "waits" in said
+
+    wait_until(waits)
+    roster.cancel(0)
+    wait_until(lambda: roster.end(1))
+    assert exit_codes(roster) == [137, 0]
+
+
+def test_an_instance_that_is_stopped_says_so_of_all_its_jobs(roster_of: Callable[..., Roster]) -> None:
+    """SIGTERM, as when a Spot instance is taken away; here it comes from the job itself."""
+    stop = f"import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); os.kill({os.getpid()}, {int(signal.SIGTERM)}); time.sleep(60)"  # noqa: E501
+    roster = roster_of(stop, "print('never')", places=3)
+    before = signal.getsignal(signal.SIGTERM)
+    with serve.signals() as came:
+        serve.serve(roster, came, idle_timeout=600)
+    assert exit_codes(roster) == [143, None, None]
+    assert roster.end(1) == JobEnd(message="The instance was stopped before the job's turn came.")
+    assert roster.entry(2) == CLOSED
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_command_serves_a_roster(roster_of: Callable[..., Roster], tmp_path: Path) -> None:
+    roster = roster_of("print(1)", places=2)
+    assert main([f"file://{tmp_path}/pool", "7", "--places", "2", "--idle-timeout", "0"]) == 0
+    assert exit_codes(roster) == [0, None]
