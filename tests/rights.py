@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from tests.cloud import ministack
+
 
 class Role:
     """Whoever has the policy."""
@@ -89,3 +91,26 @@ def refused(role: Role, calls: list[tuple[str, dict[str, Any]]], needs: Callable
         for action, resource, context in needs(operation, params)
         if not role.may(action, resource, **context)
     ]
+
+
+class Recorder:
+    """Makes clients, and keeps what is asked through them: operation and parameters."""
+
+    def __init__(self, cloud: ministack.Cloud) -> None:
+        self.cloud = cloud
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def client(self, service: str = "s3", region_name: str | None = None, *, attempts: int | None = None) -> Any:
+        client = self.cloud.client(service, attempts)
+        client.meta.events.register_first(f"provide-client-params.{service}", self._record)
+        return client
+
+    def environment(self) -> dict[str, str]:
+        return {}
+
+    def _record(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        self.calls.append((model.name, dict(params)))
+
+    @property
+    def operations(self) -> set[str]:
+        return {name for name, _ in self.calls}

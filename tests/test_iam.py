@@ -40,7 +40,7 @@ from airflow_sklearn.storage import Storage
 from airflow_sklearn.training import make_train_job
 from airflow_sklearn.worker.run import run_job
 from tests.cloud import ministack
-from tests.rights import Need, Role, as_list, refused, s3_needs
+from tests.rights import Need, Recorder, Role, as_list, refused, s3_needs
 
 ACCOUNT = "111122223333"
 WHERE: dict[str, Any] = {"cluster": "ml", "region": "eu-west-1", "account": ACCOUNT}
@@ -79,29 +79,6 @@ def everything() -> Iterator[tuple[str, dict[str, Any]]]:
     """Policies with every statement that there is."""
     for options in EVERYTHING:
         yield from all_policies(read_setting(**options)).items()
-
-
-class Recorder:
-    """Makes clients, and keeps what is asked through them: operation and parameters."""
-
-    def __init__(self, cloud: ministack.Cloud) -> None:
-        self.cloud = cloud
-        self.calls: list[tuple[str, dict[str, Any]]] = []
-
-    def client(self, service: str = "s3", region_name: str | None = None) -> Any:
-        client = self.cloud.client(service)
-        client.meta.events.register_first(f"provide-client-params.{service}", self._record)
-        return client
-
-    def environment(self) -> dict[str, str]:
-        return {}
-
-    def _record(self, params: dict[str, Any], model: Any, **_: Any) -> None:
-        self.calls.append((model.name, dict(params)))
-
-    @property
-    def operations(self) -> set[str]:
-        return {name for name, _ in self.calls}
 
 
 class Run:

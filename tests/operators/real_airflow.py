@@ -84,8 +84,12 @@ class RealAirflow:
             self.stop_service(name, signal.SIGKILL)
 
     def command(self, *arguments: str) -> str:
+        return self.program("airflow", *arguments)
+
+    def program(self, module: str, *arguments: str) -> str:
+        """``python -m MODULE``, as on the machine of the scheduler; what it printed."""
         done = subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments],
+            [sys.executable, "-m", module, *arguments],
             env=self._environment,
             capture_output=True,
             text=True,
@@ -101,6 +105,10 @@ class RealAirflow:
             f"{PREAMBLE}\nwith DAG({dag_id!r}, start_date=datetime(2026, 1, 1), schedule='@once') as dag:\n"
             + textwrap.indent(textwrap.dedent(body), "    ")
         )
+        return self.wait_for_first_run(dag_id)
+
+    def wait_for_first_run(self, dag_id: str) -> Run:
+        """Of a DAG that runs once."""
         (run_id,) = self.wait_for(
             f"a run of {dag_id}", lambda: self._row("SELECT run_id FROM dag_run WHERE dag_id = ?", dag_id), seconds=90
         )

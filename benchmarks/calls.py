@@ -1,17 +1,19 @@
 """How many calls of AWS's APIs it costs to watch deferred chunks: none may be made chunk by chunk.
 
-    python -m benchmarks.ecs_calls            # 1, 100 and 1,000 chunks
-    python -m benchmarks.ecs_calls --chunks 250 --ticks 10
+    python -m benchmarks.calls                # on ECS and on EC2: 1, 100 and 1,000 chunks
+    python -m benchmarks.calls --place ec2 --chunks 250 --ticks 10
 
-Real triggers in one event loop, as in a triggerer, watch real handles of ``EcsRuntime``; every call of boto3 is counted
-where botocore sends it. AWS is ministack without Docker: tasks run for ever, and every log has some lines. Ends with an
-error if a tick needs more DescribeTasks than one for each 100 chunks, or reads more logs than a few.
+Real triggers in one event loop, as in a triggerer, watch real handles of ``EcsRuntime`` or ``Ec2Runtime``; every call
+of boto3 is counted. AWS is ministack without Docker: tasks and instances run for ever, and every
+log has some lines. Ends with an error if a tick needs more calls than one for each 100 tasks or 200 instances (and one
+listing), or reads more logs than a few.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
 import math
@@ -22,37 +24,50 @@ import time
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 CHUNKS = (1, 100, 1000)
 LOG_CALLS_A_TICK = 4  # two logs, each in at most two calls: its lines, and that there are no more
 _INTERVAL = 0.5  # seconds between two ticks
-_GROUP, _PREFIX = "/ecs/airflow-sklearn", "ecs"
-_COUNTED = ("DescribeTasks", "GetLogEvents")
+_GROUP, _PREFIX = "/airflow-sklearn", "worker"
+_AMI = "ami-0c2023a1b2c3d4e5f"  # one that ministack knows
+
+
+class Place(NamedTuple):
+    """Where the chunks run."""
+
+    describes: str
+    """The call that tells the states of many."""
+    many: int
+    lists: int
+    """Listings in S3 in each tick."""
+
+
+PLACES = {"ecs": Place("DescribeTasks", 100, 0), "ec2": Place("DescribeInstances", 200, 1)}
 
 
 class Calls:
     """Counts the calls of all clients that Airflow connections make."""
 
-    def __init__(self) -> None:
+    def __init__(self, runtime: type[Any]) -> None:
         from airflow_sklearn.aws import AwsConnection
-        from airflow_sklearn.runtimes.ecs import EcsRuntime
 
         self.total: Counter[str] = Counter()
         self.at_ticks: list[tuple[float, Counter[str]]] = []
-        make, poll = AwsConnection.client, EcsRuntime.poll
+        make, poll = AwsConnection.client, runtime.poll
 
-        def client(connection: AwsConnection, service: str, region_name: str | None = None) -> Any:
-            made = make(connection, service, region_name)
-            made.meta.events.register("before-call", self._count, unique_id="benchmarks.ecs_calls")
+        def client(connection: AwsConnection, *wanted: Any, **options: Any) -> Any:
+            made = make(connection, *wanted, **options)
+            # At once: before-call comes again with each attempt.
+            made.meta.events.register("provide-client-params", self._count, unique_id="benchmarks.calls")
             return made
 
-        def tick(runtime: EcsRuntime, handles: Any) -> Any:
+        def tick(bound: Any, handles: Any) -> Any:
             self.at_ticks.append((time.perf_counter(), self.total.copy()))
-            return poll(runtime, handles)
+            return poll(bound, handles)
 
         AwsConnection.client = client  # type: ignore[method-assign]
-        EcsRuntime.poll = tick  # type: ignore[method-assign]
+        runtime.poll = tick
 
     def _count(self, model: Any, **_: Any) -> None:
         self.total[model.name] += 1
@@ -69,6 +84,7 @@ class Calls:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--place", choices=PLACES, action="append", help="(default: all)")
     parser.add_argument("--chunks", type=int, nargs="+", default=CHUNKS, help="(default: %(default)s)")
     parser.add_argument("--ticks", type=int, default=6, help="looks at all chunks (default: %(default)s)")
     options = parser.parse_args()
@@ -80,41 +96,50 @@ def main() -> int:
         }
         from tests.cloud import ministack
 
-        with ministack.running(Path(home) / "ministack.log", services="ecs,logs,s3,sts") as cloud:
+        with ministack.running(Path(home) / "ministack.log", services="ec2,ecs,logs,s3,sts") as cloud:
             os.environ["AIRFLOW_CONN_AWS_DEFAULT"] = json.dumps(cloud.connection)
             logging.disable(logging.WARNING)
-            return measure(cloud, options.chunks, options.ticks)
+            return max(measure(cloud, name, options.chunks, options.ticks) for name in options.place or PLACES)
 
 
-def measure(cloud: Any, sizes: list[int], ticks: int) -> int:
+def measure(cloud: Any, name: str, sizes: list[int], ticks: int) -> int:
     """Print the table; the exit code."""
     from airflow_sklearn.aws import AwsConnection
 
-    calls, runtime = Calls(), prepare(cloud)
+    runtime, place = prepare(cloud, name), PLACES[name]
+    calls, counted = Calls(type(runtime)), (place.describes, "ListObjectsV2", "GetLogEvents")
+    print(f"{type(runtime).__name__}")
     started = submit(cloud, runtime.bind(AwsConnection("aws_default")), 1)
     print("To start one chunk:", ", ".join(f"{count} {name}" for name, count in sorted(calls.total.items())))
     handles = started + submit(cloud, runtime.bind(AwsConnection("aws_default")), max(sizes) - 1)
     print(f"To watch deferred chunks, in each of {ticks} ticks:")
-    print(f"{'chunks':>7}{'triggers':>10}" + "".join(f"{name:>15}" for name in (*_COUNTED, "others", "ms a tick")))
+    print(f"{'chunks':>7}{'triggers':>10}" + "".join(f"{name:>18}" for name in (*counted, "others", "ms a tick")))
     faults = []
     for size in sizes:
         calls.reset()
         asyncio.run(watch(runtime, handles[:size], calls, ticks))
         found = calls.by_tick()
-        others = [sum(count for name, count in tick.items() if name not in _COUNTED) for tick in found]
+        others = [sum(count for name, count in tick.items() if name not in counted) for tick in found]
         pause = [end - start for (start, _), (end, _) in pairwise(calls.at_ticks)]
-        columns = [span([tick[name] for tick in found]) for name in _COUNTED]
+        columns = [span([tick[name] for tick in found]) for name in counted]
         work = f"{1000 * max(0.0, sum(pause) / len(pause) - _INTERVAL):,.0f}"
-        print(f"{size:>7,}{size:>10,}" + "".join(f"{text:>15}" for text in (*columns, span(others), work)))
-        faults += [f"{size} chunks: {tick}" for tick in found if too_many(tick, size)]
+        print(f"{size:>7,}{size:>10,}" + "".join(f"{text:>18}" for text in (*columns, span(others), work)))
+        faults += [f"{size} chunks: {tick}" for tick in found if too_many(tick, size, place)]
     for fault in faults:
         print(f"TOO MANY CALLS in a tick of {fault}", file=sys.stderr)
     return 1 if faults else 0
 
 
-def prepare(cloud: Any) -> Any:
-    """A cluster, a task definition and a log group; the runtime."""
+def prepare(cloud: Any, name: str) -> Any:
+    """What the runtime needs to be there; the runtime."""
+    from airflow_sklearn.runtimes.ec2 import Ec2Runtime
     from airflow_sklearn.runtimes.ecs import EcsRuntime
+
+    with contextlib.suppress(cloud.client("logs").exceptions.ResourceAlreadyExistsException):
+        cloud.client("logs").create_log_group(logGroupName=_GROUP)
+    cloud.client("s3").create_bucket(Bucket="bucket")
+    if name == "ec2":
+        return Ec2Runtime(image="image", image_id=_AMI, instance_types=["m7i.large"], awslogs_group=_GROUP)
 
     options = {"awslogs-group": _GROUP, "awslogs-region": cloud.region, "awslogs-stream-prefix": _PREFIX}
     log = {"logDriver": "awslogs", "options": options}
@@ -125,7 +150,6 @@ def prepare(cloud: Any) -> Any:
         memory="512",
         containerDefinitions=[{"name": "worker", "image": "image", "logConfiguration": log}],
     )
-    cloud.client("logs").create_log_group(logGroupName=_GROUP)
     return EcsRuntime(cluster="ml", task_definition="airflow-sklearn")
 
 
@@ -182,9 +206,14 @@ def trigger_arguments(runtime: Any, handle: Any) -> dict[str, Any]:
     }
 
 
-def too_many(tick: Counter[str], size: int) -> bool:
-    unknown = set(tick) - set(_COUNTED)
-    return tick["DescribeTasks"] != math.ceil(size / 100) or tick["GetLogEvents"] > LOG_CALLS_A_TICK or bool(unknown)
+def too_many(tick: Counter[str], size: int, place: Place) -> bool:
+    expected = {place.describes: math.ceil(size / place.many), "ListObjectsV2": place.lists}
+    unknown = set(tick) - {*expected, "GetLogEvents"}
+    return (
+        any(tick[name] != count for name, count in expected.items())
+        or tick["GetLogEvents"] > LOG_CALLS_A_TICK
+        or bool(unknown)
+    )
 
 
 def span(counts: list[int]) -> str:
