@@ -47,7 +47,7 @@ class Roster:
 
         :return: whether it is there now; False if another one, or nobody's, was there before.
         """
-        uri = self._uri("places", place)
+        uri = self._place_uri(place)
         try:
             self._storage.create(uri, entry.to_json())
         except ObjectExistsError:
@@ -56,7 +56,7 @@ class Roster:
 
     def entry(self, place: int) -> RosterEntry | None:
         """What is in a place; None if it is free."""
-        uri = self._uri("places", place)
+        uri = self._place_uri(place)
         try:
             return RosterEntry.from_json(self._storage.read(uri), where=uri)
         except ObjectNotFoundError:
@@ -111,18 +111,22 @@ class Roster:
         return self._storage.exists(join(self.pool, "cancelled", place_name(self.number, place)))
 
     def set_end(self, place: int, end: JobEnd) -> None:
-        self._storage.write(self._uri("ended", place), end.to_json())
+        self._storage.write(end_uri(self.pool, place_name(self.number, place)), end.to_json())
 
     def end(self, place: int) -> JobEnd | None:
         """How a job ended; None if it has not, or if nothing is known of it."""
-        return read_end(self._storage, self.pool, place_name(self.number, place))
+        uri = end_uri(self.pool, place_name(self.number, place))
+        try:
+            return JobEnd.from_json(self._storage.read(uri), where=uri)
+        except ObjectNotFoundError:
+            return None
 
     @property
     def _instance_uri(self) -> str:
         return join(self.pool, "instances", f"{self.number}.json")
 
-    def _uri(self, folder: str, place: int) -> str:
-        return join(self.pool, folder, f"{place_name(self.number, place)}.json")
+    def _place_uri(self, place: int) -> str:
+        return join(self.pool, "places", f"{place_name(self.number, place)}.json")
 
 
 def ended_places(storage: Storage, pool: str) -> set[str]:
@@ -142,10 +146,6 @@ def last_place(storage: Storage, pool: str) -> tuple[int, int] | None:
     return int(number), int(place)
 
 
-def read_end(storage: Storage, pool: str, name: str) -> JobEnd | None:
-    """How the job of a place ended; None if it has not."""
-    uri = join(pool, "ended", f"{name}.json")
-    try:
-        return JobEnd.from_json(storage.read(uri), where=uri)
-    except ObjectNotFoundError:
-        return None
+def end_uri(pool: str, name: str) -> str:
+    """Where it stands how the job of a place ended."""
+    return join(pool, "ended", f"{name}.json")

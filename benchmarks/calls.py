@@ -49,24 +49,28 @@ PLACES = {"ecs": Place("DescribeTasks", 100, 0), "ec2": Place("DescribeInstances
 class Calls:
     """Counts the calls of all clients that Airflow connections make."""
 
-    def __init__(self, runtime: type[Any]) -> None:
+    def __init__(self) -> None:
         from airflow_sklearn.aws import AwsConnection
 
         self.total: Counter[str] = Counter()
         self.at_ticks: list[tuple[float, Counter[str]]] = []
-        make, poll = AwsConnection.client, runtime.poll
+        make = AwsConnection.client
 
         def client(connection: AwsConnection, *wanted: Any, **options: Any) -> Any:
             made = make(connection, *wanted, **options)
-            # At once: before-call comes again with each attempt.
             made.meta.events.register("provide-client-params", self._count, unique_id="benchmarks.calls")
             return made
+
+        AwsConnection.client = client  # type: ignore[method-assign]
+
+    def note_ticks(self, runtime: type[Any]) -> None:
+        """A tick begins with each look of a runtime at its jobs."""
+        poll = runtime.poll
 
         def tick(bound: Any, handles: Any) -> Any:
             self.at_ticks.append((time.perf_counter(), self.total.copy()))
             return poll(bound, handles)
 
-        AwsConnection.client = client  # type: ignore[method-assign]
         runtime.poll = tick
 
     def _count(self, model: Any, **_: Any) -> None:
@@ -99,16 +103,19 @@ def main() -> int:
         with ministack.running(Path(home) / "ministack.log", services="ec2,ecs,logs,s3,sts") as cloud:
             os.environ["AIRFLOW_CONN_AWS_DEFAULT"] = json.dumps(cloud.connection)
             logging.disable(logging.WARNING)
-            return max(measure(cloud, name, options.chunks, options.ticks) for name in options.place or PLACES)
+            calls = Calls()
+            return max(measure(cloud, calls, name, options.chunks, options.ticks) for name in options.place or PLACES)
 
 
-def measure(cloud: Any, name: str, sizes: list[int], ticks: int) -> int:
+def measure(cloud: Any, calls: Calls, name: str, sizes: list[int], ticks: int) -> int:
     """Print the table; the exit code."""
     from airflow_sklearn.aws import AwsConnection
 
     runtime, place = prepare(cloud, name), PLACES[name]
-    calls, counted = Calls(type(runtime)), (place.describes, "ListObjectsV2", "GetLogEvents")
-    print(f"{type(runtime).__name__}")
+    counted = (place.describes, "ListObjectsV2", "GetLogEvents")
+    print(type(runtime).__name__)
+    calls.reset()
+    calls.note_ticks(type(runtime))
     started = submit(cloud, runtime.bind(AwsConnection("aws_default")), 1)
     print("To start one chunk:", ", ".join(f"{count} {name}" for name, count in sorted(calls.total.items())))
     handles = started + submit(cloud, runtime.bind(AwsConnection("aws_default")), max(sizes) - 1)

@@ -109,7 +109,7 @@ def tables_dag_source(template: str, local: ContainerCloud, staging: str) -> str
     return template
 
 
-def runtime(local: ContainerCloud, image: str = containers.WORKER_IMAGE) -> str:
+def runtime(local: ContainerCloud) -> str:
     """The source of what a user would write for this cluster."""
     log = {"awslogs-group": local.log_group, "awslogs-region": local.cloud.region, "awslogs-stream-prefix": "worker"}
     definition: dict[str, Any] = {
@@ -118,14 +118,16 @@ def runtime(local: ContainerCloud, image: str = containers.WORKER_IMAGE) -> str:
         "memory": MEMORY,
         "executionRoleArn": containers.EXECUTION_ROLE,
         "taskRoleArn": containers.TASK_ROLE,
-        "containerDefinitions": [{"image": image, "logConfiguration": {"logDriver": "awslogs", "options": log}}],
+        "containerDefinitions": [
+            {"image": local.worker_image, "logConfiguration": {"logDriver": "awslogs", "options": log}}
+        ],
     }
     return f"EcsRuntime(cluster={local.cluster!r}, task_definition={definition!r}, subnets={list(local.subnets)!r})"
 
 
-def instance_runtime(local: ContainerCloud, image: str = containers.WORKER_IMAGE) -> str:
+def instance_runtime(local: ContainerCloud) -> str:
     """The same on EC2: an instance a job."""
-    said = {"image": image, "image_id": local.ami, "instance_types": ["t3.small"]}
+    said: dict[str, Any] = {"image": local.worker_image, "image_id": local.ami, "instance_types": ["t3.small"]}
     said["iam_instance_profile"] = containers.INSTANCE_PROFILE
     return f"Ec2Runtime({', '.join(f'{name}={value!r}' for name, value in said.items())})"
 
@@ -157,6 +159,8 @@ def welcome(url: str, local: ContainerCloud) -> str:
                {variables}
   containers   watch docker ps --filter label={engine.LABEL}
   Redshift     a stand-in: psql -h {redshift.host} -p {redshift.port} -U {redshift.user} {redshift.database}
+  EC2          instances are containers too. Put this in the place of a DAG file's runtime, and import Ec2Runtime:
+               {instance_runtime(local)}
   DAG files    {HOME.relative_to(ministack.REPOSITORY)}/dags: diff them with those in dags
 
 Ctrl-C ends all of it."""

@@ -33,6 +33,7 @@ from airflow_sklearn.iam.setting import read_setting
 from airflow_sklearn.ledger import Ledger, read_plan
 from airflow_sklearn.model_store import find_version
 from airflow_sklearn.planning import make_plan
+from airflow_sklearn.runtimes.ec2 import Ec2Runtime
 from airflow_sklearn.runtimes.ecs import EcsRuntime, fargate
 from airflow_sklearn.runtimes.outcome import read_result
 from airflow_sklearn.scores import publish_scores
@@ -52,6 +53,8 @@ FOLDERS: dict[str, Any] = {
 COMMAND = ["--cluster", "ml", "--region", "eu-west-1", "--account", ACCOUNT]
 #: Actions for which a service knows no resource, or (ListTasks) none that a listing of a whole cluster has.
 WITHOUT_RESOURCE = {
+    "ec2:DescribeImages",
+    "ec2:DescribeInstances",
     "ecr:GetAuthorizationToken",
     "ecs:DescribeTaskDefinition",
     "ecs:ListTasks",
@@ -62,11 +65,12 @@ WITHOUT_RESOURCE = {
 STAGING: dict[str, Any] = {"staging": ["s3://acme/redshift"]}
 WORKGROUP = "01234567-89ab-cdef-0123-456789abcdef"
 SECRET = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:redshift-AbCdEf"
-#: Every statement that there is is in one of the two.
+#: Every statement that there is is in one of them.
 EVERYTHING: tuple[dict[str, Any], ...] = (
     {**WHERE, **FOLDERS, **STAGING, "registers": True, "kms_keys": [f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/k"],
      "workgroups": [WORKGROUP], "clusters": ["analytics"]},
     {**WHERE, **FOLDERS, **STAGING, "clusters": ["analytics"], "users": ["airflow"], "secrets": [SECRET]},
+    {**WHERE, **FOLDERS, "ec2": True},
 )  # fmt: skip
 
 
@@ -692,6 +696,17 @@ def test_the_documentation_names_every_parameter_of_the_runtime_and_its_default(
     for name, default in said.items():
         if quoted := re.fullmatch("`([^`]+)`", default):
             assert ast.literal_eval(quoted[1]) == getattr(EcsRuntime(), name)
+
+
+def test_the_documentation_names_every_parameter_of_the_ec2_runtime_and_its_default() -> None:
+    (table,) = re.findall(r"## Parameters\n(.+?)\n## ", documentation("ec2.md"), re.DOTALL)
+    rows = [row.split(" | ")[:2] for row in table.splitlines() if row.startswith("| `")]
+    said = {name: default.strip() for names, default in rows for name in re.findall("`(.+?)`", names)}
+    fields = {field.name: field for field in dataclasses.fields(Ec2Runtime)}
+    assert set(said) == set(fields)
+    for name, field in fields.items():
+        default = field.default if field.default is not dataclasses.MISSING else field.default_factory()
+        assert said[name] == f"`{default!r}`".replace("'", '"'), name
 
 
 def test_the_documentation_lists_the_sizes_of_fargate() -> None:

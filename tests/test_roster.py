@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from airflow_sklearn.contract.roster import JobEnd, RosterEntry
-from airflow_sklearn.roster import CLOSED, Roster, ended_places, last_place, read_end
+from airflow_sklearn.roster import CLOSED, Roster, ended_places, last_place
 from airflow_sklearn.storage import Storage
 
 
@@ -87,8 +87,8 @@ def test_one_listing_tells_which_jobs_of_a_pool_have_ended(pool: str, roster: Ro
     roster.set_end(2, JobEnd(exit_code=65))
     other.set_end(0, JobEnd(exit_code=0))
     assert ended_places(Storage(), pool) == {"000000-002", "000001-000"}
-    assert read_end(Storage(), pool, "000000-002") == JobEnd(exit_code=65)
-    assert read_end(Storage(), pool, "000000-001") is None
+    assert roster.end(2) == JobEnd(exit_code=65)
+    assert roster.end(1) is None
 
 
 def test_the_last_place_of_a_pool_is_found(pool: str, roster: Roster) -> None:

@@ -66,7 +66,8 @@ class ContainerCloud:
     :param postgres: a PostgreSQL server that containers reach too.
     :param redshift: the stand-in for Amazon Redshift; its files are in ``direct``'s S3.
     :param ami: of EC2 instances that have Docker.
-    :param image: the worker image, with the models in ``image/cloud_models.py``.
+    :param worker_image: the worker image, by its id.
+    :param image: the same with the models in ``image/cloud_models.py``, by its id.
     """
 
     cloud: ministack.Cloud
@@ -75,7 +76,8 @@ class ContainerCloud:
     postgres: postgres.Postgres
     redshift: Redshift
     ami: str
-    image: str = TEST_IMAGE
+    worker_image: str
+    image: str
     cluster: str = CLUSTER
     log_group: str = LOG_GROUP
     bucket: str = BUCKET
@@ -197,7 +199,7 @@ def running(folder: Path) -> Iterator[ContainerCloud]:
     :raises engine.NoEngineError: containers cannot be run here.
     """
     engine.check()
-    build_images()
+    images = build_images()
     host = engine.bridge_address()
     port = ministack.free_port(host)
     with ExitStack() as stack:
@@ -220,7 +222,7 @@ def running(folder: Path) -> Iterator[ContainerCloud]:
         ami = direct.client("ec2").register_image(
             Name="airflow-sklearn", ImageLocation=engine.BASE_IMAGE, RootDeviceName="/dev/xvda", Architecture="x86_64"
         )["ImageId"]
-        local = ContainerCloud(ministack.Cloud(proxy.endpoint), direct, proxy, database, redshift, ami)
+        local = ContainerCloud(ministack.Cloud(proxy.endpoint), direct, proxy, database, redshift, ami, *images)
         stack.callback(local.remove_containers)
         direct.client("ecs").create_cluster(clusterName=CLUSTER)
         for group in (LOG_GROUP, INSTANCE_LOG_GROUP):
@@ -229,11 +231,14 @@ def running(folder: Path) -> Iterator[ContainerCloud]:
         yield local
 
 
-def build_images() -> None:
-    """The worker image from ``images/Dockerfile``, and the one with the models for tests."""
+def build_images() -> tuple[str, str]:
+    """The worker image from ``images/Dockerfile``, and the one with the models for tests.
+
+    :return: their ids.
+    """
     root = ministack.REPOSITORY
-    engine.build(WORKER_IMAGE, root, root / "images" / "Dockerfile", PYTHON_IMAGE=engine.BASE_IMAGE)
-    engine.build(TEST_IMAGE, _IMAGES, _IMAGES / "Dockerfile", WORKER_IMAGE=WORKER_IMAGE)
+    worker = engine.build(WORKER_IMAGE, root, root / "images" / "Dockerfile", PYTHON_IMAGE=engine.BASE_IMAGE)
+    return worker, engine.build(TEST_IMAGE, _IMAGES, _IMAGES / "Dockerfile", WORKER_IMAGE=worker)
 
 
 @contextmanager

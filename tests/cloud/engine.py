@@ -65,13 +65,14 @@ def bridge_address() -> str:
     return str(json.loads(shown.stdout)[0]["addr_info"][0]["local"])
 
 
-def build(tag: str, context: Path, dockerfile: Path, **arguments: str) -> None:
+def build(tag: str, context: Path, dockerfile: Path, **arguments: str) -> str:
     """Build an image; what has not changed comes from Docker's cache.
 
     :param arguments: build arguments.
+    :return: its id, which stays that of this build when another checkout of the project builds the tag anew.
     """
     options = [option for name, value in arguments.items() for option in ("--build-arg", f"{name}={value}")]
-    docker("build", "--quiet", "--tag", tag, "--file", str(dockerfile), *options, str(context))
+    return docker("build", "--quiet", "--tag", tag, "--file", str(dockerfile), *options, str(context)).splitlines()[-1]
 
 
 def images(reference: str) -> list[str]:

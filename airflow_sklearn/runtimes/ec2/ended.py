@@ -13,11 +13,13 @@ from airflow_sklearn.runtimes.container_end import judge_exit, judge_pull
 from airflow_sklearn.runtimes.ec2.user_data import MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_sklearn.contract.roster import JobEnd
     from airflow_sklearn.runtimes.container_end import Judgement
 
+_STOPPED = (None, 128 + 15)  # exit codes of jobs that did not end by themselves
+_BY_ITSELF = "Client.InstanceInitiatedShutdown"
 _GONE = ("shutting-down", "terminated", "stopping", "stopped")
 _LAUNCH_FAILED = {
     "Server.InsufficientInstanceCapacity": JobState.NO_CAPACITY,
@@ -38,11 +40,14 @@ def is_gone(instance: Mapping[str, Any]) -> bool:
     return instance["State"]["Name"] in _GONE
 
 
-def status_of_end(end: JobEnd, prospect: str | None) -> JobStatus:
+def status_of_end(end: JobEnd, instance: Mapping[str, Any] | None, prospect: str | None) -> JobStatus:
     """What the instance says of a job that has ended.
 
+    :param instance: what EC2 says of it; None: nothing any more. It knows who stopped the instance, and so the job.
     :param prospect: what the next attempt gets after one that ran out of memory; None: no more than this one had.
     """
+    if end.exit_code in _STOPPED and instance and is_gone(instance) and _reason(instance) != _BY_ITSELF:
+        return status_of_gone(instance, lambda: "").model_copy(update={"exit_code": end.exit_code})
     state, message = judge_exit(end.exit_code, out_of_memory=end.out_of_memory, memory=end.memory, why=end.message)
     if state is not JobState.OUT_OF_MEMORY:
         return JobStatus(state=state, message=message, exit_code=end.exit_code)
@@ -53,19 +58,22 @@ def status_of_end(end: JobEnd, prospect: str | None) -> JobStatus:
     return JobStatus(state=state, message=f"{message} {prospect}", exit_code=end.exit_code)
 
 
-def status_of_gone(instance: Mapping[str, Any], console: str) -> JobStatus:
+def status_of_gone(instance: Mapping[str, Any], console: Callable[[], str]) -> JobStatus:
     """What is to be said of a job whose instance is gone, and which has not ended.
 
     :param instance: one of ``DescribeInstances``.
-    :param console: what ``GetConsoleOutput`` says; empty if nothing.
+    :param console: asks what ``GetConsoleOutput`` says; empty if nothing.
     """
     state, message = _judge(instance, console)
     return JobStatus(state=state, message=message)
 
 
-def _judge(instance: Mapping[str, Any], console: str) -> Judgement:
-    reason = instance.get("StateReason") or {}
-    code, said = reason.get("Code", ""), reason.get("Message", "")
+def _reason(instance: Mapping[str, Any]) -> str:
+    return str((instance.get("StateReason") or {}).get("Code", ""))
+
+
+def _judge(instance: Mapping[str, Any], console: Callable[[], str]) -> Judgement:
+    code, said = _reason(instance), (instance.get("StateReason") or {}).get("Message", "")
     name = instance["InstanceId"]
     why = said or code or instance.get("StateTransitionReason") or "EC2 gives no reason"
     if "Spot" in code:
@@ -73,8 +81,8 @@ def _judge(instance: Mapping[str, Any], console: str) -> Judgement:
     if code in _LAUNCH_FAILED:
         advice = f"\n{_ADVICE[code]}" if code in _ADVICE else ""
         return _LAUNCH_FAILED[code], f"The instance {name} could not be launched: {why}{advice}"
-    if code == "Client.InstanceInitiatedShutdown":
-        return _judge_console(name, console)
+    if code == _BY_ITSELF:
+        return _judge_console(name, console())
     if code in ("Client.UserInitiatedShutdown", "Client.InstanceTerminated"):
         return JobState.CANCELLED, f"The instance {name} was ended, with its Airflow task or by somebody: {why}"
     return JobState.LOST, f"The instance {name} has ended: {why}"

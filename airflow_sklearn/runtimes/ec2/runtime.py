@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow_sklearn.contract.document import content_id
-from airflow_sklearn.contract.roster import Placement
+from airflow_sklearn.contract.roster import JobEnd, Placement
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
-from airflow_sklearn.roster import Roster, ended_places, place_name
+from airflow_sklearn.roster import Roster, end_uri, ended_places, place_name
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key
 from airflow_sklearn.runtimes.cloudwatch import LogStream, stream_of
 from airflow_sklearn.runtimes.console import console_of
@@ -26,7 +26,7 @@ from airflow_sklearn.runtimes.options import check_rendered, raise_problems, rea
 from airflow_sklearn.runtimes.tags import tags_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pydantic import JsonValue
 
@@ -171,8 +171,12 @@ class Ec2Runtime(Runtime):
                 ended[pool] = ended_places(self._storage, pool)
             except Exception as error:  # of one pool; what the others say counts
                 errors.append(error)
+        done = [one for one in map(_placement, handles) if _name(one) in ended.get(one.pool, ())]
         with ThreadPoolExecutor(_READERS) as threads:
-            statuses = list(threads.map(lambda handle: self._status(handle, instances, ended), handles))
+            ends = dict(zip(map(_roster_place, done), threads.map(self._end_or_error, done), strict=True))
+        statuses = [
+            self._status(handle, instances, ended, ends.get(_roster_place(_placement(handle)))) for handle in handles
+        ]
         if errors and all(status.state is JobState.UNKNOWN for status in statuses):
             raise errors[0]
         return statuses
@@ -191,7 +195,7 @@ class Ec2Runtime(Runtime):
     def find(self, job: Job) -> JobHandle | None:
         for placement in reversed(recorded(self._storage, job, job_key(job))):
             roster = self._roster(placement)
-            if roster.end(placement.place) is not None:
+            if roster.end(placement.place) is not None or roster.is_cancelled(placement.place):
                 continue
             instance_id = roster.instance() or self._launched_for(placement)
             if instance_id and self._is_alive(instance_id):
@@ -300,39 +304,38 @@ class Ec2Runtime(Runtime):
 
     # --- what is found ---
 
-    def _status(
-        self, handle: JobHandle, instances: dict[str, dict[str, Any] | None], ended: dict[str, set[str]]
-    ) -> JobStatus:
+    def _end_or_error(self, placement: Placement) -> JobEnd | Exception:
         try:
-            return self._status_of(handle, instances, ended)
-        except Exception as error:  # of one job; what was seen of the others counts
-            return JobStatus(state=JobState.UNKNOWN, message=str(error))
+            return JobEnd.from_json(self._storage.read(end_uri(placement.pool, _name(placement))))
+        except Exception as error:  # of one job; what is seen of the others counts
+            return error
 
-    def _status_of(
-        self, handle: JobHandle, instances: dict[str, dict[str, Any] | None], ended: dict[str, set[str]]
+    def _status(
+        self,
+        handle: JobHandle,
+        instances: Mapping[str, Mapping[str, Any] | None],
+        ended: Mapping[str, set[str]],
+        end: JobEnd | Exception | None,
     ) -> JobStatus:
         """All that it needs is in the handle: the runtime that polls may be another one, of the same region."""
         placement, instance_id = _placement(handle), _instance_id(handle)
-        number, seat = placement.number, placement.place
-        if placement.pool not in ended or instance_id not in instances:
-            return JobStatus(state=JobState.UNKNOWN, message="The look at the job failed.")
-        if place_name(number, seat) in ended[placement.pool]:
-            end = self._roster(placement).end(seat)
-            assert end is not None, "it was listed"
-            larger = handle.data.get("larger")
-            return status_of_end(end, f"The next attempt gets a {larger}." if larger else None)
+        if placement.pool not in ended or instance_id not in instances or isinstance(end, Exception):
+            return JobStatus(state=JobState.UNKNOWN, message=f"The look at the job failed. {end or ''}".rstrip())
         instance = instances[instance_id]
+        if end is not None:
+            larger = handle.data.get("larger")
+            return status_of_end(end, instance, f"The next attempt gets a {larger}." if larger else None)
         if instance is None:
             if _is_young(handle):
                 return JobStatus(state=JobState.UNKNOWN, message="EC2 does not know the instance yet.")
             message = f"EC2 knows no instance {instance_id} any more, and how the job ended is not known."
             return JobStatus(state=JobState.LOST, message=message)
         if is_gone(instance):
-            return status_of_gone(instance, console_output(self._ec2, instance_id))
+            return status_of_gone(instance, lambda: console_output(self._ec2, instance_id))
         if instance["State"]["Name"] == "pending":
             return JobStatus(state=JobState.PENDING, message=f"The instance {instance_id} is pending.")
-        before = [one for one in range(seat) if place_name(number, one) not in ended[placement.pool]]
-        if before:
+        names = [place_name(placement.number, place) for place in range(placement.place)]
+        if before := [name for name in names if name not in ended[placement.pool]]:
             return JobStatus(state=JobState.PENDING, message=f"{len(before)} jobs come before it on {instance_id}.")
         return JobStatus(state=JobState.RUNNING)
 
@@ -376,8 +379,9 @@ class Ec2Runtime(Runtime):
         stream = f"{self.awslogs_stream_prefix}/{key}/{content_id([job_uri])}"
         return LogStream(group=self.awslogs_group, stream=stream, region=self.awslogs_region or self._region)
 
-    @cached_property
+    @property
     def _storage(self) -> Storage:
+        """With the connection's client of now: a poller lives as long as somebody watches."""
         from airflow_sklearn.storage import Storage
 
         return Storage(lambda: self._client("s3", None))
@@ -411,6 +415,14 @@ def _placement(handle: JobHandle) -> Placement:
 
 def _instance_id(handle: JobHandle) -> str:
     return str(handle.data["instance_id"])
+
+
+def _name(placement: Placement) -> str:
+    return place_name(placement.number, placement.place)
+
+
+def _roster_place(placement: Placement) -> tuple[str, str]:
+    return placement.pool, _name(placement)
 
 
 def _roster_id(placement: Placement) -> str:

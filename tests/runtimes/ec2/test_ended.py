@@ -20,17 +20,27 @@ from airflow_sklearn.runtimes.ec2.ended import is_gone, status_of_end, status_of
     ],
 )
 def test_how_a_job_ended(end: JobEnd, state: JobState, message: str) -> None:
-    status = status_of_end(end, "A larger one.")
+    status = status_of_end(end, None, "A larger one.")
     assert status.state is state
     assert message in status.message
     assert status.exit_code == end.exit_code
 
 
 def test_out_of_memory_on_the_largest_type_is_final() -> None:
-    status = status_of_end(JobEnd(exit_code=137, out_of_memory=True, memory=1024), None)
+    status = status_of_end(JobEnd(exit_code=137, out_of_memory=True, memory=1024), None, None)
     assert status.state is JobState.FAILED
     assert status.exit_code is None, "with it a retry would seem right"
     assert "larger_instance_types" in status.message
+
+
+def test_of_a_job_that_was_stopped_ec2_knows_who_stopped_its_instance() -> None:
+    status = status_of_end(JobEnd(exit_code=143), instance("Server.SpotInstanceTermination"), None)
+    assert (status.state, status.exit_code) == (JobState.LOST, 143)
+    assert "The Spot instance i-1 was taken away" in status.message
+    by_itself = status_of_end(JobEnd(exit_code=143), instance("Client.InstanceInitiatedShutdown"), None)
+    assert "stopped from outside" in by_itself.message
+    done = status_of_end(JobEnd(exit_code=0), instance("Client.UserInitiatedShutdown"), None)
+    assert done.state is JobState.SUCCEEDED
 
 
 def instance(code: str, message: str = "") -> dict[str, object]:
@@ -61,13 +71,13 @@ PULL = "[ 12.3] cloud-init[9]: airflow-sklearn: cannot pull acme/worker:7: Error
     ],
 )
 def test_why_an_instance_ended_before_its_job(code: str, console: str, state: JobState, message: str) -> None:
-    status = status_of_gone(instance(code), console)
+    status = status_of_gone(instance(code), lambda: console)
     assert status.state is state
     assert message in status.message
 
 
 def test_an_instance_that_ec2_says_nothing_of_is_lost() -> None:
-    status = status_of_gone({"InstanceId": "i-1", "State": {"Name": "terminated"}}, "")
+    status = status_of_gone({"InstanceId": "i-1", "State": {"Name": "terminated"}}, lambda: "")
     assert (status.state, status.message) == (JobState.LOST, "The instance i-1 has ended: EC2 gives no reason")
 
 
