@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -40,6 +41,10 @@ AIRFLOW_SIDE = (
 OF_THE_CLOUD = TESTS / "cloud"
 #: Those that run in Airflow 2.11 too, because it kills, defers and logs in other ways.
 CLOUD_WITH_AIRFLOW_2 = ("test_ecs_kills.py", "test_ecs_logs.py", "test_redshift.py", "test_redshift_files.py")
+#: Seconds of modules with slow tests, roughly: ``--part`` makes parts that take about as long as each other.
+SECONDS = {
+    "operators/test_kills.py": 400,
+}
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
 
 
@@ -71,17 +76,38 @@ def _is_airflow_side(path: Path) -> bool:
     return path.is_relative_to(TESTS) and path.relative_to(TESTS).parts[:1] in {(name,) for name in AIRFLOW_SIDE}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", metavar="N/M", help="only the modules of part N of M; each is in one of them")
+
+
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     needs_airflow = _is_airflow_side(collection_path) or collection_path == OF_THE_CLOUD
     return True if not HAS_AIRFLOW and needs_airflow else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     for item in items:
         if _is_airflow_side(item.path):
             item.add_marker(pytest.mark.airflow)
         if "container_cloud" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.containers)
+    yield
+    if config.option.part:  # of what -m and -k leave over
+        number, count = map(int, config.option.part.split("/"))
+        mine = _modules_of_part(items, number, count)
+        config.hook.pytest_deselected(items=[item for item in items if item.path not in mine])
+        items[:] = [item for item in items if item.path in mine]
+
+
+def _modules_of_part(items: list[pytest.Item], number: int, count: int) -> set[Path]:
+    """The slowest modules first, each to the part that has the least to do so far."""
+    tests = Counter(item.path for item in items)
+    seconds = {path: SECONDS.get(path.relative_to(TESTS).as_posix(), tests[path] * 0.1) for path in tests}
+    parts: list[list[Path]] = [[] for _ in range(count)]
+    for path in sorted(seconds, key=lambda path: (-seconds[path], path)):
+        min(parts, key=lambda part: sum(seconds[path] for path in part)).append(path)
+    return set(parts[number - 1])
 
 
 def pytest_report_header() -> str:

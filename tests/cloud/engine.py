@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from tests.cloud import postgres
@@ -14,6 +16,7 @@ from tests.cloud import postgres
 BASE_IMAGE = "airflow-sklearn-python-base:local"
 #: On each container that ministack starts for ECS.
 LABEL = "ministack=ecs"
+_BUILDING = Path(tempfile.gettempdir()) / "airflow-sklearn-image-builds.lock"
 
 
 class NoEngineError(Exception):
@@ -68,10 +71,14 @@ def bridge_address() -> str:
 def build(tag: str, context: Path, dockerfile: Path, **arguments: str) -> None:
     """Build an image; what has not changed comes from Docker's cache.
 
+    One at a time: of two processes that begin with the same image, the second finds it in the cache.
+
     :param arguments: build arguments.
     """
     options = [option for name, value in arguments.items() for option in ("--build-arg", f"{name}={value}")]
-    docker("build", "--quiet", "--tag", tag, "--file", str(dockerfile), *options, str(context))
+    with _BUILDING.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        docker("build", "--quiet", "--tag", tag, "--file", str(dockerfile), *options, str(context))
 
 
 def images(reference: str) -> list[str]:
