@@ -50,7 +50,7 @@ def workload_of(container_cloud: ContainerCloud) -> Iterator[Callable[..., Workl
     yield make
     for workload in made:
         workload.open_gate()
-    container_cloud.wait_until_none_runs(60)
+    container_cloud.wait_until_none_runs()
 
 
 @pytest.fixture

@@ -57,11 +57,11 @@ def run_in_containers(airflow: RealAirflow, local: ContainerCloud, root: str) ->
     source = dag_source(TEMPLATE.read_text(), local)
     default = 'os.environ.get("FLIGHTS_ROOT", "s3://my-bucket/flights")'
     assert default in source
-    (airflow.dags / "flights_monthly.py").write_text(source.replace(default, repr(root)))
-    airflow.wait_for("the DAG", lambda: "flights_monthly" in airflow.command("dags", "list"), seconds=90, pause=2)
+    airflow.add_file("flights_monthly.py", source.replace(default, repr(root)))
+    airflow.wait_for_dag("flights_monthly")
     airflow.command("dags", "trigger", "flights_monthly", "--run-id", "containers", "--conf", json.dumps(CONF))
     run = Run(airflow.database, "flights_monthly", "containers", "running")
-    assert airflow.wait_for_run(run, seconds=300) == "success"
+    assert airflow.wait_for_run(run) == "success"
     return run
 
 
