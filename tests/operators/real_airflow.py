@@ -210,6 +210,8 @@ class RealAirflow:
             "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "1",
             "AIRFLOW__SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "1",
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+            # On a busy machine the API server answers late. A call that is made again is a conflict with the first one.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
             # A task whose worker is gone is missed after a minute, not after five. (Airflow 3, Airflow 2)
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
