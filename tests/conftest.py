@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
@@ -77,37 +77,39 @@ def _is_airflow_side(path: Path) -> bool:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--part", metavar="N/M", help="only the modules of part N of M; each is in one of them")
+    parser.addoption("--part", metavar="N/M", help="only the modules of part N of M: each module is in one of them")
 
 
-def pytest_ignore_collect(collection_path: Path) -> bool | None:
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     needs_airflow = _is_airflow_side(collection_path) or collection_path == OF_THE_CLOUD
-    return True if not HAS_AIRFLOW and needs_airflow else None
+    if not HAS_AIRFLOW and needs_airflow:
+        return True
+    if collection_path.match("test_*.py"):
+        if config.option.markexpr == "airflow" and not needs_airflow:  # nothing in it is marked so
+            return True
+        if config.option.part and collection_path not in _modules_of(config.option.part, config.option.markexpr):
+            return True
+    return None
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+@cache
+def _modules_of(part: str, markexpr: str) -> set[Path]:
+    """The slowest modules first, each to the part that has the least to do so far."""
+    number, count = map(int, part.split("/"))
+    modules = [path for path in TESTS.rglob("test_*.py") if markexpr != "airflow" or _is_airflow_side(path)]
+    seconds = {path: SECONDS.get(path.relative_to(TESTS).as_posix(), 5) for path in modules}
+    parts: list[list[Path]] = [[] for _ in range(count)]
+    for path in sorted(modules, key=lambda path: (-seconds[path], path)):
+        min(parts, key=lambda part: sum(seconds[path] for path in part)).append(path)
+    return set(parts[number - 1])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _is_airflow_side(item.path):
             item.add_marker(pytest.mark.airflow)
         if "container_cloud" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.containers)
-    yield
-    if config.option.part:  # of what -m and -k leave over
-        number, count = map(int, config.option.part.split("/"))
-        mine = _modules_of_part(items, number, count)
-        config.hook.pytest_deselected(items=[item for item in items if item.path not in mine])
-        items[:] = [item for item in items if item.path in mine]
-
-
-def _modules_of_part(items: list[pytest.Item], number: int, count: int) -> set[Path]:
-    """The slowest modules first, each to the part that has the least to do so far."""
-    tests = Counter(item.path for item in items)
-    seconds = {path: SECONDS.get(path.relative_to(TESTS).as_posix(), tests[path] * 0.1) for path in tests}
-    parts: list[list[Path]] = [[] for _ in range(count)]
-    for path in sorted(seconds, key=lambda path: (-seconds[path], path)):
-        min(parts, key=lambda part: sum(seconds[path] for path in part)).append(path)
-    return set(parts[number - 1])
 
 
 def pytest_report_header() -> str:
