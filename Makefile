@@ -26,8 +26,8 @@ cloud: .venv/ready .venv-ministack/ready  ## a local AWS with real containers, a
 	@.venv/bin/python -m demo.cloud
 
 # What `make test` runs beside each other, the longest first. PART=1/2: every second module or so, see tests/conftest.py.
-PARTS = 'test-airflow3 PART=1/4' 'test-airflow3 PART=2/4' 'test-airflow3 PART=3/4' 'test-airflow3 PART=4/4' \
-	'test-airflow2 PART=1/2' 'test-airflow2 PART=2/2' test-worker lint
+PARTS = 'test-airflow3 PART=1/3' 'test-airflow3 PART=2/3' 'test-airflow3 PART=3/3' 'test-airflow2 PART=1/2' \
+	'test-airflow2 PART=2/2' test-worker lint
 PYTEST = python -m pytest $(if $(PART),--part $(PART)) $(PYTEST_OPTIONS)
 
 test: .venv/ready .venv-ministack/ready  ## lint, and all tests in Airflow 3, in Airflow 2.11 and without Airflow

@@ -43,7 +43,23 @@ OF_THE_CLOUD = TESTS / "cloud"
 CLOUD_WITH_AIRFLOW_2 = ("test_ecs_kills.py", "test_ecs_logs.py", "test_redshift.py", "test_redshift_files.py")
 #: Seconds of modules with slow tests, roughly: ``--part`` makes parts that take about as long as each other.
 SECONDS = {
-    "operators/test_kills.py": 400,
+    "cloud/test_container_cloud.py": 50,
+    "cloud/test_ecs_failures.py": 450,
+    "cloud/test_ecs_kills.py": 400,
+    "cloud/test_ecs_logs.py": 90,
+    "cloud/test_flights_in_containers.py": 90,
+    "cloud/test_table_to_table.py": 150,
+    "images/test_image.py": 60,
+    "operators/test_end_to_end.py": 90,
+    "operators/test_kills.py": 250,
+    "operators/test_redshift.py": 100,
+    "redshift/test_publish.py": 60,
+    "redshift/test_publish_failures.py": 100,
+    "redshift/test_sql_database.py": 40,
+    "test_iam.py": 60,
+    "worker/test_bad_input.py": 90,
+    "worker/test_cuts.py": 50,
+    "worker/test_run.py": 80,
 }
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
 

@@ -122,28 +122,22 @@ def test_logs_that_cannot_be_read_stop_nothing(
     assert "log cannot be read now" in log_of(airflow, run, "score.predict")
 
 
-def test_a_triggerer_that_restarts_loses_none_of_20_deferred_chunks(
+@pytest.mark.timeout(1200)
+def test_a_triggerer_that_restarts_loses_none_of_fifty_chunks_at_once(
     airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str
 ) -> None:
-    workload = workload_of(chunks=20)
-    run = airflow.run("restarted_triggerer", workload.predict(gated_model, deferrable="True", retries="0"))
-    airflow.wait_for(
-        "all chunks to be deferred",
-        lambda: list(run.states("score.predict").values()).count("deferred") == 20,
-    )
-    airflow.wait_for("20 containers at the gate", lambda: len(workload.running()) == 20, pause=1)
-    airflow.stop_service("triggerer")
-    assert len(workload.tasks("RUNNING")) == 20, "its end stops no container"
-    airflow.start_service("triggerer")
-    finish(airflow, workload, run)
-    assert set(containers_by_chunk(workload).values()) == {1}
-
-
-@pytest.mark.timeout(1200)
-def test_fifty_chunks_at_once(airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str) -> None:
     workload = workload_of(chunks=50)
     run = airflow.run("fifty", workload.predict(gated_model, deferrable="True", retries="0"))
-    airflow.wait_for("50 containers at once", lambda: len(workload.local.containers()) == 50, seconds=600, pause=1)
-    finish(airflow, workload, run, seconds=400)
+    airflow.wait_for(
+        "all chunks to be deferred",
+        lambda: list(run.states("score.predict").values()).count("deferred") == 50,
+        seconds=600,
+    )
+    airflow.wait_for("50 containers at the gate", lambda: len(workload.running()) == 50, pause=2)
+    assert len(workload.local.containers()) == 50
+    airflow.stop_service("triggerer")
+    assert len(workload.tasks("RUNNING")) == 50, "its end stops no container"
+    airflow.start_service("triggerer")
+    finish(airflow, workload, run, seconds=600)
     assert len(workload.published()) == 50 * CHUNK_ROWS
     assert set(containers_by_chunk(workload).values()) == {1}
