@@ -132,7 +132,7 @@ def process(
     """
     with log.open("wb") as output:
         started = subprocess.Popen(
-            [*_ends_with_this_process(), *command], env=environment, stdout=output, stderr=subprocess.STDOUT
+            [*ends_with_this_process(), *command], env=environment, stdout=output, stderr=subprocess.STDOUT
         )
     try:
         _wait_until_it_answers(health, started, log)
@@ -146,7 +146,7 @@ def process(
             started.wait()
 
 
-def _ends_with_this_process() -> list[str]:
+def ends_with_this_process() -> list[str]:
     """Before a command, where Linux can: also when this process is killed, nothing stays behind."""
     return ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
 

@@ -57,7 +57,7 @@ class RealAirflow:
         options = [] if name in ("api-server", "dag-processor") else ["--skip-serve-logs"]
         with open(self.home / f"{name}.log", "ab") as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "airflow", name, *options],
+                [*ministack.ends_with_this_process(), sys.executable, "-m", "airflow", name, *options],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -169,7 +169,7 @@ def test_two_that_write_what_the_other_reads_both_arrive(redshift: Redshift, tab
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert redshift.query(f"SELECT a FROM {table} ORDER BY a") == [(0,), (1,), (2,)]
 
 
