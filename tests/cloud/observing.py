@@ -22,7 +22,7 @@ def at_the_gate(airflow: RealAirflow, workload: Workload, run: Run, count: int =
     return found
 
 
-def finish(airflow: RealAirflow, workload: Workload, run: Run, *, seconds: float = 300) -> None:
+def finish(airflow: RealAirflow, workload: Workload, run: Run, *, seconds: float = 600) -> None:
     """Open the gate, and see the run through: every row once, and no container left."""
     workload.open_gate()
     assert airflow.wait_for_run(run, seconds=seconds) == "success"

@@ -122,7 +122,7 @@ def test_logs_that_cannot_be_read_stop_nothing(
     assert "log cannot be read now" in log_of(airflow, run, "score.predict")
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 def test_a_triggerer_that_restarts_loses_none_of_fifty_chunks_at_once(
     airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str
 ) -> None:

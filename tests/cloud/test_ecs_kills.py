@@ -126,7 +126,7 @@ def test_a_worker_that_is_killed_after_run_task_and_before_it_defers_has_its_con
     for process in (task.parent(), task):  # the one that supervises the task, and the task: nobody reports its end
         assert process is not None
         os.kill(process.pid, signal.SIGKILL)
-    airflow.wait_for_state(run, "score.predict", "deferred", 0, seconds=400)
+    airflow.wait_for_state(run, "score.predict", "deferred", 0)
     finish(airflow, workload, run)
     assert len(workload.tasks()) == 1
     assert "taking over" in log_of(airflow, run, "score.predict")

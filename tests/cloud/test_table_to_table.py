@@ -72,7 +72,7 @@ def run_template(airflow: RealAirflow, local: ContainerCloud, workload: Workload
     conf = {"learn_until": LEARN_UNTIL, "chunk_size": "3MB"}
     airflow.command("dags", "trigger", "table_to_table", "--run-id", "whole", "--conf", json.dumps(conf))
     run = Run(airflow.database, "table_to_table", "whole", "running")
-    assert airflow.wait_for_run(run, seconds=500) == "success"
+    assert airflow.wait_for_run(run) == "success"
     return run
 
 

@@ -116,7 +116,7 @@ class RealAirflow:
         )
         return Run(self.database, dag_id, run_id, "running")
 
-    def wait_for_run(self, run: Run, *, seconds: float = 300) -> str:
+    def wait_for_run(self, run: Run, *, seconds: float = 600) -> str:
         """Until the run has ended; its state."""
         query = "SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ? AND state IN ('success', 'failed')"
         (state,) = self.wait_for(
@@ -124,7 +124,7 @@ class RealAirflow:
         )
         return str(state)
 
-    def wait_for_state(self, run: Run, task_id: str, state: str, map_index: int = -1, *, seconds: float = 300) -> None:
+    def wait_for_state(self, run: Run, task_id: str, state: str, map_index: int = -1, *, seconds: float = 600) -> None:
         self.wait_for(f"{task_id} to be {state}", lambda: run.states(task_id).get(map_index) == state, seconds=seconds)
 
     def mark(self, run: Run, task_id: str, state: str, map_index: int = -1) -> None:
@@ -146,7 +146,7 @@ class RealAirflow:
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def wait_for(self, what: str, look: Callable[[], Any], *, seconds: float = 300, pause: float = 0.2) -> Any:
+    def wait_for(self, what: str, look: Callable[[], Any], *, seconds: float = 600, pause: float = 0.2) -> Any:
         give_up = time.monotonic() + seconds
         while not (found := look()):
             for name, process in self._processes.items():
