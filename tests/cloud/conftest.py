@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +39,16 @@ def airflow(container_cloud: ContainerCloud, tmp_path_factory: pytest.TempPathFa
 def gated_model(container_cloud: ContainerCloud) -> str:
     """A model whose predictions wait at their workload's gate."""
     return train_gated_model(container_cloud)
+
+
+@pytest.fixture
+def one_at_a_time() -> Iterator[None]:
+    """For tests with very many containers, and for those whose containers must get somewhere before their time is over:
+    beside fifty others on few cores none of them would. Holds between the processes that run tests.
+    """
+    with (Path(tempfile.gettempdir()) / "airflow-sklearn-one-at-a-time.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

@@ -123,6 +123,7 @@ def test_logs_that_cannot_be_read_stop_nothing(
 
 
 @pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("one_at_a_time")
 def test_a_triggerer_that_restarts_loses_none_of_fifty_chunks_at_once(
     airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str
 ) -> None:

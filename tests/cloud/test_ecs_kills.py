@@ -52,6 +52,7 @@ def test_a_dag_run_that_is_stopped_stops_its_container(
     assert len(workload.tasks()) == 1
 
 
+@pytest.mark.usefixtures("one_at_a_time")
 @WAITING
 def test_a_task_past_its_execution_timeout_stops_its_container(
     airflow: RealAirflow, workload: Workload, gated_model: str, deferrable: str
@@ -64,6 +65,7 @@ def test_a_task_past_its_execution_timeout_stops_its_container(
     assert len(workload.tasks()) == 1
 
 
+@pytest.mark.usefixtures("one_at_a_time")
 def test_a_worker_past_its_deadline_stops_itself_though_airflow_is_not_there(
     airflow: RealAirflow, workload: Workload, gated_model: str
 ) -> None:
