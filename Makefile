@@ -25,16 +25,22 @@ airflow: .venv/ready  ## Airflow's UI on the demo's runs
 cloud: .venv/ready .venv-ministack/ready  ## a local AWS with real containers, and Airflow's UI with the demo's DAG on it
 	@.venv/bin/python -m demo.cloud
 
-test: lint test-airflow3 test-airflow2 test-worker  ## lint, and all tests in Airflow 3, in Airflow 2.11 and without Airflow
+# What `make test` runs beside each other, the longest first. PART=1/2: every second module or so, see tests/conftest.py.
+PARTS = 'test-airflow3 PART=1/3' 'test-airflow3 PART=2/3' 'test-airflow3 PART=3/3' 'test-airflow2 PART=1/2' \
+	'test-airflow2 PART=2/2' test-worker lint
+PYTEST = python -m pytest $(if $(PART),--part $(PART)) $(PYTEST_OPTIONS)
+
+test: .venv/ready .venv-ministack/ready  ## lint, and all tests in Airflow 3, in Airflow 2.11 and without Airflow
+	@MAKE='$(MAKE)' .venv/bin/python -m tests.beside $(PARTS)
 
 test-airflow3: .venv/ready .venv-ministack/ready  ## all tests, in Airflow 3
-	.venv/bin/python -m pytest $(PYTEST_OPTIONS)
+	.venv/bin/$(PYTEST)
 
 test-airflow2: .venv-airflow2/ready .venv-ministack/ready  ## the Airflow-facing tests, in Airflow 2.11
-	.venv-airflow2/bin/python -m pytest -m airflow $(PYTEST_OPTIONS)
+	.venv-airflow2/bin/$(PYTEST) -m airflow
 
 test-worker: .venv-worker/ready .venv-ministack/ready  ## the container side's tests, where Airflow is not installed
-	.venv-worker/bin/python -m pytest --ignore tests/demo --ignore tests/images $(PYTEST_OPTIONS)
+	.venv-worker/bin/$(PYTEST) --ignore tests/demo --ignore tests/images
 
 lint: .venv/ready  ## ruff and mypy
 	.venv/bin/ruff check .

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
@@ -46,6 +47,30 @@ CLOUD_WITH_AIRFLOW_2 = (
     "test_redshift.py",
     "test_redshift_files.py",
 )
+#: Seconds of modules with slow tests, roughly: ``--part`` makes parts that take about as long as each other.
+SECONDS = {
+    "cloud/test_container_cloud.py": 50,
+    "cloud/test_ec2_failures.py": 130,
+    "cloud/test_ec2_instances.py": 130,
+    "cloud/test_ec2_kills.py": 130,
+    "cloud/test_ecs_failures.py": 450,
+    "cloud/test_ecs_kills.py": 400,
+    "cloud/test_ecs_logs.py": 90,
+    "cloud/test_flights_in_containers.py": 150,
+    "cloud/test_reaper.py": 60,
+    "cloud/test_table_to_table.py": 150,
+    "images/test_image.py": 60,
+    "operators/test_end_to_end.py": 90,
+    "operators/test_kills.py": 250,
+    "operators/test_redshift.py": 100,
+    "redshift/test_publish.py": 60,
+    "redshift/test_publish_failures.py": 100,
+    "redshift/test_sql_database.py": 40,
+    "test_iam.py": 60,
+    "worker/test_bad_input.py": 90,
+    "worker/test_cuts.py": 50,
+    "worker/test_run.py": 80,
+}
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
 
 
@@ -77,9 +102,32 @@ def _is_airflow_side(path: Path) -> bool:
     return path.is_relative_to(TESTS) and path.relative_to(TESTS).parts[:1] in {(name,) for name in AIRFLOW_SIDE}
 
 
-def pytest_ignore_collect(collection_path: Path) -> bool | None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", metavar="N/M", help="only the modules of part N of M: each module is in one of them")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     needs_airflow = _is_airflow_side(collection_path) or collection_path == OF_THE_CLOUD
-    return True if not HAS_AIRFLOW and needs_airflow else None
+    if not HAS_AIRFLOW and needs_airflow:
+        return True
+    if collection_path.match("test_*.py"):
+        if config.option.markexpr == "airflow" and not needs_airflow:  # nothing in it is marked so
+            return True
+        if config.option.part and collection_path not in _modules_of(config.option.part, config.option.markexpr):
+            return True
+    return None
+
+
+@cache
+def _modules_of(part: str, markexpr: str) -> set[Path]:
+    """The slowest modules first, each to the part that has the least to do so far."""
+    number, count = map(int, part.split("/"))
+    modules = [path for path in TESTS.rglob("test_*.py") if markexpr != "airflow" or _is_airflow_side(path)]
+    seconds = {path: SECONDS.get(path.relative_to(TESTS).as_posix(), 5) for path in modules}
+    parts: list[list[Path]] = [[] for _ in range(count)]
+    for path in sorted(modules, key=lambda path: (-seconds[path], path)):
+        min(parts, key=lambda part: sum(seconds[path] for path in part)).append(path)
+    return set(parts[number - 1])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +43,16 @@ def gated_model(container_cloud: ContainerCloud) -> str:
 
 
 @pytest.fixture
+def one_at_a_time() -> Iterator[None]:
+    """For tests with very many containers, and for those whose containers must get somewhere before their time is over:
+    beside fifty others on few cores none of them would. Holds between the processes that run tests.
+    """
+    with (Path(tempfile.gettempdir()) / "airflow-sklearn-one-at-a-time.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
 def workload_of(container_cloud: ContainerCloud) -> Iterator[Callable[..., Workload]]:
     """``workload_of(chunks=3)``; its containers may go on, and must end, when the test has."""
     made: list[Workload] = []
@@ -51,7 +64,7 @@ def workload_of(container_cloud: ContainerCloud) -> Iterator[Callable[..., Workl
     yield make
     for workload in made:
         workload.open_gate()
-    container_cloud.wait_until_none_runs(60)
+    container_cloud.wait_until_none_runs()
 
 
 @pytest.fixture

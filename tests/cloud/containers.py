@@ -33,6 +33,7 @@ from tests.cloud import engine, faults, ministack, postgres
 from tests.cloud.redshift import standin
 from tests.cloud.redshift.standin import Redshift
 from tests.cloud.server.task_endpoint import ADDRESS
+from tests.waiting import PATIENCE
 
 WORKER_IMAGE = "airflow-sklearn-worker:local"
 TEST_IMAGE = "airflow-sklearn-worker-tests:local"
@@ -149,7 +150,7 @@ class ContainerCloud:
         (found,) = engine.containers(f"com.amazonaws.ecs.task-arn={task_arn}")
         return found
 
-    def wait_until_none_runs(self, seconds: float = 30) -> None:
+    def wait_until_none_runs(self, seconds: float = PATIENCE) -> None:
         """:raises TimeoutError: a container still runs after that time."""
         deadline = time.monotonic() + seconds
         while self.containers():
@@ -186,7 +187,7 @@ class ContainerCloud:
     def _post(self, data: bytes, headers: dict[str, str]) -> None:
         request = urllib.request.Request(self.direct.endpoint, data=data, headers=headers)
         try:
-            urllib.request.urlopen(request, timeout=10).close()
+            urllib.request.urlopen(request, timeout=PATIENCE).close()
         except urllib.error.HTTPError as error:
             raise ValueError(error.read().decode()) from error
 

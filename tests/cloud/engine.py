@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from tests.cloud import postgres
@@ -14,6 +16,7 @@ from tests.cloud import postgres
 BASE_IMAGE = "airflow-sklearn-python-base:local"
 #: On each container of a local cloud: ECS's, EC2's instances, and what they start.
 LABEL = "ministack.instance"
+_BUILDING = Path(tempfile.gettempdir()) / "airflow-sklearn-image-builds.lock"
 
 
 class NoEngineError(Exception):
@@ -68,11 +71,16 @@ def bridge_address() -> str:
 def build(tag: str, context: Path, dockerfile: Path, **arguments: str) -> str:
     """Build an image; what has not changed comes from Docker's cache.
 
+    One at a time: of two processes that begin with the same image, the second finds it in the cache.
+
     :param arguments: build arguments.
     :return: its id, which stays that of this build when another checkout of the project builds the tag anew.
     """
     options = [option for name, value in arguments.items() for option in ("--build-arg", f"{name}={value}")]
-    return docker("build", "--quiet", "--tag", tag, "--file", str(dockerfile), *options, str(context)).splitlines()[-1]
+    with _BUILDING.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        said = docker("build", "--quiet", "--tag", tag, "--file", str(dockerfile), *options, str(context))
+    return said.splitlines()[-1]
 
 
 def images(reference: str) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cloud import ministack
+from tests.waiting import PATIENCE
 
 
 class Faults:
@@ -82,7 +83,7 @@ class Faults:
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.endpoint}/_microburst/{path}", data=data, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.load(answer)
 
 

@@ -75,4 +75,4 @@ def workloads(local: ContainerCloud) -> Iterator[Callable[..., InstanceWorkload]
     yield make
     for workload in made:
         workload.open_gate()
-    local.wait_until_none_runs(60)
+    local.wait_until_none_runs()

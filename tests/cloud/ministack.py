@@ -6,7 +6,9 @@ interpreter, ``.venv-ministack/bin/python`` (made by ``make test``) is where it 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -19,8 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import PATIENCE
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-START_SECONDS = 60
+#: Below those that Linux gives to connections of its own accord: nobody gets one between its choice and its use.
+_PORTS = range(10_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ def process(
     """
     with log.open("wb") as output:
         started = subprocess.Popen(
-            [*_ends_with_this_process(), *command], env=environment, stdout=output, stderr=subprocess.STDOUT
+            [*ends_with_this_process(), *command], env=environment, stdout=output, stderr=subprocess.STDOUT
         )
     try:
         _wait_until_it_answers(health, started, log)
@@ -140,26 +145,28 @@ def process(
     finally:
         started.terminate()
         try:
-            started.wait(10)
+            started.wait(30)
         except subprocess.TimeoutExpired:
             started.kill()
             started.wait()
 
 
-def _ends_with_this_process() -> list[str]:
+def ends_with_this_process() -> list[str]:
     """Before a command, where Linux can: also when this process is killed, nothing stays behind."""
     return ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
 
 
 def free_port(host: str) -> int:
     """A port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind((host, 0))
-        return int(listener.getsockname()[1])
+    while True:
+        port = random.SystemRandom().choice(_PORTS)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind((host, port))
+            return port
 
 
 def _wait_until_it_answers(health: str, started: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if started.poll() is not None:
             break

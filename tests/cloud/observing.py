@@ -18,16 +18,16 @@ def at_the_gate(airflow: RealAirflow, workload: Workload, run: Run, count: int =
         now = workload.running()
         return now if len(now) >= count else []
 
-    found: list[dict[str, Any]] = airflow.wait_for(f"{count} containers at the gate", look, seconds=150, pause=1)
+    found: list[dict[str, Any]] = airflow.wait_for(f"{count} containers at the gate", look, pause=0.5)
     return found
 
 
-def finish(airflow: RealAirflow, workload: Workload, run: Run, *, seconds: float = 150) -> None:
+def finish(airflow: RealAirflow, workload: Workload, run: Run, *, seconds: float = 600) -> None:
     """Open the gate, and see the run through: every row once, and no container left."""
     workload.open_gate()
     assert airflow.wait_for_run(run, seconds=seconds) == "success"
     assert workload.published() == workload.rows
-    workload.local.wait_until_none_runs(30)
+    workload.local.wait_until_none_runs()
 
 
 def containers_by_chunk(workload: Workload) -> Counter[str]:

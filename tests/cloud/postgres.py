@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cloud import ministack
+from tests.waiting import PATIENCE
 
-START_SECONDS = 60
 FOLDERS = "airflow-sklearn-postgres-"
 #: PostgreSQL refuses to run as root.
 ACCOUNT = "postgres"
@@ -101,8 +101,9 @@ def running(host: str, log: Path) -> Iterator[Postgres]:
     """
     folder = Path(tempfile.mkdtemp(prefix=FOLDERS))
     data, port = folder / "data", ministack.free_port(host)
-    in_use = (folder / _LOCK).open("w")
+    in_use = (folder / "locking").open("w")
     fcntl.flock(in_use, fcntl.LOCK_EX)
+    (folder / "locking").rename(folder / _LOCK)  # nobody finds it unlocked, and takes it for a leftover
     try:
         shutil.chown(folder, ACCOUNT, ACCOUNT)
         _make(data, log)
@@ -113,7 +114,7 @@ def running(host: str, log: Path) -> Iterator[Postgres]:
             yield Postgres(host, port)
         finally:
             server.send_signal(signal.SIGINT)  # fast shutdown: clients are disconnected
-            server.wait(30)
+            server.wait(PATIENCE)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         in_use.close()
@@ -166,7 +167,7 @@ def _as_account(*options: str) -> Sequence[str]:
 
 
 def _wait_until_ready(host: str, port: int, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + PATIENCE
     ask = [program("pg_isready"), "--quiet", "--host", host, "--port", str(port)]
     while time.monotonic() < deadline and server.poll() is None:
         if subprocess.run(ask, check=False, env={**os.environ, "PGCONNECT_TIMEOUT": "3"}).returncode == 0:

@@ -13,9 +13,11 @@ from botocore.config import Config
 
 from tests.cloud import engine
 from tests.cloud.containers import ContainerCloud
+from tests.waiting import PATIENCE
+from tests.waiting import wait_for as wait_until
 
 PYTHON = ["python", "-u", "-c"]
-WAIT = "import time; print('waiting', flush=True); time.sleep(120)"
+WAIT = "import time; print('waiting', flush=True); time.sleep(600)"
 #: Ends with 143 on SIGTERM, as the worker does.
 WAIT_POLITELY = f"import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); {WAIT}"
 IGNORE_SIGTERM = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WAIT}"
@@ -64,7 +66,7 @@ def described(ecs: Any, arn: str, **more: Any) -> dict[str, Any]:
     return ecs.describe_tasks(cluster="ml", tasks=[arn], **more)["tasks"][0]
 
 
-def wait_for(ecs: Any, arn: str, status: str = "STOPPED", seconds: float = 60) -> dict[str, Any]:
+def wait_for(ecs: Any, arn: str, status: str = "STOPPED", seconds: float = PATIENCE) -> dict[str, Any]:
     deadline = time.monotonic() + seconds
     while (task := described(ecs, arn))["lastStatus"] != status:
         assert time.monotonic() < deadline, task
@@ -73,7 +75,7 @@ def wait_for(ecs: Any, arn: str, status: str = "STOPPED", seconds: float = 60) -
     return task
 
 
-def log_lines(cloud: ContainerCloud, arn: str, until: str, seconds: float = 10) -> list[str]:
+def log_lines(cloud: ContainerCloud, arn: str, until: str, seconds: float = PATIENCE) -> list[str]:
     """A task's log lines, when ``until`` is among them."""
     logs, stream = cloud.cloud.client("logs"), f"python/worker/{arn.rsplit('/')[-1]}"
     deadline = time.monotonic() + seconds
@@ -375,11 +377,17 @@ def test_a_throttle_ends_with_its_block(container_cloud: ContainerCloud) -> None
 
 def test_a_throttle_lasts_as_long_as_it_says(container_cloud: ContainerCloud) -> None:
     ecs = impatient(container_cloud, "ecs")
-    with container_cloud.faults.throttle("ListClusters", seconds=0.5):
+
+    def passes() -> bool:
+        try:
+            return bool(ecs.list_clusters())
+        except botocore.exceptions.ClientError:
+            return False
+
+    with container_cloud.faults.throttle("ListClusters", seconds=4):
         with refused("ThrottlingException"):
             ecs.list_clusters()
-        time.sleep(0.6)
-        ecs.list_clusters()
+        wait_until(passes, "the throttle to end")
 
 
 def test_a_service_that_answers_503(container_cloud: ContainerCloud) -> None:

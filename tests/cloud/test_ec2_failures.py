@@ -34,7 +34,7 @@ def test_instances_that_end_half_way_are_replaced_and_the_others_are_left_alone(
     engine.docker("kill", local.container_of_instance(killed))
     ec2.terminate_instances(InstanceIds=[ended])
     local.spot_instance_interruption(interrupted)
-    airflow.wait_for("three more instances", lambda: len(workload.tasks()) == 7, seconds=150, pause=1)
+    airflow.wait_for("three more instances", lambda: len(workload.tasks()) == 7, pause=1)
     finish(airflow, workload, run)
     assert sorted(containers_by_chunk(workload).values()) == [1, 2, 2, 2]
     by_id = {one["InstanceId"]: one for one in workload.tasks()}
@@ -52,7 +52,7 @@ def test_a_job_that_runs_out_of_memory_gets_the_next_type(
     workload = instances_of()
     runtime = workload.runtime(larger_instance_types="['t3.small', 't3.medium']")
     run = airflow.run("hungry_instance", hungry_training(workload, runtime))
-    assert airflow.wait_for_run(run, seconds=240) == "success"
+    assert airflow.wait_for_run(run) == "success"
     assert [one["InstanceType"] for one in workload.tasks()] == ["t3.micro", "t3.small"]
     log = log_of(airflow, run, "train")
     assert "ran out of its memory of 1,024 MiB" in log
@@ -64,7 +64,7 @@ def test_a_job_that_needs_more_than_the_largest_type_fails_for_good(
 ) -> None:
     workload = instances_of()
     run = airflow.run("starved_instance", hungry_training(workload, workload.runtime()))
-    assert airflow.wait_for_run(run, seconds=240) == "failed"
+    assert airflow.wait_for_run(run) == "failed"
     assert len(workload.tasks()) == 1, "no retry"
     assert "There is no larger type" in log_of(airflow, run, "train")
 
@@ -77,12 +77,12 @@ def test_user_data_that_fail_are_an_error_with_the_consoles_last_lines(
         gated_model, runtime=workload.runtime(image=repr(engine.BASE_IMAGE)), deferrable="True", retries="1"
     )
     run = airflow.run("failing_user_data", body)
-    assert airflow.wait_for_run(run, seconds=240) == "failed"
+    assert airflow.wait_for_run(run) == "failed"
     assert set(containers_by_chunk(workload).values()) == {2}, "it may have been the network: one retry"
     log = log_of(airflow, run, "score.predict")
     assert "ended itself without doing the job" in log
     assert "No module named" in log
-    workload.local.wait_until_none_runs(30)
+    workload.local.wait_until_none_runs()
 
 
 def test_chunks_share_instances_and_one_attempt_waits_for_capacity(
@@ -95,6 +95,6 @@ def test_chunks_share_instances_and_one_attempt_waits_for_capacity(
     run = airflow.run(
         "shared_instances", workload.predict(gated_model, runtime=runtime, deferrable="True", retries="0")
     )
-    finish(airflow, workload, run, seconds=240)
+    finish(airflow, workload, run)
     assert len(workload.tasks()) == 2
     assert "EC2 has no room now" in log_of(airflow, run, "score.predict")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,6 +17,7 @@ from tests.cloud import engine
 from tests.cloud.containers import ContainerCloud
 from tests.cloud.instance_workload import InstanceWorkload, workloads
 from tests.operators.conftest import plain_train_job
+from tests.waiting import wait_for
 
 SLOW = "cloud_models:slow"
 Submit = Callable[..., JobHandle]
@@ -59,43 +59,46 @@ def submitted(runtime: Ec2Runtime, made: tuple[str, TrainJob]) -> JobHandle:
     return runtime.submit(*made, detached=True)
 
 
-def wait_for(runtime: Ec2Runtime, handle: JobHandle, *states: JobState, seconds: float = 120) -> JobStatus:
-    """Until the job has ended, or is in one of the states."""
-    give_up = time.monotonic() + seconds
-    while True:
+def wait_for_end(runtime: Ec2Runtime, handle: JobHandle) -> JobStatus:
+    """How a job ended."""
+
+    def look() -> JobStatus | None:
         status = runtime.poll([handle])[0]
-        if status.state in states or status.state.finished:
-            return status
-        assert time.monotonic() < give_up, (status, runtime.logs(handle))
-        time.sleep(0.3)
+        return status if status.state.finished else None
+
+    status = wait_for(look, lambda: f"the job's end: {runtime.logs(handle)}", pause=0.3)
+    assert status is not None
+    return status
 
 
-def wait_for_line(runtime: Ec2Runtime, handle: JobHandle, text: str, seconds: float = 90) -> list[str]:
-    give_up = time.monotonic() + seconds
-    while True:
+def wait_for_line(runtime: Ec2Runtime, handle: JobHandle, text: str) -> list[str]:
+    """All lines of a job's log, when one with the text is among them."""
+
+    def look() -> list[str]:
         lines = runtime.logs(handle)[0]
-        if any(text in line for line in lines):
-            return lines
-        assert time.monotonic() < give_up, lines
-        time.sleep(0.3)
+        return lines if any(text in line for line in lines) else []
+
+    return wait_for(look, lambda: runtime.logs(handle), pause=0.3)
 
 
 def instance_of(workload: InstanceWorkload, handle: JobHandle) -> dict[str, Any]:
     return next(one for one in workload.tasks() if one["InstanceId"] == handle.data["instance_id"])
 
 
-def wait_until_terminated(workload: InstanceWorkload, handle: JobHandle, seconds: float = 90) -> dict[str, Any]:
-    give_up = time.monotonic() + seconds
-    while (instance := instance_of(workload, handle))["State"]["Name"] != "terminated":
-        assert time.monotonic() < give_up, instance["State"]
-        time.sleep(0.3)
+def wait_until_terminated(workload: InstanceWorkload, handle: JobHandle) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        instance = instance_of(workload, handle)
+        return instance if instance["State"]["Name"] == "terminated" else None
+
+    instance = wait_for(look, lambda: instance_of(workload, handle)["State"], pause=0.3)
+    assert instance is not None
     return instance
 
 
 def test_an_instance_does_its_job_logs_it_and_ends_itself(workload: InstanceWorkload, job_of: Any) -> None:
     runtime = workload.bound()
     handle = submitted(runtime, job_of())
-    assert wait_for(runtime, handle).state is JobState.SUCCEEDED
+    assert wait_for_end(runtime, handle).state is JobState.SUCCEEDED
     lines = wait_for_line(runtime, handle, "Exit code 0.")
     assert sum("Succeeded after" in line for line in lines) == 1
     instance = wait_until_terminated(workload, handle)
@@ -156,14 +159,14 @@ def test_where_the_first_type_has_no_capacity_the_next_is_launched(workload: Ins
     runtime = workload.bound(instance_types=["t3.nano", "t3.micro"])
     handle = submitted(runtime, job_of())
     assert instance_of(workload, handle)["InstanceType"] == "t3.micro"
-    assert wait_for(runtime, handle).state is JobState.SUCCEEDED
+    assert wait_for_end(runtime, handle).state is JobState.SUCCEEDED
     workload.local.refuse_run_instances("t3.nano", "t3.micro", times=9)
     with pytest.raises(NoCapacityError, match=r"t3.nano on demand in any zone: InsufficientInstanceCapacity") as caught:
         submitted(runtime, job_of("b"))
     assert "t3.micro on demand" in str(caught.value)
     workload.local.refuse_run_instances("t3.nano", times=0)
     handle = submitted(runtime, job_of("b"))
-    assert wait_for(runtime, handle).state is JobState.SUCCEEDED
+    assert wait_for_end(runtime, handle).state is JobState.SUCCEEDED
 
 
 def test_spot_instances_first_then_on_demand(workload: InstanceWorkload, job_of: Any) -> None:
@@ -171,7 +174,7 @@ def test_spot_instances_first_then_on_demand(workload: InstanceWorkload, job_of:
     spot = submitted(runtime, job_of(fit_seconds=60))
     assert instance_of(workload, spot)["InstanceLifecycle"] == "spot"
     workload.local.spot_instance_interruption(str(spot.data["instance_id"]))
-    status = wait_for(runtime, spot)
+    status = wait_for_end(runtime, spot)
     assert status.state is JobState.LOST
     wait_until_terminated(workload, spot)
     retried = submitted(runtime, job_of(fit_seconds=0, attempt=2))
@@ -180,7 +183,7 @@ def test_spot_instances_first_then_on_demand(workload: InstanceWorkload, job_of:
     fallen_back = submitted(runtime, job_of("b"))
     assert "InstanceLifecycle" not in instance_of(workload, fallen_back)
     workload.local.refuse_run_instances("t3.micro", times=0)
-    assert [wait_for(runtime, one).state for one in (retried, fallen_back)] == [JobState.SUCCEEDED] * 2
+    assert [wait_for_end(runtime, one).state for one in (retried, fallen_back)] == [JobState.SUCCEEDED] * 2
 
 
 def test_a_launch_template_gives_what_is_not_said(workload: InstanceWorkload, job_of: Any) -> None:
@@ -191,7 +194,7 @@ def test_a_launch_template_gives_what_is_not_said(workload: InstanceWorkload, jo
     runtime = workload.bound(image_id=None, instance_types=[], launch_template=workload.name)
     handle = submitted(runtime, job_of())
     assert instance_of(workload, handle)["InstanceType"] == "t3.small"
-    assert wait_for(runtime, handle).state is JobState.SUCCEEDED
+    assert wait_for_end(runtime, handle).state is JobState.SUCCEEDED
     with pytest.raises(UserError, match="launch template does not exist"):
         submitted(workload.bound(image_id=None, instance_types=[], launch_template="no-such"), job_of("b"))
 
@@ -199,7 +202,7 @@ def test_a_launch_template_gives_what_is_not_said(workload: InstanceWorkload, jo
 def test_an_image_that_cannot_be_pulled_is_named_with_the_cause(workload: InstanceWorkload, job_of: Any) -> None:
     runtime = workload.bound(image="127.0.0.1:1/no-such-worker:7")
     handle = submitted(runtime, job_of())
-    status = wait_for(runtime, handle)
+    status = wait_for_end(runtime, handle)
     assert status.state is JobState.LOST, "nobody listens there: it may be better the next time"
     assert "The image 127.0.0.1:1/no-such-worker:7 could not be pulled" in status.message
     wait_until_terminated(workload, handle)
@@ -208,7 +211,7 @@ def test_an_image_that_cannot_be_pulled_is_named_with_the_cause(workload: Instan
 def test_a_container_that_cannot_start_leaves_its_words_on_the_console(workload: InstanceWorkload, job_of: Any) -> None:
     runtime = workload.bound(image=engine.BASE_IMAGE)  # Python, and no airflow-sklearn
     handle = submitted(runtime, job_of())
-    status = wait_for(runtime, handle)
+    status = wait_for_end(runtime, handle)
     assert status.state is JobState.LOST
     assert "ended itself without doing the job" in status.message
     assert "No module named" in status.message
@@ -217,8 +220,8 @@ def test_a_container_that_cannot_start_leaves_its_words_on_the_console(workload:
 
 def test_a_job_past_its_deadline_ends_itself_and_its_instance(workload: InstanceWorkload, job_of: Any) -> None:
     runtime = workload.bound()
-    handle = submitted(runtime, job_of(deadline=5, fit_seconds=600))
-    status = wait_for(runtime, handle)
+    handle = submitted(runtime, job_of(deadline=10, fit_seconds=600))
+    status = wait_for_end(runtime, handle)
     assert (status.state, status.exit_code) == (JobState.FAILED, 124)
     wait_until_terminated(workload, handle)
 
@@ -230,11 +233,10 @@ def test_an_instance_that_hangs_is_switched_off_at_its_deadline(
     monkeypatch.setattr(Ec2Runtime, "startup_allowance", 0.0)
     monkeypatch.setattr("airflow_sklearn.runtimes.ec2.runtime._SPARE_LIFE", 0.0)
     runtime = workload.bound(idle_timeout=0)
-    handle = submitted(runtime, job_of(deadline=600, fit_seconds=600))  # 10 minutes: 30 s
-    wait_for_line(runtime, handle, "Read 300 rows")
-    for worker in workload.local.workers_of_instance(str(handle.data["instance_id"])):
-        engine.docker("pause", worker)
-    status = wait_for(runtime, handle)
+    handle = submitted(runtime, job_of(deadline=900, fit_seconds=900))  # 15 minutes: 45 s
+    (worker,) = wait_for(lambda: workload.local.workers_of_instance(str(handle.data["instance_id"])), "the worker")
+    engine.docker("pause", worker)
+    status = wait_for_end(runtime, handle)
     assert status.state is JobState.LOST
     wait_until_terminated(workload, handle)
 
@@ -246,7 +248,7 @@ def test_jobs_share_instances_as_many_as_they_fill(workload: InstanceWorkload, j
         handles = list(threads.map(lambda place: submitted(*place), places))
     assert len({handle.data["instance_id"] for handle in handles}) == 3
     runtime = workload.bound(jobs_per_instance=2)
-    assert [wait_for(runtime, handle).state for handle in handles] == [JobState.SUCCEEDED] * 5
+    assert [wait_for_end(runtime, handle).state for handle in handles] == [JobState.SUCCEEDED] * 5
     assert len(workload.tasks()) == 3
     storage = Storage(lambda: workload.local.direct.client("s3"))
     results = [JobResult.from_json(storage.read(job.result_uri)) for _, job in made]
@@ -267,7 +269,7 @@ def test_one_of_several_jobs_can_be_cancelled_running_or_waiting(workload: Insta
     assert "come before it" in runtime.poll([spared])[0].message
     runtime.cancel(waiting)
     runtime.cancel(running)
-    assert wait_for(runtime, spared).state is JobState.SUCCEEDED
+    assert wait_for_end(runtime, spared).state is JobState.SUCCEEDED
     assert [runtime.poll([one])[0].exit_code for one in (running, waiting)] == [143, 143]
     wait_until_terminated(workload, spared)
 
@@ -284,7 +286,7 @@ def test_no_job_waits_for_an_instance_that_has_gone(workload: InstanceWorkload, 
     runtime = workload.bound(jobs_per_instance=3, idle_timeout=2)
     first = submitted(runtime, job_of("a", fit_seconds=600))
     engine.docker("kill", workload.local.container_of_instance(str(first.data["instance_id"])))
-    assert wait_for(runtime, first).state is JobState.LOST
+    assert wait_for_end(runtime, first).state is JobState.LOST
     second = submitted(runtime, job_of("b"))
     assert second.data["instance_id"] != first.data["instance_id"]
-    assert wait_for(runtime, second).state is JobState.SUCCEEDED
+    assert wait_for_end(runtime, second).state is JobState.SUCCEEDED

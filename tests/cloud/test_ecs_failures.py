@@ -25,7 +25,7 @@ def test_containers_that_end_half_way_are_replaced_and_the_others_are_left_alone
     engine.docker("kill", local.container_of(killed))
     ecs.stop_task(cluster=local.cluster, task=stopped, reason="too expensive")
     local.spot_interruption(interrupted)
-    airflow.wait_for("three more containers", lambda: len(workload.tasks()) == 7, seconds=120, pause=1)
+    airflow.wait_for("three more containers", lambda: len(workload.tasks()) == 7, pause=1)
     finish(airflow, workload, run)
     assert sorted(containers_by_chunk(workload).values()) == [1, 2, 2, 2]
     assert spared in {task["taskArn"] for task in workload.tasks() if task["containers"][0]["exitCode"] == 0}
@@ -101,9 +101,9 @@ def test_throttles_while_polling_neither_fail_nor_stop_healthy_work(
     run = airflow.run(f"throttled_{deferrable}", workload.predict(gated_model, deferrable=deferrable, retries="0"))
     at_the_gate(airflow, workload, run)
     with workload.local.faults.throttle("DescribeTasks") as throttle:
-        airflow.wait_for("throttles", lambda: throttle.fired >= 12, seconds=90)
+        airflow.wait_for("throttles", lambda: throttle.fired >= 12)
         workload.open_gate()
-        workload.local.wait_until_none_runs(60)
+        workload.local.wait_until_none_runs()
     finish(airflow, workload, run)
     assert set(containers_by_chunk(workload).values()) == {1}
 
@@ -115,37 +115,30 @@ def test_logs_that_cannot_be_read_stop_nothing(
     with workload.local.faults.unavailable("logs", "GetLogEvents") as outage:
         run = airflow.run(f"no_logs_{deferrable}", workload.predict(gated_model, deferrable=deferrable, retries="0"))
         workload.open_gate()
-        assert airflow.wait_for_run(run, seconds=180) == "success"
+        assert airflow.wait_for_run(run) == "success"
         assert outage.fired
     finish(airflow, workload, run)
     assert set(containers_by_chunk(workload).values()) == {1}
     assert "log cannot be read now" in log_of(airflow, run, "score.predict")
 
 
-@pytest.mark.timeout(600)
-def test_a_triggerer_that_restarts_loses_none_of_20_deferred_chunks(
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("one_at_a_time")
+def test_a_triggerer_that_restarts_loses_none_of_fifty_chunks_at_once(
     airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str
 ) -> None:
-    workload = workload_of(chunks=20)
-    run = airflow.run("restarted_triggerer", workload.predict(gated_model, deferrable="True", retries="0"))
-    airflow.wait_for(
-        "all chunks to be deferred",
-        lambda: list(run.states("score.predict").values()).count("deferred") == 20,
-        seconds=300,
-    )
-    airflow.wait_for("20 containers at the gate", lambda: len(workload.running()) == 20, seconds=120, pause=2)
-    airflow.stop_service("triggerer")
-    assert len(workload.tasks("RUNNING")) == 20, "its end stops no container"
-    airflow.start_service("triggerer")
-    finish(airflow, workload, run, seconds=240)
-    assert set(containers_by_chunk(workload).values()) == {1}
-
-
-@pytest.mark.timeout(900)
-def test_fifty_chunks_at_once(airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str) -> None:
     workload = workload_of(chunks=50)
     run = airflow.run("fifty", workload.predict(gated_model, deferrable="True", retries="0"))
-    airflow.wait_for("50 containers at once", lambda: len(workload.local.containers()) == 50, seconds=500, pause=2)
-    finish(airflow, workload, run, seconds=400)
+    airflow.wait_for(
+        "all chunks to be deferred",
+        lambda: list(run.states("score.predict").values()).count("deferred") == 50,
+        seconds=600,
+    )
+    airflow.wait_for("50 containers at the gate", lambda: len(workload.running()) == 50, pause=2)
+    assert len(workload.local.containers()) == 50
+    airflow.stop_service("triggerer")
+    assert len(workload.tasks("RUNNING")) == 50, "its end stops no container"
+    airflow.start_service("triggerer")
+    finish(airflow, workload, run, seconds=600)
     assert len(workload.published()) == 50 * CHUNK_ROWS
     assert set(containers_by_chunk(workload).values()) == {1}

@@ -34,7 +34,7 @@ def test_a_task_that_a_person_fails_stops_its_container(
     (task,) = at_the_gate(airflow, workload, run, count=1)
     airflow.wait_for_state(run, "score.predict", state_of_waiting(deferrable), 0)
     airflow.mark(run, "score.predict", "failed", 0)
-    workload.local.wait_until_none_runs(60)
+    workload.local.wait_until_none_runs()
     (stopped,) = workload.tasks("STOPPED")
     assert stopped["taskArn"] == task["taskArn"]
     assert "stopped with its Airflow task" in stopped["stoppedReason"]
@@ -48,38 +48,40 @@ def test_a_dag_run_that_is_stopped_stops_its_container(
     at_the_gate(airflow, workload, run, count=1)
     airflow.wait_for_state(run, "score.predict", state_of_waiting(deferrable), 0)
     airflow.fail_run(run)
-    workload.local.wait_until_none_runs(60)
+    workload.local.wait_until_none_runs()
     assert len(workload.tasks()) == 1
 
 
+@pytest.mark.usefixtures("one_at_a_time")
 @WAITING
 def test_a_task_past_its_execution_timeout_stops_its_container(
     airflow: RealAirflow, workload: Workload, gated_model: str, deferrable: str
 ) -> None:
-    kwargs = "{'execution_timeout': timedelta(seconds=20)}"
+    kwargs = "{'execution_timeout': timedelta(seconds=40)}"
     body = workload.predict(gated_model, deferrable=deferrable, predict_kwargs=kwargs)
     run = airflow.run(f"timed_out_{deferrable}", body)
     assert airflow.wait_for_run(run) == "failed"
-    workload.local.wait_until_none_runs(60)
+    workload.local.wait_until_none_runs()
     assert len(workload.tasks()) == 1
 
 
+@pytest.mark.usefixtures("one_at_a_time")
 def test_a_worker_past_its_deadline_stops_itself_though_airflow_is_not_there(
     airflow: RealAirflow, workload: Workload, gated_model: str
 ) -> None:
-    body = workload.predict(gated_model, deferrable="True", deadline="timedelta(seconds=15)")
+    body = workload.predict(gated_model, deferrable="True", deadline="timedelta(seconds=40)")
     run = airflow.run("deadline", body)
     at_the_gate(airflow, workload, run, count=1)
     airflow.wait_for_state(run, "score.predict", "deferred", 0)
     airflow.stop_service("triggerer")
     try:
-        workload.local.wait_until_none_runs(60)
+        workload.local.wait_until_none_runs()
         (task,) = workload.tasks("STOPPED")
         assert task["containers"][0]["exitCode"] == 124
     finally:
         airflow.start_service("triggerer")
     assert airflow.wait_for_run(run) == "failed"
-    assert "ran past its deadline of 15 s" in log_of(airflow, run, "score.predict")
+    assert "ran past its deadline of 40 s" in log_of(airflow, run, "score.predict")
 
 
 @WAITING
@@ -91,7 +93,7 @@ def test_a_cleared_task_goes_on_with_its_container_or_with_one_anew(
     at_the_gate(airflow, workload, run, count=1)
     airflow.wait_for_state(run, "score.predict", state_of_waiting(deferrable), 0)
     airflow.command("tasks", "clear", "--yes", "--task-regex", "score.predict", "--downstream", run.dag_id)
-    airflow.wait_for("the next attempt", lambda: run.attempts("score.predict") >= 2, seconds=90)
+    airflow.wait_for("the next attempt", lambda: run.attempts("score.predict") >= 2)
     at_the_gate(airflow, workload, run, count=1)
     finish(airflow, workload, run)
     assert sum(containers_by_chunk(workload).values()) <= 2
@@ -112,11 +114,10 @@ class SlowToDefer(EcsRuntime):
 """
 
 
-@pytest.mark.timeout(600)
 def test_a_worker_that_is_killed_after_run_task_and_before_it_defers_has_its_container_taken_over(
     airflow: RealAirflow, workload: Workload, gated_model: str
 ) -> None:
-    (airflow.dags / "slow_to_defer.py").write_text(SLOW_TO_DEFER)
+    airflow.add_file("slow_to_defer.py", SLOW_TO_DEFER)
     runtime = workload.runtime().replace("EcsRuntime(", "SlowToDefer(", 1)
     body = "from slow_to_defer import SlowToDefer\n" + workload.predict(
         gated_model, runtime=runtime, deferrable="True", retries="2"
@@ -127,7 +128,7 @@ def test_a_worker_that_is_killed_after_run_task_and_before_it_defers_has_its_con
     for process in (task.parent(), task):  # the one that supervises the task, and the task: nobody reports its end
         assert process is not None
         os.kill(process.pid, signal.SIGKILL)
-    airflow.wait_for_state(run, "score.predict", "deferred", 0, seconds=240)
+    airflow.wait_for_state(run, "score.predict", "deferred", 0)
     finish(airflow, workload, run)
     assert len(workload.tasks()) == 1
     assert "taking over" in log_of(airflow, run, "score.predict")

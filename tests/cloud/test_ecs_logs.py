@@ -23,7 +23,6 @@ def test_a_containers_lines_appear_once_at_their_levels_while_it_runs_and_after(
     airflow.wait_for(
         "the running container's line",
         lambda: "Waiting at the gate." in log_of(airflow, run, "score.predict", 0),
-        seconds=60,
     )
     finish(airflow, workload, run)
     # Airflow itself logs a trigger's event, which carries the last lines for the error of a job that failed.

@@ -65,7 +65,7 @@ def test_the_flights_dag_in_containers_gives_the_bits_of_local_processes(
     in_containers = read(Storage(lambda: container_cloud.direct.client("s3")), predicted)
     assert in_containers.num_rows == sum(chunk["rows"] for chunk in chunks) == 29_425
     assert in_containers.equals(in_processes)
-    container_cloud.wait_until_none_runs(60)
+    container_cloud.wait_until_none_runs()
 
 
 def run_in_containers(airflow: RealAirflow, local: ContainerCloud, root: str, place: str) -> Run:
@@ -79,11 +79,11 @@ def run_in_containers(airflow: RealAirflow, local: ContainerCloud, root: str, pl
     for text, other in exchanged.items():
         assert text in source
         source = source.replace(text, other)
-    (airflow.dags / f"{dag_id}.py").write_text(source)
-    airflow.wait_for("the DAG", lambda: dag_id in airflow.command("dags", "list"), seconds=90, pause=2)
+    airflow.add_file(f"{dag_id}.py", source)
+    airflow.wait_for_dag(dag_id)
     airflow.command("dags", "trigger", dag_id, "--run-id", "containers", "--conf", json.dumps(CONF))
     run = Run(airflow.database, dag_id, "containers", "running")
-    assert airflow.wait_for_run(run, seconds=300) == "success"
+    assert airflow.wait_for_run(run) == "success"
     return run
 
 

@@ -47,12 +47,12 @@ def test_what_ended_tasks_left_running_is_ended_and_nothing_else(
         for text, other in exchanged.items():
             assert text in source
             source = source.replace(text, other)
-        (airflow.dags / TEMPLATE.name).write_text(source)
+        airflow.add_file(TEMPLATE.name, source)
         run = airflow.wait_for_first_run("reap_leftovers")
         assert airflow.wait_for_run(run) == "success"
 
-        airflow.wait_for("the instance to end", lambda: not instances.tasks("RUNNING"), seconds=60)
-        airflow.wait_for("the container to end", lambda: len(containers.tasks("RUNNING")) == 1, seconds=60)
+        airflow.wait_for("the instance to end", lambda: not instances.tasks("RUNNING"))
+        airflow.wait_for("the container to end", lambda: len(containers.tasks("RUNNING")) == 1)
         (stopped,) = containers.tasks("STOPPED")
         assert "its Airflow task has ended" in stopped["stoppedReason"]
         assert {"key": "airflow_map_index", "value": "0"} in stopped["tags"]

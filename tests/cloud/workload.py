@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from airflow_sklearn.runtimes.ecs import EcsRuntime
 from airflow_sklearn.storage import Storage
 from tests.cloud.containers import EXECUTION_ROLE, TASK_ROLE, ContainerCloud
 from tests.operators.conftest import HEADER, plain_train_job, rows
+from tests.waiting import wait_for
 
 CHUNK_ROWS = 300
 
@@ -169,9 +169,7 @@ def train_gated_model(local: ContainerCloud) -> str:
         cluster=local.cluster, task_definition=task_definition(local), subnets=list(local.subnets)
     ).bind(Access(local))
     handle = runtime.submit(uri, job, detached=True)
-    give_up = time.monotonic() + 60
-    while not (status := runtime.poll([handle])[0]).state.finished:
-        assert time.monotonic() < give_up, status
-        time.sleep(0.2)
+    wait_for(lambda: runtime.poll([handle])[0].state.finished, "the gated model's training", pause=0.2)
+    status = runtime.poll([handle])[0]
     assert status.exit_code == 0, (status, runtime.logs(handle))
     return job.model

@@ -5,13 +5,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from demo.local_airflow import LocalAirflow, LocalAirflowError, only_one
+from tests.waiting import PATIENCE, wait_for
 
 REPOSITORY = Path(__file__).parents[2]
 #: A stand-in for Airflow's services: each starts a child and waits.
@@ -42,9 +41,9 @@ def test_whatever_ends_the_demo_ends_its_services_and_their_children(tmp_path: P
     )
     assert demo.stdout is not None
     assert demo.stdout.readline() == "ready\n"
-    _wait_until(lambda: len(_processes_of(tmp_path)) == 2 * 3)
+    wait_for(lambda: len(_processes_of(tmp_path)) == 2 * 3)
     demo.send_signal(how)
-    assert demo.wait(30) == 128 + how
+    assert demo.wait(PATIENCE) == 128 + how
     assert _processes_of(tmp_path) == []
 
 
@@ -84,10 +83,3 @@ def _processes_of(mark: Path) -> list[str]:
             except OSError:
                 continue
     return found
-
-
-def _wait_until(holds: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

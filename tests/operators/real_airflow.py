@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tests.cloud import ministack
 from tests.operators.conftest import PREAMBLE, Run
 
 AIRFLOW_2 = version("apache-airflow").startswith("2.")
@@ -34,7 +34,7 @@ class RealAirflow:
         self.home, self.dags, self.database = home, home / "dags", home / "airflow.db"
         self.dags.mkdir(parents=True)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._port = _free_port()
+        self._port = ministack.free_port("127.0.0.1")
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
             **self._settings(),
@@ -51,13 +51,13 @@ class RealAirflow:
         ):
             self.start_service(service)
         if not AIRFLOW_2:
-            self.wait_for("the API server", self._api_answers, seconds=120)
+            self.wait_for("the API server", self._api_answers)
 
     def start_service(self, name: str) -> None:
         options = [] if name in ("api-server", "dag-processor") else ["--skip-serve-logs"]
         with open(self.home / f"{name}.log", "ab") as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "airflow", name, *options],
+                [*ministack.ends_with_this_process(), sys.executable, "-m", "airflow", name, *options],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -69,7 +69,7 @@ class RealAirflow:
         process = self._processes.pop(name)
         process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(30)
+            process.wait(60)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -98,23 +98,33 @@ class RealAirflow:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def add_file(self, name: str, source: str) -> None:
+        """Into the DAGs folder, in one step: half a file would be parsed, and then not again for a while."""
+        new = self.home / name
+        new.write_text(source)
+        new.rename(self.dags / name)
+
+    def wait_for_dag(self, dag_id: str) -> None:
+        """Until Airflow has parsed a DAG and can run it."""
+        self.wait_for(dag_id, lambda: self._row("SELECT 1 FROM serialized_dag WHERE dag_id = ?", dag_id))
+
     def run(self, dag_id: str, body: str) -> Run:
         """Write a DAG that runs once, and wait until its run has begun."""
-        path = self.dags / f"{dag_id}.py"
-        path.write_text(
+        self.add_file(
+            f"{dag_id}.py",
             f"{PREAMBLE}\nwith DAG({dag_id!r}, start_date=datetime(2026, 1, 1), schedule='@once') as dag:\n"
-            + textwrap.indent(textwrap.dedent(body), "    ")
+            + textwrap.indent(textwrap.dedent(body), "    "),
         )
         return self.wait_for_first_run(dag_id)
 
     def wait_for_first_run(self, dag_id: str) -> Run:
         """Of a DAG that runs once."""
         (run_id,) = self.wait_for(
-            f"a run of {dag_id}", lambda: self._row("SELECT run_id FROM dag_run WHERE dag_id = ?", dag_id), seconds=90
+            f"a run of {dag_id}", lambda: self._row("SELECT run_id FROM dag_run WHERE dag_id = ?", dag_id)
         )
         return Run(self.database, dag_id, run_id, "running")
 
-    def wait_for_run(self, run: Run, *, seconds: float = 120) -> str:
+    def wait_for_run(self, run: Run, *, seconds: float = 600) -> str:
         """Until the run has ended; its state."""
         query = "SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ? AND state IN ('success', 'failed')"
         (state,) = self.wait_for(
@@ -122,7 +132,7 @@ class RealAirflow:
         )
         return str(state)
 
-    def wait_for_state(self, run: Run, task_id: str, state: str, map_index: int = -1, *, seconds: float = 90) -> None:
+    def wait_for_state(self, run: Run, task_id: str, state: str, map_index: int = -1, *, seconds: float = 600) -> None:
         self.wait_for(f"{task_id} to be {state}", lambda: run.states(task_id).get(map_index) == state, seconds=seconds)
 
     def mark(self, run: Run, task_id: str, state: str, map_index: int = -1) -> None:
@@ -144,7 +154,7 @@ class RealAirflow:
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def wait_for(self, what: str, look: Callable[[], Any], *, seconds: float, pause: float = 0.2) -> Any:
+    def wait_for(self, what: str, look: Callable[[], Any], *, seconds: float = 600, pause: float = 0.2) -> Any:
         give_up = time.monotonic() + seconds
         while not (found := look()):
             for name, process in self._processes.items():
@@ -163,11 +173,11 @@ class RealAirflow:
         return (self.home / f"{name}.log").read_text(errors="replace")[-3000:]
 
     def _row(self, query: str, *values: Any) -> Any:
-        with contextlib.closing(sqlite3.connect(self.database, timeout=30)) as connection:
+        with contextlib.closing(sqlite3.connect(self.database, timeout=120)) as connection:
             return connection.execute(query, values).fetchone()
 
     def _write(self, query: str, *values: Any) -> None:
-        with contextlib.closing(sqlite3.connect(self.database, timeout=30)) as connection:
+        with contextlib.closing(sqlite3.connect(self.database, timeout=120)) as connection:
             connection.execute(query, values)
             connection.commit()
 
@@ -195,15 +205,21 @@ class RealAirflow:
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}?timeout=120",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
-            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "1",
+            # A new or changed file is parsed at once in any case; to parse all the others each second kept a core busy.
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",
+            "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "300",
+            "AIRFLOW__CORE__DAG_FILE_PROCESSOR_TIMEOUT": "300",
+            "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
             "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "1",
-            "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "1",
+            "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "120",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
             "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "1",
             "AIRFLOW__SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "1",
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+            # On a busy machine the API server answers late. A call that is made again is a conflict with the first one.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
             # A task whose worker is gone is missed after a minute, not after five. (Airflow 3, Airflow 2)
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
@@ -222,9 +238,3 @@ def real_airflow(home: Path) -> Iterator[RealAirflow]:
         yield airflow
     finally:
         airflow.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -33,7 +33,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
     home = tmp_path_factory.mktemp("airflow")
     (home / "dags").mkdir()
     with real_airflow(home / "home") as running:
-        (running.dags / "slow_models.py").write_text(SLOW_MODELS)
+        running.add_file("slow_models.py", SLOW_MODELS)
         yield running
 
 
@@ -56,7 +56,7 @@ def worker_of(airflow: RealAirflow, folder: Path, *, other_than: int = 0) -> int
         pids = [int(path.name.partition("-")[2]) for path in folder.glob("started-*")]
         return next((pid for pid in pids if pid != other_than), 0)
 
-    return int(airflow.wait_for("a worker to train", look, seconds=90))
+    return int(airflow.wait_for("a worker to train", look))
 
 
 def is_alive(pid: int) -> bool:
@@ -67,7 +67,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_until_dead(airflow: RealAirflow, pid: int) -> None:
-    airflow.wait_for("the worker to be stopped", lambda: not is_alive(pid), seconds=30)
+    airflow.wait_for("the worker to be stopped", lambda: not is_alive(pid))
 
 
 def go(folder: Path) -> None:
@@ -114,12 +114,12 @@ def test_a_triggerer_that_restarts_leaves_the_job_alone(airflow: RealAirflow, ta
     assert is_alive(pid)
     airflow.start_service("triggerer")
     go(table)
-    assert airflow.wait_for_run(run, seconds=180) == "success"
+    assert airflow.wait_for_run(run) == "success"
     assert list(table.glob("started-*")) == [table / f"started-{pid}"], "one worker did it all"
 
 
 def test_a_deferred_task_past_its_execution_timeout_stops_its_worker(airflow: RealAirflow, table: Path) -> None:
-    run = airflow.run("timed_out", slow_train(table, deferrable="True", execution_timeout="timedelta(seconds=15)"))
+    run = airflow.run("timed_out", slow_train(table, deferrable="True", execution_timeout="timedelta(seconds=30)"))
     pid = worker_of(airflow, table)
     assert airflow.wait_for_run(run) == "failed"
     wait_until_dead(airflow, pid)
@@ -131,7 +131,7 @@ def test_a_cleared_deferred_task_goes_on_with_its_job_or_with_one_anew(airflow: 
     worker_of(airflow, table)
     airflow.wait_for_state(run, "train", "deferred")
     airflow.command("tasks", "clear", "--yes", run.dag_id)
-    airflow.wait_for("the next attempt", lambda: run.attempts("train") == 2, seconds=60)
+    airflow.wait_for("the next attempt", lambda: run.attempts("train") == 2)
     airflow.wait_for_state(run, "train", "deferred")
     go(table)
     assert airflow.wait_for_run(run) == "success"
@@ -148,7 +148,7 @@ def test_a_cleared_chunk_is_not_computed_again(airflow: RealAirflow, table: Path
     before = [path.stat().st_mtime_ns for path in receipts]
 
     airflow.command("tasks", "clear", "--yes", "--task-regex", "score.predict", "--downstream", run.dag_id)
-    airflow.wait_for("the chunks to have run again", lambda: _all_reused(run), seconds=120)
+    airflow.wait_for("the chunks to have run again", lambda: _all_reused(run))
     assert airflow.wait_for_run(run) == "success"
     assert [path.stat().st_mtime_ns for path in receipts] == before
     assert run.xcom("score.commit")["published"] is False
@@ -185,9 +185,11 @@ def test_links_labels_and_asset_events_of_a_deferred_mapped_run(airflow: RealAir
         f"with DAG('watcher', start_date=datetime(2026, 1, 1), schedule=[Asset('file://{table}/scores')]):\n"
         "    @task\n    def see():\n        pass\n    see()\n"
     )
-    (airflow.dags / "watcher.py").write_text(
-        f"from datetime import datetime\nfrom airflow.providers.common.compat.sdk import DAG, Asset, task\n{watcher}"
+    airflow.add_file(
+        "watcher.py",
+        f"from datetime import datetime\nfrom airflow.providers.common.compat.sdk import DAG, Asset, task\n{watcher}",
     )
+    airflow.wait_for_dag("watcher")
     run = airflow.run("announced", predict(table, model, partition="'p'", deferrable="True"))
     assert airflow.wait_for_run(run) == "success"
     assert run.labels("score.predict") == ["part-0.csv (1 of 2)", "part-1.csv (2 of 2)"]
@@ -200,10 +202,11 @@ def test_links_labels_and_asset_events_of_a_deferred_mapped_run(airflow: RealAir
 def test_a_mapped_training_announces_each_model(airflow: RealAirflow, table: Path) -> None:
     """Their URIs are not known when the DAG is parsed; whoever waits for one declares it."""
     go(table)
-    (airflow.dags / "model_watcher.py").write_text(
+    airflow.add_file(
+        "model_watcher.py",
         "from datetime import datetime\nfrom airflow.providers.common.compat.sdk import DAG, Asset, task\n"
         f"with DAG('model_watcher', start_date=datetime(2026, 1, 1), schedule=[Asset('file://{table}/b')]):\n"
-        "    @task\n    def see():\n        pass\n    see()\n"
+        "    @task\n    def see():\n        pass\n    see()\n",
     )
     body = f"""
 SklearnTrainOperator.partial(
@@ -212,8 +215,9 @@ SklearnTrainOperator.partial(
     runtime=LocalRuntime(state_dir="{table}/state", processes=1),
 ).expand(model=["{table}/a", "{table}/b"])
 """
+    airflow.wait_for_dag("model_watcher")
     run = airflow.run("mapped_models", body)
-    assert airflow.wait_for_run(run, seconds=180) == "success"
+    assert airflow.wait_for_run(run) == "success"
     assert airflow.events_of(f"file://{table}/b") == 1
 
 
@@ -222,7 +226,7 @@ def test_without_reuse_a_cleared_task_fits_again(airflow: RealAirflow, table: Pa
     assert airflow.wait_for_run(run) == "success"
     first = run.xcom("train")
     airflow.command("tasks", "clear", "--yes", run.dag_id)
-    airflow.wait_for("the model to be fitted again", lambda: _version(run) not in ("", first["version"]), seconds=90)
+    airflow.wait_for("the model to be fitted again", lambda: _version(run) not in ("", first["version"]))
     assert run.xcom("train")["reused"] is False
 
 

@@ -22,6 +22,7 @@ from airflow_sklearn.redshift.sql_database import SqlDatabase
 from airflow_sklearn.redshift.types import output_column
 from airflow_sklearn.storage import Storage
 from tests.cloud.redshift.cloud import RedshiftCloud
+from tests.waiting import PATIENCE
 
 BOOKS = "airflow_sklearn_publications"
 each_isolation = pytest.mark.parametrize("place", ["serializable", "snapshot"], indirect=True)
@@ -155,7 +156,7 @@ class Attempt(threading.Thread):
             self._result = error
 
     def result(self) -> Published:
-        self.join(60)
+        self.join(PATIENCE)
         assert self._result is not None, "it still runs"
         if isinstance(self._result, BaseException):
             raise self._result

@@ -7,6 +7,8 @@ import time
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from airflow_sklearn.redshift.database import Statement
 from tests.cloud.redshift.cloud import RedshiftCloud
 from tests.cloud.redshift.data_api import DataApi
 from tests.cloud.redshift.standin import Redshift
+from tests.waiting import PATIENCE
 
 S = Statement
 
@@ -287,7 +290,7 @@ def test_a_statement_that_aws_has_forgotten_is_explained(api: DataApi) -> None:
 def test_cancel_stops_what_runs(api: DataApi, database: DataApiDatabase, redshift: Redshift, table: str) -> None:
     mark = uuid.uuid4().hex
     with api.held(mark) as waits:
-        threading.Thread(target=lambda: (waits.wait(10), time.sleep(0.2), database.cancel())).start()
+        threading.Thread(target=lambda: (waits.wait(PATIENCE), time.sleep(0.2), database.cancel())).start()
         with pytest.raises(RedshiftError, match="load was cancelled in Redshift"):
             database.run([S(f"INSERT INTO {table} VALUES (1, 'x')"), S(f"SELECT '{mark}'")], step="load")
     assert redshift.query(f"SELECT COUNT(*) FROM {table}") == [(0,)]
@@ -317,8 +320,16 @@ def test_values_that_do_not_fit_the_statement_are_a_mistake(database: DataApiDat
         database.run([S("SELECT CAST(:a AS INTEGER)", given)], step="s")
 
 
-def test_polls_grow_rarer(api: DataApi, database: DataApiDatabase) -> None:
-    mark, before = uuid.uuid4().hex, api.calls["DescribeStatement"]
+def test_polls_grow_rarer(api: DataApi, database: DataApiDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark, before, pauses = uuid.uuid4().hex, api.calls["DescribeStatement"], list[float]()
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        time.sleep(seconds)
+
+    monkeypatch.setattr(data_api, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
     api.delay(2.0, containing=mark)
     database.run([S(f"SELECT '{mark}'")], step="s")
-    assert 4 <= api.calls["DescribeStatement"] - before <= 9
+    assert api.calls["DescribeStatement"] - before == len(pauses) + 1
+    assert 2 <= len(pauses) <= 12
+    assert all(later >= 1.4 * earlier for earlier, later in pairwise(pauses))

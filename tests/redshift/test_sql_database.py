@@ -20,6 +20,7 @@ from airflow_sklearn.redshift.access import open_database
 from airflow_sklearn.redshift.database import Statement
 from airflow_sklearn.redshift.sql_database import SqlDatabase
 from tests.cloud.redshift.standin import Redshift
+from tests.waiting import PATIENCE, wait_for
 
 S = Statement
 
@@ -168,7 +169,7 @@ def test_two_that_write_what_the_other_reads_both_arrive(redshift: Redshift, tab
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert redshift.query(f"SELECT a FROM {table} ORDER BY a") == [(0,), (1,), (2,)]
 
 
@@ -220,8 +221,8 @@ def test_a_wait_for_a_lock_sees_what_was_committed_meanwhile(redshift: Redshift,
         other = threading.Thread(target=second.run, args=([lock, count],), kwargs={"step": "s"})
         other.start()
         time.sleep(0.5)
-    thread.join(30)
-    other.join(30)
+    thread.join(PATIENCE)
+    other.join(PATIENCE)
     assert redshift.query(f"SELECT a FROM {table} ORDER BY a") == [(0,), (1,)]
     assert len(redshift.statements(f"insert.*{mark}")) == 2
 
@@ -237,10 +238,8 @@ def test_cancel_stops_what_runs_from_a_signal_handler(
             threading.Thread(
                 target=lambda: (pause.wait(), time.sleep(0.2), signal.pthread_kill(main, signal.SIGUSR1))
             ).start()
-            began = time.monotonic()
-            with pytest.raises(RedshiftError, match="cancel"):
+            with pytest.raises(RedshiftError, match="cancel"):  # while the statement still is paused
                 database.run([S(f"SELECT '{mark}'")], step="load")
-        assert time.monotonic() - began < 10
     finally:
         signal.signal(signal.SIGUSR1, before)
 
@@ -263,15 +262,17 @@ def test_cancel_never_raises(
     assert "failed: division by zero" in caplog.text
 
 
-def test_cancel_does_not_wait_for_ever(database: SqlDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancel_does_not_wait_for_ever(
+    database: SqlDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     hangs = threading.Event()
     monkeypatch.setattr(database, "_backend", 1)
     monkeypatch.setattr(database, "_cancel_backend", hangs.wait)
     monkeypatch.setattr(transactions, "_CANCEL_SECONDS", 0.2)
-    began = time.monotonic()
-    database.cancel()
+    with caplog.at_level(logging.WARNING):
+        database.cancel()
     hangs.set()
-    assert time.monotonic() - began < 5
+    assert "takes longer than" in caplog.text
 
 
 def test_an_exception_amid_a_statement_cancels_it(database: SqlDatabase, redshift: Redshift, table: str) -> None:
@@ -284,17 +285,16 @@ def test_an_exception_amid_a_statement_cancels_it(database: SqlDatabase, redshif
         raise TimeIsUpError
 
     before = signal.signal(signal.SIGALRM, handler)
-    mark = uuid.uuid4().hex
+    main, mark = threading.get_ident(), uuid.uuid4().hex
     try:
-        with redshift.pause(mark):
-            signal.setitimer(signal.ITIMER_REAL, 1.0)
-            began = time.monotonic()
+        with redshift.pause(mark) as pause:
+            threading.Thread(
+                target=lambda: (pause.wait(), time.sleep(0.2), signal.pthread_kill(main, signal.SIGALRM))
+            ).start()
             with pytest.raises(TimeIsUpError):
                 database.run([S(f"INSERT INTO {table} VALUES (1, 'x')"), S(f"SELECT '{mark}'")], step="load")
-            assert time.monotonic() - began < 5
-            while [seen.status for seen in redshift.statements(f"^SELECT '{mark}'")] == ["running"]:
-                assert time.monotonic() - began < 10
-                time.sleep(0.05)
+            # Cancelled, and not let go: the pause still holds.
+            wait_for(lambda: [seen.status for seen in redshift.statements(f"^SELECT '{mark}'")] != ["running"])
     finally:
         signal.signal(signal.SIGALRM, before)
     assert redshift.query(f"SELECT COUNT(*) FROM {table}") == [(0,)]

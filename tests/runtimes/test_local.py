@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,34 +17,30 @@ from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
 from airflow_sklearn.runtimes.local import LocalRuntime
 from tests.runtimes.conftest import make_job
+from tests.waiting import wait_for
 
 RuntimeOf = Callable[..., LocalRuntime]
-SLEEP = "print('at work', flush=True); time.sleep(60)"
+SLEEP = "print('at work', flush=True); time.sleep(600)"
 
 
-def wait_for_end(runtime: LocalRuntime, handle: JobHandle, seconds: float = 10.0) -> JobStatus:
-    give_up = time.monotonic() + seconds
-    while time.monotonic() < give_up:
-        status = runtime.poll([handle])[0]
-        if status.state.finished:
-            return status
-        time.sleep(0.02)
-    raise AssertionError("the job did not end")
+def wait_for_end(runtime: LocalRuntime, handle: JobHandle) -> JobStatus:
+    wait_for(lambda: runtime.poll([handle])[0].state.finished, "the job to end")
+    return runtime.poll([handle])[0]
 
 
 def wait_for_line(runtime: LocalRuntime, handle: JobHandle, line: str) -> None:
-    give_up = time.monotonic() + 10
-    while line not in runtime.logs(handle)[0]:
-        assert time.monotonic() < give_up, runtime.logs(handle)
-        time.sleep(0.02)
+    wait_for(lambda: line in runtime.logs(handle)[0], lambda: runtime.logs(handle))
 
 
 def first_line(runtime: LocalRuntime, handle: JobHandle) -> str:
-    give_up = time.monotonic() + 10
-    while not (lines := runtime.logs(handle)[0]):
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
-    return lines[0]
+    return wait_for(lambda: runtime.logs(handle)[0], "a line")[0]
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.fixture(params=[False, True], ids=["attached", "detached"])
@@ -78,13 +73,12 @@ def test_how_a_worker_ended_is_known(
 
 
 def test_cancel_stops_a_worker_and_what_it_started(runtime_of: RuntimeOf, job: PredictJob, detached: bool) -> None:
-    runtime = runtime_of("if not os.fork():\n    print(os.getpid(), flush=True)\ntime.sleep(60)")
+    runtime = runtime_of("if not os.fork():\n    print(os.getpid(), flush=True)\ntime.sleep(600)")
     handle = runtime.submit("job", job, detached=detached)
     child = int(first_line(runtime, handle))
     runtime.cancel(handle)
-    status = wait_for_end(runtime, handle, seconds=1)
-    assert status.state is JobState.CANCELLED
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    assert wait_for_end(runtime, handle).state is JobState.CANCELLED
+    wait_for(lambda: is_gone(child), "the child to end")
     runtime.cancel(handle)  # once more is no error
 
 
@@ -96,10 +90,13 @@ def test_cancel_kills_a_worker_that_does_not_listen(
     handle = runtime.submit("job", job, detached=detached)
     wait_for_line(runtime, handle, "at work")
     runtime.cancel(handle)
-    assert wait_for_end(runtime, handle, seconds=2).state is JobState.CANCELLED
+    assert wait_for_end(runtime, handle).state is JobState.CANCELLED
 
 
-def test_a_worker_may_use_its_time_to_end_in_order(runtime_of: RuntimeOf, job: PredictJob, detached: bool) -> None:
+def test_a_worker_may_use_its_time_to_end_in_order(
+    runtime_of: RuntimeOf, job: PredictJob, detached: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_sklearn.runtimes.local.SECONDS_TO_END", 60.0)
     tidy = "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), print('tidy'), sys.exit(143)))"
     runtime = runtime_of(f"{tidy}\n{SLEEP}")
     handle = runtime.submit("job", job, detached=detached)
@@ -131,14 +128,18 @@ def test_another_process_with_the_same_number_is_not_taken_for_the_worker(
     runtime.cancel(handle)
 
 
-def test_log_lines_come_once_and_whole(runtime_of: RuntimeOf, job: PredictJob, detached: bool) -> None:
+def test_log_lines_come_once_and_whole(runtime_of: RuntimeOf, job: PredictJob, detached: bool, tmp_path: Path) -> None:
+    go = tmp_path / "go"
     runtime = runtime_of(
-        "print('one', flush=True); print('two, half', end='', flush=True); sys.stdin.read(); time.sleep(1); print('.')"
+        "print('one', flush=True); print('two, half', end='', flush=True)\n"
+        f"while not os.path.exists({str(go)!r}): time.sleep(0.02)\n"
+        "print('.')"
     )
     handle = runtime.submit("job", job, detached=detached)
     wait_for_line(runtime, handle, "one")
     lines, cursor = runtime.logs(handle)
     assert lines == ["one"]
+    go.touch()
     wait_for_end(runtime, handle)
     assert runtime.logs(handle, cursor)[0] == ["two, half."]
 
@@ -318,8 +319,9 @@ def test_a_job_watched_from_another_machine_is_refused(runtime_of: RuntimeOf, jo
 
 def test_old_job_folders_are_removed(runtime_of: RuntimeOf, job: PredictJob, tmp_path: Path) -> None:
     runtime = runtime_of("")
-    first = Path(str(runtime.submit("job", job, detached=True).data["folder"]))
-    time.sleep(0.5)
+    handle = runtime.submit("job", job, detached=True)
+    wait_for_end(runtime, handle)
+    first = Path(str(handle.data["folder"]))
     for path in (*first.iterdir(), first, tmp_path / "state" / "cleaned"):
         os.utime(path, (1, 1))
     second = Path(str(runtime.submit("job", job, detached=True).data["folder"]))
@@ -347,15 +349,17 @@ def test_the_real_worker_dies_with_its_task(tmp_path: Path) -> None:
         "runtime = LocalRuntime(python=sys.argv[1], state_dir=sys.argv[2])\n"
         "handle = runtime.submit('job', make_job(Path(sys.argv[3])), detached=False)\n"
         "print(handle.data['pid'], flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(600)\n"
     )
     worker = tmp_path / "worker"
     worker.write_text(
         f"#!{sys.executable}\n"
         "import time\n"
+        "from pathlib import Path\n"
         "from airflow_sklearn.worker.run import _end_with_parent\n"
         "with _end_with_parent():\n"
-        "    time.sleep(60)\n"
+        f"    Path({str(tmp_path / 'begun')!r}).touch()\n"
+        "    time.sleep(600)\n"
     )
     worker.chmod(0o700)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -366,10 +370,7 @@ def test_the_real_worker_dies_with_its_task(tmp_path: Path) -> None:
     )
     assert task.stdout
     pid = int(task.stdout.readline())
-    time.sleep(1.5)
+    wait_for((tmp_path / "begun").exists, "the worker to begin")
     task.kill()
     task.wait()
-    give_up = time.monotonic() + 10
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < give_up
-        time.sleep(0.05)
+    wait_for(lambda: is_gone(pid), "the worker to end")

@@ -95,7 +95,8 @@ def test_a_watcher_that_is_cancelled_leaves_the_others() -> None:
         poller = SharedPoller(place.poll, place.logs, 0.02)
         leaving = asyncio.create_task(statuses(poller, 1))
         staying = asyncio.create_task(statuses(poller, 2))
-        await asyncio.sleep(0.05)
+        while not place.calls:
+            await asyncio.sleep(0.01)
         leaving.cancel()
         return await staying
 

@@ -137,10 +137,10 @@ def test_an_endpoint_that_does_not_tell_is_no_error(ecs: type[Metadata], answer:
 
 
 def test_an_endpoint_that_does_not_answer_is_not_waited_for(ecs: type[Metadata]) -> None:
-    ecs.delay = 20
+    ecs.delay = 120
     started = time.monotonic()
     assert container.image_with_digest("worker:8") == "worker:8"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
 
 
 def test_a_proxy_is_not_asked_for_the_endpoint(ecs: type[Metadata], monkeypatch: pytest.MonkeyPatch) -> None:

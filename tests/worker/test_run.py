@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pytest
 
 from airflow_sklearn.contract.jobs import Job, JobResult
 from airflow_sklearn.worker import exit_codes
+from tests.waiting import PATIENCE, wait_for
 from tests.worker.workbench import Workbench
 
 SLOW = "tests.worker.factories:slow"
@@ -37,11 +37,11 @@ def result_of(bench: Workbench, job: Job) -> JobResult:
 
 @pytest.fixture
 def slow_chunk(bench: Workbench, table: pa.Table) -> Iterator[Job]:
-    """A predict job of which each call takes two minutes, the parity sample's too."""
+    """A predict job of which each call takes ten minutes, the parity sample's too."""
     bench.train(bench.write(table, "train.parquet"), SLOW)
     plan, _ = bench.plan(bench.write(table, "x.csv"))
     job = bench.predict_job(plan, plan.chunks[0])
-    os.environ["SLOW_SECONDS"] = "120"
+    os.environ["SLOW_SECONDS"] = "600"
     yield job
     del os.environ["SLOW_SECONDS"]
 
@@ -62,14 +62,14 @@ def wait_for_start(process: subprocess.Popen[str]) -> None:
 def test_a_good_job_ends_with_zero_a_result_and_progress(bench: Workbench, table: pa.Table) -> None:
     job = bench.train_job(bench.write(table, "train.csv"))
     process = start(bench, job)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == exit_codes.SUCCESS, output
     result = result_of(bench, job)
     assert result.output_uri.endswith("manifest.json")
     assert bench.storage.exists(result.output_uri)
     plan, _ = bench.plan(bench.source("train.csv"))
     chunk = bench.predict_job(plan, plan.chunks[0])
-    output, _ = start(bench, chunk).communicate(timeout=120)
+    output, _ = start(bench, chunk).communicate(timeout=PATIENCE)
     assert "INFO Done: 5,003 rows, 100%" in output
     assert result_of(bench, chunk).output_sha256 == bench.receipt(plan).digest()
     assert last_line(output) == "INFO Exit code 0."
@@ -86,7 +86,7 @@ def test_exit_codes_tell_a_users_error_bad_data_and_a_broken_environment_apart(
     codes = {}
     for name, job in (("user", users_error), ("data", bad_data)):
         process = start(bench, job)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=PATIENCE)
         codes[name] = process.returncode
         error = result_of(bench, job).error
         assert error is not None
@@ -94,7 +94,7 @@ def test_exit_codes_tell_a_users_error_bad_data_and_a_broken_environment_apart(
         assert error.message in output
     bench.storage.write(manifest.artifact.uri, b"damaged")
     process = start(bench, bench.predict_job(plan, plan.chunks[0]))
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE)
     codes["environment"] = process.returncode
     assert codes == {
         "user": exit_codes.USER_ERROR,
@@ -152,18 +152,11 @@ def test_sigterm_before_the_job_has_begun_ends_the_worker_at_once(bench: Workben
         stderr=subprocess.STDOUT,
         text=True,
     )
-    wait_until(lambda: catches(process.pid, signal.SIGTERM))
+    wait_for(lambda: catches(process.pid, signal.SIGTERM), "the worker to handle SIGTERM", pause=0.005)
     process.terminate()
-    output, _ = process.communicate(timeout=5)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == exit_codes.CANCELLED
     assert last_line(output) == "INFO Exit code 143."
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    give_up = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up, "it did not happen"
-        time.sleep(0.005)
 
 
 def catches(process: int, number: int) -> bool:
@@ -175,7 +168,7 @@ def catches(process: int, number: int) -> bool:
 def test_the_deadline_ends_a_job_and_its_result_says_so(bench: Workbench, slow_chunk: Job) -> None:
     job = slow_chunk.model_copy(update={"deadline_seconds": 3.0})
     process = start(bench, job)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == exit_codes.DEADLINE
     assert last_line(output) == "INFO Exit code 124."
     error = result_of(bench, job).error
@@ -188,7 +181,7 @@ def test_sigterm_ends_a_job_in_order(bench: Workbench, slow_chunk: Job) -> None:
     process = start(bench, slow_chunk)
     wait_for_start(process)
     process.terminate()
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == exit_codes.CANCELLED
     assert last_line(output) == "INFO Exit code 143."
     error = result_of(bench, slow_chunk).error
@@ -210,10 +203,7 @@ def test_a_worker_that_asked_for_it_ends_with_its_parent(bench: Workbench, slow_
     wait_for_start(parent)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and os.path.exists(f"/proc/{worker}"):
-        time.sleep(0.1)
-    assert not os.path.exists(f"/proc/{worker}")
+    wait_for(lambda: not os.path.exists(f"/proc/{worker}"), "the worker to end")
 
 
 def test_no_forked_process_outlives_a_worker(bench: Workbench, table: pa.Table) -> None:
@@ -226,12 +216,9 @@ def test_no_forked_process_outlives_a_worker(bench: Workbench, table: pa.Table) 
     for line in process.stdout:
         if "in 2 processes" in line:
             break
-    time.sleep(1)
-    with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
-        children = [int(child) for child in file.read().split()]
-    assert len(children) == 2
+    children = wait_for(lambda: two_children(process.pid), "two processes")
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert not any(os.path.exists(f"/proc/{child}") for child in children)
 
 
@@ -244,14 +231,19 @@ def test_no_forked_process_outlives_a_worker_that_was_killed(bench: Workbench, t
     for line in process.stdout:
         if "in 2 processes" in line:
             break
-    time.sleep(1)
-    with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
-        children = [int(child) for child in file.read().split()]
-    assert len(children) == 2
+    children = wait_for(lambda: two_children(process.pid), "two processes")
     process.kill()
     process.wait()
-    time.sleep(0.5)
-    assert not any(is_running(child) for child in children)
+    # They would have work for more than a minute.
+    wait_for(lambda: not any(is_running(child) for child in children), "the processes to end", seconds=30)
+
+
+def two_children(process: int) -> list[int]:
+    """A process's children, when there are two."""
+    with open(f"/proc/{process}/task/{process}/children") as file:
+        children = [int(child) for child in file.read().split()]
+    assert len(children) <= 2
+    return children if len(children) == 2 else []
 
 
 def is_running(process: int) -> bool:
@@ -266,7 +258,7 @@ def test_a_worker_whose_parent_was_gone_before_it_began_ends_and_says_so(bench: 
     gone = subprocess.Popen(["true"])
     gone.wait()
     process = start(bench, slow_chunk, AIRFLOW_SKLEARN_EXIT_WITH_PARENT=str(gone.pid))
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == exit_codes.CANCELLED
     error = result_of(bench, slow_chunk).error
     assert error is not None
@@ -276,5 +268,5 @@ def test_a_worker_whose_parent_was_gone_before_it_began_ends_and_says_so(bench: 
 def test_a_worker_with_its_parent_alive_goes_on(bench: Workbench, table: pa.Table) -> None:
     job = bench.train_job(bench.write(table, "train.csv"))
     process = start(bench, job, AIRFLOW_SKLEARN_EXIT_WITH_PARENT=str(os.getpid()))
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == exit_codes.SUCCESS

@@ -18,9 +18,9 @@ from typing import Any, Literal, Self
 from tests.cloud import ministack
 from tests.cloud.postgres import LOOPBACK, Postgres
 from tests.cloud.redshift import data_api
+from tests.waiting import PATIENCE
 
 IAM_ROLE = "arn:aws:iam::000000000000:role/airflow-sklearn-redshift"
-WAIT_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Redshift:
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.control}/{path}", data=data, method=method)
-        with urllib.request.urlopen(request, timeout=WAIT_SECONDS) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.load(answer)
 
 
@@ -159,7 +159,7 @@ class Fault:
             return self._final
         return int(self._redshift._call("GET", f"rules/{self._number}")["fired"])
 
-    def wait(self, count: int = 1, seconds: float = WAIT_SECONDS) -> None:
+    def wait(self, count: int = 1, seconds: float = PATIENCE) -> None:
         """Until it has struck so often: a statement that is to pause waits now.
 
         :raises TimeoutError: it has not, after that time.

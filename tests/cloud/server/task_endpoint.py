@@ -30,7 +30,7 @@ def serve(host: str, port: int) -> None:
 
     listening = threading.Event()
     threading.Thread(target=lambda: asyncio.run(main()), name="task-endpoint", daemon=True).start()
-    if not listening.wait(10):
+    if not listening.wait(60):
         raise SystemExit(f"Cannot listen on {ADDRESS}:{PORT}")
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.waiting import PATIENCE
 from tests.worker.data.helpers import INT, STORAGE, columns, read, stored
 
 
@@ -23,5 +24,5 @@ def test_a_forked_process_reads_what_its_parent_has_read(tmp_path: Path, file_fo
         pq.write_table(pa.table({"a": range(10_000)}), tmp_path / "t", row_group_size=1000)
     expected = _sum_of(obj.uri, file_format)
     with multiprocessing.get_context("fork").Pool(2) as pool:
-        found = pool.starmap_async(_sum_of, [(obj.uri, file_format)] * 4).get(timeout=60)
+        found = pool.starmap_async(_sum_of, [(obj.uri, file_format)] * 4).get(timeout=PATIENCE)
     assert found == [expected] * 4 == [sum(range(10_000))] * 4

@@ -7,7 +7,6 @@ import signal
 import stat
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +18,7 @@ from airflow_sklearn.roster import CLOSED, Roster
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.host import job_process, serve
 from airflow_sklearn.worker.host.__main__ import main
+from tests.waiting import wait_for
 
 WAIT = (
     "import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); print('waits', flush=True); time.sleep(60)"
@@ -61,20 +61,13 @@ def served() -> Iterator[Callable[[Roster], threading.Thread]]:
 
     yield begin
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
         assert not thread.is_alive()
 
 
 def exit_codes(roster: Roster) -> list[int | None]:
     ends = [roster.end(place) for place in range(roster.places)]
     return [end.exit_code if end else None for end in ends]
-
-
-def wait_until(look: Callable[[], object]) -> None:
-    give_up = time.monotonic() + 30
-    while not look():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
 
 
 def test_jobs_are_done_one_after_another(roster_of: Callable[..., Roster], capfd: pytest.CaptureFixture[str]) -> None:
@@ -121,9 +114,9 @@ def test_a_job_that_comes_in_time_is_done_and_then_the_roster_closes(
 ) -> None:
     roster = roster_of("print(1)", places=3)
     thread = served(roster)
-    wait_until(lambda: roster.end(0))
+    wait_for(lambda: roster.end(0))
     taken = roster.take(1, RosterEntry(job_uri="file:///print(2)"))  # or it was closed just before
-    thread.join(30)
+    thread.join(120)
     assert roster.entry(2) == CLOSED
     assert (roster.entry(1) != CLOSED) is taken
     assert exit_codes(roster)[:2] == [0, 0 if taken else None]
@@ -157,9 +150,9 @@ def test_a_job_that_is_cancelled_while_it_runs_ends_and_the_next_begins(
         said += capfd.readouterr().out
         return "waits" in said
 
-    wait_until(waits)
+    wait_for(waits)
     roster.cancel(0)
-    wait_until(lambda: roster.end(1))
+    wait_for(lambda: roster.end(1))
     assert exit_codes(roster) == [143, 0]
 
 
@@ -180,9 +173,9 @@ def test_a_worker_that_does_not_listen_is_killed(
         said += capfd.readouterr().out
         return "waits" in said
 
-    wait_until(waits)
+    wait_for(waits)
     roster.cancel(0)
-    wait_until(lambda: roster.end(1))
+    wait_for(lambda: roster.end(1))
     assert exit_codes(roster) == [137, 0]
 
 
