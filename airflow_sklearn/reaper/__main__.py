@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from datetime import timedelta
 
@@ -24,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
         _parser().error("nothing to look at: give --ec2, --cluster NAME, or both")
     logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
     logging.getLogger("airflow_sklearn.reaper").setLevel(logging.INFO)
+    # As Airflow 3's own commands do that read connections from the database.
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     hosts = find_hosts(
         AwsConnection(options.aws_conn_id),
         clusters=options.cluster,
