@@ -197,13 +197,15 @@ def runtime_from_dict(data: Mapping[str, Any]) -> Runtime:
 
 def job_key(job: Job) -> str:
     """Identifies the work of one task instance over its attempts: 24 hexadecimal digits."""
-    from airflow_sklearn.contract.jobs import PredictJob, TrainJob
+    from airflow_sklearn.contract.jobs import PoolWorkerJob, PredictJob, TrainJob
 
     work: tuple[str, ...] = ()
     if isinstance(job, TrainJob):
         work = (job.model, job.version)
     elif isinstance(job, PredictJob):
         work = (job.ledger, job.fingerprint, job.chunk.id)
+    elif isinstance(job, PoolWorkerJob):
+        work = (job.folder, job.worker)
     identity = job.identity
     return content_id(
         [job.FORMAT, identity.dag_id, identity.task_id, identity.run_id, identity.map_index, *work], length=24

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.model import Versions
 from airflow_sklearn.exceptions import BrokenEnvironmentError
+from airflow_sklearn.worker.container import cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
 _CORE_PACKAGES = ("scikit-learn", "numpy", "scipy", "pandas", "pyarrow", "joblib", "airflow-sklearn")
@@ -38,6 +39,17 @@ def prepare_for_prediction() -> None:
     for name in _ONE_THREAD:
         os.environ[name] = "1"
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
+
+def limit_threads(environment: Mapping[str, str], threads: int | None, processes: int) -> dict[str, str]:
+    """The environment of a process that shares its container with others.
+
+    :param threads: of numeric libraries; None: what the environment says, else the process's share of the cores.
+    :param processes: that share the container.
+    """
+    limits = {name: str(threads or max(1, cores() // processes)) for name in _ONE_THREAD}
+    waiting = {"OMP_WAIT_POLICY": "passive"}
+    return {**waiting, **environment, **limits} if threads else {**waiting, **limits, **environment}
 
 
 def processor() -> str:
