@@ -116,9 +116,10 @@ def airflow_home(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ministack.Cloud]:
-    """A local AWS with S3; one for the session."""
+    """A local AWS with S3 and SQS; one for the session."""
     _need_ministack()
-    with ministack.running(tmp_path_factory.mktemp("ministack") / "ministack.log") as running:
+    log = tmp_path_factory.mktemp("ministack") / "ministack.log"
+    with ministack.running(log, services="s3,sqs,sts") as running:
         yield running
 
 

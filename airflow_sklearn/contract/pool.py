@@ -41,6 +41,8 @@ class Task(Value):
     payload: Payload
     mmap_mode: Literal["r", "c"] | None = "r"
     """How large arrays are mapped into memory; None: they are read."""
+    threads: int | None = None
+    """Of numeric libraries, while the task runs. None: as the container has it."""
 
 
 class Done(Value):

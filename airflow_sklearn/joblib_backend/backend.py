@@ -121,8 +121,6 @@ class ContainerBackend(AutoBatchingMixin, ParallelBackendBase):
         jobs = self.effective_n_jobs(n_jobs)
         if jobs == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
-        if self.inner_max_num_threads is not None:
-            self._limit_threads(self.inner_max_num_threads)
         self._jobs, self._max_nbytes, self._mmap_mode = jobs, max_nbytes, mmap_mode
         self._parallel = weakref.ref(parallel) if parallel is not None else None
         return jobs
@@ -144,6 +142,7 @@ class ContainerBackend(AutoBatchingMixin, ParallelBackendBase):
             workers=self._jobs,
             max_nbytes=self._max_nbytes,
             mmap_mode=self._mmap_mode,
+            threads=self.inner_max_num_threads,
             callback=callback,
         )
 
@@ -177,8 +176,3 @@ class ContainerBackend(AutoBatchingMixin, ParallelBackendBase):
         active, n_jobs = get_active_backend()
         said = n_jobs if active is self and isinstance(n_jobs, int) else 0
         return said if said > 0 else self.max_jobs
-
-    def _limit_threads(self, threads: int) -> None:
-        if not self._owns_pool and self.pool.settings.threads != threads:
-            raise UserError("inner_max_num_threads does not go with pool=: give threads= to WorkerPool(...).")
-        self.pool.limit_threads(threads)

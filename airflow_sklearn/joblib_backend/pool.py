@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import secrets
 import threading
 from typing import TYPE_CHECKING, Any, Literal
@@ -91,6 +90,7 @@ class WorkerPool:
         workers: int = 1,
         max_nbytes: int | None = MAX_NBYTES,
         mmap_mode: Literal["r", "c"] | None = "r",
+        threads: int | None = None,
         callback: Callable[[PoolFuture], Any] | None = None,
     ) -> PoolFuture:
         """Run a function without arguments in a container.
@@ -101,24 +101,19 @@ class WorkerPool:
         :param max_nbytes: arrays from this size in bytes on are stored once, and mapped into memory in the containers.
         :param mmap_mode: ``r``: they cannot be written to there; ``c``: each process may change its own copy; None:
             they are read into memory.
+        :param threads: of numeric libraries, while the function runs; default: the pool's.
         :param callback: called with the future when it is done, in a thread of the pool.
         :return: a ``concurrent.futures.Future``.
         """
-        future = PoolFuture(secrets.token_hex(8), function, call)
-        future.max_nbytes, future.mmap_mode = max_nbytes, mmap_mode
-        if callback is not None:
-            future.add_done_callback(callback)
-        self._open_session().submit(future, workers)
+        future = PoolFuture(secrets.token_hex(8), function, call, callback)
+        future.max_nbytes, future.mmap_mode, future.threads = max_nbytes, mmap_mode, threads
+        self._open_session(workers).submit(future, workers)
         return future
 
     def cancel(self, call: str) -> None:
         """Kill the functions of a call that run, and do not start the others."""
         if (session := self._session) is not None and not session.ended:
             session.cancel(call)
-
-    def limit_threads(self, threads: int) -> None:
-        """Threads of numeric libraries in each task of containers that the pool starts when it opens next."""
-        self.settings = dataclasses.replace(self.settings, threads=threads)
 
     def forget_arguments(self) -> None:
         """Hash arrays anew when they are sent next: they may have been changed."""
@@ -149,8 +144,8 @@ class WorkerPool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open_session(self) -> Session:
+    def _open_session(self, workers: int) -> Session:
         with self._lock:
             if self._session is None or self._session.ended:
-                self._session = Session(self.runtime, self._folder, self._aws, self.settings)
+                self._session = Session(self.runtime, self._folder, self._aws, self.settings, workers=workers)
             return self._session

@@ -12,6 +12,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from joblib import cpu_count
+
 from airflow_sklearn.contract.jobs import PoolWorkerJob
 from airflow_sklearn.contract.pool import REPORT, Control, Done, Ready, Refused, Task
 from airflow_sklearn.exceptions import BrokenEnvironmentError, ForgedMessageError, PoolError, QueueGoneError
@@ -24,6 +26,7 @@ from airflow_sklearn.pools.folder import PoolFolder
 from airflow_sklearn.pools.queues import open_queue
 from airflow_sklearn.pools.seal import Seal, new_key
 from airflow_sklearn.pools.software import installed_software
+from airflow_sklearn.runtimes.local import LocalRuntime
 from airflow_sklearn.storage import Storage, join
 from airflow_sklearn.storage.uris import split_scheme
 
@@ -52,9 +55,12 @@ class Session:
 
     :param runtime: where the containers run, without its access to AWS.
     :param folder: that pools have their folders in.
+    :param workers: tasks that are to run at the same time, at first.
     """
 
-    def __init__(self, runtime: Runtime, folder: str, aws: AwsAccess, settings: PoolSettings) -> None:
+    def __init__(
+        self, runtime: Runtime, folder: str, aws: AwsAccess, settings: PoolSettings, *, workers: int = 1
+    ) -> None:
         self.settings, self._aws = settings, aws
         self.id = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(6)}"
         self.folder = PoolFolder(Storage(lambda: aws.client("s3")), join(folder, self.id))
@@ -77,14 +83,15 @@ class Session:
         self._beat = 0
         self._control_lock, self._end_lock = threading.Lock(), threading.Lock()
         self._ended, self._look = threading.Event(), threading.Event()
-        self._workers = 1
+        self._workers = workers
         self._idle_since = time.monotonic()
         self._process = os.getpid()
         self._open(key)
 
     @property
     def ended(self) -> bool:
-        return self._ended.is_set()
+        """Also in a process that was forked from the driver: it has none of its threads."""
+        return self._ended.is_set() or os.getpid() != self._process
 
     def submit(self, future: PoolFuture, workers: int) -> None:
         """Let a task run.
@@ -102,7 +109,7 @@ class Session:
         """Nobody waits for the tasks of a call any more: those that run are killed, the others are not started."""
         if futures := self.open.pop_call(call):
             for future in futures:
-                future.cancel()
+                future.drop()
             self._cancelled = [*self._cancelled, call][-_CANCELLED_CALLS:]
             self._write_control()
 
@@ -116,7 +123,7 @@ class Session:
         :param error: what the pool broke down with.
         """
         with self._end_lock:
-            if self.ended or os.getpid() != self._process:  # a fork of the driver is not the driver
+            if self.ended:  # or this is a fork of the driver
                 return
             self.error = error
             self._ended.set()
@@ -144,7 +151,7 @@ class Session:
         try:
             self.folder.make(key)
             self._write_control()
-            self.fleet.grow(1)
+            self.fleet.grow(1)  # alone: it finds what is wrong with all of them
             self._tasks.create(self.settings.visibility_timeout)
             self._reports.create(_REPORT_VISIBILITY)
         except BaseException as error:
@@ -174,7 +181,7 @@ class Session:
             reports=self._reports_uri,
             software=self._software,
             processes=settings.processes,
-            threads=settings.threads,
+            threads=settings.threads or self._threads_beside_others(),
             restarts=settings.restarts,
             visibility_seconds=settings.visibility_timeout,
             idle_seconds=settings.idle_timeout,
@@ -183,6 +190,12 @@ class Session:
         uri = self.folder.job_uri(worker, starts)
         self.folder.storage.write(uri, job.to_json())
         return uri, job
+
+    def _threads_beside_others(self) -> int | None:
+        """Workers of a ``LocalRuntime`` share this machine's cores; a container has cores of its own."""
+        if not isinstance(self._runtime, LocalRuntime):
+            return None
+        return max(1, cpu_count() // self._workers)
 
     # --- threads ---
 
@@ -197,15 +210,19 @@ class Session:
 
     def _send(self) -> None:
         while not self.ended:
-            first = self._outgoing.get()
-            batch = [] if first is None else [first]
-            while batch and len(batch) < _TASKS_A_CALL and not self._outgoing.empty():
-                if (following := self._outgoing.get()) is not None:
-                    batch.append(following)
-            bodies = [body for future in batch if (body := self._body(future)) is not None]
-            if bodies and not self.ended:
-                self._tasks.send(bodies)
-                self._look.set()
+            self._send_some()
+
+    def _send_some(self) -> None:
+        """A function of its own: while it waits for more, no name keeps a task alive, and with it joblib's backend."""
+        first = self._outgoing.get()
+        batch = [] if first is None else [first]
+        while batch and len(batch) < _TASKS_A_CALL and not self._outgoing.empty():
+            if (following := self._outgoing.get()) is not None:
+                batch.append(following)
+        bodies = [body for future in batch if (body := self._body(future)) is not None]
+        if bodies and not self.ended:
+            self._tasks.send(bodies)
+            self._look.set()
 
     def _body(self, future: PoolFuture) -> str | None:
         """The message of a task; None if nobody waits for it any more, or it cannot be pickled."""
@@ -218,11 +235,17 @@ class Session:
             raise
         except Exception as error:
             self.open.pop(future.task_id)
-            unpicklable = pickle.PicklingError(f"A task could not be pickled to be sent to a container: {error}")
+            unpicklable = pickle.PicklingError(f"Could not pickle the task to send it to a container: {error}")
             unpicklable.__cause__ = error
             future.finish(error=unpicklable)
             return None
-        task = Task(task=future.task_id, call=future.call, payload=payload, mmap_mode=future.mmap_mode)
+        task = Task(
+            task=future.task_id,
+            call=future.call,
+            payload=payload,
+            mmap_mode=future.mmap_mode,
+            threads=future.threads,
+        )
         return self._seal.close("task", task.model_dump_json())
 
     def _receive(self) -> None:

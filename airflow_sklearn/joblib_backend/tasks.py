@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import threading
 from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.contract.pool import Payload
 
+_LOG = logging.getLogger("airflow_sklearn.pool")
 _SHOWN_CALLS = 3
 _SHOWN_CHARACTERS = 200  # of a call's arguments
 
@@ -36,25 +37,44 @@ class PoolFuture(Future[Any]):
     """The result of a task.
 
     :param task_id: as in messages and logs.
+    :param callback: called with the future when it has a result or an error. Let go of then, and when it is cancelled:
+        joblib's refers to all that is to go at the end of its block, the future among it.
     """
 
-    def __init__(self, task_id: str, function: Callable[[], Any], call: str) -> None:
+    def __init__(
+        self, task_id: str, function: Callable[[], Any], call: str, callback: Callable[[Any], Any] | None = None
+    ) -> None:
         super().__init__()
         self.task_id, self.call = task_id, call
         self.function: Callable[[], Any] | None = function
+        self._callback = callback
         self.max_nbytes: int | None = None
         self.mmap_mode: Literal["r", "c"] | None = "r"
+        self.threads: int | None = None
         self.seconds = 0.0
         """That the task ran in its container."""
 
     def finish(self, result: Any = None, error: BaseException | None = None) -> None:
         """Once; what comes later is of no account."""
-        self.function = None
-        with contextlib.suppress(InvalidStateError):
+        self.function, callback = None, self._callback
+        self._callback = None
+        try:
             if error is not None:
                 self.set_exception(error)
             else:
                 self.set_result(result)
+        except InvalidStateError:
+            return
+        if callback is not None:
+            try:
+                callback(self)
+            except Exception:  # as concurrent.futures does: it is the caller's, and the pool serves others too
+                _LOG.exception("What was to be called when the task %s is done raised an error.", self.task_id)
+
+    def drop(self) -> None:
+        """Nobody waits for it any more."""
+        self.function = self._callback = None
+        self.cancel()
 
 
 class OpenTasks:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -31,15 +32,17 @@ from tests.cloud.redshift import standin
 from tests.cloud.redshift.standin import Redshift
 from tests.cloud.server.task_endpoint import ADDRESS
 
-WORKER_IMAGE = "airflow-sklearn-worker:local"
-TEST_IMAGE = "airflow-sklearn-worker-tests:local"
+#: Another one where several checkouts of this repository share a Docker engine.
+TAG = os.environ.get("AIRFLOW_SKLEARN_IMAGE_TAG", "local")
+WORKER_IMAGE = f"airflow-sklearn-worker:{TAG}"
+TEST_IMAGE = f"airflow-sklearn-worker-tests:{TAG}"
 CLUSTER = "ml"
 LOG_GROUP = "/ecs/airflow-sklearn"
 BUCKET = "airflow-sklearn"
 EXECUTION_ROLE = "arn:aws:iam::000000000000:role/airflow-sklearn-execution"
 TASK_ROLE = "arn:aws:iam::000000000000:role/airflow-sklearn-task"
 SUBNETS = ("subnet-0123456789abcdef0",)
-SERVICES = "s3,sts,iam,ecs,ecs-metadata,logs,imds"
+SERVICES = "s3,sqs,sts,iam,ecs,ecs-metadata,logs,imds"
 
 #: Between SIGTERM and SIGKILL; ECS's own default of 30 seconds is long for a test.
 STOP_SECONDS = 5

@@ -25,6 +25,7 @@ from airflow_sklearn.pools import pickles
 from airflow_sklearn.pools.blobs import BlobReader, BlobWriter
 from airflow_sklearn.pools.folder import PoolFolder
 from airflow_sklearn.storage import Storage
+from airflow_sklearn.worker.environment import threads_limited
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.pool import Payload
@@ -53,7 +54,8 @@ class TaskRunner:
             function = pickles.loads(data, self._reader.buffers(task.payload, task.mmap_mode))
             stage = "run"
             started = time.monotonic()
-            result = function()
+            with threads_limited(task.threads):
+                result = function()
             seconds = time.monotonic() - started
             stage = "write"
             payload = self._payload(task, self._pickled(result))
