@@ -95,7 +95,7 @@ class PoolWorkerJob(Job):
     """Tasks that run at the same time."""
     threads: int | None = Field(default=None, ge=1)
     """Of numeric libraries, in each task. None: the cores, shared among the processes."""
-    restarts: int = Field(default=2, ge=0)
+    restarts: int = Field(default=2, ge=1)
     """How often a task is started again whose process or container has ended."""
     visibility_seconds: float = Field(default=30.0, gt=0)
     """After which a task that its worker has not renewed goes to another."""

@@ -173,7 +173,7 @@ class Fleet:
         _LOG.warning("Worker %s is gone: %s", container.worker, status.message or status.state)
         self._losses[container.worker] += 1
         self._deaths_in_vain += 1
-        if not container.is_ready:
+        if not container.is_ready and status.state is JobState.FAILED:  # by itself, not because somebody took it away
             self._failed_starts += 1
         if self._failed_starts >= _FAILED_STARTS:
             raise PoolError(

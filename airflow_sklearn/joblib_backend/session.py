@@ -26,7 +26,6 @@ from airflow_sklearn.pools.folder import PoolFolder
 from airflow_sklearn.pools.queues import open_queue
 from airflow_sklearn.pools.seal import Seal, new_key
 from airflow_sklearn.pools.software import installed_software
-from airflow_sklearn.runtimes.local import LocalRuntime
 from airflow_sklearn.storage import Storage, join
 from airflow_sklearn.storage.uris import split_scheme
 
@@ -193,7 +192,7 @@ class Session:
 
     def _threads_beside_others(self) -> int | None:
         """Workers of a ``LocalRuntime`` share this machine's cores; a container has cores of its own."""
-        if not isinstance(self._runtime, LocalRuntime):
+        if not self._runtime.on_this_machine:
             return None
         return max(1, cpu_count() // self._workers)
 

@@ -35,7 +35,7 @@ class PoolSettings:
         """:raises UserError: with all that is wrong."""
         faults = [
             *(self._at_least(1, "processes")),
-            *(self._at_least(0, "restarts")),
+            *(self._at_least(1, "restarts")),
             *(() if self.threads is None else self._at_least(1, "threads")),
             *(
                 f"{name}={value!r}: give seconds, more than 0"
@@ -63,9 +63,7 @@ def pools_folder(storage: str | None, runtime: Runtime) -> str:
         AIRFLOW_SKLEARN_POOLS says, or the system's temporary folder for a ``LocalRuntime``.
     :raises UserError: it is nowhere said, or containers elsewhere could not reach it.
     """
-    from airflow_sklearn.runtimes.local import LocalRuntime
-
-    local = isinstance(runtime, LocalRuntime)
+    local = runtime.on_this_machine
     said = storage or os.environ.get(STORAGE_VARIABLE)
     if said is None:
         if not local:

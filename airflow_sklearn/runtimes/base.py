@@ -112,6 +112,8 @@ class Runtime(ABC):
     """Seconds by which the last lines of a log may come later than the job's end."""
     submits_once: ClassVar[bool] = False
     """Whether ``submit``, called again with equal arguments, gives the job that the first call started."""
+    on_this_machine: ClassVar[bool] = False
+    """Whether jobs share this machine's files and cores."""
     capacity_timeout: float = 0.0
     """Seconds for which a task goes on asking when ``submit`` finds no room."""
 

@@ -71,6 +71,7 @@ class PoolWorker:
         """Whether the queue has been there."""
         self._outbox: queue.SimpleQueue[tuple[Report, Message | None] | None] = queue.SimpleQueue()
         self._control = Control(beat=-1)
+        self._orphaned = False
         self._heard, self._busy = time.monotonic(), time.monotonic()
         self._cache = _make_cache(folder.uri, job.worker)
         self._slots = [Slot(self, self._cache) for _ in range(job.processes)]
@@ -83,6 +84,8 @@ class PoolWorker:
         self.over.set()
         for slot in self._slots:
             slot.close()
+        if self._orphaned:
+            self._remove_pool()
         shutil.rmtree(self._cache, ignore_errors=True)
 
     def run(self) -> None:
@@ -189,8 +192,8 @@ class PoolWorker:
             self.over.set()
         elif time.monotonic() - self._heard > self.job.driver_seconds:
             _LOG.warning("No sign of the driver's life for %.0f s: the pool is removed.", self.job.driver_seconds)
+            self._orphaned = True
             self.over.set()
-            self._remove_pool()
 
     def _remove_pool(self) -> None:
         """Every worker that is left does it; what another one has removed is no error."""
