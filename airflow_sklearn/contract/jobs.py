@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from airflow_sklearn.contract.data import SourceFiles, SourceObject
 from airflow_sklearn.contract.document import Document, Value
@@ -37,6 +37,16 @@ class Job(Document):
     """The worker ends itself after this many seconds, even if Airflow is gone."""
 
 
+class SearchPool(Value):
+    """Containers that a training fits in, beside its own."""
+
+    containers: int = Field(ge=2)
+    runtime: dict[str, JsonValue]
+    """Where they run, as ``Runtime.described_for_jobs`` says it."""
+    folder: str
+    """In storage, that the pool has its own folder in."""
+
+
 class TrainJob(Job):
     """Fit one estimator on one table."""
 
@@ -60,6 +70,8 @@ class TrainJob(Job):
     snapshot: Snapshot | None = None
     """What the objects were unloaded from."""
     image: str = ""
+    search: SearchPool | None = None
+    """No part of the version: where fits run does not change what is fitted."""
 
 
 class PredictJob(Job):

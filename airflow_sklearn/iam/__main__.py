@@ -13,13 +13,17 @@ from airflow_sklearn.iam.cloudformation import template
 from airflow_sklearn.iam.policies import all_policies
 from airflow_sklearn.iam.setting import PARTITIONS, read_setting
 
-_NAMES = ("airflow", "task", "execution", "redshift", "task-trust", "execution-trust", "redshift-trust")
+_NAMES = (
+    *("airflow", "task", "execution", "redshift", "pool-driver"),
+    *("task-trust", "execution-trust", "redshift-trust"),
+)
 _DESCRIPTION = """
 Print the IAM policies that airflow-sklearn needs on Amazon ECS and for Redshift, and no more than that:
   airflow    for the identity that Airflow's workers and triggerer have: runs tasks, plans, publishes
   task       for the task role: what the container may read and write
   execution  for the execution role: pulling the image, writing the log
   redshift   for the role that Redshift takes for UNLOAD and COPY, with --staging
+  pool-driver  for whoever opens pools of containers outside of Airflow, with --pool
 and who may take the roles (task-trust, execution-trust, redshift-trust). Nothing is sent to AWS.
 """
 _EPILOG = """
@@ -45,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if policy and policy not in policies:
-        print(f"--policy {policy} needs --staging: there is no such role without tables", file=sys.stderr)
+        option, what = ("--pool", "pools") if policy == "pool-driver" else ("--staging", "tables")
+        print(f"--policy {policy} needs {option}: there is no such role without {what}", file=sys.stderr)
         return 2
     documents: dict[str, Any] = {policy: policies[policy]} if policy else policies
     if form == "cloudformation":
@@ -80,9 +85,16 @@ def _parser() -> argparse.ArgumentParser:
         ("model", "models", "a model's URI"),
         ("destination", "destinations", "where predictions are published; the ledgers of the runs are below it"),
         ("ledger", "ledgers", "a folder for ledgers, if plans name one (ledger=...)"),
+        ("pool", "pools", "pools of containers for joblib: the storage of parallel_config, and of WorkerPool"),
         ("staging", "staging", "what lies between Redshift and the containers, the staging of RedshiftTable"),
     ):
         folders.add_argument(f"--{name}", dest=dest, action="append", metavar="S3_URI", help=help_text)
+    folders.add_argument(
+        "--search-containers",
+        dest="search_containers",
+        action="store_true",
+        help="train jobs fit in further containers: SklearnTrainOperator(search_containers=...)",
+    )
     folders.add_argument(
         "--list-whole-buckets",
         dest="lists_whole_buckets",

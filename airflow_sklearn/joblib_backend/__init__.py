@@ -38,8 +38,8 @@ def _backend_of(name: str, runtime_class: str, **parameters: Any) -> ContainerBa
     runtime = parameters.get("runtime") or getattr(parameters.get("pool"), "runtime", None)
     if runtime is not None and runtime_class not in {one.__name__ for one in type(runtime).__mro__}:
         raise UserError(
-            f"The backend {name!r} runs tasks by {runtime_class}, not by {runtime!r}. The backend 'containers' takes any "
-            "runtime."
+            f"The backend {name!r} runs tasks by {runtime_class}, not by {runtime!r}. "
+            "The backend 'containers' takes any runtime."
         )
     return ContainerBackend(**parameters)
 

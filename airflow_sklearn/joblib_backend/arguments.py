@@ -8,11 +8,10 @@ from collections import OrderedDict
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.contract.pool import Blob
 from airflow_sklearn.pools import pickles
 
 if TYPE_CHECKING:
-    from airflow_sklearn.contract.pool import Payload
+    from airflow_sklearn.contract.pool import Blob, Payload
     from airflow_sklearn.pools.blobs import BlobWriter
 
 _KEPT_ALIVE = 32  # buffers of other libraries, which say nothing when their memory goes

@@ -28,9 +28,9 @@ class ContainerBackend(AutoBatchingMixin, ParallelBackendBase):
     """Runs joblib's tasks in containers: ``joblib.parallel_config("containers", n_jobs=20, runtime=...)``.
 
     The containers start with the first task and live as long as the ``parallel_config`` block, or until they have had
-    nothing to do for ``idle_timeout`` seconds. ``n_jobs`` is the number of tasks that run at the same time. ``n_jobs=-1``
-    means what the block says, and where it says no number, ``max_jobs``; -2 is one less, and so on. With ``n_jobs=1``
-    joblib runs tasks in this process. Calls of ``Parallel`` within a task run in threads of its container, and calls
+    nothing to do for ``idle_timeout`` seconds. ``n_jobs`` is the number of tasks that run at the same time.
+    ``n_jobs=-1`` means what the block says, and where it says no number, ``max_jobs``; -2 is one less, and so on. With
+    ``n_jobs=1`` joblib runs tasks in this process. Calls of ``Parallel`` within a task run in threads of its container, and calls
     within those one task after the other, as in joblib's own processes.
 
     :param runtime: where the containers run.
@@ -116,7 +116,8 @@ class ContainerBackend(AutoBatchingMixin, ParallelBackendBase):
             raise UserError(f"Parallel({', '.join(others)}=...) is nothing that a pool of containers can do.")
         if mmap_mode not in ("r", "c", None):
             raise UserError(
-                f"mmap_mode={mmap_mode!r}: what a container writes into an array cannot come back. Use 'r', 'c' or None."
+                f"mmap_mode={mmap_mode!r}: what a container writes into an array cannot come back. "
+                "Use 'r', 'c' or None."
             )
         jobs = self.effective_n_jobs(n_jobs)
         if jobs == 1:

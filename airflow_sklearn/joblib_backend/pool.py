@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.joblib_backend.access import access_to
+from airflow_sklearn.joblib_backend.access import access_to, identity_here
 from airflow_sklearn.joblib_backend.session import Session
 from airflow_sklearn.joblib_backend.settings import PoolSettings, pools_folder
 from airflow_sklearn.joblib_backend.tasks import PoolFuture
@@ -16,6 +16,8 @@ from airflow_sklearn.runtimes.base import Runtime
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
+
+    from airflow_sklearn.contract.jobs import JobIdentity
 
 MAX_NBYTES = 1_000_000
 
@@ -43,6 +45,7 @@ class WorkerPool:
         queues and the folder.
     :param deadline: seconds that a container may live at most; None: for ever. Tasks of one that ends go to another.
     :param poll_interval: seconds between looks at the containers; default: the runtime's.
+    :param identity: the Airflow task that the containers are tagged with; default: the one that this code runs in.
     :raises UserError: a parameter is wrong; all faults are named.
     """
 
@@ -60,6 +63,7 @@ class WorkerPool:
         driver_timeout: float = 60.0,
         deadline: float | None = 86_400.0,
         poll_interval: float | None = None,
+        identity: JobIdentity | None = None,
     ) -> None:
         if not isinstance(runtime, Runtime):
             raise UserError(
@@ -79,6 +83,7 @@ class WorkerPool:
         )
         self._folder = pools_folder(storage, runtime)
         self._aws = access_to(aws)
+        self._identity = identity or identity_here()
         self._session: Session | None = None
         self._lock = threading.RLock()
 
@@ -147,5 +152,7 @@ class WorkerPool:
     def _open_session(self, workers: int) -> Session:
         with self._lock:
             if self._session is None or self._session.ended:
-                self._session = Session(self.runtime, self._folder, self._aws, self.settings, workers=workers)
+                self._session = Session(
+                    self.runtime, self._folder, self._aws, self.settings, identity=self._identity, workers=workers
+                )
             return self._session

@@ -17,7 +17,6 @@ from joblib import cpu_count
 from airflow_sklearn.contract.jobs import PoolWorkerJob
 from airflow_sklearn.contract.pool import REPORT, Control, Done, Ready, Refused, Task
 from airflow_sklearn.exceptions import BrokenEnvironmentError, ForgedMessageError, PoolError, QueueGoneError
-from airflow_sklearn.joblib_backend.access import identity_here
 from airflow_sklearn.joblib_backend.arguments import Arguments
 from airflow_sklearn.joblib_backend.fleet import Fleet
 from airflow_sklearn.joblib_backend.tasks import OpenTasks, settle
@@ -32,6 +31,7 @@ from airflow_sklearn.storage.uris import split_scheme
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_sklearn.contract.jobs import JobIdentity
     from airflow_sklearn.contract.pool import Payload, Report
     from airflow_sklearn.joblib_backend.settings import PoolSettings
     from airflow_sklearn.joblib_backend.tasks import PoolFuture
@@ -58,7 +58,14 @@ class Session:
     """
 
     def __init__(
-        self, runtime: Runtime, folder: str, aws: AwsAccess, settings: PoolSettings, *, workers: int = 1
+        self,
+        runtime: Runtime,
+        folder: str,
+        aws: AwsAccess,
+        settings: PoolSettings,
+        *,
+        identity: JobIdentity,
+        workers: int,
     ) -> None:
         self.settings, self._aws = settings, aws
         self.id = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(6)}"
@@ -69,7 +76,7 @@ class Session:
         tasks, reports = self._queue_uris()
         self._tasks_uri, self._reports_uri = tasks, reports
         self._tasks, self._reports = open_queue(tasks, aws.client), open_queue(reports, aws.client)
-        self._software, self._identity = installed_software(), identity_here()
+        self._software, self._identity = installed_software(), identity
         self.blobs = BlobWriter(self.folder)
         self._blob_reader = BlobReader(self.folder, cache="")  # results are read, never mapped
         self._arguments = Arguments(self.blobs)

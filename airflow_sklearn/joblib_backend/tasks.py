@@ -150,7 +150,10 @@ def describe(function: Any) -> str:
 
 def _call_text(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     name = getattr(function, "__qualname__", None) or repr(function)
-    said = [*(_short(repr(one), 60) for one in args), *(f"{key}={_short(repr(one), 60)}" for key, one in kwargs.items())]
+    said = [
+        *(_short(repr(one), 60) for one in args),
+        *(f"{key}={_short(repr(one), 60)}" for key, one in kwargs.items()),
+    ]
     module = getattr(function, "__module__", "")
     return f"{module}.{name}({_short(', '.join(said))})"
 

@@ -187,6 +187,10 @@ class Runtime(ABC):
         arguments = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
         return {"class": f"{type(self).__module__}:{type(self).__qualname__}", "arguments": arguments}
 
+    def described_for_jobs(self) -> dict[str, Any]:
+        """This runtime as JSON, for a job of its own that starts further ones: with what only this side may look up."""
+        return self.to_dict()
+
 
 def runtime_from_dict(data: Mapping[str, Any]) -> Runtime:
     """The runtime that ``to_dict`` described."""

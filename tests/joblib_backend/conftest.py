@@ -51,7 +51,9 @@ class LocalPool:
         return sorted(str(path.relative_to(self.folder)) for path in (self.folder / "pools").rglob("*"))
 
     def wait_until_gone(self, seconds: float = 90) -> None:
-        wait_for(lambda: not self.processes() and not self.remains(), seconds, lambda: (self.processes(), self.remains()))
+        wait_for(
+            lambda: not self.processes() and not self.remains(), seconds, lambda: (self.processes(), self.remains())
+        )
 
 
 def wait_for(true: Callable[[], Any], seconds: float = 90, tell: Callable[[], Any] = lambda: "") -> Any:

@@ -4,9 +4,9 @@
 
     python -m tests.joblib_backend.joblib_suite
 
-The tests come from the joblib that is installed (``joblib/test/test_parallel.py``). The backend that they call ``loky``
-is then a pool of worker processes (``LocalRuntime``): every test that has ``loky`` among its parameters, or in its body,
-runs with the pool. What is left out is printed, with the reason.
+The tests come from the joblib that is installed (``joblib/test/test_parallel.py``). The backend that they call
+``loky``, and joblib's default, is then a pool of worker processes (``LocalRuntime``): every test that uses it runs with
+the pool. What is left out is printed, with the reason.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from airflow_sklearn.runtimes.local import LocalRuntime
 #: Regular expressions over names of tests, and why they are left out.
 LEFT_OUT = {
     r"test_nested_parallel_warnings": "tells that joblib's processes start no further ones; containers may",
-    r"multiprocessing-loky": "a process that multiprocessing forks, in which joblib's own processes do not start either",
-    r"test_error_capture": "looks at the private attribute with joblib's processes, which are to be others after an error",
+    r"multiprocessing-loky": "in a process that multiprocessing has forked, where joblib's own processes do not start",
+    r"test_error_capture": "looks at joblib's processes by a private attribute: they are to be others after an error",
     r"test_dispatch_multiprocessing": "tasks talk to a multiprocessing.Manager, which lives on one machine",
     r"test_auto_memmap_on_arrays_from_generator|test_memmapping_leaks": (
         "asks for numpy.memmap and joblib's temp_folder; arrays are mapped here too, as plain arrays (tested here)"
@@ -47,21 +47,16 @@ LEFT_OUT = {
 
 
 def main(arguments: list[str]) -> int:
-    with tempfile.TemporaryDirectory(prefix="joblib-suite-") as folder:
-        with WorkerPool(runtime=LocalRuntime(), storage=f"file://{folder}", visibility_timeout=10) as pool:
-            _take_the_place_of_loky(pool)
-            import joblib.test.test_parallel as suite
+    plugin = _Selection()
+    with (
+        tempfile.TemporaryDirectory(prefix="joblib-suite-") as folder,
+        WorkerPool(runtime=LocalRuntime(), storage=f"file://{folder}", visibility_timeout=10) as pool,
+    ):
+        _take_the_place_of_loky(pool)
+        import joblib.test.test_parallel as suite
 
-            plugin = _Selection()
-            code = pytest.main(
-                [
-                    str(suite.__file__),
-                    *("-c", "/dev/null", "--rootdir", folder, "-p", "no:cacheprovider", "-q", "--tb=short"),
-                    *("-W", "ignore", "-o", "addopts=", "--timeout=120"),
-                    *arguments,
-                ],
-                plugins=[plugin],
-            )
+        quiet = ("-c", "/dev/null", "--rootdir", folder, "-p", "no:cacheprovider", "-q", "--tb=short", "-W", "ignore")
+        code = pytest.main([str(suite.__file__), *quiet, "--timeout=120", *arguments], plugins=[plugin])
     plugin.print()
     return int(code)
 

@@ -37,9 +37,11 @@ def square(number: int) -> int:
 
 
 def test_the_remote_traceback_is_chained_to_the_exception(shared_pool: WorkerPool) -> None:
-    with parallel_config("containers", pool=shared_pool, n_jobs=2):
-        with pytest.raises(LookupError, match="no number 3") as caught:
-            Parallel()(delayed(refuses_three)(number) for number in range(6))
+    with (
+        parallel_config("containers", pool=shared_pool, n_jobs=2),
+        pytest.raises(LookupError, match="no number 3") as caught,
+    ):
+        Parallel()(delayed(refuses_three)(number) for number in range(6))
     cause = caught.value.__cause__
     assert cause is not None
     assert "in refuses_three" in str(cause)
@@ -236,9 +238,11 @@ def test_containers_that_cannot_start_are_an_error_with_their_log(local_pool: Lo
     broken.write_text("#!/bin/sh\necho 'the cluster is on fire'\nexit 3\n")
     broken.chmod(0o755)
     runtime = LocalRuntime(python=str(broken), state_dir=str(tmp_path / "state"))
-    with WorkerPool(**{**local_pool.parameters, "runtime": runtime}) as pool:
-        with pytest.raises(PoolError, match=r"(?s)3 containers .* before they took a task.*the cluster is on fire"):
-            pool.submit(os.getpid).result(90)
+    with (
+        WorkerPool(**{**local_pool.parameters, "runtime": runtime}) as pool,
+        pytest.raises(PoolError, match=r"(?s)3 containers .* before they took a task.*the cluster is on fire"),
+    ):
+        pool.submit(os.getpid).result(90)
     local_pool.wait_until_gone()
 
 
@@ -247,9 +251,11 @@ def test_other_software_is_reported_before_any_work(
 ) -> None:
     software = {**session.installed_software(), "numpy": "1.26.4", "python": "3.8.1"}
     monkeypatch.setattr(session, "installed_software", lambda: software)
-    with WorkerPool(**local_pool.parameters) as pool:
-        with pytest.raises(BrokenEnvironmentError, match=r"(?s)python 3.8.1 here.*numpy 1.26.4 here, \d.* in the worker"):
-            pool.submit(lambda: (tmp_path / "ran").touch()).result(90)
+    with (
+        WorkerPool(**local_pool.parameters) as pool,
+        pytest.raises(BrokenEnvironmentError, match=r"(?s)python 3.8.1 here.*numpy 1.26.4 here, \d.* in the worker"),
+    ):
+        pool.submit(lambda: (tmp_path / "ran").touch()).result(90)
     assert not (tmp_path / "ran").exists()
     local_pool.wait_until_gone()
 

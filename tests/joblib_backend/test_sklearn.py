@@ -43,9 +43,9 @@ WORK: dict[str, Callable[[], Any]] = {
         HalvingGridSearchCV(LogisticRegression(), GRID, cv=3, random_state=0).fit(X, Y).cv_results_["mean_test_score"]
     ],
     "cross_val_score": lambda: cross_val_score(LogisticRegression(), X, Y, cv=5),
-    "permutation_importance": lambda: permutation_importance(
-        LogisticRegression().fit(X, Y), X, Y, n_repeats=3, random_state=0
-    ).importances,
+    "permutation_importance": lambda: (
+        permutation_importance(LogisticRegression().fit(X, Y), X, Y, n_repeats=3, random_state=0).importances
+    ),
     "RandomForestClassifier": lambda: RandomForestClassifier(20, random_state=0).fit(X, Y).predict_proba(X),
     "a frame": lambda: cross_val_score(LogisticRegression(), pd.DataFrame(X).add_prefix("c"), pd.Series(Y), cv=3),
     "a sparse matrix": lambda: cross_val_score(LogisticRegression(), sparse.csr_matrix(X), Y, cv=3),

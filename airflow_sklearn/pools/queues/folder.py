@@ -1,7 +1,7 @@
 """A queue as a folder, for pools whose workers share a disk with their driver.
 
-A message is a file, ``ready/NAME.DELIVERIES`` or ``taken/NAME.DELIVERIES``. Taking one renames it: of many that try, one
-succeeds. The time of a taken file is when its delivery ends; whoever looks for messages puts back what is past it.
+A message is a file, ``ready/NAME.DELIVERIES`` or ``taken/NAME.DELIVERIES``. Taking one renames it: of many that try,
+one succeeds. The time of a taken file is when its delivery ends; whoever looks for messages puts back what is past it.
 """
 
 from __future__ import annotations

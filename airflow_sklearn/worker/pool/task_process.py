@@ -1,4 +1,4 @@
-"""``python -m airflow_sklearn.worker.pool.task_process SETTINGS``: runs tasks one after the other, in a process of its own.
+"""``python -m airflow_sklearn.worker.pool.task_process SETTINGS``: runs tasks one after the other, in its own process.
 
 A task may crash, or be killed by the kernel or because nobody waits for it any more: the container's first process,
 which starts this one, lives on and tells. Tasks come by a socket, as the JSON that the driver sealed; the first process
@@ -127,7 +127,10 @@ def main(settings: dict[str, Any]) -> None:
     _end_with_parent(settings["parent"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(
-        stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"
+        stream=sys.stdout,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
     )
     logging.getLogger("botocore").setLevel(logging.WARNING)
     runner = TaskRunner(PoolFolder(Storage(), settings["folder"]), settings["worker"], settings["cache"])
