@@ -62,10 +62,11 @@ WITHOUT_RESOURCE = {
 STAGING: dict[str, Any] = {"staging": ["s3://acme/redshift"]}
 WORKGROUP = "01234567-89ab-cdef-0123-456789abcdef"
 SECRET = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:redshift-AbCdEf"
-#: Every statement that there is is in one of the two.
+#: Every statement that there is is in one of them.
 EVERYTHING: tuple[dict[str, Any], ...] = (
     {**WHERE, **FOLDERS, **STAGING, "registers": True, "kms_keys": [f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/k"],
      "workgroups": [WORKGROUP], "clusters": ["analytics"]},
+    {**WHERE, **FOLDERS, "pools": ["s3://acme/pools"], "search_containers": True},
     {**WHERE, **FOLDERS, **STAGING, "clusters": ["analytics"], "users": ["airflow"], "secrets": [SECRET]},
 )  # fmt: skip
 

@@ -30,8 +30,8 @@ class ContainerBackend(AutoBatchingMixin, ParallelBackendBase):
     The containers start with the first task and live as long as the ``parallel_config`` block, or until they have had
     nothing to do for ``idle_timeout`` seconds. ``n_jobs`` is the number of tasks that run at the same time.
     ``n_jobs=-1`` means what the block says, and where it says no number, ``max_jobs``; -2 is one less, and so on. With
-    ``n_jobs=1`` joblib runs tasks in this process. Calls of ``Parallel`` within a task run in threads of its container, and calls
-    within those one task after the other, as in joblib's own processes.
+    ``n_jobs=1`` joblib runs tasks in this process. Calls of ``Parallel`` within a task run in threads of its
+    container, and calls within those one task after the other, as in joblib's own processes.
 
     :param runtime: where the containers run.
     :param pool: a ``WorkerPool`` that lives on after the block, in the place of ``runtime`` and all below.

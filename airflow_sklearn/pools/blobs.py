@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
+import io
 import mmap
 import os
 import threading
@@ -118,28 +119,28 @@ class BlobReader:
         os.rename(f"{path}.part", path)
 
 
-class BytesReader:
-    """A file object over bytes that does not copy them all, as boto3 uploads it."""
+class BytesReader(io.RawIOBase):
+    """A file over bytes that does not copy them all, as boto3 uploads it."""
 
     def __init__(self, data: bytes | memoryview) -> None:
         self._data, self._position = memoryview(data), 0
 
-    def read(self, size: int = -1) -> bytes:
-        end = len(self._data) if size is None or size < 0 else min(len(self._data), self._position + size)
-        found = bytes(self._data[self._position : end])
-        self._position = end
-        return found
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: len(self._data)}[whence]
-        self._position = start + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
+    def readable(self) -> bool:
+        return True
 
     def seekable(self) -> bool:
         return True
+
+    def readinto(self, buffer: Any) -> int:
+        found = self._data[self._position : self._position + len(buffer)]
+        buffer[: len(found)] = found
+        self._position += len(found)
+        return len(found)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: len(self._data)}[whence]
+        self._position = max(0, start + offset)
+        return self._position
 
 
 def _check_file(path: str, blob: Blob, where: str) -> None:

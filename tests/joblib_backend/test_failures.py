@@ -203,33 +203,22 @@ def slow_square(number: int) -> int:
 
 def test_workers_killed_at_random_give_every_result_once(local_pool: LocalPool) -> None:
     parameters = {**local_pool.parameters, "visibility_timeout": 2}
-    done, dice, killed = threading.Event(), random.Random(0), []
-
-    def kill_some() -> None:
-        while not done.wait(dice.uniform(0.5, 2)):
-            for running in dice.sample(found := local_pool.running(), min(1, len(found))):
-                killed.append(running.ppid())
-                os.kill(running.ppid(), signal.SIGKILL)
-
-    killer = threading.Thread(target=kill_some)
+    dice, killed, next_kill = random.Random(0), 0, 20
     seen: Counter[int] = Counter()
     with parallel_config("containers", n_jobs=2, restarts=10, **parameters):
-        killer.start()
-        try:
-            for result in Parallel(return_as="generator_unordered", batch_size=2)(
-                delayed(short)(number) for number in range(500)
-            ):
-                seen[result] += 1
-        finally:
-            done.set()
-            killer.join()
+        tasks = (delayed(short)(number) for number in range(500))
+        for result in Parallel(return_as="generator_unordered", batch_size=2)(tasks):
+            seen[result] += 1
+            if seen.total() >= next_kill and (workers := local_pool.workers()):
+                dice.choice(workers).kill()
+                killed, next_kill = killed + 1, seen.total() + dice.randrange(30, 90)
     assert seen == Counter(range(500))
-    assert len(killed) >= 3
+    assert killed >= 5
     local_pool.wait_until_gone()
 
 
 def short(number: int) -> int:
-    time.sleep(0.03)
+    time.sleep(0.01)
     return number
 
 
