@@ -36,11 +36,12 @@ def check_spreads(estimator: Any, containers: int) -> None:
 
 def why_alone(estimator: Any) -> str:
     """Why no other container would get any work of an estimator; empty if it may."""
+    name = type(estimator).__name__
     parameters = estimator.get_params(deep=True)
-    jobs = {name: value for name, value in parameters.items() if name == "n_jobs" or name.endswith("__n_jobs")}
+    jobs = {key: value for key, value in parameters.items() if key == "n_jobs" or key.endswith("__n_jobs")}
     if not jobs:
-        return f"nothing in {type(estimator).__name__} has joblib do anything in parallel. Give a search or an ensemble"
-    if all(value == 1 for value in jobs.values()):
-        named = ", ".join(f"{name}=1" for name in sorted(jobs))
-        return f"{type(estimator).__name__} is told to use one process ({named}). Leave n_jobs at None"
+        return f"nothing in {name} has joblib do anything in parallel. Give a search or an ensemble"
+    if all(value == 1 for value in jobs.values()) or jobs.get("n_jobs") == 1:
+        named = ", ".join(f"{key}=1" for key, value in sorted(jobs.items()) if value == 1)
+        return f"{name} is told to use one process ({named}). Leave n_jobs at None"
     return ""
