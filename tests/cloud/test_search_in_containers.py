@@ -10,6 +10,7 @@ from airflow_sklearn.storage import Storage
 from demo import data
 from demo.cloud import runtime
 from tests.cloud.containers import ContainerCloud
+from tests.cloud.observing import log_of
 from tests.cloud.workload import Workload, all_tasks
 from tests.operators.conftest import Run
 from tests.operators.real_airflow import RealAirflow
@@ -70,5 +71,5 @@ def run_template(airflow: RealAirflow, local: ContainerCloud, root: str) -> Run:
     conf = {"table": f"{root}/parquet/2013-01.parquet"}
     airflow.command("dags", "trigger", name, "--run-id", "search", "--conf", json.dumps(conf))
     run = Run(airflow.database, name, "search", "running")
-    assert airflow.wait_for_run(run, seconds=280) == "success"
+    assert airflow.wait_for_run(run, seconds=280) == "success", log_of(airflow, run, "train")
     return run
