@@ -25,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--megabytes", type=int, default=200, help="of the matrix (default: %(default)s)")
     options = parser.parse_args()
-    with pool_of_containers(memory=1024 + 6 * options.megabytes) as (local, pool):
+    with pool_of_containers(memory=2048) as (local, pool):
         from joblib import parallel_config
 
         X, y = table(options.megabytes)

@@ -110,7 +110,7 @@ def search() -> None:
 
     X, y = make_classification(4000, 20, random_state=0)
     grid = {"learning_rate": list(np.linspace(0.02, 0.3, 12))}
-    GridSearchCV(HistGradientBoostingClassifier(max_iter=15), grid, cv=5, refit=False).fit(X, y)
+    GridSearchCV(HistGradientBoostingClassifier(max_iter=60), grid, cv=5, refit=False).fit(X, y)
 
 
 if __name__ == "__main__":

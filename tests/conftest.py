@@ -38,6 +38,8 @@ AIRFLOW_SIDE = (
 )
 #: Whole Airflows whose jobs are containers; and tests of the local cloud itself, for which once is enough.
 OF_THE_CLOUD = TESTS / "cloud"
+#: Pools of processes of this machine, which a worker's environment does not have: it is what runs in them.
+OF_POOLS = TESTS / "joblib_backend"
 #: Those that run in Airflow 2.11 too, because it kills, defers and logs in other ways.
 CLOUD_WITH_AIRFLOW_2 = ("test_ecs_kills.py", "test_ecs_logs.py", "test_redshift.py", "test_redshift_files.py")
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
@@ -72,7 +74,7 @@ def _is_airflow_side(path: Path) -> bool:
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    needs_airflow = _is_airflow_side(collection_path) or collection_path == OF_THE_CLOUD
+    needs_airflow = _is_airflow_side(collection_path) or collection_path in (OF_THE_CLOUD, OF_POOLS)
     return True if not HAS_AIRFLOW and needs_airflow else None
 
 
