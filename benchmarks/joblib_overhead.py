@@ -26,7 +26,7 @@ PEERS = ("dask", "ray")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with dask[distributed], ray and scikit-learn")
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)  # in a process of its own
     options = parser.parse_args()
