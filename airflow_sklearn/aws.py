@@ -57,6 +57,7 @@ class AwsConnection:
             "AWS_SESSION_TOKEN": credentials and credentials.token,
             "AWS_DEFAULT_REGION": hook.region_name or session.region_name,
             "AWS_ENDPOINT_URL_S3": hook.conn_config.get_service_endpoint_url("s3"),
+            "AWS_ENDPOINT_URL_SQS": hook.conn_config.get_service_endpoint_url("sqs"),
             "AWS_CA_BUNDLE": hook.verify if isinstance(hook.verify, str) else None,
         }
         return {name: value for name, value in values.items() if value}

@@ -90,6 +90,26 @@ class JobLostError(AirflowSklearnError):
     """A job vanished (host gone, process killed); a retry is right."""
 
 
+class PoolError(AirflowSklearnError):
+    """A pool of workers cannot go on: its containers do not start, or do not fit the driver."""
+
+
+class TaskLostError(PoolError):
+    """A task ended its process or its container each time that it was started, and is given up."""
+
+
+class RemoteTaskError(AirflowSklearnError):
+    """Stands for what a task raised in a container and could not be sent, or for a task or result that could not."""
+
+
+class ForgedMessageError(AirflowSklearnError):
+    """A message or a payload is not what the pool's own driver or worker wrote."""
+
+
+class QueueGoneError(AirflowSklearnError):
+    """The queue is not there, or no longer."""
+
+
 class RedshiftError(AirflowSklearnError):
     """Redshift refuses a statement.
 

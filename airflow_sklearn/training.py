@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_sklearn.contract.data import SourceFiles
-    from airflow_sklearn.contract.jobs import JobIdentity
+    from airflow_sklearn.contract.jobs import JobIdentity, SearchPool
     from airflow_sklearn.contract.model import EstimatorSpec
     from airflow_sklearn.contract.tables import Snapshot
     from airflow_sklearn.storage import Storage
@@ -48,6 +48,7 @@ def make_train_job(
     deadline_seconds: float | None,
     snapshot: Snapshot | None = None,
     salt: Sequence[str | int] = (),
+    search: SearchPool | None = None,
 ) -> tuple[TrainJob, str]:
     """The job, and the URI to store it at.
 
@@ -56,6 +57,7 @@ def make_train_job(
     :param software: what distinguishes the software that will fit; part of the version.
     :param snapshot: what the source was unloaded from.
     :param salt: makes a version of its own of inputs that were trained before.
+    :param search: containers to fit in, beside the job's own.
     :raises ObjectNotFoundError: nothing matches the source.
     :raises UserError: parameters that contradict.
     """
@@ -77,6 +79,7 @@ def make_train_job(
         objects=storage.expand(source.uris, allow_empty=snapshot is not None),
         snapshot=snapshot,
         image=image,
+        search=search,
     )
     version = _version(job, software, salt)
     jobs = join(model, "versions", version, "jobs")
@@ -86,7 +89,8 @@ def make_train_job(
 
 def _version(job: TrainJob, software: str, salt: Sequence[str | int]) -> str:
     """A hash of what goes into the model, and of nothing else: not of who asked, nor where the model is stored."""
-    inputs = job.model_dump(mode="json", exclude={"identity", "result_uri", "deadline_seconds", "model", "version"})
+    where_and_who = {"identity", "result_uri", "deadline_seconds", "model", "version", "search"}
+    inputs = job.model_dump(mode="json", exclude=where_and_who)
     if isinstance(job.estimator, PickledEstimator):
         inputs["estimator"] = job.estimator.sha256
     return content_id([inputs, software, *salt])

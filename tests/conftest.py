@@ -39,6 +39,8 @@ AIRFLOW_SIDE = (
 )
 #: Whole Airflows whose jobs are containers; and tests of the local cloud itself, for which once is enough.
 OF_THE_CLOUD = TESTS / "cloud"
+#: Pools of processes of this machine, which a worker's environment does not have: it is what runs in them.
+OF_POOLS = TESTS / "joblib_backend"
 #: Those that run in Airflow 2.11 too, because it kills, defers and logs in other ways.
 CLOUD_WITH_AIRFLOW_2 = (
     "test_ec2_kills.py",
@@ -107,7 +109,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    needs_airflow = _is_airflow_side(collection_path) or collection_path == OF_THE_CLOUD
+    needs_airflow = _is_airflow_side(collection_path) or collection_path in (OF_THE_CLOUD, OF_POOLS)
     if not HAS_AIRFLOW and needs_airflow:
         return True
     if collection_path.match("test_*.py"):
@@ -170,9 +172,10 @@ def airflow_home(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ministack.Cloud]:
-    """A local AWS with S3; one for the session."""
+    """A local AWS with S3 and SQS; one for the session."""
     _need_ministack()
-    with ministack.running(tmp_path_factory.mktemp("ministack") / "ministack.log") as running:
+    log = tmp_path_factory.mktemp("ministack") / "ministack.log"
+    with ministack.running(log, services="s3,sqs,sts") as running:
         yield running
 
 

@@ -14,9 +14,11 @@ import airflow_sklearn
 
 PACKAGE = Path(airflow_sklearn.__file__).parent
 CONTAINER_SIDE = ("worker", "models", "contract", "storage", "exceptions.py", "chunking.py", "ledger.py", "commit.py",
-                  "planning.py", "problems.py", "csv_records.py", "training.py", "roster.py")  # fmt: skip
+                  "planning.py", "problems.py", "csv_records.py", "training.py", "roster.py", "pools", "joblib_backend",
+                  "search.py")  # fmt: skip
 AIRFLOW_SIDE = ("operators", "runtimes", "task_groups.py", "triggers.py", "links.py", "datasets.py", "aws.py",
-                "redshift", "scores.py", "reaper", "task_states.py", "__init__.py", "provider_info.py")  # fmt: skip
+                "redshift", "scores.py", "reaper", "task_states.py", "__init__.py", "provider_info.py",
+                "search.py")  # fmt: skip
 HEAVY = ("sklearn", "pandas", "pyarrow", "numpy", "scipy", "joblib", "cloudpickle")
 
 
@@ -49,6 +51,11 @@ def test_the_container_side_never_imports_airflow(path: Path) -> None:
 @pytest.mark.parametrize("path", modules(*AIRFLOW_SIDE), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_the_airflow_side_imports_no_heavy_library_on_top(path: Path) -> None:
     assert not imports(path, top_level=True) & set(HEAVY)
+
+
+@pytest.mark.parametrize("path", modules("pools"), ids=lambda path: path.name)
+def test_what_a_workers_first_process_imports_is_small(path: Path) -> None:
+    assert not imports(path, top_level=True) & (set(HEAVY) - {"cloudpickle"})
 
 
 @pytest.mark.parametrize("path", modules("redshift"), ids=lambda path: path.name)

@@ -69,6 +69,7 @@ SECRET = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:redshift-AbCdEf"
 EVERYTHING: tuple[dict[str, Any], ...] = (
     {**WHERE, **FOLDERS, **STAGING, "registers": True, "kms_keys": [f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/k"],
      "workgroups": [WORKGROUP], "clusters": ["analytics"]},
+    {**WHERE, **FOLDERS, "pools": ["s3://acme/pools"], "search_containers": True},
     {**WHERE, **FOLDERS, **STAGING, "clusters": ["analytics"], "users": ["airflow"], "secrets": [SECRET]},
     {**WHERE, **FOLDERS, "ec2": True},
 )  # fmt: skip

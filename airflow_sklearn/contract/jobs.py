@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from airflow_sklearn.contract.data import SourceFiles, SourceObject
 from airflow_sklearn.contract.document import Document, Value
@@ -32,9 +32,19 @@ class Job(Document):
 
     identity: JobIdentity = JobIdentity()
     result_uri: str
-    """Where the worker writes its ``JobResult``, whatever happens."""
+    """Where the worker writes its ``JobResult``, whatever happens. Empty: nowhere."""
     deadline_seconds: float | None = None
     """The worker ends itself after this many seconds, even if Airflow is gone."""
+
+
+class SearchPool(Value):
+    """Containers that a training fits in, beside its own."""
+
+    containers: int = Field(ge=2)
+    runtime: dict[str, JsonValue]
+    """Where they run, as ``Runtime.described_for_jobs`` says it."""
+    folder: str
+    """In storage, that the pool has its own folder in."""
 
 
 class TrainJob(Job):
@@ -60,6 +70,8 @@ class TrainJob(Job):
     snapshot: Snapshot | None = None
     """What the objects were unloaded from."""
     image: str = ""
+    search: SearchPool | None = None
+    """No part of the version: where fits run does not change what is fitted."""
 
 
 class PredictJob(Job):
@@ -74,14 +86,50 @@ class PredictJob(Job):
     chunk: Chunk
 
 
-def job_from_json(data: bytes, *, where: str) -> TrainJob | PredictJob:
-    """Read a job of either kind.
+class PoolWorkerJob(Job):
+    """Take tasks from a pool's queue until the driver has no more. It leaves no result: its tasks do."""
+
+    FORMAT = "airflow-sklearn/pool-worker-job"
+
+    kind: Literal["pool_worker"] = "pool_worker"
+    result_uri: str = ""
+    folder: str
+    """Of the pool, with its key, its arguments and the driver's signs of life."""
+    worker: str
+    """The place in the pool that it fills; a replacement has the same."""
+    tasks: str
+    """The queue that tasks come from, as ``sqs://region/name`` or ``file:///folder``."""
+    reports: str
+    """The queue that results go to."""
+    software: dict[str, str]
+    """Versions of the driver's, which the worker's must fit."""
+    processes: int = Field(default=1, ge=1)
+    """Tasks that run at the same time."""
+    threads: int | None = Field(default=None, ge=1)
+    """Of numeric libraries, in each task. None: the cores, shared among the processes."""
+    restarts: int = Field(default=2, ge=1)
+    """How often a task is started again whose process or container has ended."""
+    visibility_seconds: float = Field(default=30.0, gt=0)
+    """After which a task that its worker has not renewed goes to another."""
+    idle_seconds: float = Field(default=300.0, gt=0)
+    """Without a task, after which the worker ends."""
+    driver_seconds: float = Field(default=60.0, gt=0)
+    """Without a sign of the driver's life, after which the worker ends and removes the pool."""
+
+
+AnyJob = TrainJob | PredictJob | PoolWorkerJob
+
+_KINDS: dict[str, type[PredictJob | PoolWorkerJob]] = {"predict": PredictJob, "pool_worker": PoolWorkerJob}
+
+
+def job_from_json(data: bytes, *, where: str) -> AnyJob:
+    """Read a job of any kind.
 
     :raises DocumentError: it is no job, or of a format that this version does not read.
     """
     with contextlib.suppress(ValueError, AttributeError):
-        if json.loads(data).get("kind") == "predict":
-            return PredictJob.from_json(data, where=where)
+        if kind := _KINDS.get(json.loads(data).get("kind")):
+            return kind.from_json(data, where=where)
     return TrainJob.from_json(data, where=where)
 
 

@@ -14,7 +14,7 @@ from airflow_sklearn.iam.policies import all_policies
 from airflow_sklearn.iam.setting import PARTITIONS, read_setting
 
 _ROLES = ("task", "execution", "instance", "redshift")
-_NAMES = ("airflow", *_ROLES, *(f"{role}-trust" for role in _ROLES))
+_NAMES = ("airflow", *_ROLES, "pool-driver", *(f"{role}-trust" for role in _ROLES))
 _DESCRIPTION = """
 Print the IAM policies that airflow-sklearn needs on Amazon ECS, on EC2 and for Redshift, and no more than that:
   airflow    for the identity that Airflow's workers and triggerer have: runs tasks, plans, publishes
@@ -22,6 +22,7 @@ Print the IAM policies that airflow-sklearn needs on Amazon ECS, on EC2 and for 
   execution  for the execution role: pulling the image, writing the log
   instance   for the role of the instance profile, with --ec2
   redshift   for the role that Redshift takes for UNLOAD and COPY, with --staging
+  pool-driver  for whoever opens pools of containers outside of Airflow, with --pool
 and who may take the roles (task-trust, and so on). task and execution come with --cluster. Nothing is sent to AWS.
 """
 _EPILOG = """
@@ -51,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if policy and policy not in policies:
-        wanted = {"redshift": "--staging", "instance": "--ec2"}.get(policy.removesuffix("-trust"), "--cluster")
+        options_of = {"redshift": "--staging", "instance": "--ec2", "pool-driver": "--pool"}
+        wanted = options_of.get(policy.removesuffix("-trust"), "--cluster")
         print(f"--policy {policy} needs {wanted}: without it there is no such role", file=sys.stderr)
         return 2
     documents: dict[str, Any] = {policy: policies[policy]} if policy else policies
@@ -88,9 +90,16 @@ def _parser() -> argparse.ArgumentParser:
         ("model", "models", "a model's URI"),
         ("destination", "destinations", "where predictions are published; the ledgers of the runs are below it"),
         ("ledger", "ledgers", "a folder for ledgers, if plans name one (ledger=...)"),
+        ("pool", "pools", "pools of containers for joblib: the storage of parallel_config, and of WorkerPool"),
         ("staging", "staging", "what lies between Redshift and the containers, the staging of RedshiftTable"),
     ):
         folders.add_argument(f"--{name}", dest=dest, action="append", metavar="S3_URI", help=help_text)
+    folders.add_argument(
+        "--search-containers",
+        dest="search_containers",
+        action="store_true",
+        help="train jobs fit in further containers: SklearnTrainOperator(search_containers=...)",
+    )
     folders.add_argument(
         "--list-whole-buckets",
         dest="lists_whole_buckets",

@@ -33,6 +33,11 @@ _PUBLISHED = "*/part-*"
 _PUBLISHED_MANIFEST = "*/_manifest.json"
 _PUBLISHING = "*/_publishing.json"
 
+# Pools of containers: what ``airflow_sklearn.pools`` stores, below a folder of pools, or below a model's.
+_POOLS = "*"
+_POOLS_OF_MODEL = "*pools/*"
+_POOL_QUEUES = "airflow-sklearn-pool-*"
+
 # In staging. A table's ledgers lie beside the manifests for COPY.
 _UNLOADED = "*unloads/*"
 _SNAPSHOTS = "*unloads/*/snapshot.json"
@@ -69,6 +74,8 @@ def all_policies(setting: Setting) -> dict[str, Policy]:
         policies |= {"task-trust": trust, "execution-trust": trust}
     if setting.instance_role:
         policies |= {"instance": instance_policy(setting), "instance-trust": instance_trust_policy()}
+    if setting.pools:
+        policies["pool-driver"] = pool_driver_policy(setting)
     if setting.staging:
         policies |= {"redshift": redshift_policy(setting), "redshift-trust": redshift_trust_policy()}
     long = {name: size for name, policy in policies.items() if (size := _size(policy)) > _LONGEST}
@@ -89,10 +96,9 @@ def airflow_policy(setting: Setting) -> Policy:
     manifests, locks = _below(setting.destinations, _PUBLISHED_MANIFEST), _below(setting.destinations, _PUBLISHING)
     written = [*_below(setting.models, *MODEL_BY_AIRFLOW), *_in_ledgers(setting, *LEDGER_BY_AIRFLOW)]
     return _policy(
-        *(_run_tasks(setting) if setting.cluster else ()),
-        *(_launch_instances(setting) if setting.instance_role else ()),
+        *_run_jobs(setting),
         *_run_statements(setting),
-        *_list(setting, [*read, *_below(setting.destinations, "*"), *copies]),
+        *_list(setting, [*read, *_below(setting.destinations, "*"), *copies, *_below(setting.pools, _POOLS)]),
         _on_objects(setting, "ReadSourcesModelsAndLedgers", "s3:GetObject", read),
         _on_objects(setting, "ReadWhatWasPublished", "s3:GetObject", [*manifests, *locks]),
         _on_objects(setting, "WriteJobsPlansAndProofs", "s3:PutObject", written),
@@ -101,21 +107,31 @@ def airflow_policy(setting: Setting) -> Policy:
         _on_objects(setting, "RemoveWhatIsReplaced", "s3:DeleteObject", [*published, *locks]),
         _on_objects(setting, "WriteSnapshotsAndCopyManifests", "s3:PutObject", [*snapshots, *copies]),
         _on_objects(setting, "RemoveWhatHasServed", "s3:DeleteObject", [*unloaded, *copies]),
+        *_drive_pools(setting, _below(setting.pools, _POOLS)),
         *_use_keys(setting),
     )
 
 
+def pool_driver_policy(setting: Setting) -> Policy:
+    """For whoever opens pools of containers outside of Airflow, from a notebook for example."""
+    pools = _below(setting.pools, _POOLS)
+    return _policy(*_run_jobs(setting), *_list(setting, pools), *_drive_pools(setting, pools), *_use_keys(setting))
+
+
 def task_policy(setting: Setting) -> Policy:
     """For the code in the container: reads sources, writes models and its part of ledgers. It deletes nothing, does not
-    touch what is published, and has no right outside of S3."""
+    touch what is published, and has no right outside of S3; but for containers of pools, and what those need."""
     read = _read_on_both_sides(setting)
     written = [*_below(setting.models, *MODEL_BY_WORKER), *_in_ledgers(setting, *LEDGER_BY_WORKER)]
     uploaded = [*_below(setting.models, *_UPLOADED_TO_MODEL), *_in_ledgers(setting, *_UPLOADED_TO_LEDGER)]
+    pools = _pools_of_containers(setting)
     return _policy(
-        *_list(setting, read),
+        *_list(setting, [*read, *pools]),
         _on_objects(setting, "ReadSourcesModelsAndLedgers", "s3:GetObject", read),
         _on_objects(setting, "WriteModelsResultsReceiptsAndParts", "s3:PutObject", written),
         _on_objects(setting, "EndBrokenUploads", "s3:AbortMultipartUpload", uploaded),
+        *(_run_jobs(setting) if setting.search_containers else ()),
+        *_work_in_pools(setting, pools),
         *_use_keys(setting),
     )
 
@@ -196,6 +212,14 @@ def trust_policy(setting: Setting) -> Policy:
     )
 
 
+def _run_jobs(setting: Setting) -> Iterator[Statement]:
+    """Wherever jobs run."""
+    if setting.cluster:
+        yield from _run_tasks(setting)
+    if setting.instance_role:
+        yield from _launch_instances(setting)
+
+
 def _run_tasks(setting: Setting) -> Iterator[Statement]:
     in_cluster = {"ArnEquals": {"ecs:cluster": setting.cluster_arn}}
     tasks = [setting.arn("ecs", f"task/{setting.cluster}/*")]
@@ -245,6 +269,38 @@ def _start_workers(setting: Setting, log_group: str) -> Iterator[Statement]:
     yield _allow("PullTheImage", pull, setting.repositories)
     write = ["logs:CreateLogStream", "logs:PutLogEvents"]
     yield _allow("WriteLogs", write, [setting.arn("logs", f"log-group:{log_group}:*")])
+
+
+def _pools_of_containers(setting: Setting) -> list[ObjectName]:
+    """Where containers have pools: their drivers', and below models where they are the drivers themselves."""
+    searched = _below(setting.models, _POOLS_OF_MODEL) if setting.search_containers else []
+    return [*_below(setting.pools, _POOLS), *searched]
+
+
+def _drive_pools(setting: Setting, pools: list[ObjectName]) -> Iterator[Statement]:
+    """For the process whose tasks run in a pool: makes and removes its queues and its folder."""
+    if not pools:
+        return
+    queues = [setting.arn("sqs", _POOL_QUEUES)]
+    own = ["sqs:CreateQueue", "sqs:DeleteQueue", "sqs:GetQueueUrl", "sqs:TagQueue"]
+    messages = ["sqs:DeleteMessage", "sqs:ReceiveMessage", "sqs:SendMessage"]
+    yield _allow("MakeQueuesOfPools", own, queues)
+    yield _allow("SendTasksAndReceiveResults", messages, queues)
+    yield _on_objects(setting, "KeepArgumentsOfPools", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], pools)
+    yield _on_objects(setting, "EndBrokenArguments", "s3:AbortMultipartUpload", pools)
+
+
+def _work_in_pools(setting: Setting, pools: list[ObjectName]) -> Iterator[Statement]:
+    """For the containers of a pool; they remove it when its driver is gone. With ``search_containers`` they make it."""
+    if not pools:
+        return
+    queues = [setting.arn("sqs", _POOL_QUEUES)]
+    messages = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage", "sqs:SendMessage"]
+    making = ["sqs:CreateQueue", "sqs:TagQueue"] if setting.search_containers else []
+    yield _allow("FindAndRemoveQueuesOfPools", [*making, "sqs:DeleteQueue", "sqs:GetQueueUrl"], queues)
+    yield _allow("TakeTasksAndSendResults", messages, queues)
+    yield _on_objects(setting, "WorkInPools", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], pools)
+    yield _on_objects(setting, "EndBrokenResults", "s3:AbortMultipartUpload", pools)
 
 
 def _run_statements(setting: Setting) -> Iterator[Statement]:
@@ -304,7 +360,7 @@ def _in_ledgers(setting: Setting, *patterns: str) -> list[ObjectName]:
     ]
 
 
-def _on_objects(setting: Setting, sid: str, action: str, names: Iterable[ObjectName]) -> Statement:
+def _on_objects(setting: Setting, sid: str, action: str | list[str], names: Iterable[ObjectName]) -> Statement:
     return _allow(sid, action, [f"arn:{setting.partition}:s3:::{bucket}/{key}" for bucket, key in names])
 
 

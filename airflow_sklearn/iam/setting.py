@@ -94,6 +94,10 @@ class Setting:
     redshift_role: str = ""
     """That Redshift takes for UNLOAD and COPY."""
     data_api: DataApi = DataApi()
+    pools: tuple[Place, ...] = ()
+    """Folders of pools of containers, which joblib's tasks run in."""
+    search_containers: bool = False
+    """Whether train jobs fit in further containers, which they start themselves."""
     kms_keys: tuple[str, ...] = ()
     instance_role: str = ""
     """Of the instance profile of EC2 instances that are launched for jobs."""
@@ -240,6 +244,8 @@ def read_setting(
     users: Sequence[str] = (),
     databases: Sequence[str] = (),
     secrets: Sequence[str] = (),
+    pools: Sequence[str] = (),
+    search_containers: bool = False,
     registers: bool = False,
     lists_whole_buckets: bool = False,
 ) -> Setting:
@@ -256,7 +262,9 @@ def read_setting(
     reader.name("--account", account, _ACCOUNT, "account: it has 12 digits")
     if reader.partition != own:
         reader.faults.append(f"--partition {partition} does not have the region {region}: it is in {own}")
-    if not (data or models or destinations or ledgers or staging):
+    if search_containers and not models:
+        reader.faults.append("--search-containers goes with --model: a train job's pools lie below its model's URI")
+    if not (data or models or destinations or ledgers or staging or pools):
         reader.faults.append(
             "no folder is given: give --data, --model and --destination, --staging for tables (each may be repeated)"
         )
@@ -290,6 +298,8 @@ def read_setting(
         ledgers=folders("--ledger", ledgers),
         staging=folders("--staging", staging),
         redshift_role=reader.role("--redshift-role", redshift_role),
+        pools=folders("--pool", pools),
+        search_containers=search_containers,
         data_api=reader.data_api(workgroups, clusters, users, databases, secrets),
         kms_keys=_each(kms_keys, reader.key),
         instance_role=reader.role("--instance-role", instance_role) if ec2 else "",

@@ -13,13 +13,14 @@ from airflow_sklearn.links import JobLink, JobLogLink, ModelManifestLink
 from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy, static_outlets
 from airflow_sklearn.operators.jobs import RuntimeOperator
 from airflow_sklearn.operators.statements import StatementsOperator, attempt_of, tag_of
+from airflow_sklearn.search import check_spreads, checked_containers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_sklearn.contract.jobs import JobResult, TrainJob
+    from airflow_sklearn.contract.jobs import JobResult, SearchPool, TrainJob
     from airflow_sklearn.contract.model import ModelManifest
     from airflow_sklearn.contract.tables import Snapshot, UnloadSource
     from airflow_sklearn.datasets import Destination, Source, TableSource
@@ -67,6 +68,10 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         goes on: it takes what an earlier attempt since the last clear has fitted.
     :param code_version: anything that changes when your code does, such as a commit's hash or ``"2"``; part of the
         model's version. (templated)
+    :param search_containers: fit in so many further containers of the same runtime, 2 or more, beside the job's own,
+        which then only says what is to be fitted: of a search (``GridSearchCV``), each fit of a fold and its
+        parameters; in general, what the estimator has joblib do in parallel where its ``n_jobs`` is None. The
+        container needs rights for that: ``python -m airflow_sklearn.iam --search-containers``. None: no further ones.
     :param aws_conn_id: the Airflow connection for S3 and for the runtime.
     :param deferrable: wait in the triggerer, without a worker slot.
     :param poll_interval: seconds between looks at the job; default: the runtime's.
@@ -109,9 +114,11 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         policies: Mapping[str, str] | None = None,
         reuse: bool = True,
         code_version: str = "",
+        search_containers: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.search_containers = checked_containers(search_containers)
         self.estimator = estimator
         self.source = own_copy(source)
         self.target = target
@@ -134,6 +141,8 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         if "manifest_uri" in self.state:  # fitted, and back from the triggerer
             return self._answer(context, **self.state)
         storage, runtime, identity = self.storage, self._bound_runtime, identity_of(context)
+        if self.search_containers:
+            check_spreads(self.estimator, self.search_containers)
         self._check_scores(context)
         table = as_table_source(self.source)
         snapshot = self._unload(context, table) if table else None
@@ -159,6 +168,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
             software=self._patiently(lambda: runtime.environment(_module_of(self.estimator))),
             image=runtime.image,
             deadline_seconds=self.deadline.total_seconds() if self.deadline else None,
+            search=self._patiently(self._search_pool),
             salt=[str(self.code_version or ""), *([] if self.reuse else self._who(context))],
         )
         ModelManifestLink.persist(context, f"{job.model}/versions/{job.version}/manifest.json")
@@ -178,6 +188,15 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         with self.waiting_for_statements(context):
             return super().execute_complete(context, event)
+
+    def _search_pool(self) -> SearchPool | None:
+        from airflow_sklearn.contract.jobs import SearchPool
+
+        if not self.search_containers:
+            return None
+        described = self._bound_runtime.described_for_jobs()
+        folder = f"{absolute_uri(self.model).rstrip('/')}/pools"
+        return SearchPool(containers=self.search_containers, runtime=described, folder=folder)
 
     def _unload(self, context: Context, table: UnloadSource) -> Snapshot:
         from airflow_sklearn.redshift.training import training_columns

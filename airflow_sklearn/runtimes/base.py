@@ -115,6 +115,8 @@ class Runtime(ABC):
     """Seconds by which the last lines of a log may come later than the job's end."""
     submits_once: ClassVar[bool] = False
     """Whether ``submit``, called again with equal arguments, gives the job that the first call started."""
+    on_this_machine: ClassVar[bool] = False
+    """Whether jobs share this machine's files and cores."""
     capacity_timeout: float = 0.0
     """Seconds for which a task goes on asking when ``submit`` finds no room."""
 
@@ -193,6 +195,10 @@ class Runtime(ABC):
         arguments = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
         return {"class": f"{type(self).__module__}:{type(self).__qualname__}", "arguments": arguments}
 
+    def described_for_jobs(self) -> dict[str, Any]:
+        """This runtime as JSON, for a job of its own that starts further ones: with what only this side may look up."""
+        return self.to_dict()
+
 
 def runtime_from_dict(data: Mapping[str, Any]) -> Runtime:
     """The runtime that ``to_dict`` described."""
@@ -205,13 +211,15 @@ def runtime_from_dict(data: Mapping[str, Any]) -> Runtime:
 
 def job_key(job: Job) -> str:
     """Identifies the work of one task instance over its attempts: 24 hexadecimal digits."""
-    from airflow_sklearn.contract.jobs import PredictJob, TrainJob
+    from airflow_sklearn.contract.jobs import PoolWorkerJob, PredictJob, TrainJob
 
     work: tuple[str, ...] = ()
     if isinstance(job, TrainJob):
         work = (job.model, job.version)
     elif isinstance(job, PredictJob):
         work = (job.ledger, job.fingerprint, job.chunk.id)
+    elif isinstance(job, PoolWorkerJob):
+        work = (job.folder, job.worker)
     identity = job.identity
     return content_id(
         [job.FORMAT, identity.dag_id, identity.task_id, identity.run_id, identity.map_index, *work], length=24

@@ -57,6 +57,7 @@ class LocalRuntime(Runtime):
 
     template_fields: ClassVar[tuple[str, ...]] = ("python", "env", "state_dir")
     default_poll_interval: ClassVar[float] = 0.5
+    on_this_machine: ClassVar[bool] = True
 
     python: str | None = None
     env: dict[str, str] = field(default_factory=dict)

@@ -8,7 +8,7 @@ import io
 import os
 import shutil
 import tempfile
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_sklearn.contract.data import SourceObject
 from airflow_sklearn.exceptions import ObjectChangedError, ObjectExistsError, ObjectNotFoundError, StorageError
@@ -67,6 +67,12 @@ class LocalStore:
     def upload(self, path: str, uri: str) -> None:
         with _temporary(uri) as temporary:
             shutil.copyfile(path, temporary)
+            os.replace(temporary, _path(uri))
+
+    def write_stream(self, uri: str, stream: Any) -> None:
+        with _temporary(uri) as temporary:
+            with open(temporary, "wb") as file:
+                shutil.copyfileobj(stream, file, 1 << 20)
             os.replace(temporary, _path(uri))
 
     def copy(self, source_uri: str, target_uri: str) -> None:

@@ -86,10 +86,14 @@ class S3Store:
                 raise
 
     def upload(self, path: str, uri: str) -> None:
+        with open(path, "rb") as file:
+            self.write_stream(uri, file)
+
+    def write_stream(self, uri: str, stream: Any) -> None:
         address = _address(uri)
-        with _errors(uri), open(path, "rb") as file:
+        with _errors(uri):
             # not upload_file: it hides S3's answer in an error of its own
-            self._client.upload_fileobj(file, address["Bucket"], address["Key"])
+            self._client.upload_fileobj(stream, address["Bucket"], address["Key"])
 
     def copy(self, source_uri: str, target_uri: str) -> None:
         target = _address(target_uri)

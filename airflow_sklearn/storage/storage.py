@@ -76,6 +76,10 @@ class Storage:
         """Store a local file as an object, whole or not at all."""
         self._store(uri).upload(path, uri)
 
+    def write_stream(self, uri: str, stream: Any) -> None:
+        """Store what is read from a file object that can seek, whole or not at all."""
+        self._store(uri).write_stream(uri, stream)
+
     def download(self, uri: str, path: str, *, etag: str | None = None) -> None:
         """Write an object's bytes into a local file."""
         with self.open(uri, etag=etag) as stream, open(path, "wb") as target:

@@ -36,6 +36,19 @@ def oom_kills(cgroup: Path = _CGROUP) -> int:
     return 0
 
 
+def cores(cgroup: Path = _CGROUP) -> int:
+    """Cores that this container may use: by affinity, its own quota, and its ECS task's. Imports no library."""
+    limits = [float(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else float(os.cpu_count() or 1)]
+    quota, _, period = _read(cgroup / "cpu.max").partition(" ")  # control groups of version 2
+    if not quota:
+        quota, period = _read(cgroup / "cpu/cpu.cfs_quota_us"), _read(cgroup / "cpu/cpu.cfs_period_us")
+    if quota.isdecimal() and period.isdecimal():
+        limits.append(int(quota) / int(period))
+    if task := _ask_ecs("/task").get("Limits", {}).get("CPU"):
+        limits.append(task)
+    return max(1, math.ceil(min(limits)))
+
+
 def process_limit() -> int:
     """Processes to predict in at most: one a core that this container may use, as far as its memory goes.
 

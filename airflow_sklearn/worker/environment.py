@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.model import Versions
 from airflow_sklearn.exceptions import BrokenEnvironmentError
+from airflow_sklearn.worker.container import cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
 _CORE_PACKAGES = ("scikit-learn", "numpy", "scipy", "pandas", "pyarrow", "joblib", "airflow-sklearn")
@@ -38,6 +40,38 @@ def prepare_for_prediction() -> None:
     for name in _ONE_THREAD:
         os.environ[name] = "1"
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
+
+@contextlib.contextmanager
+def threads_limited(threads: int | None) -> Iterator[None]:
+    """Numeric libraries within use so many threads: those that are loaded, and those that are loaded meanwhile."""
+    if threads is None:
+        yield
+        return
+    from threadpoolctl import threadpool_limits
+
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(dict.fromkeys(_ONE_THREAD, str(threads)))
+    try:
+        with threadpool_limits(threads):
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def limit_threads(environment: Mapping[str, str], threads: int | None, processes: int) -> dict[str, str]:
+    """The environment of a process that shares its container with others.
+
+    :param threads: of numeric libraries; None: what the environment says, else the process's share of the cores.
+    :param processes: that share the container.
+    """
+    limits = {name: str(threads or max(1, cores() // processes)) for name in _ONE_THREAD}
+    waiting = {"OMP_WAIT_POLICY": "passive"}
+    return {**waiting, **environment, **limits} if threads else {**waiting, **limits, **environment}
 
 
 def processor() -> str:

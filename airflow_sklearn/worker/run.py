@@ -15,7 +15,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.contract.jobs import JobError, JobResult, PredictJob, TrainJob, job_from_json
+from airflow_sklearn.contract.jobs import JobError, JobResult, PoolWorkerJob, PredictJob, job_from_json
 from airflow_sklearn.exceptions import AirflowSklearnError, DataError, DeadlineExceededError
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker import exit_codes
@@ -25,6 +25,8 @@ from airflow_sklearn.worker.out_of_memory import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from airflow_sklearn.contract.jobs import AnyJob
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
 _PARENT_INTERVAL = 1.0  # seconds between looks for the parent process
@@ -53,13 +55,18 @@ def run_job(uri: str, storage: Storage | None = None) -> int:
     result = JobResult(
         status="succeeded", output_uri=output_uri, output_sha256=sha256, seconds=time.monotonic() - started
     )
-    storage.write(job.result_uri, result.to_json())
+    if job.result_uri:
+        storage.write(job.result_uri, result.to_json())
     _LOG.info("Succeeded after %.1f s: %s", result.seconds, output_uri)
     return exit_codes.SUCCESS
 
 
-def _do(job: TrainJob | PredictJob, storage: Storage) -> tuple[str, str]:
+def _do(job: AnyJob, storage: Storage) -> tuple[str, str]:
     # numpy and scikit-learn are imported here, when the number of threads is known
+    if isinstance(job, PoolWorkerJob):  # its tasks' processes import what they need
+        from airflow_sklearn.worker.pool.worker import serve_pool
+
+        return serve_pool(job, storage)
     if isinstance(job, PredictJob):
         prepare_for_prediction()
         with no_collections():
@@ -87,7 +94,7 @@ def no_collections() -> Iterator[None]:
         gc.enable()
 
 
-def _fail(job: TrainJob | PredictJob, storage: Storage, error: BaseException, started: float) -> int:
+def _fail(job: AnyJob, storage: Storage, error: BaseException, started: float) -> int:
     kind = exit_codes.kind_of(error)
     text = "".join(traceback.format_exception(error))
     result = JobResult(
@@ -105,7 +112,8 @@ def _fail(job: TrainJob | PredictJob, storage: Storage, error: BaseException, st
     if (kind in ("internal", "user") and error.__cause__ is not None) or kind == "internal":
         _LOG.error("%s", text)
     try:
-        storage.write(job.result_uri, result.to_json())
+        if job.result_uri:
+            storage.write(job.result_uri, result.to_json())
     except Exception as failure:
         _LOG.error("The result could not be written to %s: %s", job.result_uri, failure)
     return exit_codes.BY_KIND[kind]
@@ -127,7 +135,7 @@ def _signals() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _deadline(job: TrainJob | PredictJob, storage: Storage, started: float) -> Iterator[None]:
+def _deadline(job: AnyJob, storage: Storage, started: float) -> Iterator[None]:
     """End the process at its deadline, whatever it is doing, even if Airflow is gone."""
     if job.deadline_seconds is None:
         yield

@@ -38,6 +38,7 @@ from airflow_sklearn.worker.memory import PeakMemory
 from airflow_sklearn.worker.out_of_sample import store_out_of_sample
 from airflow_sklearn.worker.parity import make_sample
 from airflow_sklearn.worker.predictor import Predictor
+from airflow_sklearn.worker.search import search_containers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,10 +85,11 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
         data = _load(job, storage, estimator)
         frame = to_frame(data.table, data.features)
         classifier = is_classifier(estimator)
-        validation = _validate(job, estimator, frame, data)
-        started = time.monotonic()
-        fit(estimator, frame, data.y, data.sample_weight)
-        fit_seconds = time.monotonic() - started
+        with search_containers(job, estimator):
+            validation = _validate(job, estimator, frame, data)
+            started = time.monotonic()
+            fit(estimator, frame, data.y, data.sample_weight)
+            fit_seconds = time.monotonic() - started
         _LOG.info("Fitted %s in %.1f s", type(estimator).__name__, fit_seconds)
         folder = version_folder(job.model, job.version)
         artifact, estimator = store_estimator(storage, estimator, folder)

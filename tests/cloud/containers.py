@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -35,15 +36,17 @@ from tests.cloud.redshift.standin import Redshift
 from tests.cloud.server.task_endpoint import ADDRESS
 from tests.waiting import PATIENCE
 
-WORKER_IMAGE = "airflow-sklearn-worker:local"
-TEST_IMAGE = "airflow-sklearn-worker-tests:local"
+#: Another one where several checkouts of this repository share a Docker engine.
+TAG = os.environ.get("AIRFLOW_SKLEARN_IMAGE_TAG", "local")
+WORKER_IMAGE = f"airflow-sklearn-worker:{TAG}"
+TEST_IMAGE = f"airflow-sklearn-worker-tests:{TAG}"
 CLUSTER = "ml"
 LOG_GROUP = "/ecs/airflow-sklearn"
 BUCKET = "airflow-sklearn"
 EXECUTION_ROLE = "arn:aws:iam::000000000000:role/airflow-sklearn-execution"
 TASK_ROLE = "arn:aws:iam::000000000000:role/airflow-sklearn-task"
 SUBNETS = ("subnet-0123456789abcdef0",)
-SERVICES = "s3,sts,iam,ec2,ecs,ecs-metadata,logs,imds"
+SERVICES = "s3,sqs,sts,iam,ec2,ecs,ecs-metadata,logs,imds"
 INSTANCE_LOG_GROUP = "/ec2/airflow-sklearn"
 INSTANCE_PROFILE = "airflow-sklearn-instance"
 SOCKET = "/var/run/docker.sock"

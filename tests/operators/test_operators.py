@@ -71,6 +71,7 @@ def test_every_argument_can_be_given_to_partial(dag: Any) -> None:
         policies={},
         reuse=False,
         code_version="2",
+        search_containers=None,
         aws_conn_id=None,
         deferrable=True,
         poll_interval=1,
@@ -306,3 +307,43 @@ def test_a_source_that_is_not_there_yet_may_be_retried(dag: Any, tmp_path: Path)
     with pytest.raises(Exception, match=r"late\.csv") as caught, final_errors():
         SklearnTrainOperator(**arguments).work(task_context())
     assert not isinstance(caught.value, AirflowFailException)
+
+
+@pytest.mark.usefixtures("dag")
+def test_a_wrong_number_of_search_containers_is_refused_when_the_dag_is_parsed() -> None:
+    with pytest.raises(UserError, match="search_containers=1"):
+        SklearnTrainOperator(**TRAIN, search_containers=1)
+
+
+def test_where_a_search_runs_is_no_part_of_the_models_version(table: Path) -> None:
+    from airflow_sklearn.contract.jobs import SearchPool
+    from airflow_sklearn.storage import Storage
+    from airflow_sklearn.training import make_train_job
+    from tests.operators.conftest import plain_train_job
+
+    source, model = f"{table}/train.csv", f"file://{table}/model"
+    storage = Storage()
+    alone, _ = plain_train_job(storage, "sparse_logistic", source, model)
+    search = SearchPool(containers=2, runtime=LocalRuntime().to_dict(), folder=f"{model}/pools")
+    spread, _ = make_train_job(
+        storage,
+        identity=alone.identity,
+        attempt="1",
+        estimator="sparse_logistic",
+        estimator_params={},
+        source=alone.source,
+        target="y",
+        model=model,
+        primary_key=["id"],
+        excluded_columns=[],
+        sample_weight=None,
+        cross_validation=0,
+        preprocessing="auto",
+        policies={},
+        software="",
+        image="",
+        deadline_seconds=None,
+        search=search,
+    )
+    assert spread.search == search
+    assert spread.version == alone.version

@@ -218,6 +218,12 @@ class EcsRuntime(Runtime):
     def image(self) -> str:
         return self._definition.image
 
+    def described_for_jobs(self) -> dict[str, Any]:
+        """With the task definition that is registered, and the region: a task role need not be able to register."""
+        described = self.to_dict()
+        found = {"task_definition": self._definition.arn, "region_name": self._ecs.meta.region_name}
+        return {**described, "arguments": {**described["arguments"], **found}}
+
     def poll_key(self) -> str:
         return f"ecs:{self.region_name or ''}:{self.cluster}"
 

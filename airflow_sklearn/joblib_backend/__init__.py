@@ -1,0 +1,47 @@
+"""joblib over containers: importing this package registers the backends ``containers``, ``ecs`` and ``ec2``.
+
+::
+
+    import joblib
+    import airflow_sklearn.joblib_backend
+
+    with joblib.parallel_config("ecs", n_jobs=20, runtime=EcsRuntime(...), storage="s3://bucket/pools"):
+        GridSearchCV(model, grid).fit(X, y)
+
+``containers`` takes any runtime; ``ecs`` and ``ec2`` take theirs, and say so when they are given another.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from joblib import register_parallel_backend
+
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.joblib_backend.backend import ContainerBackend
+from airflow_sklearn.joblib_backend.pool import WorkerPool
+
+__all__ = ["ContainerBackend", "WorkerPool", "register"]
+
+_RUNTIMES = {"ecs": "EcsRuntime", "ec2": "Ec2Runtime"}
+
+
+def register() -> None:
+    """Tell joblib of the backends. Importing the package does it."""
+    register_parallel_backend("containers", ContainerBackend)
+    for name, runtime_class in _RUNTIMES.items():
+        register_parallel_backend(name, partial(_backend_of, name, runtime_class))
+
+
+def _backend_of(name: str, runtime_class: str, **parameters: Any) -> ContainerBackend:
+    runtime = parameters.get("runtime") or getattr(parameters.get("pool"), "runtime", None)
+    if runtime is not None and runtime_class not in {one.__name__ for one in type(runtime).__mro__}:
+        raise UserError(
+            f"The backend {name!r} runs tasks by {runtime_class}, not by {runtime!r}. "
+            "The backend 'containers' takes any runtime."
+        )
+    return ContainerBackend(**parameters)
+
+
+register()

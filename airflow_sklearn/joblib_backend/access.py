@@ -1,0 +1,92 @@
+"""How a driver reaches AWS: by a boto3 session, or by the Airflow connection of the task that it runs in."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.contract.jobs import JobIdentity
+from airflow_sklearn.exceptions import UserError
+
+if TYPE_CHECKING:
+    from airflow_sklearn.runtimes.base import AwsAccess
+
+#: Airflow sets it, with others, for the code that a task runs.
+_IN_A_TASK = "AIRFLOW_CTX_DAG_ID"
+
+
+class SessionAccess:
+    """AWS by a boto3 session.
+
+    :param session: ``boto3.Session``; None: boto3's own search (environment, profile, role).
+    """
+
+    def __init__(self, session: Any = None) -> None:
+        self._session = session
+        self._clients: dict[tuple[str, str | None], Any] = {}
+        self._lock = threading.Lock()
+
+    def client(self, service: str, region_name: str | None = None) -> Any:
+        """A boto3 client, one for each service and region."""
+        from botocore.config import Config
+
+        with self._lock:  # a session is not safe among threads
+            key = (service, region_name)
+            if key not in self._clients:
+                retries = Config(retries={"mode": "standard", "max_attempts": 8})
+                self._clients[key] = self._boto3.client(service, region_name=region_name, config=retries)
+            return self._clients[key]
+
+    def environment(self) -> dict[str, str]:
+        """The session's credentials and region, for a worker that is a process of this machine."""
+        credentials = self._boto3.get_credentials()
+        frozen = credentials.get_frozen_credentials() if credentials else None
+        values = {
+            "AWS_ACCESS_KEY_ID": frozen and frozen.access_key,
+            "AWS_SECRET_ACCESS_KEY": frozen and frozen.secret_key,
+            "AWS_SESSION_TOKEN": frozen and frozen.token,
+            "AWS_DEFAULT_REGION": self._boto3.region_name,
+        }
+        return {name: value for name, value in values.items() if value}
+
+    @property
+    def _boto3(self) -> Any:
+        if self._session is None:
+            import boto3
+
+            self._session = boto3.Session()
+        return self._session
+
+
+def access_to(aws: Any) -> AwsAccess:
+    """What a runtime, a queue and the storage reach AWS by.
+
+    :param aws: a boto3 session, the id of an Airflow connection, something that has ``client`` and ``environment``, or
+        None: the connection ``aws_default`` in an Airflow task, boto3's own search elsewhere.
+    """
+    if aws is None and _IN_A_TASK in os.environ:
+        aws = "aws_default"
+    if isinstance(aws, str):
+        from airflow_sklearn.aws import AwsConnection
+
+        return AwsConnection(aws)
+    if hasattr(aws, "client") and hasattr(aws, "environment"):
+        found: AwsAccess = aws
+        return found
+    if aws is None or hasattr(aws, "get_credentials"):
+        return SessionAccess(aws)
+    raise UserError(f"aws={aws!r}: give a boto3.Session, or the id of an Airflow connection, such as 'aws_default'.")
+
+
+def identity_here() -> JobIdentity:
+    """The Airflow task that this code runs in, so that its containers lead back to it; empty elsewhere."""
+    if _IN_A_TASK not in os.environ:
+        return JobIdentity()
+    index = os.environ.get("AIRFLOW_CTX_MAP_INDEX", "-1")
+    return JobIdentity(
+        dag_id=os.environ[_IN_A_TASK],
+        task_id=os.environ.get("AIRFLOW_CTX_TASK_ID", ""),
+        run_id=os.environ.get("AIRFLOW_CTX_DAG_RUN_ID", ""),
+        map_index=int(index) if index.lstrip("-").isdecimal() else -1,
+    )

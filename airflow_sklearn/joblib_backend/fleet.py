@@ -1,0 +1,194 @@
+"""The containers of a pool: started when there is work, replaced when they are lost, stopped at the end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.exceptions import NoCapacityError, PoolError
+from airflow_sklearn.runtimes.base import JobState
+from airflow_sklearn.runtimes.poller import backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow_sklearn.contract.jobs import PoolWorkerJob
+    from airflow_sklearn.runtimes.base import JobHandle, JobStatus, Runtime
+
+_LOG = logging.getLogger("airflow_sklearn.pool")
+
+_AT_ONCE = 8  # containers that are asked for at the same time
+_FAILED_STARTS = 3  # in a row, with no container that ever took a task
+_DEATHS_IN_VAIN = 10  # in a row, with no task that ended
+_CAPACITY_PAUSE = 5.0  # seconds until a refused container is asked for again; doubles, with jitter
+_GIVE_UP_POLLING = 900.0  # seconds without a successful poll
+_LOG_LINES = 20
+_END_SECONDS = 5.0  # for containers to be seen ended
+
+
+@dataclass
+class _Container:
+    worker: str
+    handle: JobHandle
+    is_ready: bool = False
+
+
+class Fleet:
+    """Used by one thread at a time, but for ``ready`` and ``progress``.
+
+    :param runtime: bound to AWS, if it needs it.
+    :param make_job: stores the job of a worker, of which so many starts and losses went before; gives its URI and the
+        document.
+    """
+
+    def __init__(self, runtime: Runtime, make_job: Callable[[str, int, int], tuple[str, PoolWorkerJob]]) -> None:
+        self._runtime, self._make_job = runtime, make_job
+        self._running: dict[str, _Container] = {}
+        self._starts: Counter[str] = Counter()
+        self._losses: Counter[str] = Counter()
+        self._failed_starts = self._deaths_in_vain = self._refusals = self._poll_failures = 0
+        self._refused_since = self._ask_again_at = 0.0
+        self._last_poll = time.monotonic()
+        self._stopped = False
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    @property
+    def started(self) -> int:
+        """Containers, from the beginning."""
+        return self._starts.total()
+
+    def ready(self, worker: str) -> None:
+        """A worker has reported that it takes tasks."""
+        self._failed_starts = 0
+        if found := self._running.get(worker):
+            found.is_ready = True
+
+    def progress(self) -> None:
+        """A task has ended, in whatever way."""
+        self._deaths_in_vain = 0
+
+    def grow(self, wanted: int) -> None:
+        """Start containers until there are ``wanted``.
+
+        :raises PoolError: there was no room for any, for the runtime's ``capacity_timeout``.
+        :raises UserError: the runtime will never start one like this.
+        """
+        missing = wanted - len(self._running)
+        if self._stopped or missing <= 0 or time.monotonic() < self._ask_again_at:
+            return
+        free = [str(number) for number in range(wanted) if str(number) not in self._running][:missing]
+        _LOG.info("Starting %d containers; %d run.", len(free), len(self._running))
+        # The first one alone: it finds what is wrong with all of them, and what they share is looked up once.
+        self._start(free[0])
+        if self._refusals or len(free) == 1:
+            return
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pool-start") as threads:
+            list(threads.map(self._start, free[1:]))
+
+    def look(self) -> None:
+        """See which containers have ended.
+
+        :raises PoolError: they end again and again, and nothing is done.
+        """
+        containers = list(self._running.values())
+        if not containers:
+            return
+        try:
+            statuses = self._runtime.poll([one.handle for one in containers])
+        except Exception as error:
+            if time.monotonic() - self._last_poll > _GIVE_UP_POLLING:
+                raise
+            self._poll_failures += 1
+            _LOG.warning("The containers' states could not be read (%d times in a row): %s", self._poll_failures, error)
+            return
+        self._last_poll, self._poll_failures = time.monotonic(), 0
+        for container, status in zip(containers, statuses, strict=True):
+            if status.state.finished:
+                self._ended(container, status)
+
+    def stop(self) -> None:
+        """Stop them all, and wait a little until they are seen ended. None can be started any more."""
+        self._stopped = True
+        containers = list(self._running.values())
+        self._running.clear()
+        for container in containers:
+            self._cancel(container.handle)
+        give_up = time.monotonic() + _END_SECONDS
+        while containers and time.monotonic() < give_up:
+            try:
+                statuses = self._runtime.poll([one.handle for one in containers])
+            except Exception as error:
+                _LOG.warning("Whether the containers have ended could not be found out: %s", error)
+                return
+            if all(status.state.finished for status in statuses):
+                return
+            time.sleep(0.1)
+
+    def _start(self, worker: str) -> None:
+        if self._stopped:
+            return
+        uri, job = self._make_job(worker, self._starts[worker], self._losses[worker])
+        try:
+            handle = self._runtime.submit(uri, job, detached=True, refused=self._refusals)
+        except NoCapacityError as error:
+            self._no_room(str(error))
+            return
+        self._refusals = 0
+        self._starts[worker] += 1
+        self._running[worker] = _Container(worker, handle)
+        if self._stopped:  # meanwhile, by another thread
+            self._running.clear()
+            self._cancel(handle)
+
+    def _cancel(self, handle: JobHandle) -> None:
+        try:
+            self._runtime.cancel(handle)
+        except Exception as error:
+            _LOG.warning("The container of %s could not be stopped: %s", handle.job_uri, error)
+
+    def _no_room(self, why: str) -> None:
+        now = time.monotonic()
+        self._refused_since = self._refused_since if self._refusals else now
+        self._refusals += 1
+        pause = backoff(_CAPACITY_PAUSE, min(self._refusals - 1, 5))
+        self._ask_again_at = now + pause
+        if not self._running and now - self._refused_since > self._runtime.capacity_timeout:
+            raise PoolError(f"There was no room for a container of the pool, within its capacity_timeout: {why}")
+        _LOG.warning("%s Asking again in %.0f s (%d times so far).", why, pause, self._refusals)
+
+    def _ended(self, container: _Container, status: JobStatus) -> None:
+        self._running.pop(container.worker, None)
+        if status.state is JobState.SUCCEEDED:
+            _LOG.info("Worker %s had nothing to do, and has ended.", container.worker)
+            return
+        if status.state is JobState.NO_CAPACITY:
+            self._no_room(status.message)
+            return
+        _LOG.warning("Worker %s is gone: %s", container.worker, status.message or status.state)
+        self._losses[container.worker] += 1
+        self._deaths_in_vain += 1
+        if not container.is_ready and status.state is JobState.FAILED:  # by itself, not because somebody took it away
+            self._failed_starts += 1
+        if self._failed_starts >= _FAILED_STARTS:
+            raise PoolError(
+                f"{self._failed_starts} containers of the pool ended before they took a task. The last one: "
+                f"{status.message or status.state}{self._log_of(container)}"
+            )
+        if self._deaths_in_vain >= _DEATHS_IN_VAIN + len(self._starts):
+            raise PoolError(
+                f"{self._deaths_in_vain} containers of the pool ended in a row, and no task with them. The last one: "
+                f"{status.message or status.state}{self._log_of(container)}"
+            )
+
+    def _log_of(self, container: _Container) -> str:
+        try:
+            lines: Sequence[str] = self._runtime.logs(container.handle)[0][-_LOG_LINES:]
+        except Exception as error:
+            lines = [f"(its log could not be read: {error})"]
+        return "".join(["\nIts last lines:", *(f"\n  {line}" for line in lines)]) if lines else ""

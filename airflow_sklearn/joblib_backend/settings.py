@@ -1,0 +1,85 @@
+"""What a pool is told once: how its containers work, and how long it waits for what."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.datasets import absolute_uri
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.storage import join
+from airflow_sklearn.storage.uris import split_scheme
+
+if TYPE_CHECKING:
+    from airflow_sklearn.runtimes.base import Runtime
+
+STORAGE_VARIABLE = "AIRFLOW_SKLEARN_POOLS"
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """See ``WorkerPool``."""
+
+    processes: int = 1
+    threads: int | None = None
+    restarts: int = 2
+    visibility_timeout: float = 30.0
+    idle_timeout: float = 300.0
+    driver_timeout: float = 60.0
+    deadline: float | None = 86_400.0
+    poll_interval: float | None = None
+
+    def __post_init__(self) -> None:
+        """:raises UserError: with all that is wrong."""
+        faults = [
+            *(self._at_least(1, "processes")),
+            *(self._at_least(1, "restarts")),
+            *(() if self.threads is None else self._at_least(1, "threads")),
+            *(
+                f"{name}={value!r}: give seconds, more than 0"
+                for name in ("visibility_timeout", "idle_timeout", "driver_timeout", "deadline", "poll_interval")
+                if (value := getattr(self, name)) is not None and not (_is_number(value) and value > 0)
+            ),
+        ]
+        if faults:
+            raise UserError("A pool cannot run like this:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+    @classmethod
+    def names(cls) -> frozenset[str]:
+        return frozenset(field.name for field in fields(cls))
+
+    def _at_least(self, least: int, name: str) -> list[str]:
+        value = getattr(self, name)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return [] if whole and value >= least else [f"{name}={value!r}: give a whole number, {least} or more"]
+
+
+def pools_folder(storage: str | None, runtime: Runtime) -> str:
+    """The folder in storage that pools of a runtime have their folders in.
+
+    :param storage: ``s3://bucket/folder`` or ``file:///folder``; None: what the environment variable
+        AIRFLOW_SKLEARN_POOLS says, or the system's temporary folder for a ``LocalRuntime``.
+    :raises UserError: it is nowhere said, or containers elsewhere could not reach it.
+    """
+    local = runtime.on_this_machine
+    said = storage or os.environ.get(STORAGE_VARIABLE)
+    if said is None:
+        if not local:
+            raise UserError(
+                f"Where does a pool of {type(runtime).__name__} keep its arguments and large results? Say "
+                f"storage='s3://bucket/folder', or set the environment variable {STORAGE_VARIABLE}."
+            )
+        said = join(f"file://{tempfile.gettempdir()}", f"airflow-sklearn-pools-{os.getuid()}")
+    uri = absolute_uri(said).rstrip("/")
+    if split_scheme(uri)[0] == "file" and not local:
+        raise UserError(
+            f"storage={said!r}: containers of {type(runtime).__name__} cannot reach this machine's files. Say "
+            "storage='s3://bucket/folder'."
+        )
+    return uri
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

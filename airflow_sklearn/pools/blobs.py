@@ -1,0 +1,159 @@
+"""Bytes beside the messages: written once by their content, fetched once a container, mapped into memory."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import io
+import mmap
+import os
+import threading
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_sklearn.contract.pool import Blob, Payload
+from airflow_sklearn.pools.seal import check_content
+from airflow_sklearn.storage.uris import split_scheme
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_sklearn.pools.folder import PoolFolder
+
+INLINE_BYTES = 60_000
+"""A pickle up to this size is in its message: two of them fit into one call of SQS with the smaller ones."""
+
+
+class BlobWriter:
+    """Stores bytes below a pool's folder. Used by several threads."""
+
+    def __init__(self, folder: PoolFolder) -> None:
+        self._folder = folder
+        self._stored: set[str] = set()
+        self._lock = threading.Lock()
+        self.bytes_stored = 0
+
+    def store(self, data: memoryview, digest: str) -> Blob:
+        """Bytes that several messages may share.
+
+        :param digest: SHA-256 of the data.
+        """
+        blob = Blob(sha256=digest, size=len(data))
+        with self._lock:  # a second task with the same array waits for the first one's upload
+            if digest not in self._stored:
+                self._write(blob, data)
+                self._stored.add(digest)
+        return blob
+
+    def payload(self, data: bytes, buffers: tuple[Blob, ...] = (), *, name: str) -> Payload:
+        """Of a pickle: in the message, or stored under a name of its own."""
+        if len(data) <= INLINE_BYTES:
+            return Payload(inline=base64.b64encode(data).decode(), buffers=buffers)
+        blob = Blob(sha256=sha256(data).hexdigest(), size=len(data), name=name)
+        self._write(blob, data)
+        return Payload(stored=blob, buffers=buffers)
+
+    def _write(self, blob: Blob, data: bytes | memoryview) -> None:
+        self._folder.storage.write_stream(self._folder.blob_uri(blob), BytesReader(data))
+        self.bytes_stored += blob.size
+
+
+class BlobReader:
+    """Reads what a ``BlobWriter`` stored.
+
+    :param cache: a folder of this container, shared by all its processes. Files of a ``file://`` pool are used where
+        they are.
+    """
+
+    def __init__(self, folder: PoolFolder, cache: str) -> None:
+        self._folder, self._cache = folder, cache
+        self.bytes_fetched = 0
+
+    def data(self, payload: Payload) -> bytes:
+        """The pickle of a payload.
+
+        :raises ForgedMessageError: it is not what the message says.
+        """
+        if payload.stored is None:
+            return base64.b64decode(payload.inline)
+        return self._read(payload.stored)
+
+    def buffers(self, payload: Payload, mmap_mode: Literal["r", "c"] | None) -> list[Any]:
+        """The arrays' bytes, mapped into memory (``r``: read only, ``c``: changes are this process's own) or read."""
+        if mmap_mode is None:
+            return [bytearray(self._read(blob)) for blob in payload.buffers]
+        access = mmap.ACCESS_READ if mmap_mode == "r" else mmap.ACCESS_COPY
+        found = []
+        for blob in payload.buffers:
+            with open(self._file(blob), "rb") as file:
+                found.append(mmap.mmap(file.fileno(), 0, access=access))
+        return found
+
+    def _read(self, blob: Blob) -> bytes:
+        uri = self._folder.blob_uri(blob)
+        data = self._folder.storage.read(uri)
+        self.bytes_fetched += len(data)
+        check_content(data, blob.sha256, uri)
+        return data
+
+    def _file(self, blob: Blob) -> str:
+        """A file of this machine with the blob's content, which has been checked once."""
+        uri = self._folder.blob_uri(blob)
+        scheme, path = split_scheme(uri)
+        checked = os.path.join(self._cache, blob.sha256)
+        if not os.path.exists(checked):
+            with _alone(f"{checked}.lock"):
+                if not os.path.exists(checked):  # another process of this container has fetched it meanwhile
+                    if scheme == "file":
+                        _check_file(path, blob, uri)
+                        os.symlink(path, checked)
+                    else:
+                        self._fetch(uri, blob, checked)
+        return checked
+
+    def _fetch(self, uri: str, blob: Blob, path: str) -> None:
+        self._folder.storage.download(uri, f"{path}.part")
+        self.bytes_fetched += blob.size
+        _check_file(f"{path}.part", blob, uri)
+        os.rename(f"{path}.part", path)
+
+
+class BytesReader(io.RawIOBase):
+    """A file over bytes that does not copy them all, as boto3 uploads it."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._data, self._position = memoryview(data), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        found = self._data[self._position : self._position + len(buffer)]
+        buffer[: len(found)] = found
+        self._position += len(found)
+        return len(found)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: len(self._data)}[whence]
+        self._position = max(0, start + offset)
+        return self._position
+
+
+def _check_file(path: str, blob: Blob, where: str) -> None:
+    with (
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        memoryview(content) as view,
+    ):
+        check_content(view, blob.sha256, where)
+
+
+@contextlib.contextmanager
+def _alone(path: str) -> Iterator[None]:
+    with open(path, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

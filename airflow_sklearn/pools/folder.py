@@ -1,0 +1,71 @@
+"""The folder of one pool in storage: its names, and removing it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.exceptions import ObjectNotFoundError
+from airflow_sklearn.pools.seal import Seal
+from airflow_sklearn.storage import join
+from airflow_sklearn.storage.uris import split_scheme
+
+if TYPE_CHECKING:
+    from airflow_sklearn.contract.pool import Blob
+    from airflow_sklearn.storage import Storage
+
+
+class PoolFolder:
+    """Where a pool keeps what does not go through its queues.
+
+    :param uri: ``s3://bucket/pools/<id>`` or ``file:///pools/<id>``.
+    """
+
+    def __init__(self, storage: Storage, uri: str) -> None:
+        self.storage, self.uri = storage, uri
+
+    def make(self, key: bytes) -> None:
+        """Store the key, where only this user, or whoever has a right to the bucket's prefix, can read it."""
+        scheme, path = split_scheme(self.uri)
+        if scheme == "file":
+            os.makedirs(path, mode=0o700)
+        self.storage.create(self._key_uri, key)
+
+    def seal(self) -> Seal:
+        """:raises ObjectNotFoundError: the pool is gone."""
+        return Seal(self.storage.read(self._key_uri), self.uri)
+
+    def blob_uri(self, blob: Blob) -> str:
+        return join(self.uri, "blobs", blob.name or blob.sha256)
+
+    @property
+    def control_uri(self) -> str:
+        return join(self.uri, "control")
+
+    def job_uri(self, worker: str, attempt: int) -> str:
+        return join(self.uri, "workers", f"{worker}-{attempt}.json")
+
+    def starts_uri(self, task: str, start: str = "") -> str:
+        """Where the starts of a task are noted that was not finished before."""
+        return join(self.uri, "starts", task, start)
+
+    def remove(self) -> None:
+        """Everything that the pool has stored. Called more than once, from several machines."""
+        self.storage.delete([found.uri for found in self.storage.list(self.uri + "/")])
+        scheme, path = split_scheme(self.uri)
+        if scheme == "file":
+            for folder, _, _ in os.walk(path, topdown=False):
+                with contextlib.suppress(OSError):  # another one removes it too, or has just written into it
+                    os.rmdir(folder)
+
+    def exists(self) -> bool:
+        try:
+            self.storage.stat(self._key_uri)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    @property
+    def _key_uri(self) -> str:
+        return join(self.uri, "key")

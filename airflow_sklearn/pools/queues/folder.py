@@ -1,0 +1,110 @@
+"""A queue as a folder, for pools whose workers share a disk with their driver.
+
+A message is a file, ``ready/NAME.DELIVERIES`` or ``taken/NAME.DELIVERIES``. Taking one renames it: of many that try,
+one succeeds. The time of a taken file is when its delivery ends; whoever looks for messages puts back what is past it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.exceptions import QueueGoneError
+from airflow_sklearn.pools.queues.base import Message, Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.02  # seconds between two looks
+_REAP_INTERVAL = 0.25
+
+
+class FolderQueue(Queue):
+    """:param path: the folder."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._ready, self._taken = os.path.join(path, "ready"), os.path.join(path, "taken")
+        self._reaped = 0.0
+
+    def create(self, visibility: float) -> None:
+        for folder in (self._ready, self._taken):
+            os.makedirs(folder, mode=0o700)
+
+    def send(self, bodies: Sequence[str]) -> None:
+        for body in bodies:
+            name = f"{time.time_ns():020d}-{secrets.token_hex(4)}.0"
+            unfinished = os.path.join(self.path, name)
+            try:
+                with open(unfinished, "w") as file:
+                    file.write(body)
+                os.rename(unfinished, os.path.join(self._ready, name))
+            except FileNotFoundError:
+                raise self._gone() from None
+
+    def receive(self, limit: int, *, wait: float, visibility: float) -> list[Message]:
+        give_up, pause = time.monotonic() + wait, _FIRST_PAUSE
+        while True:
+            self._put_back()
+            taken = (self._take(name, visibility) for name in self._names(self._ready))
+            found = list(islice((message for message in taken if message), limit))
+            if found or time.monotonic() >= give_up:
+                return found
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def renew(self, messages: Sequence[Message], visibility: float) -> None:
+        for message in messages:
+            with contextlib.suppress(FileNotFoundError):
+                _set_end(os.path.join(self._taken, message.receipt), visibility)
+
+    def delete(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self._taken, message.receipt))
+
+    def destroy(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _take(self, name: str, visibility: float) -> Message | None:
+        source = os.path.join(self._ready, name)
+        stem, _, deliveries = name.rpartition(".")
+        receipt = f"{stem}.{int(deliveries) + 1}"
+        target = os.path.join(self._taken, receipt)
+        try:
+            _set_end(source, visibility)  # before it is among those that somebody may put back
+            os.rename(source, target)
+            with open(target) as file:
+                return Message(file.read(), receipt, int(deliveries) + 1)
+        except FileNotFoundError:  # another one was faster
+            return None
+
+    def _put_back(self) -> None:
+        now = time.time()
+        if now - self._reaped < _REAP_INTERVAL:
+            return
+        self._reaped = now
+        for name in self._names(self._taken):
+            taken = os.path.join(self._taken, name)
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(taken).st_mtime <= now:
+                    os.rename(taken, os.path.join(self._ready, name))
+
+    def _names(self, folder: str) -> list[str]:
+        try:
+            return sorted(os.listdir(folder))
+        except FileNotFoundError:
+            raise self._gone() from None
+
+    def _gone(self) -> QueueGoneError:
+        return QueueGoneError(f"There is no queue {self.path}.")
+
+
+def _set_end(path: str, visibility: float) -> None:
+    end = time.time() + visibility
+    os.utime(path, (end, end))

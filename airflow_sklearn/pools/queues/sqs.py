@@ -1,0 +1,146 @@
+"""A queue of Amazon SQS, a standard one: FIFO queues are slower, and the order of tasks means nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.exceptions import PoolError, QueueGoneError
+from airflow_sklearn.pools.queues.base import Message, Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+# Limits of the Amazon SQS API, from its reference. Of a batch, the sizes of all messages together count.
+_MESSAGES_A_CALL = 10
+_BYTES_A_CALL = 262_144  # accounts and partitions that do not have 1 MiB yet have this
+_LONGEST_POLL = 20
+_LONGEST_VISIBILITY = 43_200
+
+_RETENTION = 345_600  # seconds; SQS's own default, four days
+_SEND_TRIES = 5
+_GONE = ("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "QueueDeletedRecently")
+
+
+class SqsQueue(Queue):
+    """Found by its name: a worker may be there before it.
+
+    :param name: of up to 80 letters, digits, hyphens and underscores.
+    :param client: of boto3, for SQS in the queue's region.
+    """
+
+    def __init__(self, name: str, client: Any) -> None:
+        self.name, self._client = name, client
+        self._found: str | None = None
+        self._lock = threading.Lock()
+
+    def create(self, visibility: float) -> None:
+        with _errors(self.name):
+            answer = self._client.create_queue(
+                QueueName=self.name,
+                Attributes={
+                    "VisibilityTimeout": str(_seconds(visibility)),
+                    "MessageRetentionPeriod": str(_RETENTION),
+                    "SqsManagedSseEnabled": "true",
+                },
+                tags={"airflow-sklearn": "pool"},
+            )
+        self._found = answer["QueueUrl"]
+
+    def send(self, bodies: Sequence[str]) -> None:
+        for batch in _batches(bodies):
+            left = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]
+            for attempt in range(_SEND_TRIES):
+                with _errors(self.name):
+                    failed = self._client.send_message_batch(QueueUrl=self._url, Entries=left).get("Failed", [])
+                if not failed:
+                    break
+                if attempt == _SEND_TRIES - 1 or any(one.get("SenderFault") for one in failed):
+                    raise PoolError(f"SQS does not take {len(failed)} messages into {self.name}: {failed[0]}")
+                again = {one["Id"] for one in failed}
+                left = [entry for entry in left if entry["Id"] in again]
+                time.sleep(0.1 * 2**attempt)
+
+    def receive(self, limit: int, *, wait: float, visibility: float) -> list[Message]:
+        with _errors(self.name):
+            answer = self._client.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=min(limit, _MESSAGES_A_CALL),
+                WaitTimeSeconds=min(math.ceil(wait), _LONGEST_POLL),
+                VisibilityTimeout=_seconds(visibility),
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+            )
+        return [
+            Message(one["Body"], one["ReceiptHandle"], int(one["Attributes"]["ApproximateReceiveCount"]))
+            for one in answer.get("Messages", [])
+        ]
+
+    def renew(self, messages: Sequence[Message], visibility: float) -> None:
+        for batch in _tens(messages):
+            entries = [
+                {"Id": str(number), "ReceiptHandle": one.receipt, "VisibilityTimeout": _seconds(visibility)}
+                for number, one in enumerate(batch)
+            ]
+            with _errors(self.name):
+                self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
+
+    def delete(self, messages: Sequence[Message]) -> None:
+        for batch in _tens(messages):
+            entries = [{"Id": str(number), "ReceiptHandle": one.receipt} for number, one in enumerate(batch)]
+            with _errors(self.name):
+                self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
+
+    def destroy(self) -> None:
+        with contextlib.suppress(QueueGoneError), _errors(self.name):
+            self._client.delete_queue(QueueUrl=self._url)
+
+    @property
+    def _url(self) -> str:
+        with self._lock:
+            if self._found is None:
+                with _errors(self.name):
+                    self._found = str(self._client.get_queue_url(QueueName=self.name)["QueueUrl"])
+            return self._found
+
+
+def _batches(bodies: Sequence[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    size = 0
+    for body in bodies:
+        if batch and (len(batch) == _MESSAGES_A_CALL or size + len(body.encode()) > _BYTES_A_CALL):
+            yield batch
+            batch, size = [], 0
+        batch.append(body)
+        size += len(body.encode())
+    if batch:
+        yield batch
+
+
+def _tens(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    for start in range(0, len(messages), _MESSAGES_A_CALL):
+        yield messages[start : start + _MESSAGES_A_CALL]
+
+
+def _seconds(visibility: float) -> int:
+    return min(math.ceil(visibility), _LONGEST_VISIBILITY)
+
+
+@contextlib.contextmanager
+def _errors(name: str) -> Iterator[None]:
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code in _GONE:
+            raise QueueGoneError(f"There is no queue {name} in SQS.") from error
+        if code in ("AccessDenied", "AccessDeniedException", "AccessDeniedError"):
+            raise PoolError(
+                f"SQS denies access to the queue {name} ({error}). `python -m airflow_sklearn.iam --pool ...` prints "
+                "the rights that a pool's driver and its workers need."
+            ) from error
+        raise

@@ -1,0 +1,59 @@
+"""The seal of a pool: what does not bear it is neither parsed nor unpickled.
+
+The key is made by the driver, for one pool, and lies in the pool's folder. A seal says that whoever wrote a message
+could read that folder, and that nobody has changed it since.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from hashlib import sha256
+from typing import Literal
+
+from airflow_sklearn.exceptions import ForgedMessageError
+
+KEY_BYTES = 32
+_MARK = 64  # hexadecimal digits of an HMAC-SHA-256
+
+Purpose = Literal["task", "report", "control"]
+
+
+class Seal:
+    """Seals and opens texts.
+
+    :param key: of the pool.
+    :param pool: its folder, which is sealed with each text: what one pool wrote is nothing to another.
+    """
+
+    def __init__(self, key: bytes, pool: str) -> None:
+        if len(key) != KEY_BYTES:
+            raise ForgedMessageError(f"The key of the pool {pool} has {len(key)} bytes, not {KEY_BYTES}.")
+        self._key, self._pool = key, pool
+
+    def close(self, purpose: Purpose, text: str) -> str:
+        """The text under a seal. One of another purpose does not fit: a report is no task."""
+        return self._mark(purpose, text) + text
+
+    def open(self, purpose: Purpose, sealed: str) -> str:
+        """:raises ForgedMessageError: the seal is missing, broken, or of another pool or purpose."""
+        mark, text = sealed[:_MARK], sealed[_MARK:]
+        if not hmac.compare_digest(mark.encode(), self._mark(purpose, text).encode()):
+            raise ForgedMessageError(f"A {purpose} does not bear the seal of the pool {self._pool}: it is not read.")
+        return text
+
+    def _mark(self, purpose: str, text: str) -> str:
+        return hmac.new(self._key, f"{purpose}\n{self._pool}\n{text}".encode(), sha256).hexdigest()
+
+
+def new_key() -> bytes:
+    """For a new pool."""
+    return secrets.token_bytes(KEY_BYTES)
+
+
+def check_content(data: bytes | memoryview, digest: str, where: str) -> None:
+    """:raises ForgedMessageError: these are not the bytes that a sealed message named."""
+    if sha256(data).hexdigest() != digest:
+        raise ForgedMessageError(
+            f"{where} does not have the SHA-256 {digest} of the message that names it: it is not read."
+        )

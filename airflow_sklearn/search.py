@@ -1,0 +1,47 @@
+"""Whether ``search_containers`` makes sense, as far as it can be told before the estimator is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_sklearn.exceptions import UserError
+
+
+def checked_containers(containers: Any) -> int | None:
+    """:raises UserError: it is no number of containers."""
+    if containers is None:
+        return None
+    if not isinstance(containers, int) or isinstance(containers, bool) or containers < 2:
+        raise UserError(
+            f"search_containers={containers!r}: give a whole number, 2 or more; or leave it out, and the job's own "
+            "container fits alone."
+        )
+    return containers
+
+
+def check_spreads(estimator: Any, containers: int) -> None:
+    """A factory's estimator is looked at in the container.
+
+    :raises UserError: further containers would have nothing to do.
+    """
+    why = ""
+    if isinstance(estimator, str):
+        if ":" not in estimator:
+            why = f"the preset {estimator!r} is fitted in one piece. Search its parameters: give a GridSearchCV"
+    elif hasattr(estimator, "get_params"):
+        why = why_alone(estimator)
+    if why:
+        raise UserError(f"search_containers={containers}: {why}, or leave search_containers out.")
+
+
+def why_alone(estimator: Any) -> str:
+    """Why no other container would get any work of an estimator; empty if it may."""
+    name = type(estimator).__name__
+    parameters = estimator.get_params(deep=True)
+    jobs = {key: value for key, value in parameters.items() if key == "n_jobs" or key.endswith("__n_jobs")}
+    if not jobs:
+        return f"nothing in {name} has joblib do anything in parallel. Give a search or an ensemble"
+    if all(value == 1 for value in jobs.values()) or jobs.get("n_jobs") == 1:
+        named = ", ".join(f"{key}=1" for key, value in sorted(jobs.items()) if value == 1)
+        return f"{name} is told to use one process ({named}). Leave n_jobs at None"
+    return ""

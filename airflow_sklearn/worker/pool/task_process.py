@@ -1,0 +1,147 @@
+"""``python -m airflow_sklearn.worker.pool.task_process SETTINGS``: runs tasks one after the other, in its own process.
+
+A task may crash, or be killed by the kernel or because nobody waits for it any more: the container's first process,
+which starts this one, lives on and tells. Tasks come by a socket, as the JSON that the driver sealed; the first process
+has opened the seal, and the digests of what is not in it are checked here, before anything is unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+import traceback
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_sklearn.contract.pool import Done, Failed, Task
+from airflow_sklearn.pools import pickles
+from airflow_sklearn.pools.blobs import BlobReader, BlobWriter
+from airflow_sklearn.pools.folder import PoolFolder
+from airflow_sklearn.storage import Storage
+from airflow_sklearn.worker.environment import threads_limited
+
+if TYPE_CHECKING:
+    from airflow_sklearn.contract.pool import Payload
+
+_LOG = logging.getLogger("airflow_sklearn.worker")
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_SHOWN_CHARACTERS = 2000
+
+
+class TaskRunner:
+    """Runs tasks of one pool.
+
+    :param cache: the container's folder for large arrays.
+    """
+
+    def __init__(self, folder: PoolFolder, worker: str, cache: str) -> None:
+        self._worker = worker
+        self._reader, self._writer = BlobReader(folder, cache), BlobWriter(folder)
+
+    def run(self, task: Task) -> Done | Failed:
+        """What became of a task. Whatever it raises is part of the answer."""
+        fetched = self._reader.bytes_fetched
+        stage: Literal["run", "read", "write"] = "read"
+        try:
+            data = self._reader.data(task.payload)
+            function = pickles.loads(data, self._reader.buffers(task.payload, task.mmap_mode))
+            stage = "run"
+            started = time.monotonic()
+            with threads_limited(task.threads):
+                result = function()
+            seconds = time.monotonic() - started
+            stage = "write"
+            payload = self._payload(task, self._pickled(result))
+        except BaseException as error:  # also SystemExit: a task ends no container
+            return self._failed(task, error, stage)
+        fetched = self._reader.bytes_fetched - fetched
+        return Done(task=task.task, worker=self._worker, payload=payload, seconds=seconds, fetched=fetched)
+
+    @staticmethod
+    def _pickled(result: Any) -> bytes:
+        try:
+            return pickles.dumps(result)
+        except Exception as error:
+            error.add_note(f"The result is {_shortened(repr(result))}")
+            raise
+
+    def _payload(self, task: Task, data: bytes) -> Payload:
+        return self._writer.payload(data, name=f"result-{task.task}-{secrets.token_hex(4)}")
+
+    def _failed(self, task: Task, error: BaseException, stage: Literal["run", "read", "write"]) -> Failed:
+        message = "\n".join([_text_of(error), *getattr(error, "__notes__", ())])
+        failed = Failed(
+            task=task.task,
+            worker=self._worker,
+            type=type(error).__name__,
+            message=_shortened(message),
+            traceback=_traceback_of(error),
+            stage=stage,
+        )
+        if stage != "run":
+            return failed
+        try:
+            return failed.model_copy(update={"payload": self._payload(task, pickles.dumps(error))})
+        except Exception as problem:
+            _LOG.warning("An exception cannot be pickled (%s), and is sent as text: %s", problem, failed.message)
+            return failed
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as problem:  # an exception of the user's own
+        return f"(its text cannot be told: {problem})"
+
+
+def _traceback_of(error: BaseException) -> str:
+    """From the task's function on: what called it is nothing to the user."""
+    inner = error.__traceback__.tb_next if error.__traceback__ else None
+    try:
+        return "".join(traceback.format_exception(type(error), error, inner))
+    except Exception as problem:
+        return f"(the traceback cannot be told: {problem})"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}... ({len(text):,} characters)"
+
+
+def _end_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent dies, however that dies."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before that
+        os._exit(1)
+
+
+def main(settings: dict[str, Any]) -> None:
+    _end_with_parent(settings["parent"])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(
+        stream=sys.stdout,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+    )
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    runner = TaskRunner(PoolFolder(Storage(), settings["folder"]), settings["worker"], settings["cache"])
+    connection = Connection(settings["socket"])
+    while True:
+        try:
+            task = Task.model_validate_json(connection.recv_bytes())
+        except EOFError:  # the container's first process has ended
+            return
+        connection.send_bytes(runner.run(task).model_dump_json().encode())
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,53 @@
+"""Fitting over further containers: the train job's own becomes the driver of a pool of the same runtime."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.exceptions import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_sklearn.contract.jobs import TrainJob
+
+_LOG = logging.getLogger("airflow_sklearn.worker")
+
+
+@contextlib.contextmanager
+def search_containers(job: TrainJob, estimator: Any) -> Iterator[None]:
+    """What joblib is asked to do within is done in the containers that the job may have; here, if it may have none.
+
+    :raises UserError: the containers would have nothing to do.
+    """
+    search = job.search
+    if search is None:
+        yield
+        return
+    from joblib import parallel_config
+
+    from airflow_sklearn.joblib_backend import WorkerPool
+    from airflow_sklearn.joblib_backend.access import SessionAccess
+    from airflow_sklearn.runtimes.base import runtime_from_dict
+    from airflow_sklearn.search import why_alone
+
+    if why := why_alone(estimator):
+        raise UserError(f"search_containers={search.containers}: {why}, or leave search_containers out.")
+    pool = WorkerPool(
+        runtime=runtime_from_dict(search.runtime),
+        storage=search.folder,
+        aws=SessionAccess(),
+        deadline=job.deadline_seconds,
+        identity=job.identity,
+    )
+    with pool, parallel_config("containers", pool=pool, n_jobs=search.containers):
+        yield
+        statistics = pool.statistics()
+        _LOG.info(
+            "%d further containers were started; %.1f MB of arguments stored, %.1f MB fetched.",
+            statistics["containers_started"],
+            statistics["bytes_stored"] / 1e6,
+            statistics["bytes_fetched"] / 1e6,
+        )

@@ -1,0 +1,43 @@
+"""A train job that fits in further containers: here processes of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+pytest.importorskip("psutil", reason="LocalRuntime needs it; a worker image has no use for it")
+
+from airflow_sklearn.contract.jobs import SearchPool
+from airflow_sklearn.runtimes.local import LocalRuntime
+from tests.worker.workbench import Workbench, error_of
+
+PARAMS = {"preset": "sparse_logistic", "param_grid": {"C": [0.01, 1.0]}, "cv": 2}
+GRID = "airflow_sklearn.models.search:grid_search"
+
+
+def pool(folder: Path) -> SearchPool:
+    runtime = LocalRuntime(state_dir=str(folder / "state")).described_for_jobs()
+    return SearchPool(containers=2, runtime=runtime, folder=f"file://{folder}/pools")
+
+
+def test_a_search_in_containers_fits_the_same_model(
+    bench: Workbench, table: pa.Table, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = bench.write(table, "train.parquet")
+    alone = bench.train(source, GRID, params=PARAMS, cross_validation=2)
+    with caplog.at_level("INFO"):
+        spread = bench.train(source, GRID, params=PARAMS, cross_validation=2, search=pool(tmp_path))
+    assert "2 further containers were started" in caplog.text
+    assert spread.metrics == alone.metrics
+    assert spread.parity.predictions == alone.parity.predictions
+    assert not list((tmp_path / "pools").iterdir())
+
+
+def test_a_factory_whose_estimator_has_no_work_for_others_fails(
+    bench: Workbench, table: pa.Table, tmp_path: Path
+) -> None:
+    job = bench.train_job(bench.write(table, "train.parquet"), "sklearn.linear_model:Ridge", search=pool(tmp_path))
+    said = error_of(bench.run(job))
+    assert "search_containers=2: nothing in Pipeline has joblib do anything in parallel" in said
