@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 #: Airflow sets it, with others, for the code that a task runs.
 _IN_A_TASK = "AIRFLOW_CTX_DAG_ID"
+_ATTEMPTS = 9
 
 
 class SessionAccess:
@@ -24,17 +25,20 @@ class SessionAccess:
 
     def __init__(self, session: Any = None) -> None:
         self._session = session
-        self._clients: dict[tuple[str, str | None], Any] = {}
+        self._clients: dict[tuple[str, str | None, int | None], Any] = {}
         self._lock = threading.Lock()
 
-    def client(self, service: str, region_name: str | None = None) -> Any:
-        """A boto3 client, one for each service and region."""
+    def client(self, service: str, region_name: str | None = None, *, attempts: int | None = None) -> Any:
+        """A boto3 client, one for each service and region.
+
+        :param attempts: how often a call is tried at most.
+        """
         from botocore.config import Config
 
         with self._lock:  # a session is not safe among threads
-            key = (service, region_name)
+            key = (service, region_name, attempts)
             if key not in self._clients:
-                retries = Config(retries={"mode": "standard", "max_attempts": 8})
+                retries = Config(retries={"mode": "standard", "total_max_attempts": attempts or _ATTEMPTS})
                 self._clients[key] = self._boto3.client(service, region_name=region_name, config=retries)
             return self._clients[key]
 

@@ -20,9 +20,11 @@ from sklearn.model_selection import GridSearchCV
 import airflow_sklearn.joblib_backend  # noqa: F401 - registers the backends
 from airflow_sklearn.exceptions import PoolError, TaskLostError
 from airflow_sklearn.joblib_backend import WorkerPool
+from airflow_sklearn.runtimes.base import Runtime
+from airflow_sklearn.runtimes.ec2 import Ec2Runtime
 from airflow_sklearn.runtimes.ecs import EcsRuntime
 from tests.cloud import engine
-from tests.cloud.containers import ContainerCloud
+from tests.cloud.containers import INSTANCE_PROFILE, ContainerCloud
 from tests.cloud.workload import Access, task_definition
 
 REPOSITORY = Path(__file__).parents[2]
@@ -33,8 +35,18 @@ class CloudPool:
 
     def __init__(self, local: ContainerCloud) -> None:
         self.local, self.prefix = local, f"pools-{uuid.uuid4().hex[:8]}"
-        self.runtime = EcsRuntime(
+        self.runtime: Runtime = EcsRuntime(
             cluster=local.cluster, task_definition=task_definition(local, 1024), subnets=list(local.subnets)
+        )
+
+    def on_instances(self) -> None:
+        """Of EC2 from now on. ``jobs_per_instance`` is for jobs that end: here it means nothing."""
+        self.runtime = Ec2Runtime(
+            image=self.local.image,
+            image_id=self.local.ami,
+            instance_types=["t3.micro"],
+            iam_instance_profile=INSTANCE_PROFILE,
+            jobs_per_instance=2,
         )
 
     @property
@@ -86,7 +98,10 @@ def by_value(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def test_a_grid_search_gives_the_results_of_loky(pool_of_cloud: CloudPool) -> None:
+@pytest.mark.parametrize("place", ["ecs", "ec2"])
+def test_a_grid_search_gives_the_results_of_loky(pool_of_cloud: CloudPool, place: str) -> None:
+    if place == "ec2":
+        pool_of_cloud.on_instances()
     X, y = make_classification(20_000, 30, random_state=0)  # 4.8 MB
 
     def search() -> Any:
@@ -94,16 +109,18 @@ def test_a_grid_search_gives_the_results_of_loky(pool_of_cloud: CloudPool) -> No
 
     with parallel_config("loky", n_jobs=2):
         expected = search()
-    with WorkerPool(**pool_of_cloud.parameters) as pool, parallel_config("ecs", n_jobs=2, pool=pool):
+    with WorkerPool(**pool_of_cloud.parameters) as pool, parallel_config(place, n_jobs=2, pool=pool):
         found = search()
         statistics = pool.statistics()
+    assert statistics["containers_started"] == 2
     np.testing.assert_array_equal(found["mean_test_score"], expected["mean_test_score"])
     # One copy stored, and one fetched by each of two containers.
     assert X.nbytes <= statistics["bytes_stored"] < 2 * X.nbytes  # beside the folds of each fit, which are small
     assert statistics["bytes_fetched"] < 3 * X.nbytes
-    assert not pool_of_cloud.local.containers()
     assert not pool_of_cloud.queues()
     assert not pool_of_cloud.objects()
+    if place == "ecs":  # an instance takes its time to end
+        assert not pool_of_cloud.local.containers()
 
 
 def test_containers_are_killed_and_every_result_comes_once(pool_of_cloud: CloudPool) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _STOPPED = (None, 128 + 15)  # exit codes of jobs that did not end by themselves
 _BY_ITSELF = "Client.InstanceInitiatedShutdown"
+_OVER = ("terminated", "stopped")
 _GONE = ("shutting-down", "terminated", "stopping", "stopped")
 _LAUNCH_FAILED = {
     "Server.InsufficientInstanceCapacity": JobState.NO_CAPACITY,
@@ -38,6 +39,11 @@ _TAIL = 15  # lines of the console in a message
 def is_gone(instance: Mapping[str, Any]) -> bool:
     """Whether an instance has ended, or is about to. One that was stopped is of no use either."""
     return instance["State"]["Name"] in _GONE
+
+
+def is_over(instance: Mapping[str, Any]) -> bool:
+    """Whether nothing runs on it any more. While it shuts down, its jobs may still say how they ended."""
+    return instance["State"]["Name"] in _OVER
 
 
 def status_of_end(end: JobEnd, instance: Mapping[str, Any] | None, prospect: str | None) -> JobStatus:

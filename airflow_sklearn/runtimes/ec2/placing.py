@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from airflow_sklearn.storage import Storage
 
 
-def pool_of(job: Job, kind: str) -> str:
+def pool_of(job: Job, folder: str, kind: str) -> str:
     """URI of the pool that a job belongs to: that of the jobs beside it, of the same Airflow task.
 
+    :param folder: that of the job's document.
     :param kind: what else its instances must have in common.
     """
     who = job.identity
-    return join(_folder(job), "pools", content_id([who.dag_id, who.task_id, who.run_id, kind]))
+    return join(folder, "pools", content_id([who.dag_id, who.task_id, who.run_id, kind]))
 
 
 def place(
@@ -54,16 +55,19 @@ def place(
     return made.model_copy(update={"number": number, "place": at % places})
 
 
-def record(storage: Storage, job: Job, key: str, placement: Placement) -> None:
-    """Remember a placement under the job's key. Of several, the last one comes last."""
+def record(storage: Storage, key: str, placement: Placement) -> None:
+    """Remember a placement beside its job, under the job's key. Of several, the last one comes last."""
     moment, name = int(placement.submitted_at * 1000), content_id([placement.job_uri, placement.number])
-    storage.write(join(_records(job, key), f"{moment:014}-{name}.json"), placement.to_json())
+    storage.write(join(_records(parent(placement.job_uri), key), f"{moment:014}-{name}.json"), placement.to_json())
 
 
-def recorded(storage: Storage, job: Job, key: str) -> list[Placement]:
-    """All placements of the same work by the same Airflow task, the first one first."""
+def recorded(storage: Storage, folder: str, key: str) -> list[Placement]:
+    """All placements of the same work by the same Airflow task, the first one first.
+
+    :param folder: that of the job's documents.
+    """
     found = []
-    for one in storage.list(f"{_records(job, key)}/"):
+    for one in storage.list(f"{_records(folder, key)}/"):
         try:
             found.append(Placement.from_json(storage.read(one.uri), where=one.uri))
         except ObjectNotFoundError:  # removed since
@@ -71,10 +75,5 @@ def recorded(storage: Storage, job: Job, key: str) -> list[Placement]:
     return found
 
 
-def _folder(job: Job) -> str:
-    """That of the job's documents; on both sides the same, whichever of them is at hand."""
-    return parent(job.result_uri)
-
-
-def _records(job: Job, key: str) -> str:
-    return join(_folder(job), "placements", key)
+def _records(folder: str, key: str) -> str:
+    return join(folder, "placements", key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from airflow_sklearn.roster import Roster, end_uri, ended_places, place_name
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key
 from airflow_sklearn.runtimes.cloudwatch import LogStream, stream_of
 from airflow_sklearn.runtimes.console import console_of
-from airflow_sklearn.runtimes.ec2.ended import is_gone, status_of_end, status_of_gone
+from airflow_sklearn.runtimes.ec2.ended import is_gone, is_over, status_of_end, status_of_gone
 from airflow_sklearn.runtimes.ec2.instances import by_tag, console_output, describe, terminate
 from airflow_sklearn.runtimes.ec2.launch import common_request, launch, offers
 from airflow_sklearn.runtimes.ec2.options import LISTS, NUMBERS, WHOLE_NUMBERS, problems
@@ -24,6 +25,7 @@ from airflow_sklearn.runtimes.ec2.refusals import explained
 from airflow_sklearn.runtimes.ec2.user_data import HostOptions, user_data
 from airflow_sklearn.runtimes.options import check_rendered, raise_problems, read_numbers
 from airflow_sklearn.runtimes.tags import tags_of
+from airflow_sklearn.storage import parent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,8 +153,8 @@ class Ec2Runtime(Runtime):
         :raises UserError: EC2 will never launch it like this.
         """
         check_rendered(self, LISTS)
-        if not job.result_uri.startswith("s3://"):
-            raise UserError(f"An instance cannot reach {job.result_uri}: with Ec2Runtime, all data are in S3.")
+        if not job_uri.startswith("s3://"):
+            raise UserError(f"An instance cannot reach {job_uri}: with Ec2Runtime, all data are in S3.")
         if job_uri not in self._requests:
             self._requests[job_uri] = self._request(job_uri, job)
         while not (instance_id := self._instance_for(self._requests[job_uri], job)):
@@ -193,7 +195,7 @@ class Ec2Runtime(Runtime):
         return stream.read(self._client("logs", stream.region), cursor) if stream else ([], cursor)
 
     def find(self, job: Job) -> JobHandle | None:
-        for placement in reversed(recorded(self._storage, job, job_key(job))):
+        for placement in reversed(recorded(self._storage, parent(job.result_uri), job_key(job))):
             roster = self._roster(placement)
             if roster.end(placement.place) is not None or roster.is_cancelled(placement.place):
                 continue
@@ -219,6 +221,9 @@ class Ec2Runtime(Runtime):
         stream = stream_of(handle)
         return stream.url if stream else ""
 
+    def described_for_jobs(self) -> dict[str, Any]:
+        return dataclasses.replace(self, region_name=self._region).to_dict()
+
     @property
     def jobs_in_a_row(self) -> int:
         return self.jobs_per_instance
@@ -235,16 +240,16 @@ class Ec2Runtime(Runtime):
 
         :param after: the number of the roster before it, which is of no use.
         """
-        hungry = self._hungry(job)
+        hungry, folder = self._hungry(job), parent(job_uri)
         types = [self._larger(hungry)] if hungry and self.larger_instance_types else self.instance_types
         wanted = tuple(offers(self, job.identity.try_number, types))
         # Whatever may differ between jobs of one instance is in the pool's name: they all ask for it in the same words.
-        pool = pool_of(job, content_id([self.to_dict(), job.deadline_seconds, wanted]))
+        pool = pool_of(job, folder, content_id([self.to_dict(), job.deadline_seconds, wanted]))
         stream = self._log_stream(job_key(job), job_uri)
         placement = place(
-            self._storage, pool, self.jobs_per_instance, job, job_uri, stream.stream if stream else "", after=after
+            self._storage, pool, self._places(job), job, job_uri, stream.stream if stream else "", after=after
         )
-        record(self._storage, job, job_key(job), placement)
+        record(self._storage, job_key(job), placement)
         return _Request(placement, wanted, self._next_larger(hungry))
 
     def _instance_for(self, request: _Request, job: Job) -> str:
@@ -282,14 +287,18 @@ class Ec2Runtime(Runtime):
         """Seconds after which the instance ends itself, though nobody tells it to."""
         if job.deadline_seconds is None:
             return None
-        longest = self.jobs_per_instance * (job.deadline_seconds + self.idle_timeout)
+        longest = self._places(job) * (job.deadline_seconds + self.idle_timeout)
         return self.startup_allowance + longest + _SPARE_LIFE
+
+    def _places(self, job: Job) -> int:
+        """Jobs on the instance of this one. Nothing comes after a job that lives as long as others need it."""
+        return self.jobs_per_instance if job.result_uri else 1
 
     def _hungry(self, job: Job) -> int:
         """How many earlier attempts ran out of memory."""
         if job.identity.try_number == 1:
             return 0
-        placements = recorded(self._storage, job, job_key(job))
+        placements = recorded(self._storage, parent(job.result_uri), job_key(job))
         ends = [self._roster(placement).end(placement.place) for placement in placements]
         return sum(end.out_of_memory for end in ends if end)
 
@@ -330,10 +339,12 @@ class Ec2Runtime(Runtime):
                 return JobStatus(state=JobState.UNKNOWN, message="EC2 does not know the instance yet.")
             message = f"EC2 knows no instance {instance_id} any more, and how the job ended is not known."
             return JobStatus(state=JobState.LOST, message=message)
-        if is_gone(instance):
+        if is_over(instance):
             return status_of_gone(instance, lambda: console_output(self._ec2, instance_id))
         if instance["State"]["Name"] == "pending":
             return JobStatus(state=JobState.PENDING, message=f"The instance {instance_id} is pending.")
+        if is_gone(instance):
+            return JobStatus(state=JobState.RUNNING, message=f"The instance {instance_id} is shutting down.")
         names = [place_name(placement.number, place) for place in range(placement.place)]
         if before := [name for name in names if name not in ended[placement.pool]]:
             return JobStatus(state=JobState.PENDING, message=f"{len(before)} jobs come before it on {instance_id}.")

@@ -49,7 +49,9 @@ def serve(
         if entry == CLOSED:
             waiting = False  # of the places behind it, somebody may have taken one before it could be closed too
             continue
-        roster.set_end(place, _do(roster, place, entry, LogShipper(log_group, entry.log_stream, log_region), stop))
+        end = _do(roster, place, entry, LogShipper(log_group, entry.log_stream, log_region), stop)
+        if roster.entry(place) is not None:  # else all of it has been removed: nobody asks any more
+            roster.set_end(place, end)
     if stop:
         _LOG.warning("The instance is being stopped (%s).", stop[0].name)
         _leave(roster)
@@ -104,6 +106,8 @@ def _do(roster: Roster, place: int, entry: RosterEntry, shipper: LogShipper, sto
 
 def _leave(roster: Roster) -> None:
     """Before the instance goes: nobody shall wait for it, and who waits shall know at once."""
+    if roster.entry(0) is None:  # all of it has been removed
+        return
     roster.close()
     for place in range(roster.places):
         if roster.entry(place) != CLOSED and roster.end(place) is None:

@@ -4,7 +4,7 @@ import pytest
 
 from airflow_sklearn.contract.roster import JobEnd
 from airflow_sklearn.runtimes.base import JobState
-from airflow_sklearn.runtimes.ec2.ended import is_gone, status_of_end, status_of_gone
+from airflow_sklearn.runtimes.ec2.ended import is_gone, is_over, status_of_end, status_of_gone
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,16 @@ def test_an_instance_that_ec2_says_nothing_of_is_lost() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "gone"),
-    [("pending", False), ("running", False), ("shutting-down", True), ("terminated", True), ("stopped", True)],
+    ("name", "gone", "over"),
+    [
+        ("pending", False, False),
+        ("running", False, False),
+        ("shutting-down", True, False),
+        ("terminated", True, True),
+        ("stopping", True, False),
+        ("stopped", True, True),
+    ],
 )
-def test_an_instance_that_was_stopped_is_of_no_use_either(name: str, gone: bool) -> None:
+def test_an_instance_that_was_stopped_is_of_no_use_either(name: str, gone: bool, over: bool) -> None:
     assert is_gone({"State": {"Name": name}}) is gone
+    assert is_over({"State": {"Name": name}}) is over

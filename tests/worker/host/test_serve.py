@@ -192,6 +192,15 @@ def test_an_instance_that_is_stopped_says_so_of_all_its_jobs(roster_of: Callable
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_nothing_is_written_where_the_roster_has_been_removed(roster_of: Callable[..., Roster], tmp_path: Path) -> None:
+    """As when a pool of joblib's is closed: its folder goes, and the instance is ended."""
+    remove = f"import shutil; shutil.rmtree({str(tmp_path / 'pool')!r}); os.kill({os.getpid()}, {int(signal.SIGTERM)})"
+    roster = roster_of(remove)
+    with serve.signals() as came:
+        serve.serve(roster, came, idle_timeout=0)
+    assert not list(tmp_path.rglob("*.json"))
+
+
 def test_the_command_serves_a_roster(roster_of: Callable[..., Roster], tmp_path: Path) -> None:
     roster = roster_of("print(1)", places=2)
     assert main([f"file://{tmp_path}/pool", "7", "--places", "2", "--idle-timeout", "0"]) == 0
