@@ -177,6 +177,15 @@ def test_an_instance_deletes_and_publishes_nothing() -> None:
     assert not role.may_on_object("PutObject", "s3://acme/scores/p/_manifest.json")
 
 
+def test_an_instance_launches_others_only_where_it_searches_with_them() -> None:
+    launch = ("ec2:RunInstances", f"arn:aws:ec2:{HERE}:instance/new")
+    tagged = {"ec2__MetadataHttpTokens": "required", "aws__RequestTag/airflow_sklearn_roster": "1"}
+    assert not roles()["instance"].may(*launch, **tagged)
+    searching = roles(search_containers=True)["instance"]
+    assert searching.may(*launch, **tagged)
+    assert searching.may("sqs:CreateQueue", f"arn:aws:sqs:{HERE}:airflow-sklearn-pool-1-tasks")
+
+
 def test_without_a_cluster_there_are_no_roles_of_ecs(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(all_policies(read_setting(**WHERE, **FOLDERS))) == {"airflow", "instance", "instance-trust"}
     command = ["--region", "us-east-1", "--account", "000000000000", "--model", "s3://acme/models"]
