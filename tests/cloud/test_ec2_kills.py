@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 
-import psutil
 import pytest
 
 from tests.cloud.instance_workload import InstanceWorkload
+from tests.cloud.killed_worker import run_whose_worker_is_killed
 from tests.cloud.observing import at_the_gate, finish, log_of
 from tests.operators.real_airflow import RealAirflow
 
@@ -53,35 +51,10 @@ def test_an_instance_whose_airflow_is_gone_ends_itself_at_its_deadline(
     assert "ran past its deadline of 40 s" in log_of(airflow, run, "score.predict")
 
 
-#: Waits where a task has submitted its job and has not yet been deferred, and says which process it is.
-SLOW_TO_DEFER = """
-import os, time
-from pathlib import Path
-from airflow_sklearn import Ec2Runtime
-
-class SlowInstance(Ec2Runtime):
-    def job_url(self, handle):
-        if not handle.taken_over:
-            Path(__file__).with_suffix(".pid").write_text(str(os.getpid()))
-            time.sleep(600)
-        return super().job_url(handle)
-"""
-
-
 def test_a_worker_that_is_killed_before_it_defers_has_its_instance_taken_over(
     airflow: RealAirflow, workload: InstanceWorkload, gated_model: str
 ) -> None:
-    airflow.add_file("slow_instance.py", SLOW_TO_DEFER)
-    runtime = workload.runtime().replace("Ec2Runtime(", "SlowInstance(", 1)
-    body = "from slow_instance import SlowInstance\n" + workload.predict(
-        gated_model, runtime=runtime, deferrable="True", retries="2"
-    )
-    run = airflow.run("killed_before_deferral", body)
-    at_the_gate(airflow, workload, run, count=1)
-    task = psutil.Process(int((airflow.dags / "slow_instance.pid").read_text()))
-    for process in (task.parent(), task):  # the one that supervises the task, and the task: nobody reports its end
-        assert process is not None
-        os.kill(process.pid, signal.SIGKILL)
+    run = run_whose_worker_is_killed(airflow, workload, gated_model)
     airflow.wait_for_state(run, "score.predict", "deferred", 0)
     finish(airflow, workload, run)
     assert len(workload.tasks()) == 1

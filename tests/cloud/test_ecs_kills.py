@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 
-import psutil
 import pytest
 
+from tests.cloud.killed_worker import run_whose_worker_is_killed
 from tests.cloud.observing import at_the_gate, containers_by_chunk, finish, log_of
 from tests.cloud.workload import Workload
 from tests.operators.real_airflow import RealAirflow
@@ -99,35 +97,10 @@ def test_a_cleared_task_goes_on_with_its_container_or_with_one_anew(
     assert sum(containers_by_chunk(workload).values()) <= 2
 
 
-#: Waits where a task has submitted its job and has not yet been deferred, and says which process it is.
-SLOW_TO_DEFER = """
-import os, time
-from pathlib import Path
-from airflow_sklearn import EcsRuntime
-
-class SlowToDefer(EcsRuntime):
-    def job_url(self, handle):
-        if not handle.taken_over:
-            Path(__file__).with_suffix(".pid").write_text(str(os.getpid()))
-            time.sleep(600)
-        return super().job_url(handle)
-"""
-
-
 def test_a_worker_that_is_killed_after_run_task_and_before_it_defers_has_its_container_taken_over(
     airflow: RealAirflow, workload: Workload, gated_model: str
 ) -> None:
-    airflow.add_file("slow_to_defer.py", SLOW_TO_DEFER)
-    runtime = workload.runtime().replace("EcsRuntime(", "SlowToDefer(", 1)
-    body = "from slow_to_defer import SlowToDefer\n" + workload.predict(
-        gated_model, runtime=runtime, deferrable="True", retries="2"
-    )
-    run = airflow.run("killed_worker", body)
-    at_the_gate(airflow, workload, run, count=1)
-    task = psutil.Process(int((airflow.dags / "slow_to_defer.pid").read_text()))
-    for process in (task.parent(), task):  # the one that supervises the task, and the task: nobody reports its end
-        assert process is not None
-        os.kill(process.pid, signal.SIGKILL)
+    run = run_whose_worker_is_killed(airflow, workload, gated_model)
     airflow.wait_for_state(run, "score.predict", "deferred", 0)
     finish(airflow, workload, run)
     assert len(workload.tasks()) == 1

@@ -70,6 +70,17 @@ def exit_codes(roster: Roster) -> list[int | None]:
     return [end.exit_code if end else None for end in ends]
 
 
+def wait_until_it_waits(capfd: pytest.CaptureFixture[str]) -> None:
+    said = ""
+
+    def waits() -> bool:
+        nonlocal said
+        said += capfd.readouterr().out
+        return "waits" in said
+
+    wait_for(waits)
+
+
 def test_jobs_are_done_one_after_another(roster_of: Callable[..., Roster], capfd: pytest.CaptureFixture[str]) -> None:
     roster = roster_of("print('first')", "print('second'); sys.exit(65)", "print('third')")
     serve.serve(roster, [], idle_timeout=0)
@@ -143,14 +154,7 @@ def test_a_job_that_is_cancelled_while_it_runs_ends_and_the_next_begins(
 ) -> None:
     roster = roster_of(WAIT, "print('next')")
     served(roster)
-    said = ""
-
-    def waits() -> bool:
-        nonlocal said
-        said += capfd.readouterr().out
-        return "waits" in said
-
-    wait_for(waits)
+    wait_until_it_waits(capfd)
     roster.cancel(0)
     wait_for(lambda: roster.end(1))
     assert exit_codes(roster) == [143, 0]
@@ -166,14 +170,7 @@ def test_a_worker_that_does_not_listen_is_killed(
     deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('waits', flush=True); time.sleep(60)"
     roster = roster_of(deaf, "print('next')")
     served(roster)
-    said = ""
-
-    def waits() -> bool:
-        nonlocal said
-        said += capfd.readouterr().out
-        return "waits" in said
-
-    wait_for(waits)
+    wait_until_it_waits(capfd)
     roster.cancel(0)
     wait_for(lambda: roster.end(1))
     assert exit_codes(roster) == [137, 0]
