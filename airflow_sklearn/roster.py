@@ -73,7 +73,7 @@ class Roster:
         :return: whether there is other work to do.
         """
         if self.end(place) is not None:
-            return True  # its instance is about to see for itself whether there is more
+            return True  # its instance is about to see for itself whether there is more, or ends
         self.cancel(place)
         if not self._has_work():
             self.close()  # but somebody may just have brought a job
@@ -85,24 +85,24 @@ class Roster:
             for place in range(self.places)
         )
 
-    def instance(self) -> str:
-        """The id of the instance that was launched for it; empty if none was."""
+    def instance(self) -> RosterInstance | None:
+        """The instance that was launched for it; None if none was."""
         uri = self._instance_uri
         try:
-            return RosterInstance.from_json(self._storage.read(uri), where=uri).instance_id
+            return RosterInstance.from_json(self._storage.read(uri), where=uri)
         except ObjectNotFoundError:
-            return ""
+            return None
 
-    def set_instance(self, instance_id: str) -> str:
+    def set_instance(self, instance: RosterInstance) -> RosterInstance:
         """Say which instance was launched for it.
 
         :return: the instance that it has: another one, if somebody was faster.
         """
         try:
-            self._storage.create(self._instance_uri, RosterInstance(instance_id=instance_id).to_json())
+            self._storage.create(self._instance_uri, instance.to_json())
         except ObjectExistsError:
-            return self.instance()
-        return instance_id
+            return self.instance() or instance
+        return instance
 
     def cancel(self, place: int) -> None:
         self._storage.write(join(self.pool, "cancelled", place_name(self.number, place)), b"")

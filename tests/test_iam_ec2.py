@@ -79,7 +79,13 @@ def launch_needs(params: dict[str, Any]) -> Iterator[Need]:
         resource = f"arn:aws:ec2:{HERE}:{spec['ResourceType']}/new"
         yield "ec2:RunInstances", resource, {**tags, "ec2__MetadataHttpTokens": params["MetadataOptions"]["HttpTokens"]}
         yield "ec2:CreateTags", resource, {"ec2__CreateAction": "RunInstances"}
-    for name in ("network-interface/new", f"subnet/{params['SubnetId']}", "security-group/sg-1", "key-pair/ops"):
+    for name in (
+        "spot-instances-request/new",
+        "network-interface/new",
+        f"subnet/{params['SubnetId']}",
+        "security-group/sg-1",
+        "key-pair/ops",
+    ):
         yield "ec2:RunInstances", f"arn:aws:ec2:{HERE}:{name}", {}
     yield "ec2:RunInstances", f"arn:aws:ec2:us-east-1::image/{params['ImageId']}", {}
     role = "arn:aws:iam::000000000000:role/airflow-sklearn-instance"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_sklearn.contract.roster import JobEnd, RosterEntry
+from airflow_sklearn.contract.roster import JobEnd, RosterEntry, RosterInstance
 from airflow_sklearn.roster import CLOSED, Roster, ended_places, last_place
 from airflow_sklearn.storage import Storage
 
@@ -51,10 +51,11 @@ def test_a_closed_roster_keeps_its_jobs_and_takes_no_more(roster: Roster) -> Non
 
 
 def test_it_has_one_instance(roster: Roster) -> None:
-    assert roster.instance() == ""
-    assert roster.set_instance("i-1") == "i-1"
-    assert roster.set_instance("i-2") == "i-1"
-    assert roster.instance() == "i-1"
+    first, second = (RosterInstance(instance_id=name, launched_at=1.0) for name in ("i-1", "i-2"))
+    assert roster.instance() is None
+    assert roster.set_instance(first) == first
+    assert roster.set_instance(second) == first
+    assert roster.instance() == first
 
 
 def test_a_job_that_is_withdrawn_leaves_the_others(roster: Roster) -> None:

@@ -22,6 +22,8 @@ class RosterInstance(Document):
     FORMAT = "airflow-sklearn/roster-instance"
 
     instance_id: str
+    launched_at: float
+    """Seconds since the epoch: EC2's other calls may not know a new instance at first."""
 
 
 class Placement(Document):

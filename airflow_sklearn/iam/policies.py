@@ -244,8 +244,10 @@ def _launch_instances(setting: Setting) -> Iterator[Statement]:
     tagged = {"StringLike": {f"aws:RequestTag/{_ROSTER}": "*"}}
     ours = {"StringLike": {f"aws:ResourceTag/{_ROSTER}": "*"}}
     secured = {"StringEquals": {"ec2:MetadataHttpTokens": "required"}, **tagged}
-    kinds = ("key-pair", "launch-template", "network-interface", "security-group", "subnet")
+    kinds = ("key-pair", "launch-template", "network-interface", "spot-instances-request")
     parts = [setting.arn("ec2", f"{kind}/*") for kind in kinds]
+    # Subnets may be shared by another account, whose they then are.
+    parts += [f"arn:{setting.partition}:ec2:{setting.region}:*:{kind}/*" for kind in ("security-group", "subnet")]
     yield _allow("LaunchInstances", "ec2:RunInstances", [instances], secured)
     yield _allow("LaunchWithVolumes", "ec2:RunInstances", [volumes], tagged)
     images = f"arn:{setting.partition}:ec2:{setting.region}::image/*"

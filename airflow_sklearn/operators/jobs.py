@@ -118,11 +118,19 @@ class RuntimeOperator(SklearnOperator):
         try:
             handle = self._patiently(lambda: submit(refused=self._refused))
         except Exception:
+            self._give_up(job_uri)
             raise
         except BaseException:  # Airflow 2 kills by an exception, which may come when the job has just been started
             self._cancel_what_was_started(lambda: submit(refused=self._refused))
             raise
         return handle.model_copy(update={"refused": self._refused, "asked_since": self._asked_since})
+
+    def _give_up(self, job_uri: str) -> None:
+        """An error here must not hide the one that led here."""
+        try:
+            self._bound_runtime.give_up(job_uri)
+        except Exception as error:
+            self.log.warning("%s could not be taken back: %s", job_uri, error)
 
     def _cancel_what_was_started(self, submit: Callable[[], JobHandle]) -> None:
         """The same submission again gives the same job, where a place lists a new job only after a while."""

@@ -148,6 +148,10 @@ class Runtime(ABC):
     def cancel(self, handle: JobHandle) -> None:
         """Stop a job. No error if it has ended already. Called more than once, and from signal handlers."""
 
+    def give_up(self, job_uri: str) -> None:
+        """``submit`` will not be called again for a job that has found no room: nothing shall do it after all."""
+        return
+
     def job_url(self, handle: JobHandle) -> str:
         """Where a person sees what runs the job; empty where there is no such place."""
         return ""

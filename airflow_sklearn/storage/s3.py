@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: Times that a stream is taken up again without a byte of progress before the error is passed on.
 _RESUMES = 5
+_CONFLICT_PAUSES = (0.1, 0.3, 1.0, 3.0)  # seconds
 _DELETE_BATCH = 1000  # the limit of DeleteObjects
 
 
@@ -74,7 +75,15 @@ class S3Store:
 
     def create(self, uri: str, data: bytes) -> str:
         with _errors(uri, precondition=ObjectExistsError(f"{uri} exists already")):
-            return str(self._client.put_object(**_address(uri), Body=data, IfNoneMatch="*")["ETag"])
+            for pause in (*_CONFLICT_PAUSES, None):
+                try:
+                    return str(self._client.put_object(**_address(uri), Body=data, IfNoneMatch="*")["ETag"])
+                except Exception as error:
+                    # Not yet decided: somebody writes or deletes it at this moment. S3 asks to come again.
+                    if pause is None or _code(error) not in ("ConditionalRequestConflict", "409"):
+                        raise
+                time.sleep(pause)
+        raise AssertionError("the last round returns or raises")
 
     def replace(self, uri: str, data: bytes, etag: str) -> str:
         with _errors(uri, etag):

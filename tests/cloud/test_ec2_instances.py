@@ -138,7 +138,7 @@ def test_the_same_submission_is_one_instance_and_is_found_by_a_retry(workload: I
 def test_an_instance_whose_launch_nobody_wrote_down_is_found(
     workload: InstanceWorkload, job_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(*_: object) -> str:
+    def die(*_: object) -> object:
         raise KeyboardInterrupt
 
     runtime = workload.bound()

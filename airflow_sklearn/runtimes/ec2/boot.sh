@@ -14,16 +14,23 @@ trap finish EXIT
 [ -z "$lifetime_minutes" ] || shutdown -h "+$lifetime_minutes"
 export HOME=${HOME:-/root}
 
-# Arguments: the package's name for dnf and yum, and for apt.
+# Arguments: the package's name for dnf and yum, and for apt. Again, because other programs of a first boot may hold the
+# package manager's locks, and mirrors have their moments.
 install_package() {
-  say "installing $1"
-  if command -v dnf >/dev/null; then
-    dnf install -y -q "$1"
-  elif command -v yum >/dev/null; then
-    yum install -y -q "$1"
-  else
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$2"
-  fi
+  local pause
+  for pause in 10 30 0; do
+    say "installing $1"
+    if command -v dnf >/dev/null; then
+      dnf install -y -q "$1" && return
+    elif command -v yum >/dev/null; then
+      yum install -y -q "$1" && return
+    else
+      apt-get update -qq &&
+        DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq "$2" && return
+    fi
+    sleep $pause
+  done
+  return 1
 }
 
 start_docker() {

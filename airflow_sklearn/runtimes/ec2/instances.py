@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.runtimes.ec2.refusals import explained, is_forgotten, is_throttle
+from airflow_sklearn.runtimes.ec2.ended import is_over
+from airflow_sklearn.runtimes.ec2.refusals import explained, is_denied, is_forgotten, is_throttle
 from airflow_sklearn.runtimes.insist import insist
 
 if TYPE_CHECKING:
@@ -62,12 +63,24 @@ def terminate(client: Any, instance_id: str, *, is_young: bool) -> None:
 
     :param is_young: it was launched just now: EC2 may not know it yet.
     """
-    insist(
-        lambda: client.terminate_instances(InstanceIds=[instance_id]),
-        is_throttle=is_throttle,
-        is_forgotten=is_forgotten,
-        is_young=is_young,
-    )
+    from botocore.exceptions import ClientError
+
+    try:
+        insist(
+            lambda: client.terminate_instances(InstanceIds=[instance_id]),
+            is_throttle=is_throttle,
+            is_forgotten=is_forgotten,
+            is_young=is_young,
+        )
+    except ClientError as error:
+        # Rights go by tags, and ended instances lose theirs after a while.
+        if not is_denied(error) or not _has_ended(client, instance_id):
+            raise
+
+
+def _has_ended(client: Any, instance_id: str) -> bool:
+    found, errors = describe(client, [instance_id])
+    return not errors and ((instance := found[instance_id]) is None or is_over(instance))
 
 
 def _instances(client: Any, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:

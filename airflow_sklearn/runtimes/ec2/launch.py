@@ -7,7 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_sklearn.contract.document import content_id
-from airflow_sklearn.exceptions import NoCapacityError, UserError
+from airflow_sklearn.exceptions import NoCapacityError, ThrottledError, UserError
 from airflow_sklearn.runtimes.ec2.refusals import NotHereError, explained
 
 if TYPE_CHECKING:
@@ -47,19 +47,36 @@ def offers(runtime: Ec2Runtime, attempt: int, types: Sequence[str]) -> Iterator[
         yield Offer(spot, instance_type, subnet)
 
 
-def launch(client: Any, runtime: Ec2Runtime, wanted: Sequence[Offer], token: str, request: Mapping[str, Any]) -> str:
+class UnansweredError(ThrottledError):
+    """EC2 has not judged a request; it may have launched an instance all the same.
+
+    :param offer: the place of what was asked for among what is wanted: asked for again, it is the same instance.
+    """
+
+    def __init__(self, message: str, offer: int) -> None:
+        super().__init__(message)
+        self.offer = offer
+
+
+def launch(
+    client: Any, runtime: Ec2Runtime, wanted: Sequence[Offer], token: str, request: Mapping[str, Any], *, first: int = 0
+) -> str:
     """Launch an instance of the first kind of which there is one. Called again with equal arguments, it finds it.
 
     :param client: boto3's, of ``ec2``.
-    :param token: stands for the instance, whichever kind it becomes.
+    :param token: stands for the instance, with the kind that it becomes.
     :param request: of ``RunInstances``, what does not depend on the kind.
+    :param first: the kind to begin with: that of an unanswered request.
     :return: its id.
     :raises NoCapacityError: there is none of any kind now.
-    :raises ThrottledError: EC2 has not judged the request.
+    :raises UnansweredError: EC2 has not judged the request.
+    :raises SpentTokenError: it has been launched, and has ended.
     :raises UserError: EC2 will never launch it like this.
     """
     refused: list[tuple[Offer, NotHereError]] = []
-    for offer in wanted:
+    for number, offer in enumerate(wanted):
+        if number < first:
+            continue
         try:
             with explained():
                 answer = client.run_instances(
@@ -69,10 +86,12 @@ def launch(client: Any, runtime: Ec2Runtime, wanted: Sequence[Offer], token: str
             _LOG.info("EC2 has no %s: %s", offer, error)
             refused.append((offer, error))
             continue
+        except ThrottledError as error:
+            raise UnansweredError(str(error), number) from error
         return str(answer["Instances"][0]["InstanceId"])
     said = "\n".join(f"  - {offer}: {error}" for offer, error in refused)
     if all(error.for_good for _, error in refused):
-        raise UserError(f"None of the zones has any of the instance types:\n{said}")
+        raise UserError(f"EC2 has none of these here, nor will have:\n{said}")
     raise NoCapacityError(f"EC2 has no room now:\n{said}")
 
 
@@ -104,7 +123,7 @@ def common_request(client: Any, runtime: Ec2Runtime, script: str, tags: Mapping[
         request["IamInstanceProfile"] = {kind: runtime.iam_instance_profile}
     if runtime.key_name:
         request["KeyName"] = runtime.key_name
-    if runtime.volume_size or not runtime.launch_template:
+    if runtime.volume_size or runtime.image_id or runtime.root_device_name:  # else only the template knows the AMI
         disk: dict[str, Any] = {"Encrypted": True, "DeleteOnTermination": True, "VolumeType": "gp3"}
         if runtime.volume_size:
             disk["VolumeSize"] = runtime.volume_size

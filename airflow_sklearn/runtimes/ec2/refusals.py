@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from botocore.exceptions import ClientError
 
-_THROTTLES = ("RequestLimitExceeded", "Throttling", "ThrottlingException")
+_THROTTLES = ("EC2ThrottledException", "RequestLimitExceeded", "Throttling", "ThrottlingException")
 #: Nothing free of this type, in this zone, on this market; of another one there may be.
 _NO_ROOM_HERE = (
     "InsufficientAddressCapacity",
@@ -31,8 +31,10 @@ _NO_ROOM_HERE = (
     "VcpuLimitExceeded",
     "VolumeLimitExceeded",
 )
-#: The zone does not have the type, today or ever.
-_NOT_HERE = ("Unsupported", "UnsupportedOperation")
+#: The zone does not have the type, or the account no Spot, today or ever.
+_NOT_HERE = ("AuthFailure.ServiceLinkedRoleCreationNotPermitted", "Unsupported", "UnsupportedOperation")
+#: The instance that the token stands for has ended.
+_SPENT = "IdempotentInstanceTerminated"
 _SERVER_ERROR = 500
 
 
@@ -47,25 +49,33 @@ class NotHereError(AirflowSklearnError):
         self.for_good = for_good
 
 
+class SpentTokenError(AirflowSklearnError):
+    """What was asked for with this token has been launched, and has ended."""
+
+
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
     """Turn errors of the EC2 API into ours.
 
     :raises NotHereError: another type or zone may have room.
+    :raises SpentTokenError: the instance has ended.
     :raises ThrottledError: the call may be repeated as it is: a throttle, a fault of the service, no answer.
     :raises UserError: EC2 refuses the request for good.
     """
-    from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
+    from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
     try:
         yield
-    except (ConnectionClosedError, ReadTimeoutError) as error:
+    except (ConnectionError, HTTPClientError) as error:
         # It may have been heard all the same. The same call, with its token, then gives the same answer.
         raise ThrottledError(f"EC2 has not answered: {error}") from error
     except ClientError as error:
         code, said = code_of(error), str(error.response["Error"].get("Message", ""))
+        if code == _SPENT:
+            raise SpentTokenError(said) from error
         if code in _NO_ROOM_HERE or code in _NOT_HERE:
-            raise NotHereError(f"{code}: {said}", for_good=code in _NOT_HERE) from error
+            text = f"{code}: {said}{_advice(code, said)}"
+            raise NotHereError(text, for_good=code in _NOT_HERE) from error
         if is_throttle(error):
             raise ThrottledError(f"EC2 asks to come again later: {said or code}") from error
         status = (error.response.get("ResponseMetadata") or {}).get("HTTPStatusCode", 0)
@@ -77,6 +87,11 @@ def explained() -> Iterator[None]:
 def is_throttle(error: ClientError) -> bool:
     """Too many calls."""
     return code_of(error) in _THROTTLES
+
+
+def is_denied(error: ClientError) -> bool:
+    """Airflow has no right to it."""
+    return code_of(error) in ("AccessDenied", "UnauthorizedOperation")
 
 
 def is_forgotten(error: ClientError) -> bool:
@@ -100,6 +115,16 @@ def _advice(code: str, said: str) -> str:
         return "\nIt is the name of an instance profile, not of a role: Ec2Runtime(iam_instance_profile=...)."
     if code.startswith("InvalidAMIID"):
         return "\nAMIs are of one region: is it another than that of the connection? Ec2Runtime(region_name=...)."
+    if code.startswith("AuthFailure.ServiceLinkedRole"):
+        return (
+            "\nSpot takes a role of EC2's own, once in an account: "
+            "`aws iam create-service-linked-role --aws-service-name spot.amazonaws.com`."
+        )
+    if "etwork interface" in said:
+        return (
+            "\nThe launch template has network interfaces: subnets and groups then go into them. Say "
+            "Ec2Runtime(assign_public_ip=...), or take them out of the template."
+        )
     if code == "MissingParameter" or code.startswith("InvalidParameterCombination"):
         return "\nA launch template may lack it: give it to Ec2Runtime, or to the template."
     if code in ("VPCIdNotSpecified", "MissingInput"):

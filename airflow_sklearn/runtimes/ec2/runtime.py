@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,18 +11,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow_sklearn.contract.document import content_id
-from airflow_sklearn.contract.roster import JobEnd, Placement
-from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
+from airflow_sklearn.contract.roster import JobEnd, Placement, RosterInstance
+from airflow_sklearn.exceptions import BrokenEnvironmentError, StorageError, UserError
 from airflow_sklearn.roster import Roster, end_uri, ended_places, place_name
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key
 from airflow_sklearn.runtimes.cloudwatch import LogStream, stream_of
 from airflow_sklearn.runtimes.console import console_of
 from airflow_sklearn.runtimes.ec2.ended import is_gone, is_over, status_of_end, status_of_gone
 from airflow_sklearn.runtimes.ec2.instances import by_tag, console_output, describe, terminate
-from airflow_sklearn.runtimes.ec2.launch import common_request, launch, offers
+from airflow_sklearn.runtimes.ec2.launch import UnansweredError, common_request, launch, offers
 from airflow_sklearn.runtimes.ec2.options import LISTS, NUMBERS, WHOLE_NUMBERS, problems
 from airflow_sklearn.runtimes.ec2.placing import place, pool_of, record, recorded
-from airflow_sklearn.runtimes.ec2.refusals import explained
+from airflow_sklearn.runtimes.ec2.refusals import SpentTokenError, explained
 from airflow_sklearn.runtimes.ec2.user_data import HostOptions, user_data
 from airflow_sklearn.runtimes.options import check_rendered, raise_problems, read_numbers
 from airflow_sklearn.runtimes.tags import tags_of
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import Job
     from airflow_sklearn.runtimes.ec2.launch import Offer
     from airflow_sklearn.storage import Storage
+
+_LOG = logging.getLogger(__name__)
 
 _MISSING_AT_FIRST = 300.0  # seconds for which EC2's other calls may not know a new instance ("eventual consistency")
 _SPARE_LIFE = 300.0  # seconds that an instance may live beyond what its jobs may take
@@ -186,9 +189,14 @@ class Ec2Runtime(Runtime):
     def cancel(self, handle: JobHandle) -> None:
         """Ends the instance; one that has other jobs to do leaves out, or stops, this one."""
         placement = _placement(handle)
-        if placement.places > 1 and self._roster(placement).withdraw(placement.place):
-            return  # the instance has other jobs
-        terminate(self._ec2, _instance_id(handle), is_young=_is_young(handle))
+        roster = self._roster(placement)
+        if placement.places > 1 and roster.withdraw(placement.place):
+            return  # the instance has other jobs, or ends by itself
+        terminate(self._ec2, _instance_id(handle), is_young=_is_young(handle.submitted_at))
+        try:
+            roster.cancel(placement.place)  # no later attempt shall take it over
+        except StorageError as error:  # the instance ends all the same
+            _LOG.warning("That %s was stopped could not be written down: %s", handle.job_uri, error)
 
     def logs(self, handle: JobHandle, cursor: JsonValue = None) -> tuple[list[str], JsonValue]:
         stream = stream_of(handle)
@@ -199,12 +207,16 @@ class Ec2Runtime(Runtime):
             roster = self._roster(placement)
             if roster.end(placement.place) is not None or roster.is_cancelled(placement.place):
                 continue
-            instance_id = roster.instance() or self._launched_for(placement)
-            if instance_id and self._is_alive(instance_id):
-                larger = self._next_larger(self._hungry(job))
-                return self._handle(placement, job_key(job), instance_id, larger, taken_over=True)
+            instance = roster.instance() or self._launched_for(placement)
+            if instance and self._is_alive(instance):
+                larger = self._next_larger(self._hungry(job, parent(job.result_uri)))
+                return self._handle(placement, job_key(job), instance.instance_id, larger, taken_over=True)
             roster.cancel(placement.place)  # should an instance come for it after all
         return None
+
+    def give_up(self, job_uri: str) -> None:
+        if request := self._requests.get(job_uri):
+            self._roster(request.placement).cancel(request.placement.place)
 
     def environment(self, module: str = "") -> str:
         """The image's name: in it is all the software. A tag that is moved to another image is not noticed."""
@@ -235,12 +247,18 @@ class Ec2Runtime(Runtime):
         """By the jobs' URIs: what was asked for once is asked for in the same way again."""
         return {}
 
+    @cached_property
+    def _unanswered(self) -> dict[str, int]:
+        """By tokens of instances: which offer was asked for when no answer came. It may have been launched."""
+        return {}
+
     def _request(self, job_uri: str, job: Job, after: str | None = None) -> _Request:
         """Take a place for the job.
 
         :param after: the number of the roster before it, which is of no use.
         """
-        hungry, folder = self._hungry(job), parent(job_uri)
+        folder = parent(job_uri)
+        hungry = self._hungry(job, folder)
         types = [self._larger(hungry)] if hungry and self.larger_instance_types else self.instance_types
         wanted = tuple(offers(self, job.identity.try_number, types))
         # Whatever may differ between jobs of one instance is in the pool's name: they all ask for it in the same words.
@@ -257,14 +275,22 @@ class Ec2Runtime(Runtime):
         placement = request.placement
         roster = self._roster(placement)
         if known := roster.instance():
-            return known if placement.places == 1 or self._is_alive(known) else ""
+            return known.instance_id if placement.places == 1 or self._is_alive(known) else ""
         tags = {**tags_of(job, self.tags, shared=placement.places > 1), _ROSTER_TAG: _roster_id(placement)}
         script = user_data(self.image, self._host_options(placement), self._variables, lifetime=self._lifetime(job))
         asked = common_request(self._ec2, self, script, tags)
         # boto3 takes want of capacity for a fault of the service, and would ask again and again for the same type.
         client = self._client("ec2", self.region_name, attempts=1)
-        launched = launch(client, self, request.wanted, _roster_id(placement), asked)
-        if (first := roster.set_instance(launched)) != launched:
+        token = _roster_id(placement)
+        try:
+            launched = launch(client, self, request.wanted, token, asked, first=self._unanswered.pop(token, 0))
+        except UnansweredError as error:
+            self._unanswered[token] = error.offer
+            raise
+        except SpentTokenError:
+            return ""
+        first = roster.set_instance(RosterInstance(instance_id=launched, launched_at=time.time())).instance_id
+        if first != launched:
             terminate(self._ec2, launched, is_young=True)  # somebody launched one of another kind at the same moment
         return first
 
@@ -280,8 +306,14 @@ class Ec2Runtime(Runtime):
 
     @property
     def _variables(self) -> dict[str, str]:
-        """Of the worker. Containers do not learn from the instance where it is."""
-        return {"AWS_DEFAULT_REGION": self._region, **{name: str(value) for name, value in self.env.items()}}
+        """Of the worker. Containers do not learn from the instance where it is; and its role's credentials, which each
+        process asks the instance for, are worth more than one attempt of a second."""
+        ours = {
+            "AWS_DEFAULT_REGION": self._region,
+            "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "5",
+            "AWS_METADATA_SERVICE_TIMEOUT": "5",
+        }
+        return {**ours, **{name: str(value) for name, value in self.env.items()}}
 
     def _lifetime(self, job: Job) -> float | None:
         """Seconds after which the instance ends itself, though nobody tells it to."""
@@ -294,11 +326,14 @@ class Ec2Runtime(Runtime):
         """Jobs on the instance of this one. Nothing comes after a job that lives as long as others need it."""
         return self.jobs_per_instance if job.result_uri else 1
 
-    def _hungry(self, job: Job) -> int:
-        """How many earlier attempts ran out of memory."""
+    def _hungry(self, job: Job, folder: str) -> int:
+        """How many earlier attempts ran out of memory.
+
+        :param folder: that of the job's document.
+        """
         if job.identity.try_number == 1:
             return 0
-        placements = recorded(self._storage, parent(job.result_uri), job_key(job))
+        placements = recorded(self._storage, folder, job_key(job))
         ends = [self._roster(placement).end(placement.place) for placement in placements]
         return sum(end.out_of_memory for end in ends if end)
 
@@ -335,7 +370,7 @@ class Ec2Runtime(Runtime):
             larger = handle.data.get("larger")
             return status_of_end(end, instance, f"The next attempt gets a {larger}." if larger else None)
         if instance is None:
-            if _is_young(handle):
+            if _is_young(handle.submitted_at):
                 return JobStatus(state=JobState.UNKNOWN, message="EC2 does not know the instance yet.")
             message = f"EC2 knows no instance {instance_id} any more, and how the job ended is not known."
             return JobStatus(state=JobState.LOST, message=message)
@@ -350,17 +385,19 @@ class Ec2Runtime(Runtime):
             return JobStatus(state=JobState.PENDING, message=f"{len(before)} jobs come before it on {instance_id}.")
         return JobStatus(state=JobState.RUNNING)
 
-    def _is_alive(self, instance_id: str) -> bool:
-        instances, errors = describe(self._ec2, [instance_id])
+    def _is_alive(self, instance: RosterInstance) -> bool:
+        instances, errors = describe(self._ec2, [instance.instance_id])
         with explained():
             if errors:
                 raise errors[0]
-        found = instances[instance_id]
-        return found is None or not is_gone(found)  # not known: it is new
+        found = instances[instance.instance_id]
+        # Not known: it is new, or it ended long ago.
+        return _is_young(instance.launched_at) if found is None else not is_gone(found)
 
-    def _launched_for(self, placement: Placement) -> str:
-        """The instance whose launch nobody lived to write down; empty if there was none."""
-        return by_tag(self._ec2, _ROSTER_TAG, _roster_id(placement))
+    def _launched_for(self, placement: Placement) -> RosterInstance | None:
+        """The instance whose launch nobody lived to write down; None if there was none."""
+        found = by_tag(self._ec2, _ROSTER_TAG, _roster_id(placement))
+        return RosterInstance(instance_id=found, launched_at=placement.submitted_at) if found else None
 
     def _roster(self, placement: Placement) -> Roster:
         return Roster(self._storage, placement.pool, placement.number, placement.places)
@@ -440,6 +477,6 @@ def _roster_id(placement: Placement) -> str:
     return content_id([placement.pool, placement.number], length=32)
 
 
-def _is_young(handle: JobHandle) -> bool:
-    """Whether EC2's calls may not know the instance yet."""
-    return time.time() - handle.submitted_at < _MISSING_AT_FIRST
+def _is_young(since: float) -> bool:
+    """Whether EC2's calls may not know an instance yet."""
+    return time.time() - since < _MISSING_AT_FIRST

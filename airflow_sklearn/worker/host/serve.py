@@ -6,7 +6,7 @@ import contextlib
 import logging
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_sklearn.contract.roster import JobEnd
 from airflow_sklearn.roster import CLOSED
@@ -15,14 +15,17 @@ from airflow_sklearn.worker.host.job_process import JobProcess
 from airflow_sklearn.worker.host.log_shipper import LogShipper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow_sklearn.contract.roster import RosterEntry
     from airflow_sklearn.roster import Roster
 
+_T = TypeVar("_T")
+
 _LOG = logging.getLogger("airflow_sklearn.host")
 _LOOK = 1.0  # seconds between looks for a next job
 _CANCEL_LOOK = 2.0  # seconds between looks whether the job is still wanted
+_PAUSES = (1.0, 5.0, 15.0, 30.0, 60.0)  # seconds between attempts at the roster
 _TO_END = 60.0  # seconds that a worker has to end in order; Airflow has given it up by then
 
 
@@ -50,8 +53,8 @@ def serve(
             waiting = False  # of the places behind it, somebody may have taken one before it could be closed too
             continue
         end = _do(roster, place, entry, LogShipper(log_group, entry.log_stream, log_region), stop)
-        if roster.entry(place) is not None:  # else all of it has been removed: nobody asks any more
-            roster.set_end(place, end)
+        if _insist(roster.entry, place) is not None:  # else all of it has been removed: nobody asks any more
+            _insist(roster.set_end, place, end)
     if stop:
         _LOG.warning("The instance is being stopped (%s).", stop[0].name)
         _leave(roster)
@@ -76,9 +79,9 @@ def signals() -> Iterator[list[signal.Signals]]:
 def _next(roster: Roster, place: int, seconds: float, stop: Sequence[signal.Signals]) -> RosterEntry:
     """The job of a place; it is closed if none comes in time."""
     give_up = time.monotonic() + seconds
-    while (entry := roster.entry(place)) is None:
+    while (entry := _insist(roster.entry, place)) is None:
         if stop or time.monotonic() > give_up:
-            if roster.take(place, CLOSED):
+            if _insist(roster.take, place, CLOSED):
                 return CLOSED
             continue
         time.sleep(_LOOK)
@@ -86,14 +89,15 @@ def _next(roster: Roster, place: int, seconds: float, stop: Sequence[signal.Sign
 
 
 def _do(roster: Roster, place: int, entry: RosterEntry, shipper: LogShipper, stop: Sequence[signal.Signals]) -> JobEnd:
-    if roster.places > 1 and roster.is_cancelled(place):
+    if _is_cancelled(roster, place):
         return JobEnd(exit_code=exit_codes.CANCELLED, message="It was cancelled before its turn came.")
     _LOG.info("Job %d of %d: %s", place + 1, roster.places, entry.job_uri)
     with shipper, JobProcess(entry.job_uri, shipper.write) as job:
         asked, look_at = 0.0, time.monotonic() + _CANCEL_LOOK
         while job.runs():
             now = time.monotonic()
-            if not asked and (stop or (roster.places > 1 and now > look_at and roster.is_cancelled(place))):
+            # Who has one place is ended with its instance.
+            if not asked and (stop or (roster.places > 1 and now > look_at and _is_cancelled(roster, place))):
                 asked = now
                 job.terminate()
             elif asked and now > asked + _TO_END:
@@ -102,6 +106,28 @@ def _do(roster: Roster, place: int, entry: RosterEntry, shipper: LogShipper, sto
         end = job.end()
     _LOG.info("Ended with exit code %s: %s", end.exit_code, entry.job_uri)
     return end
+
+
+def _is_cancelled(roster: Roster, place: int) -> bool:
+    """As far as it can be told: a look that fails stops no job."""
+    try:
+        return roster.is_cancelled(place)
+    except Exception as error:
+        _LOG.warning("Whether the job is still wanted could not be seen: %s", error)
+        return False
+
+
+def _insist(call: Callable[..., _T], *arguments: Any) -> _T:
+    """Storage that is out of reach for some minutes shall cost no job."""
+    for pause in (*_PAUSES, None):
+        try:
+            return call(*arguments)
+        except Exception as error:
+            if pause is None:
+                raise
+            _LOG.warning("The roster is out of reach: %s", error)
+        time.sleep(pause)
+    raise AssertionError("the last round returns or raises")
 
 
 def _leave(roster: Roster) -> None:

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from airflow_sklearn.contract.jobs import PredictJob
-from airflow_sklearn.contract.roster import JobEnd
-from airflow_sklearn.exceptions import NoCapacityError, UserError
+from airflow_sklearn.contract.roster import JobEnd, RosterInstance
+from airflow_sklearn.exceptions import NoCapacityError, ThrottledError, UserError
 from airflow_sklearn.roster import Roster
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
 from airflow_sklearn.runtimes.ec2 import Ec2Runtime
 from airflow_sklearn.runtimes.ec2 import runtime as module
-from airflow_sklearn.runtimes.ec2.launch import Offer, launch, offers
-from airflow_sklearn.runtimes.ec2.refusals import NotHereError
+from airflow_sklearn.runtimes.ec2.launch import Offer, UnansweredError, launch, offers
+from airflow_sklearn.runtimes.ec2.refusals import NotHereError, SpentTokenError
 from airflow_sklearn.storage import Storage
 from tests.cloud import ministack
 from tests.runtimes.conftest import make_job
@@ -185,8 +186,95 @@ def test_when_nothing_is_to_be_had_all_that_was_tried_is_said() -> None:
     runtime, wanted = Ec2Runtime(**GOOD), [Offer(False, "a", "1"), Offer(True, "b", None)]
     with pytest.raises(NoCapacityError, match="a on demand in 1: nothing here\n  - b Spot in any zone: nothing here"):
         launch(Refusing(False, True), runtime, wanted, "token", {})
-    with pytest.raises(UserError, match="None of the zones has any"):
+    with pytest.raises(UserError, match="nor will have"):
         launch(Refusing(True, True), runtime, wanted, "token", {})
+
+
+class Silent:
+    """A client that launches what is asked for, and whose first answer of the second kind is lost."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def run_instances(self, **request: Any) -> Any:
+        self.asked.append(request["InstanceType"])
+        if self.asked == ["a", "b"]:
+            raise ReadTimeoutError(endpoint_url="ec2")
+        if request["InstanceType"] == "a" and len(self.asked) == 1:
+            raise NotHereError("nothing here", for_good=False)
+        return {"Instances": [{"InstanceId": f"i-{request['ClientToken']}"}]}
+
+
+def test_after_a_lost_answer_the_same_is_asked_for_and_nothing_before_it() -> None:
+    """Of the first kind there may be one by now, but the second may have been launched already."""
+    runtime, wanted, client = Ec2Runtime(**GOOD), [Offer(False, "a", None), Offer(False, "b", None)], Silent()
+    with pytest.raises(UnansweredError) as caught:
+        launch(client, runtime, wanted, "token", {})
+    assert caught.value.offer == 1
+    launch(client, runtime, wanted, "token", {}, first=caught.value.offer)
+    assert client.asked == ["a", "b", "b"]
+
+
+def test_a_lost_answer_is_remembered_by_the_runtime(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    firsts: list[int] = []
+
+    def launched(*_: Any, first: int = 0) -> str:
+        firsts.append(first)
+        if len(firsts) == 1:
+            raise UnansweredError("no answer", 2)
+        return "i-1"
+
+    monkeypatch.setattr(module, "launch", launched)
+    place, made = runtime(), job_of()
+    with pytest.raises(ThrottledError):
+        submitted(place, made)
+    assert submitted(place, made).data["instance_id"] == "i-1"
+    assert firsts == [0, 2]
+
+
+def test_a_token_whose_instance_has_ended_gives_way_to_another_place(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens: list[str] = []
+
+    def launched(client: Any, runtime: Any, wanted: Any, token: str, *_: Any, **__: Any) -> str:
+        tokens.append(token)
+        if len(tokens) == 1:
+            raise SpentTokenError("it has ended")
+        return "i-2"
+
+    monkeypatch.setattr(module, "launch", launched)
+    assert submitted(runtime(), job_of()).data["instance_id"] == "i-2"
+    assert len(set(tokens)) == 2
+
+
+def test_an_instance_that_ec2_has_forgotten_is_not_taken_over(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended long ago without a word. At first, EC2 may just not know it yet."""
+    monkeypatch.setattr(module, "launch", lambda *_, **__: "i-0123456789abcdef0")
+    submitted(runtime(), job_of())
+    assert runtime().find(job_of(0, attempt=2)[1]) is not None
+    monkeypatch.setattr(module, "_MISSING_AT_FIRST", 0.0)
+    assert runtime().find(job_of(0, attempt=2)[1]) is None
+
+
+def test_a_job_that_is_given_up_is_not_done_by_an_instance_that_comes_later(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: Any, **__: Any) -> str:
+        raise NoCapacityError("no room")
+
+    monkeypatch.setattr(module, "launch", no_room)
+    place, (uri, job) = runtime(jobs_per_instance=2), job_of()
+    with pytest.raises(NoCapacityError):
+        place.submit(uri, job, detached=True)
+    place.give_up(uri)
+    place.give_up("s3://acme/another.json")  # that was never asked for
+    placement = place._requests[uri].placement
+    assert Roster(Storage(lambda: aws.cloud.client()), placement.pool, placement.number, 2).is_cancelled(0)
 
 
 def test_the_same_submission_is_the_same_request(runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access) -> None:
@@ -203,7 +291,7 @@ def test_the_same_submission_is_the_same_request(runtime: Callable[..., Ec2Runti
 def test_jobs_of_one_instance_ask_for_it_in_the_same_words(
     runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Roster, "instance", lambda self: "")  # nobody has written the launch down yet
+    monkeypatch.setattr(Roster, "instance", lambda self: None)  # nobody has written the launch down yet
     monkeypatch.setattr(Roster, "set_instance", lambda self, launched: launched)
     handles = [submitted(runtime(jobs_per_instance=3), job_of(number)) for number in range(4)]
     first, second, third, fourth = aws.asked("RunInstances")
@@ -219,8 +307,9 @@ def test_jobs_of_one_instance_ask_for_it_in_the_same_words(
 def test_an_instance_of_another_kind_that_somebody_launched_meanwhile_is_the_one(
     runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Roster, "instance", lambda self: "")
-    monkeypatch.setattr(Roster, "set_instance", lambda self, launched: "i-theirs")
+    theirs = RosterInstance(instance_id="i-theirs", launched_at=0.0)
+    monkeypatch.setattr(Roster, "instance", lambda self: None)
+    monkeypatch.setattr(Roster, "set_instance", lambda self, launched: theirs)
     handle = submitted(runtime(jobs_per_instance=2), job_of())
     assert handle.data["instance_id"] == "i-theirs"
     assert len(aws.asked("TerminateInstances")) == 1, "ours is not needed"

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from airflow_sklearn.exceptions import ThrottledError, UserError
 from airflow_sklearn.runtimes.ec2.refusals import NotHereError, explained
@@ -25,6 +25,12 @@ def test_a_zone_that_never_has_a_type_is_told_apart() -> None:
     assert caught.value.for_good
 
 
+def test_without_ec2s_own_role_there_is_no_spot_and_the_message_says_how_to_make_it() -> None:
+    with pytest.raises(NotHereError, match="create-service-linked-role") as caught, explained():
+        raise raised("AuthFailure.ServiceLinkedRoleCreationNotPermitted")
+    assert caught.value.for_good, "on demand there may be some"
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -32,8 +38,9 @@ def test_a_zone_that_never_has_a_type_is_told_apart() -> None:
         raised("InternalError", status=500),
         raised("Unavailable", status=503),
         ReadTimeoutError(endpoint_url="ec2"),
+        EndpointConnectionError(endpoint_url="ec2"),
     ],
-    ids=["throttle", "internal", "unavailable", "no answer"],
+    ids=["throttle", "internal", "unavailable", "no answer", "no way"],
 )
 def test_what_says_nothing_of_the_request_may_be_asked_again(error: Exception) -> None:
     with pytest.raises(ThrottledError), explained():
@@ -47,6 +54,11 @@ def test_what_says_nothing_of_the_request_may_be_asked_again(error: Exception) -
         ("UnauthorizedOperation", "... perform: iam:PassRole on resource", "pass the instances' role"),
         ("InvalidParameterValue", "Value (x) for parameter iamInstanceProfile.name is invalid", "not of a role"),
         ("InvalidAMIID.NotFound", "The image id '[ami-1]' does not exist", "region_name"),
+        (
+            "InvalidParameterCombination",
+            "Network interfaces and an instance-level subnet ID may not",
+            "assign_public_ip",
+        ),
         ("InvalidSubnetID.NotFound", "The subnet ID 'subnet-1' does not exist", "RunInstances"),
     ],
 )

@@ -108,6 +108,7 @@ def test_docker_is_installed_only_where_there_is_none(boot: Callable[..., list[s
 def test_what_cannot_be_installed_or_pulled_is_said_and_the_machine_ends(boot: Callable[..., list[str]]) -> None:
     said = boot(dnf="exit 1")
     assert said[0] == "exit 70"
+    assert said.count("dnf install -y -q docker") == 3
     assert "airflow-sklearn: cannot install Docker" in said
     assert said.count("shutdown -h now") == 1
 

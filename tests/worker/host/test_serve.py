@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_sklearn.contract.roster import JobEnd, RosterEntry
+from airflow_sklearn.exceptions import StorageError
 from airflow_sklearn.roster import CLOSED, Roster
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.host import job_process, serve
@@ -187,6 +188,27 @@ def test_an_instance_that_is_stopped_says_so_of_all_its_jobs(roster_of: Callable
     assert roster.end(1) == JobEnd(message="The instance was stopped before the job's turn came.")
     assert roster.entry(2) == CLOSED
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_storage_that_is_out_of_reach_for_a_while_costs_no_job(
+    roster_of: Callable[..., Roster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_PAUSES", (0.0, 0.0))
+    roster = roster_of("time.sleep(1)", "print(2)")
+    trouble = dict.fromkeys(("entry", "set_end", "is_cancelled"), 2)
+    for name in trouble:
+        works = getattr(roster, name)
+
+        def flaky(*arguments: object, name: str = name, works: Callable[..., object] = works) -> object:
+            if trouble[name]:
+                trouble[name] -= 1
+                raise StorageError("503")
+            return works(*arguments)
+
+        monkeypatch.setattr(roster, name, flaky)
+    serve.serve(roster, [], idle_timeout=0)
+    assert exit_codes(roster) == [0, 0]
+    assert set(trouble.values()) == {0}
 
 
 def test_nothing_is_written_where_the_roster_has_been_removed(roster_of: Callable[..., Roster], tmp_path: Path) -> None:
