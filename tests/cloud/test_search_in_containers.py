@@ -33,6 +33,7 @@ def test_the_template_searches_over_further_containers(
 
     run = run_template(airflow, container_cloud, workload.uri)
 
+    container_cloud.wait_until_none_runs()
     storage = Storage(lambda: container_cloud.direct.client("s3"))
     (answer,) = run.xcoms("train")
     manifest = ModelManifest.from_json(storage.read(answer["manifest_uri"]))
@@ -65,11 +66,11 @@ def run_template(airflow: RealAirflow, local: ContainerCloud, root: str) -> Run:
     for line, other in exchanged.items():
         assert line in source
         source = source.replace(line, other)
-    (airflow.dags / TEMPLATE.name).write_text(source)
     name = TEMPLATE.stem
-    airflow.wait_for("the DAG", lambda: name in airflow.command("dags", "list"), seconds=90, pause=2)
+    airflow.add_file(TEMPLATE.name, source)
+    airflow.wait_for_dag(name)
     conf = {"table": f"{root}/parquet/2013-01.parquet"}
     airflow.command("dags", "trigger", name, "--run-id", "search", "--conf", json.dumps(conf))
     run = Run(airflow.database, name, "search", "running")
-    assert airflow.wait_for_run(run, seconds=280) == "success", log_of(airflow, run, "train")
+    assert airflow.wait_for_run(run) == "success", log_of(airflow, run, "train")
     return run
