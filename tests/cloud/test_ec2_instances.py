@@ -31,7 +31,7 @@ def workload(container_cloud: ContainerCloud) -> Iterator[InstanceWorkload]:
 
 @pytest.fixture
 def job_of(workload: InstanceWorkload) -> Callable[..., tuple[str, TrainJob]]:
-    """``job_of("a", fit_seconds=60)``: a training job that is stored, and its URI. All in one folder, as chunks are."""
+    """``job_of("a", fit_seconds=600)``: a training job that is stored, and its URI. All in one folder, as chunks are."""
     storage = Storage(lambda: workload.local.direct.client("s3"))
 
     def make(
@@ -112,7 +112,7 @@ def test_an_instance_does_its_job_logs_it_and_ends_itself(workload: InstanceWork
 
 def test_a_worker_holds_no_keys_but_those_of_the_instances_role(workload: InstanceWorkload, job_of: Any) -> None:
     runtime = workload.bound()
-    handle = submitted(runtime, job_of(fit_seconds=30))
+    handle = submitted(runtime, job_of(fit_seconds=600))
     wait_for_line(runtime, handle, "Read 300 rows")
     (worker,) = workload.local.workers_of_instance(str(handle.data["instance_id"]))
     environment = engine.docker("inspect", "--format", '{{join .Config.Env "\\n"}}', worker)
@@ -123,16 +123,16 @@ def test_a_worker_holds_no_keys_but_those_of_the_instances_role(workload: Instan
 
 
 def test_the_same_submission_is_one_instance_and_is_found_by_a_retry(workload: InstanceWorkload, job_of: Any) -> None:
-    first = submitted(workload.bound(), job_of(fit_seconds=60))
-    again = submitted(workload.bound(), job_of(fit_seconds=60))
+    first = submitted(workload.bound(), job_of(fit_seconds=600))
+    again = submitted(workload.bound(), job_of(fit_seconds=600))
     assert first.data["instance_id"] == again.data["instance_id"]
-    found = workload.bound().find(job_of(fit_seconds=60, attempt=2)[1])
+    found = workload.bound().find(job_of(fit_seconds=600, attempt=2)[1])
     assert found is not None
     assert found.taken_over
     assert (found.job_uri, found.data) == (first.job_uri, again.data)
     assert len(workload.tasks()) == 1
     workload.bound().cancel(first)
-    assert workload.bound().find(job_of(fit_seconds=60, attempt=3)[1]) is None
+    assert workload.bound().find(job_of(fit_seconds=600, attempt=3)[1]) is None
 
 
 def test_an_instance_whose_launch_nobody_wrote_down_is_found(
@@ -142,13 +142,13 @@ def test_an_instance_whose_launch_nobody_wrote_down_is_found(
         raise KeyboardInterrupt
 
     runtime = workload.bound()
-    made = job_of(fit_seconds=60)
+    made = job_of(fit_seconds=600)
     with monkeypatch.context() as patch:
         patch.setattr("airflow_sklearn.roster.Roster.set_instance", die)
         with pytest.raises(KeyboardInterrupt):
             submitted(runtime, made)
     (instance,) = workload.tasks("RUNNING")
-    found = workload.bound().find(job_of(attempt=2, fit_seconds=60)[1])
+    found = workload.bound().find(job_of(attempt=2, fit_seconds=600)[1])
     assert found is not None
     assert found.data["instance_id"] == instance["InstanceId"]
     workload.bound().cancel(found)
@@ -171,7 +171,7 @@ def test_where_the_first_type_has_no_capacity_the_next_is_launched(workload: Ins
 
 def test_spot_instances_first_then_on_demand(workload: InstanceWorkload, job_of: Any) -> None:
     runtime = workload.bound(spot=True)
-    spot = submitted(runtime, job_of(fit_seconds=60))
+    spot = submitted(runtime, job_of(fit_seconds=600))
     assert instance_of(workload, spot)["InstanceLifecycle"] == "spot"
     workload.local.spot_instance_interruption(str(spot.data["instance_id"]))
     status = wait_for_end(runtime, spot)
