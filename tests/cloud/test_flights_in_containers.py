@@ -119,7 +119,8 @@ def tasks_of(local: ContainerCloud, run: Run) -> list[dict[str, Any]]:
 
 def instances_of(local: ContainerCloud, run: Run) -> list[dict[str, Any]]:
     """The EC2 instances of a DAG run, oldest first, with tags as ECS tasks have them."""
-    filters = [{"Name": "tag:airflow_dag_id", "Values": [run.dag_id]}]
+    wanted = {"airflow_dag_id": run.dag_id, "airflow_run_id": run.run_id}
+    filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in wanted.items()]
     found = sorted(described(local, filters), key=lambda one: one["LaunchTime"])
     return [{"tags": [{"key": tag["Key"], "value": tag["Value"]} for tag in one["Tags"]]} for one in found]
 
