@@ -98,6 +98,10 @@ class TaskLostError(PoolError):
     """A task ended its process or its container each time that it was started, and is given up."""
 
 
+class MessageRefusedError(PoolError):
+    """The queue will never take this message: it is too large, or has characters that a queue may not hold."""
+
+
 class RemoteTaskError(AirflowSklearnError):
     """Stands for what a task raised in a container and could not be sent, or for a task or result that could not."""
 

@@ -67,8 +67,9 @@ class Failed(Value):
     type: str
     message: str
     traceback: str = ""
-    stage: Literal["run", "read", "write"] = "run"
-    """``read``: the task could not be unpickled; ``write``: its result could not be pickled."""
+    stage: Literal["run", "read", "write", "storage"] = "run"
+    """``read``: the task could not be unpickled; ``write``: its result could not be pickled; ``storage``: the pool's
+    folder was out of reach."""
     payload: Payload | None = None
     """The exception itself, if it can be pickled."""
 

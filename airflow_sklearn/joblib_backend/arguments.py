@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.pool import Blob, Payload
     from airflow_sklearn.pools.blobs import BlobWriter
 
+_MOST_BUFFERS = 500  # beside one pickle: a message names them all, and has a limit
 _KEPT_ALIVE = 32  # buffers of other libraries, which say nothing when their memory goes
 
 
@@ -38,7 +39,7 @@ class Arguments:
         kept_out: list[Blob] = []
 
         def keep_out(data: memoryview, owner: Any) -> bool:
-            if max_nbytes is None or not data.nbytes or data.nbytes < max_nbytes:
+            if max_nbytes is None or not data.nbytes or data.nbytes < max_nbytes or len(kept_out) == _MOST_BUFFERS:
                 return False
             kept_out.append(self._blobs.store(data, self._digest(data, owner)))
             return True

@@ -22,6 +22,22 @@ if TYPE_CHECKING:
 
 _POOL_PARAMETERS = frozenset({"storage", "aws"}) | PoolSettings.names()
 _SHORTEST = 1e-6  # seconds; joblib takes 0 for a batch that was not measured
+_CLOSE_SECONDS = 20.0
+
+
+def _close_apart(pool: WorkerPool) -> None:
+    """Close a pool that nothing refers to, in a thread of its own.
+
+    Garbage is collected in whichever thread, which may hold a lock that closing needs. So it is waited for, but not for
+    ever.
+    """
+    thread = threading.Thread(target=pool.close, name="pool-close")
+    try:
+        thread.start()
+    except RuntimeError:  # Python ends, and some versions start no thread then
+        pool.close()
+    else:
+        thread.join(_CLOSE_SECONDS)
 
 
 class ContainerBackend(AutoBatchingMixin, ParallelBackendBase):
@@ -74,7 +90,7 @@ class ContainerBackend(AutoBatchingMixin, ParallelBackendBase):
         self.pool = pool or WorkerPool(runtime=cast("Runtime", runtime), **pool_parameters)
         if self._owns_pool:
             # When joblib leaves the block, nothing refers to this backend any more; at the latest, when Python ends.
-            weakref.finalize(self, self.pool.close)
+            weakref.finalize(self, _close_apart, self.pool)
         self._jobs = 1
         self._max_nbytes: int | None = MAX_NBYTES
         self._mmap_mode: Literal["r", "c"] | None = "r"

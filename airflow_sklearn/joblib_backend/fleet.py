@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.exceptions import NoCapacityError, PoolError
+from airflow_sklearn.exceptions import NoCapacityError, PoolError, ThrottledError
 from airflow_sklearn.runtimes.base import JobState
 from airflow_sklearn.runtimes.poller import backoff
 
@@ -25,6 +27,7 @@ _AT_ONCE = 8  # containers that are asked for at the same time
 _FAILED_STARTS = 3  # in a row, with no container that ever took a task
 _DEATHS_IN_VAIN = 10  # in a row, with no task that ended
 _CAPACITY_PAUSE = 5.0  # seconds until a refused container is asked for again; doubles, with jitter
+_THROTTLE_PAUSE = 2.0  # the same, where the service only asks for time
 _GIVE_UP_POLLING = 900.0  # seconds without a successful poll
 _LOG_LINES = 20
 _END_SECONDS = 5.0  # for containers to be seen ended
@@ -50,10 +53,14 @@ class Fleet:
         self._running: dict[str, _Container] = {}
         self._starts: Counter[str] = Counter()
         self._losses: Counter[str] = Counter()
-        self._failed_starts = self._deaths_in_vain = self._refusals = self._poll_failures = 0
+        self._unheard: dict[str, int] = {}
+        """By worker: the refusals that its throttled request said. The repeat says the same, or both may be heard."""
+        self._failed_starts = self._deaths_in_vain = self._refusals = 0
+        self._throttles = self._poll_failures = 0
         self._refused_since = self._ask_again_at = 0.0
         self._last_poll = time.monotonic()
         self._stopped = False
+        self._stopping: list[_Container] = []
 
     def __len__(self) -> int:
         return len(self._running)
@@ -66,6 +73,7 @@ class Fleet:
     def ready(self, worker: str) -> None:
         """A worker has reported that it takes tasks."""
         self._failed_starts = 0
+        self._refusals = 0  # not when it was accepted: what was may be given back for want of room
         if found := self._running.get(worker):
             found.is_ready = True
 
@@ -86,18 +94,20 @@ class Fleet:
         _LOG.info("Starting %d containers; %d run.", len(free), len(self._running))
         # The first one alone: it finds what is wrong with all of them, and what they share is looked up once.
         self._start(free[0])
-        if self._refusals or len(free) == 1:
+        if len(free) == 1 or time.monotonic() < self._ask_again_at:
             return
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pool-start") as threads:
             list(threads.map(self._start, free[1:]))
 
-    def look(self) -> None:
+    def look(self, *, has_work: bool = True) -> None:
         """See which containers have ended.
 
+        :param has_work: tasks are open, so that no container has a reason to end by itself.
         :raises PoolError: they end again and again, and nothing is done.
         """
         containers = list(self._running.values())
         if not containers:
+            self._last_poll = time.monotonic()
             return
         try:
             statuses = self._runtime.poll([one.handle for one in containers])
@@ -110,19 +120,36 @@ class Fleet:
         self._last_poll, self._poll_failures = time.monotonic(), 0
         for container, status in zip(containers, statuses, strict=True):
             if status.state.finished:
-                self._ended(container, status)
+                self._ended(container, status, has_work=has_work)
 
     def stop(self) -> None:
-        """Stop them all, and wait a little until they are seen ended. None can be started any more."""
+        """Stop them all, several at a time: a process that is killed has few seconds. None can be started any more."""
         self._stopped = True
-        containers = list(self._running.values())
+        self._stopping = list(self._running.values())
         self._running.clear()
-        for container in containers:
-            self._cancel(container.handle)
+        left = deque(self._stopping)
+
+        def cancel() -> None:
+            with contextlib.suppress(IndexError):
+                while True:
+                    self._cancel(left.popleft().handle)
+
+        # No executor: it takes no work any more when Python ends.
+        helpers = [threading.Thread(target=cancel, name="pool-stop", daemon=True) for _ in self._stopping[1:_AT_ONCE]]
+        with contextlib.suppress(RuntimeError):  # nor do some versions start threads then
+            for helper in helpers:
+                helper.start()
+        cancel()
+        for helper in helpers:
+            if helper.ident is not None:
+                helper.join()
+
+    def wait(self) -> None:
+        """Wait a little until those that were stopped are seen ended."""
         give_up = time.monotonic() + _END_SECONDS
-        while containers and time.monotonic() < give_up:
+        while self._stopping and time.monotonic() < give_up:
             try:
-                statuses = self._runtime.poll([one.handle for one in containers])
+                statuses = self._runtime.poll([one.handle for one in self._stopping])
             except Exception as error:
                 _LOG.warning("Whether the containers have ended could not be found out: %s", error)
                 return
@@ -134,12 +161,20 @@ class Fleet:
         if self._stopped:
             return
         uri, job = self._make_job(worker, self._starts[worker], self._losses[worker])
+        refused = self._unheard.pop(worker, self._refusals)
         try:
-            handle = self._runtime.submit(uri, job, detached=True, refused=self._refusals)
+            handle = self._runtime.submit(uri, job, detached=True, refused=refused)
+        except ThrottledError as error:  # says nothing of room
+            self._unheard[worker] = refused
+            pause = backoff(_THROTTLE_PAUSE, min(self._throttles, 4))
+            self._throttles += 1
+            self._ask_again_at = time.monotonic() + pause
+            _LOG.warning("%s Asking again in %.0f s.", error, pause)
+            return
         except NoCapacityError as error:
             self._no_room(str(error))
             return
-        self._refusals = 0
+        self._throttles = 0
         self._starts[worker] += 1
         self._running[worker] = _Container(worker, handle)
         if self._stopped:  # meanwhile, by another thread
@@ -162,9 +197,9 @@ class Fleet:
             raise PoolError(f"There was no room for a container of the pool, within its capacity_timeout: {why}")
         _LOG.warning("%s Asking again in %.0f s (%d times so far).", why, pause, self._refusals)
 
-    def _ended(self, container: _Container, status: JobStatus) -> None:
+    def _ended(self, container: _Container, status: JobStatus, *, has_work: bool) -> None:
         self._running.pop(container.worker, None)
-        if status.state is JobState.SUCCEEDED:
+        if status.state is JobState.SUCCEEDED and (container.is_ready or not has_work):
             _LOG.info("Worker %s had nothing to do, and has ended.", container.worker)
             return
         if status.state is JobState.NO_CAPACITY:
@@ -173,7 +208,10 @@ class Fleet:
         _LOG.warning("Worker %s is gone: %s", container.worker, status.message or status.state)
         self._losses[container.worker] += 1
         self._deaths_in_vain += 1
-        if not container.is_ready and status.state is JobState.FAILED:  # by itself, not because somebody took it away
+        if not container.is_ready and status.state in (
+            JobState.FAILED,
+            JobState.SUCCEEDED,
+        ):  # by itself, not taken away
             self._failed_starts += 1
         if self._failed_starts >= _FAILED_STARTS:
             raise PoolError(

@@ -86,6 +86,8 @@ class WorkerPool:
         self._identity = identity or identity_here()
         self._session: Session | None = None
         self._lock = threading.RLock()
+        self._unnamed = secrets.token_hex(4)
+        """The call of functions that have none; another one when it was cancelled."""
 
     def submit(
         self,
@@ -110,13 +112,15 @@ class WorkerPool:
         :param callback: called with the future when it is done, in a thread of the pool.
         :return: a ``concurrent.futures.Future``.
         """
-        future = PoolFuture(secrets.token_hex(8), function, call, callback)
+        future = PoolFuture(secrets.token_hex(8), function, call or self._unnamed, callback)
         future.max_nbytes, future.mmap_mode, future.threads = max_nbytes, mmap_mode, threads
         self._open_session(workers).submit(future, workers)
         return future
 
     def cancel(self, call: str) -> None:
-        """Kill the functions of a call that run, and do not start the others."""
+        """Kill the functions of a call that run, and do not start the others. "": of those that named none."""
+        if not call:
+            call, self._unnamed = self._unnamed, secrets.token_hex(4)
         if (session := self._session) is not None and not session.ended:
             session.cancel(call)
 

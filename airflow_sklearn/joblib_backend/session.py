@@ -16,12 +16,19 @@ from joblib import cpu_count
 
 from airflow_sklearn.contract.jobs import PoolWorkerJob
 from airflow_sklearn.contract.pool import REPORT, Control, Done, Ready, Refused, Task
-from airflow_sklearn.exceptions import BrokenEnvironmentError, ForgedMessageError, PoolError, QueueGoneError
+from airflow_sklearn.exceptions import (
+    AirflowSklearnError,
+    BrokenEnvironmentError,
+    ForgedMessageError,
+    PoolError,
+    QueueGoneError,
+)
 from airflow_sklearn.joblib_backend.arguments import Arguments
 from airflow_sklearn.joblib_backend.fleet import Fleet
 from airflow_sklearn.joblib_backend.tasks import OpenTasks, settle
 from airflow_sklearn.pools.blobs import BlobReader, BlobWriter
 from airflow_sklearn.pools.folder import PoolFolder
+from airflow_sklearn.pools.patience import GIVE_UP_SECONDS, Patience, is_out_of_reach
 from airflow_sklearn.pools.queues import open_queue
 from airflow_sklearn.pools.seal import Seal, new_key
 from airflow_sklearn.pools.software import installed_software
@@ -44,8 +51,8 @@ _POLL_SECONDS = 20.0  # of one wait for reports
 _REPORTS_A_CALL = 10
 _REPORT_VISIBILITY = 120.0  # nobody else reads reports; those that come again are known
 _TASKS_A_CALL = 10
-_GIVE_UP_SECONDS = 120.0  # of errors in a row
 _BEATS = 12  # signs of life within the time after which workers take the driver for dead
+_SENDER_SECONDS = 5.0  # at the end, for what is being stored
 _CANCELLED_CALLS = 200  # that workers are told of; tasks of older ones have been met and dropped
 
 
@@ -87,11 +94,12 @@ class Session:
         self._outgoing: queue.SimpleQueue[PoolFuture | None] = queue.SimpleQueue()
         self._cancelled: list[str] = []
         self._beat = 0
-        self._control_lock, self._end_lock = threading.Lock(), threading.Lock()
+        self._control_lock, self._end_lock, self._cancel_lock = threading.Lock(), threading.Lock(), threading.Lock()
         self._ended, self._look = threading.Event(), threading.Event()
         self._workers = workers
         self._idle_since = time.monotonic()
         self._process = os.getpid()
+        self._sender: threading.Thread | None = None
         self._open(key)
 
     @property
@@ -105,18 +113,24 @@ class Session:
         :param workers: containers to have for it and the other tasks, at most.
         """
         self._workers = max(1, workers)
-        self.open.add(future)
+        with self._cancel_lock:
+            if future.call in self._cancelled:  # its workers would drop it, and say nothing
+                future.drop()
+                return
+            self.open.add(future)
         self._outgoing.put(future)
         if self.ended:  # it ended while this came in
-            for left in self.open.pop_all():
-                left.finish(error=self.error or PoolError("The pool has been closed."))
+            self._settle_all(self.error or PoolError("The pool has been closed."))
 
     def cancel(self, call: str) -> None:
         """Nobody waits for the tasks of a call any more: those that run are killed, the others are not started."""
-        if futures := self.open.pop_call(call):
+        with self._cancel_lock:
+            futures = self.open.pop_call(call)
+            if futures:
+                self._cancelled = [*self._cancelled, call][-_CANCELLED_CALLS:]
+        if futures:
             for future in futures:
                 future.drop()
-            self._cancelled = [*self._cancelled, call][-_CANCELLED_CALLS:]
             self._write_control()
 
     def forget_arguments(self) -> None:
@@ -135,19 +149,27 @@ class Session:
             self._ended.set()
         self._look.set()
         self._outgoing.put(None)
-        for future in self.open.pop_all():
-            future.finish(error=error or PoolError("The pool has been closed."))
+        # The workers are told first: when this process is killed on its way, they remove what it has not.
+        stop: BaseException | None = None
         for step in (
+            lambda: self._settle_all(error or PoolError("The pool has been closed.")),
             lambda: self._write_control(closing=True),
-            self.fleet.stop,
             self._tasks.destroy,
             self._reports.destroy,
+            self.fleet.stop,
+            self._wait_for_sender,
             self.folder.remove,
+            self.fleet.wait,
+            self.folder.remove,  # also what containers wrote while they ended
         ):
             try:
                 step()
             except Exception as problem:
                 _LOG.warning("At the end of the pool %s: %s", self.folder.uri, problem)
+            except BaseException as problem:  # a second signal: nobody would take the other steps again
+                stop = problem
+        if stop is not None:
+            raise stop
         _LOG.info("The pool %s is closed.", self.folder.uri)
 
     # --- opening ---
@@ -164,8 +186,14 @@ class Session:
             self.end(error)
             raise
         _LOG.info("The pool %s is open.", self.folder.uri)
-        for work in (self._send, self._receive, self._keep_alive, self._watch):
-            threading.Thread(target=self._guarded, args=(work,), name=f"pool-{work.__name__}", daemon=True).start()
+        works = (self._send, self._receive, self._keep_alive, self._watch)
+        threads = [
+            threading.Thread(target=self._guarded, args=(work,), name=f"pool-{work.__name__}", daemon=True)
+            for work in works
+        ]
+        self._sender = threads[0]
+        for thread in threads:
+            thread.start()
 
     def _queue_uris(self) -> tuple[str, str]:
         scheme, path = split_scheme(self.folder.uri)
@@ -217,6 +245,7 @@ class Session:
     def _send(self) -> None:
         while not self.ended:
             self._send_some()
+        self.folder.remove()  # what was stored here while the pool was removed
 
     def _send_some(self) -> None:
         """A function of its own: while it waits for more, no name keeps a task alive, and with it joblib's backend."""
@@ -237,9 +266,9 @@ class Session:
             return None
         try:
             payload = self._arguments.payload(function, future.max_nbytes, name=f"task-{future.task_id}")
-        except PoolError:
-            raise
         except Exception as error:
+            if isinstance(error, AirflowSklearnError) or is_out_of_reach(error):
+                raise
             self.open.pop(future.task_id)
             unpicklable = pickle.PicklingError(f"Could not pickle the task to send it to a container: {error}")
             unpicklable.__cause__ = error
@@ -255,7 +284,7 @@ class Session:
         return self._seal.close("task", task.model_dump_json())
 
     def _receive(self) -> None:
-        failing_since: float | None = None
+        patience = Patience("Reports of the pool's workers could not be received")
         while not self.ended:
             try:
                 messages = self._reports.receive(_REPORTS_A_CALL, wait=_POLL_SECONDS, visibility=_REPORT_VISIBILITY)
@@ -263,36 +292,34 @@ class Session:
                     self._take(message)
                 if messages:
                     self._reports.delete(messages)
-                failing_since = None
-            except (BrokenEnvironmentError, PoolError, QueueGoneError):
-                raise
-            except Exception as error:  # a network that is gone for a moment
-                failing_since = failing_since or time.monotonic()
-                if time.monotonic() - failing_since > _GIVE_UP_SECONDS:
-                    raise
-                _LOG.warning("Reports of the pool's workers could not be received: %s", error)
+                patience.rest()
+            except Exception as error:
+                patience.bear(error)
                 self._ended.wait(1.0)
 
     def _keep_alive(self) -> None:
-        failing_since: float | None = None
+        patience = Patience(
+            "The pool's workers could not be told that their driver lives",
+            max(GIVE_UP_SECONDS, 2 * self.settings.driver_timeout),
+        )
         while not self._ended.wait(self.settings.driver_timeout / _BEATS):
             try:
                 self._write_control()
-                failing_since = None
+                patience.rest()
             except Exception as error:
-                failing_since = failing_since or time.monotonic()
-                if time.monotonic() - failing_since > max(_GIVE_UP_SECONDS, 2 * self.settings.driver_timeout):
-                    raise
-                _LOG.warning("The pool's workers could not be told that their driver lives: %s", error)
+                patience.bear(error)
 
     def _watch(self) -> None:
         interval = self.settings.poll_interval or self._runtime.default_poll_interval
+        next_look = time.monotonic() + interval
         while not self.ended:
-            self._look.wait(interval)
+            self._look.wait(max(0.0, next_look - time.monotonic()))
             self._look.clear()
             if self.ended:
                 return
-            self.fleet.look()
+            if time.monotonic() >= next_look:  # tasks that were sent only ask for containers
+                self.fleet.look(has_work=bool(self.open))
+                next_look = time.monotonic() + interval
             if self.open:
                 self._idle_since = time.monotonic()
                 self.fleet.grow(math.ceil(min(self._workers, len(self.open)) / self.settings.processes))
@@ -328,14 +355,37 @@ class Session:
             self.bytes_fetched += report.fetched
         future = self.open.pop(report.task)
         if future is not None:  # else it came twice, or was cancelled
-            settle(future, report, self._blob_reader.data)
+            settle(future, report, self._read)
         if not self.open:
             self._idle_since = time.monotonic()
         if payload is not None and payload.stored is not None:
             self.folder.storage.delete([self.folder.blob_uri(payload.stored)])
 
+    def _read(self, payload: Payload) -> bytes:
+        """What a report refers to; storage may be out of reach for a moment."""
+        patience = Patience("A result could not be read")
+        while True:
+            try:
+                return self._blob_reader.data(payload)
+            except Exception as error:
+                if self.ended or not is_out_of_reach(error):
+                    raise
+                patience.bear(error)
+                self._ended.wait(1.0)
+
+    def _settle_all(self, error: BaseException) -> None:
+        for future in self.open.pop_all():
+            future.finish(error=error)
+
+    def _wait_for_sender(self) -> None:
+        """What it stores when the folder has been removed would stay."""
+        if self._sender is not None and self._sender is not threading.current_thread() and self._sender.ident:
+            self._sender.join(_SENDER_SECONDS)
+
     def _write_control(self, *, closing: bool = False) -> None:
         with self._control_lock:
+            if self.ended and not closing:  # what says so is written, or was, and is removed already
+                return
             self._beat += 1
             control = Control(beat=self._beat, cancelled=tuple(self._cancelled), closing=closing)
             sealed = self._seal.close("control", control.model_dump_json())

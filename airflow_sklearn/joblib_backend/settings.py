@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import tempfile
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.datasets import absolute_uri
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.storage import join
 from airflow_sklearn.storage.uris import split_scheme
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def pools_folder(storage: str | None, runtime: Runtime) -> str:
 
     :param storage: ``s3://bucket/folder`` or ``file:///folder``; None: what the environment variable
         AIRFLOW_SKLEARN_POOLS says, or the system's temporary folder for a ``LocalRuntime``.
-    :raises UserError: it is nowhere said, or containers elsewhere could not reach it.
+    :raises UserError: it is nowhere said, or containers elsewhere could not reach it, or the temporary folder's is
+        another user's.
     """
     local = runtime.on_this_machine
     said = storage or os.environ.get(STORAGE_VARIABLE)
@@ -71,7 +73,7 @@ def pools_folder(storage: str | None, runtime: Runtime) -> str:
                 f"Where does a pool of {type(runtime).__name__} keep its arguments and large results? Say "
                 f"storage='s3://bucket/folder', or set the environment variable {STORAGE_VARIABLE}."
             )
-        said = join(f"file://{tempfile.gettempdir()}", f"airflow-sklearn-pools-{os.getuid()}")
+        said = f"file://{_own_folder(os.path.join(tempfile.gettempdir(), f'airflow-sklearn-pools-{os.getuid()}'))}"
     uri = absolute_uri(said).rstrip("/")
     if split_scheme(uri)[0] == "file" and not local:
         raise UserError(
@@ -79,6 +81,23 @@ def pools_folder(storage: str | None, runtime: Runtime) -> str:
             "storage='s3://bucket/folder'."
         )
     return uri
+
+
+def _own_folder(path: str) -> str:
+    """The path, at which there is a folder of this user's then: what another one puts there would be unpickled.
+
+    :raises UserError: others could.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, mode=0o700)
+    found = os.lstat(path)
+    others_write = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or others_write:
+        raise UserError(
+            f"{path} is no folder that only this user may write to, so pools cannot be there. Remove it, or say "
+            "storage='file:///folder'."
+        )
+    return path
 
 
 def _is_number(value: Any) -> bool:

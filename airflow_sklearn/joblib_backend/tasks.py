@@ -172,6 +172,10 @@ def _raised(future: PoolFuture, report: Failed, read: Callable[[Payload], bytes]
             f"A container could not read the task {describe(future.function)}: {said}\nModules that it uses must be in "
             "the worker image; those of yours alone can travel with it: cloudpickle.register_pickle_by_value(module)."
         )
+    elif report.stage == "storage":
+        error = RemoteTaskError(
+            f"A container could not reach what the pool stores, for the task {describe(future.function)}: {said}"
+        )
     elif report.stage == "write":
         error = RemoteTaskError(f"The result of {describe(future.function)} could not be pickled: {said}")
     elif report.payload is None:

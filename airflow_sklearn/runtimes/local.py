@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -34,6 +35,7 @@ SECONDS_TO_END = 3.0  # from SIGTERM to SIGKILL; Airflow gives a killed task 5 s
 
 #: Airflow's configuration and connections stay out of the worker, as they do in a container.
 _AIRFLOW_VARIABLES = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "_AIRFLOW_", "__AIRFLOW_")
+_LAST_THREADS = 2.0  # seconds that a process without its first thread may take until it has an exit code
 _NO_MODULE = "No module named "
 
 _children: dict[str, subprocess.Popen[bytes]] = {}
@@ -153,8 +155,8 @@ class LocalRuntime(Runtime):
         code = _exit_code(folder)
         if code is None and process.is_alive():
             return JobStatus(state=JobState.RUNNING)
-        # Asked again: between the two looks the process may have ended in good order.
-        code = code if code is not None else _exit_code(folder)
+        # Asked again: between the two looks the process may have ended in good order, or its last threads still end.
+        code = code if code is not None else _exit_code(folder, wait=_LAST_THREADS)
         if code == 1 and _NO_MODULE in (last := _last_line(folder / "log")):  # Python's own words: no worker ran
             return JobStatus(state=JobState.FAILED, message=self._cannot_run(last))
         return _ended(code, cancelled=(folder / "cancelled").exists(), pid=process.pid)
@@ -202,16 +204,23 @@ class LocalRuntime(Runtime):
         return {**environment, "PYTHONUNBUFFERED": "1", **self.env}
 
     def _base_environment(self) -> dict[str, str]:
-        kept: Mapping[str, str] = {k: v for k, v in os.environ.items() if not k.startswith(_AIRFLOW_VARIABLES)}
+        """Of this process, without what is meant for it alone: the process that it ends with is not the worker's."""
+        kept: Mapping[str, str] = {
+            name: value
+            for name, value in os.environ.items()
+            if name != PARENT_VARIABLE and not name.startswith(_AIRFLOW_VARIABLES)
+        }
         if self.python is None:
             # The same interpreter sees the same modules as the task: factories in the DAGs folder, for example.
             return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         return dict(kept)
 
 
-def _exit_code(folder: Path) -> int | None:
+def _exit_code(folder: Path, wait: float = 0.0) -> int | None:
     if child := _children.get(str(folder)):
-        return child.poll()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return child.wait(wait)
+        return None
     try:
         return int((folder / "exit_code").read_text())
     except FileNotFoundError:

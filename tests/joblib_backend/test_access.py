@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -70,3 +72,20 @@ def test_where_pools_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pools_folder("s3://acme/pools/", ecs) == "s3://acme/pools"
     monkeypatch.setenv("AIRFLOW_SKLEARN_POOLS", "s3://acme/others")
     assert pools_folder(None, ecs) == "s3://acme/others"
+
+
+@pytest.mark.usefixtures("outside")
+def test_in_the_temporary_folder_pools_are_in_one_of_this_users_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = Path(pools_folder(None, LocalRuntime()).removeprefix("file://"))
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert pools_folder(None, LocalRuntime()) == f"file://{folder}"
+    folder.chmod(0o777)
+    with pytest.raises(UserError, match="only this user may write to"):
+        pools_folder(None, LocalRuntime())
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    with pytest.raises(UserError, match="only this user may write to"):
+        pools_folder(None, LocalRuntime())

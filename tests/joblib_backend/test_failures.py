@@ -185,6 +185,21 @@ def test_a_task_that_keeps_killing_is_named_and_given_up(local_pool: LocalPool, 
     local_pool.wait_until_gone()
 
 
+def leaves_a_child_and_dies() -> None:
+    if os.fork():
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(600)
+
+
+def test_a_process_that_dies_is_missed_though_its_child_lives_on(local_pool: LocalPool) -> None:
+    with WorkerPool(restarts=1, **local_pool.parameters) as pool:
+        future = pool.submit(leaves_a_child_and_dies)
+        with pytest.raises(TaskLostError, match="was killed by SIGKILL"):
+            future.result(90)
+        wait_for(lambda: len(local_pool.running()) <= 1, tell=local_pool.running)
+    local_pool.wait_until_gone()
+
+
 def test_tasks_that_only_shared_a_container_with_a_killer_are_not_given_up(local_pool: LocalPool) -> None:
     """Four at a time in one container, which one of them ends each time that it runs."""
     parameters = {**local_pool.parameters, "visibility_timeout": 2}

@@ -196,7 +196,10 @@ def test_a_handle_is_stored_whole_or_not_at_all(
     assert not list(Path(str(runtime.state_dir)).glob("*/handle.json"))
 
 
-def test_an_attached_worker_is_told_which_process_to_end_with(runtime_of: RuntimeOf, job: PredictJob) -> None:
+def test_only_an_attached_worker_is_told_which_process_to_end_with(
+    runtime_of: RuntimeOf, job: PredictJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_SKLEARN_EXIT_WITH_PARENT", "1")  # as in a worker that submits jobs of its own
     runtime = runtime_of("print(os.environ.get('AIRFLOW_SKLEARN_EXIT_WITH_PARENT'))")
     for detached, expected in ((False, str(os.getpid())), (True, "None")):
         handle = runtime.submit("job", job, detached=detached)

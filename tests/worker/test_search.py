@@ -10,7 +10,10 @@ import pytest
 pytest.importorskip("psutil", reason="LocalRuntime needs it; a worker image has no use for it")
 
 from airflow_sklearn.contract.jobs import SearchPool
+from airflow_sklearn.runtimes.base import JobState
 from airflow_sklearn.runtimes.local import LocalRuntime
+from airflow_sklearn.storage import Storage
+from tests.waiting import wait_for
 from tests.worker.workbench import Workbench, error_of
 
 PARAMS = {"preset": "sparse_logistic", "param_grid": {"C": [0.01, 1.0]}, "cv": 2}
@@ -32,6 +35,21 @@ def test_a_search_in_containers_fits_the_same_model(
     assert "2 further containers were started" in caplog.text
     assert spread.metrics == alone.metrics
     assert spread.parity.predictions == alone.parity.predictions
+    assert not list((tmp_path / "pools").iterdir())
+
+
+def test_a_job_that_ends_with_its_task_starts_containers_that_do_not(
+    bench: Workbench, table: pa.Table, tmp_path: Path
+) -> None:
+    """As without deferral: the job's own parent is the task, and that of its containers is nobody."""
+    source = bench.write(table, "train.parquet")
+    job = bench.train_job(source, GRID, params=PARAMS, cross_validation=2, search=pool(tmp_path))
+    uri = f"file://{tmp_path}/job.json"
+    Storage().write(uri, job.to_json())
+    runtime = LocalRuntime(state_dir=str(tmp_path / "state"))
+    handle = runtime.submit(uri, job, detached=False)
+    wait_for(lambda: runtime.poll([handle])[0].state.finished, lambda: runtime.logs(handle))
+    assert runtime.poll([handle])[0].state is JobState.SUCCEEDED, runtime.logs(handle)
     assert not list((tmp_path / "pools").iterdir())
 
 

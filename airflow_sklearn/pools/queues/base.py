@@ -38,7 +38,10 @@ class Queue(ABC):
 
     @abstractmethod
     def send(self, bodies: Sequence[str]) -> None:
-        """Add messages, in as few calls as the queue allows."""
+        """Add messages, in as few calls as the queue allows.
+
+        :raises MessageRefusedError: one of them will never be taken; others may have been sent.
+        """
 
     @abstractmethod
     def receive(self, limit: int, *, wait: float, visibility: float) -> list[Message]:

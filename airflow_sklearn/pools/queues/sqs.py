@@ -8,7 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.exceptions import PoolError, QueueGoneError
+from airflow_sklearn.exceptions import MessageRefusedError, PoolError, QueueGoneError
 from airflow_sklearn.pools.queues.base import Message, Queue
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _LONGEST_VISIBILITY = 43_200
 
 _RETENTION = 345_600  # seconds; SQS's own default, four days
 _SEND_TRIES = 5
+_REFUSED = ("BatchRequestTooLong", "InvalidMessageContents", "InvalidParameterValue")
 _GONE = ("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "QueueDeletedRecently")
 
 
@@ -58,7 +59,9 @@ class SqsQueue(Queue):
                     failed = self._client.send_message_batch(QueueUrl=self._url, Entries=left).get("Failed", [])
                 if not failed:
                     break
-                if attempt == _SEND_TRIES - 1 or any(one.get("SenderFault") for one in failed):
+                if refused := [one for one in failed if one.get("SenderFault")]:
+                    raise MessageRefusedError(f"SQS refuses {len(refused)} messages for {self.name}: {refused[0]}")
+                if attempt == _SEND_TRIES - 1:
                     raise PoolError(f"SQS does not take {len(failed)} messages into {self.name}: {failed[0]}")
                 again = {one["Id"] for one in failed}
                 left = [entry for entry in left if entry["Id"] in again]
@@ -138,6 +141,8 @@ def _errors(name: str) -> Iterator[None]:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in _GONE:
             raise QueueGoneError(f"There is no queue {name} in SQS.") from error
+        if code.rpartition(".")[2] in _REFUSED:
+            raise MessageRefusedError(f"SQS refuses a message for {name}: {error}") from error
         if code in ("AccessDenied", "AccessDeniedException", "AccessDeniedError"):
             raise PoolError(
                 f"SQS denies access to the queue {name} ({error}). `python -m airflow_sklearn.iam --pool ...` prints "

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import PoolWorkerJob
 
 _END_SECONDS = 10.0
+_LOOK_SECONDS = 1.0
 
 
 class TaskProcessDiedError(Exception):
@@ -72,18 +73,22 @@ class TaskProcess:
         kills = oom_kills()
         try:
             connection.send_bytes(task)
+            while not connection.poll(_LOOK_SECONDS):
+                if process.poll() is not None:  # a process that the task has forked may still hold the socket
+                    _kill_group(process)
+                    break
             return connection.recv_bytes()
         except (EOFError, OSError):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_END_SECONDS)
+            _kill_group(process)
             raise TaskProcessDiedError(_how_it_died(process.returncode, kills)) from None
 
     def kill(self) -> None:
         """End it, and what its task has started, at once."""
         process = self._process
         if process is not None and process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _kill_group(process)
 
     def close(self) -> None:
         """Kill it, and let go of it."""
@@ -93,6 +98,12 @@ class TaskProcess:
         if self._connection is not None:
             self._connection.close()
         self._process = self._connection = None
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Also when the process itself has ended: what its task has started lives on."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _how_it_died(code: int | None, kills_before: int) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.pool import REPORT, Lost, Task
 from airflow_sklearn.exceptions import ForgedMessageError, QueueGoneError
+from airflow_sklearn.pools.patience import Patience
 from airflow_sklearn.worker.pool.processes import TaskProcess, TaskProcessDiedError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
 _POLL_SECONDS = 20.0
+_PAUSE = 1.0  # seconds, after an error that may pass
 _MESSAGES_A_CALL = 10
 _AHEAD_SECONDS = 0.25  # of work that is taken before it can begin, so that short tasks do not wait for their transport
 _GIVE_BACK_SECONDS = 1.0  # that a task runs, after which what was taken ahead goes to others
@@ -43,12 +45,16 @@ class Slot:
     def work(self) -> None:
         """Until the pool is over."""
         self._process.start()
+        patience = Patience("A task could not be taken or ended")
         while not self._worker.over.is_set():
-            message = self._next()
-            if message is None:
-                continue
             try:
-                self._handle(message)
+                message = self._next()
+                if message is not None:
+                    self._handle(message)
+                patience.rest()
+            except Exception as error:  # the message, if there is one, comes again when its visibility is over
+                patience.bear(error)
+                self._worker.over.wait(_PAUSE)
             finally:
                 with self._lock:
                     self._current = None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.pools.folder import PoolFolder
 
 _FIRST, _AGAIN = "0-first", "1-again"
+_TOLD = 20  # starts, of as many as a user allows
 
 
 class Starts:
@@ -24,11 +25,11 @@ class Starts:
         self._folder, self._who = folder, f"worker {worker} ({socket.gethostname()})"
 
     def of(self, task: str) -> tuple[int, tuple[str, ...]]:
-        """How often the task was started again in vain; and how each start ended that is known of."""
+        """How often the task was started again in vain; and how starts ended, up to a number."""
         storage, prefix = self._folder.storage, self._folder.starts_uri(task)
         found = [one.uri for one in storage.list(prefix)]
         again = sum(1 for uri in found if uri[len(prefix) :].startswith(_AGAIN))
-        return again, tuple(storage.read(uri).decode() for uri in found)
+        return again, tuple(storage.read(uri).decode() for uri in found[:_TOLD])
 
     def note(self, task: str) -> str:
         """Note that a task is started again; the note's URI."""

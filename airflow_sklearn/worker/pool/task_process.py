@@ -18,21 +18,30 @@ import sys
 import time
 import traceback
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow_sklearn.contract.pool import Done, Failed, Task
 from airflow_sklearn.pools import pickles
 from airflow_sklearn.pools.blobs import BlobReader, BlobWriter
 from airflow_sklearn.pools.folder import PoolFolder
+from airflow_sklearn.pools.patience import is_out_of_reach
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.environment import threads_limited
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_sklearn.contract.pool import Payload
+
+Stage = Literal["run", "read", "write", "storage"]
+T = TypeVar("T")
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PAUSES = (1.0, 5.0, 20.0)  # seconds until storage that was out of reach is asked again
 _SHOWN_CHARACTERS = 2000
+_TRACEBACK_BYTES = 50_000  # beside the pickle of the exception, in one message of SQS
+_REFUSED_BY_SQS = {0xFFFE: "\ufffd", 0xFFFF: "\ufffd"}  # of what JSON leaves as it is
 
 
 class TaskRunner:
@@ -48,17 +57,21 @@ class TaskRunner:
     def run(self, task: Task) -> Done | Failed:
         """What became of a task. Whatever it raises is part of the answer."""
         fetched = self._reader.bytes_fetched
-        stage: Literal["run", "read", "write"] = "read"
+        stage: Stage = "read"
         try:
-            data = self._reader.data(task.payload)
-            function = pickles.loads(data, self._reader.buffers(task.payload, task.mmap_mode))
+            data = _patiently(lambda: self._reader.data(task.payload))
+            buffers = _patiently(lambda: self._reader.buffers(task.payload, task.mmap_mode))
+            function = pickles.loads(data, buffers)
             stage = "run"
             started = time.monotonic()
             with threads_limited(task.threads):
                 result = function()
             seconds = time.monotonic() - started
             stage = "write"
-            payload = self._payload(task, self._pickled(result))
+            pickled = self._pickled(result)
+            payload = _patiently(lambda: self._payload(task, pickled))
+        except _OutOfReachError as error:
+            return self._failed(task, error.error, "storage")
         except BaseException as error:  # also SystemExit: a task ends no container
             return self._failed(task, error, stage)
         fetched = self._reader.bytes_fetched - fetched
@@ -75,23 +88,48 @@ class TaskRunner:
     def _payload(self, task: Task, data: bytes) -> Payload:
         return self._writer.payload(data, name=f"result-{task.task}-{secrets.token_hex(4)}")
 
-    def _failed(self, task: Task, error: BaseException, stage: Literal["run", "read", "write"]) -> Failed:
+    def _failed(self, task: Task, error: BaseException, stage: Stage) -> Failed:
         message = "\n".join([_text_of(error), *getattr(error, "__notes__", ())])
         failed = Failed(
             task=task.task,
             worker=self._worker,
-            type=type(error).__name__,
-            message=_shortened(message),
-            traceback=_traceback_of(error),
+            type=_safe(type(error).__name__),
+            message=_shortened(_safe(message)),
+            traceback=_cut(_safe(_traceback_of(error))),
             stage=stage,
         )
         if stage != "run":
             return failed
         try:
-            return failed.model_copy(update={"payload": self._payload(task, pickles.dumps(error))})
+            pickled = pickles.dumps(error)
+            return failed.model_copy(update={"payload": _patiently(lambda: self._payload(task, pickled))})
         except Exception as problem:
             _LOG.warning("An exception cannot be pickled (%s), and is sent as text: %s", problem, failed.message)
             return failed
+
+
+class _OutOfReachError(Exception):
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _patiently(call: Callable[[], T]) -> T:
+    """What the pool's storage gives, though it may be out of reach for a moment.
+
+    :raises _OutOfReachError: it stays so.
+    """
+    for pause in (*_PAUSES, None):
+        try:
+            return call()
+        except Exception as error:
+            if not is_out_of_reach(error):
+                raise
+            if pause is None:
+                raise _OutOfReachError(error) from error
+            _LOG.warning("The pool's storage is out of reach: %s", error)
+        time.sleep(pause)
+    raise AssertionError("the last pause is None")
 
 
 def _text_of(error: BaseException) -> str:
@@ -112,6 +150,20 @@ def _traceback_of(error: BaseException) -> str:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}... ({len(text):,} characters)"
+
+
+def _safe(text: str) -> str:
+    """Without what a message may not hold: halves of surrogate pairs, and what is no character."""
+    return text.encode("utf-8", "replace").decode().translate(_REFUSED_BY_SQS)
+
+
+def _cut(text: str) -> str:
+    """Head and tail of a long traceback: where it began, and what was raised."""
+    data, half = text.encode(), _TRACEBACK_BYTES // 2
+    if len(data) <= _TRACEBACK_BYTES:
+        return text
+    head, tail = data[:half].decode(errors="ignore"), data[-half:].decode(errors="ignore")
+    return f"{head}\n... ({len(text) - len(head) - len(tail):,} characters are left out)\n{tail}"
 
 
 def _end_with_parent(parent: int) -> None:

@@ -13,9 +13,15 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.contract.pool import Control, Ready, Refused
-from airflow_sklearn.exceptions import BrokenEnvironmentError, ForgedMessageError, ObjectNotFoundError, QueueGoneError
+from airflow_sklearn.contract.pool import Control, Done, Failed, Lost, Ready, Refused
+from airflow_sklearn.exceptions import (
+    BrokenEnvironmentError,
+    MessageRefusedError,
+    ObjectNotFoundError,
+    QueueGoneError,
+)
 from airflow_sklearn.pools.folder import PoolFolder
+from airflow_sklearn.pools.patience import GIVE_UP_SECONDS, Patience
 from airflow_sklearn.pools.queues import open_queue
 from airflow_sklearn.pools.software import differences, installed_software
 from airflow_sklearn.storage.uris import split_scheme
@@ -35,6 +41,8 @@ _REPORTS_A_CALL = 10
 _CONTROL_SECONDS = 2.0  # between two looks at what the driver says, at most
 _RENEWALS = 3  # of a message within its visibility
 _BEATS = 6  # looks within the time after which the driver is taken for dead
+_SHORT_CHARACTERS = 1000
+_PAUSE = 1.0  # seconds, after an error that may pass
 
 
 def serve_pool(job: PoolWorkerJob, storage: Storage) -> tuple[str, str]:
@@ -54,7 +62,7 @@ def serve_pool(job: PoolWorkerJob, storage: Storage) -> tuple[str, str]:
 
 
 class PoolWorker:
-    """Threads: one a task that may run at the same time, one that reports, one that renews and listens to the driver.
+    """Threads: one a task that may run at the same time, one that reports, one that renews, one that listens.
 
     :raises ObjectNotFoundError: there is no such pool any more.
     """
@@ -71,8 +79,15 @@ class PoolWorker:
         """Whether the queue has been there."""
         self._outbox: queue.SimpleQueue[tuple[Report, Message | None] | None] = queue.SimpleQueue()
         self._control = Control(beat=-1)
-        self._orphaned = False
-        self._heard, self._busy = time.monotonic(), time.monotonic()
+        self._silence = 0.0
+        """Seconds between looks that went well, since the driver's last sign of life."""
+        self._looked: float | None = None
+        """When the last look went well, if none has failed since."""
+        self._hearing = Patience("What the driver says could not be read", max(GIVE_UP_SECONDS, job.driver_seconds))
+        self._removes_pool = False
+        self._error: Exception | None = None
+        """What this worker cannot go on with."""
+        self._busy = time.monotonic()
         self._cache = _make_cache(folder.uri, job.worker)
         self._slots = [Slot(self, self._cache) for _ in range(job.processes)]
         self._reporter = threading.Thread(target=self._guarded, args=(self._send_reports,), name="reports", daemon=True)
@@ -84,15 +99,20 @@ class PoolWorker:
         self.over.set()
         for slot in self._slots:
             slot.close()
-        if self._orphaned:
-            self._remove_pool()
         shutil.rmtree(self._cache, ignore_errors=True)
+        if self._removes_pool:
+            self._remove_pool()
 
     def run(self) -> None:
-        """:raises BrokenEnvironmentError: the software here does not fit the driver's."""
+        """Until the pool is over.
+
+        :raises BrokenEnvironmentError: the software here does not fit the driver's.
+        :raises Exception: what this worker could not go on with.
+        """
         self._listen()
         self._reporter.start()
-        threading.Thread(target=self._guarded, args=(self._keep,), name="keeper", daemon=True).start()
+        for work in (self._keep, self._hear):
+            threading.Thread(target=self._guarded, args=(work,), name=work.__name__.strip("_"), daemon=True).start()
         if problems := tuple(differences(self.job.software, installed_software())):
             self.report(Refused(worker=self.job.worker, problems=problems), None)
             self._outbox.put(None)
@@ -106,7 +126,9 @@ class PoolWorker:
                 self._busy = time.monotonic()
             elif time.monotonic() - self._busy > self.job.idle_seconds:
                 _LOG.info("No task came for %.0f s.", self.job.idle_seconds)
-                return
+                break
+        if self._error is not None:
+            raise self._error
 
     # --- for slots ---
 
@@ -124,9 +146,10 @@ class PoolWorker:
             work()
         except QueueGoneError:
             _LOG.info("The pool's queues are gone: it is closed.")
+            self._listen()  # whether its driver may have been killed before it removed the rest
         except Exception as error:
             if not self.over.is_set():
-                _LOG.exception("The worker cannot go on: %s", error)
+                self._error = self._error or error
         finally:
             self.over.set()
 
@@ -139,14 +162,30 @@ class PoolWorker:
                     batch.append(following)
             if not batch:
                 return
-            bodies = [self.seal.close("report", report.model_dump_json()) for report, _ in batch]
-            self._patiently(lambda bodies=bodies: self._reports.send(bodies))  # type: ignore[misc]
+            self._send([report for report, _ in batch])
             done = [message for _, message in batch if message is not None]
             if done:
-                self.tasks.delete(done)
+                self._patiently(lambda done=done: self.tasks.delete(done))  # type: ignore[misc]
+
+    def _send(self, reports: list[Report]) -> None:
+        """One that the queue refuses is told in short: else its task would come again for ever."""
+        bodies = [self.seal.close("report", report.model_dump_json()) for report in reports]
+        try:
+            self._patiently(lambda: self._reports.send(bodies))
+        except MessageRefusedError as error:
+            if len(reports) > 1:  # which of them? One that comes twice is of no account
+                for report in reports:
+                    self._send([report])
+            elif (short := _in_short(reports[0], error)) is not None:
+                _LOG.error("A report is replaced by a short one: %s", error)
+                body = self.seal.close("report", short.model_dump_json())
+                self._patiently(lambda: self._reports.send([body]))
+            else:
+                raise
 
     def _patiently(self, call: Callable[[], None]) -> None:
-        """Until the queue is there: the driver makes it when it has started the first container."""
+        """Until the queue is there, which the driver makes when it has started the first container; errors may pass."""
+        patience = Patience("A report could not be sent")
         while not self.over.is_set():
             try:
                 call()
@@ -156,44 +195,65 @@ class PoolWorker:
                 if self.opened:
                     raise
                 self.over.wait(0.2)
+            except Exception as error:
+                patience.bear(error)
+                self.over.wait(_PAUSE)
 
     def _keep(self) -> None:
+        """A thread of its own: what is held must be renewed, however slow storage is."""
         visibility = self.job.visibility_seconds
-        interval = min(visibility / _RENEWALS, self.job.driver_seconds / _BEATS, _CONTROL_SECONDS)
+        interval = min(visibility / _RENEWALS, _CONTROL_SECONDS)
         renewed = time.monotonic()
+        patience = Patience("Tasks could not be renewed")
         while not self.over.wait(interval):
+            try:
+                for slot in self._slots:
+                    slot.look()
+                if time.monotonic() - renewed + interval > visibility / _RENEWALS:
+                    held = [message for slot in self._slots for message in slot.held()]
+                    if held:
+                        self.tasks.renew(held, visibility)
+                    renewed = time.monotonic()
+                patience.rest()
+            except Exception as error:
+                patience.bear(error)
+
+    def _hear(self) -> None:
+        while not self.over.wait(min(self.job.driver_seconds / _BEATS, _CONTROL_SECONDS)):
             self._listen()
-            for slot in self._slots:
-                slot.look()
-            if time.monotonic() - renewed + interval > visibility / _RENEWALS:
-                held = [message for slot in self._slots for message in slot.held()]
-                if held:
-                    self.tasks.renew(held, visibility)
-                renewed = time.monotonic()
 
     def _listen(self) -> None:
-        """What the driver says. When it has said nothing for long, it is dead, and the pool's remains are removed."""
+        """What the driver says. When it closes the pool, or is dead, the pool's remains are removed.
+
+        :raises Exception: it could not be read for long. That says nothing of the driver.
+        """
         try:
             sealed = self.folder.storage.read(self.folder.control_uri).decode()
             control = Control.model_validate_json(self.seal.open("control", sealed))
         except ObjectNotFoundError:
             _LOG.info("The pool is closed, and its folder is gone.")
-            self.over.set()
+            self._remove_at_end()
             return
-        except ForgedMessageError as error:
-            _LOG.error("What the driver seems to say is not read: %s", error)
-        except Exception as error:  # storage is out of reach for a moment
-            _LOG.warning("What the driver says could not be read: %s", error)
-        else:
-            if control.beat > self._control.beat:
-                self._control, self._heard = control, time.monotonic()
+        except Exception as error:  # forged, or storage is out of reach for a moment
+            self._looked = None
+            self._hearing.bear(error)
+            return
+        self._hearing.rest()
+        before, self._looked = self._looked, time.monotonic()
+        if control.beat > self._control.beat:
+            self._control, self._silence = control, 0.0
+        elif before is not None:
+            self._silence += self._looked - before
         if self._control.closing:
             _LOG.info("The driver closes the pool.")
-            self.over.set()
-        elif time.monotonic() - self._heard > self.job.driver_seconds:
+            self._remove_at_end()  # what the driver does too, if it lives so long
+        elif self._silence > self.job.driver_seconds:
             _LOG.warning("No sign of the driver's life for %.0f s: the pool is removed.", self.job.driver_seconds)
-            self._orphaned = True
-            self.over.set()
+            self._remove_at_end()
+
+    def _remove_at_end(self) -> None:
+        self._removes_pool = True
+        self.over.set()
 
     def _remove_pool(self) -> None:
         """Every worker that is left does it; what another one has removed is no error."""
@@ -202,6 +262,14 @@ class PoolWorker:
                 step()
             except Exception as error:
                 _LOG.warning("The pool %s could not be removed: %s", self.folder.uri, error)
+
+
+def _in_short(report: Report, error: Exception) -> Report | None:
+    """What can be said of a task whose report the queue refuses."""
+    if not isinstance(report, Done | Failed | Lost):
+        return None
+    message = f"What became of the task could not be told: {error}"[:_SHORT_CHARACTERS]
+    return Failed(task=report.task, worker=report.worker, type="MessageRefusedError", message=message)
 
 
 def _make_cache(folder: str, worker: str) -> str:

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 from airflow_sklearn.contract.pool import Done, Failed, Payload, Task
+from airflow_sklearn.exceptions import StorageError
 from airflow_sklearn.pools import pickles
 from airflow_sklearn.pools.blobs import BlobReader, BlobWriter
 from airflow_sklearn.pools.folder import PoolFolder
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.container import cores
 from airflow_sklearn.worker.environment import limit_threads, threads_limited
+from airflow_sklearn.worker.pool import task_process
 from airflow_sklearn.worker.pool.starts import Starts
 from airflow_sklearn.worker.pool.task_process import TaskRunner
 
@@ -135,3 +137,59 @@ def test_cores_go_by_the_containers_quota(tmp_path: Path) -> None:
     assert cores(tmp_path) == 1
     (tmp_path / "cpu.max").write_text("max 100000\n")
     assert cores(tmp_path) == len(os.sched_getaffinity(0))
+
+
+def test_what_no_message_can_hold_is_left_out_of_the_answer(runner: TaskRunner, folder: PoolFolder) -> None:
+    def fail() -> None:
+        raise ValueError("\ud800 \ufffe \uffff é" + "y" * 1_000_000 + " the end")
+
+    report = runner.run(task(folder, fail))
+    assert isinstance(report, Failed)
+    text = report.model_dump_json()
+    assert len(text.encode()) < 262_144
+    assert not {"\ud800", "\ufffe", "\uffff"} & set(text)
+    assert "in fail" in report.traceback
+    assert report.traceback.endswith(" the end\n")
+    assert "characters are left out" in report.traceback
+    assert report.payload is not None
+    assert report.payload.stored is not None
+
+
+def test_of_many_starts_some_are_told(folder: PoolFolder) -> None:
+    starts = Starts(folder, "0")
+    for _ in range(50):
+        starts.note("a")
+    in_vain, told = starts.of("a")
+    assert in_vain == 50
+    assert len(told) == 20
+
+
+def test_storage_may_be_out_of_reach_for_a_moment(
+    runner: TaskRunner, folder: PoolFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_process, "_PAUSES", (0.0, 0.0))
+    large = "x" * 100_000
+    sent = task(folder, lambda: large)
+    errors = [StorageError("slow down")] * 2
+    read = runner._reader.data
+
+    def data(payload: Payload) -> bytes:
+        if errors:
+            raise errors.pop()
+        return read(payload)
+
+    runner._reader.data = data  # type: ignore[method-assign]
+    assert isinstance(runner.run(sent), Done)
+    errors += [StorageError("S3 refuses")] * 3
+    report = runner.run(sent)
+    assert isinstance(report, Failed)
+    assert (report.type, report.message, report.stage) == ("StorageError", "S3 refuses", "storage")
+
+
+def test_an_error_of_storage_that_a_task_itself_raises_is_its_own(runner: TaskRunner, folder: PoolFolder) -> None:
+    def fail() -> None:
+        raise StorageError("of the task")
+
+    report = runner.run(task(folder, fail))
+    assert isinstance(report, Failed)
+    assert (report.type, report.stage) == ("StorageError", "run")
