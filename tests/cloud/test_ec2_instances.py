@@ -31,7 +31,7 @@ def workload(container_cloud: ContainerCloud) -> Iterator[InstanceWorkload]:
 
 @pytest.fixture
 def job_of(workload: InstanceWorkload) -> Callable[..., tuple[str, TrainJob]]:
-    """``job_of("a", fit_seconds=600)``: a training job that is stored, and its URI. All in one folder, as chunks are."""
+    """``job_of("a", fit_seconds=600)``: a training job that is stored, and its URI. All lie in one folder."""
     storage = Storage(lambda: workload.local.direct.client("s3"))
 
     def make(
