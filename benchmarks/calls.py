@@ -118,7 +118,7 @@ def measure(cloud: Any, calls: Calls, name: str, sizes: list[int], ticks: int) -
     calls.note_ticks(type(runtime))
     started = submit(cloud, runtime.bind(AwsConnection("aws_default")), 1)
     print("To start one chunk:", ", ".join(f"{count} {name}" for name, count in sorted(calls.total.items())))
-    handles = started + submit(cloud, runtime.bind(AwsConnection("aws_default")), max(sizes) - 1)
+    handles = started + submit(cloud, runtime.bind(AwsConnection("aws_default")), max(sizes) - 1, first=1)
     print(f"To watch deferred chunks, in each of {ticks} ticks:")
     print(f"{'chunks':>7}{'triggers':>10}" + "".join(f"{name:>18}" for name in (*counted, "others", "ms a tick")))
     faults = []
@@ -160,22 +160,22 @@ def prepare(cloud: Any, name: str) -> Any:
     return EcsRuntime(cluster="ml", task_definition="airflow-sklearn")
 
 
-def submit(cloud: Any, runtime: Any, count: int) -> list[Any]:
+def submit(cloud: Any, runtime: Any, count: int, *, first: int = 0) -> list[Any]:
     """Look for earlier containers and start one, as a task does, for each chunk; each has logged ten lines."""
     from airflow_sklearn.contract.jobs import JobIdentity, PredictJob
     from airflow_sklearn.contract.plan import Chunk
 
     logs, handles = cloud.client("logs"), []
-    for number in range(count):
+    for number in range(first, first + count):
         job = PredictJob.model_construct(
-            identity=JobIdentity(dag_id="dag", task_id="predict", run_id="run", map_index=len(handles), try_number=1),
-            result_uri=f"s3://bucket/{count}/{number}.result.json",
-            ledger=f"s3://bucket/{count}",
+            identity=JobIdentity(dag_id="dag", task_id="predict", run_id="run", map_index=number, try_number=1),
+            result_uri=f"s3://bucket/ledger/jobs/{number}.result.json",
+            ledger="s3://bucket/ledger",
             fingerprint="",
             chunk=Chunk(id=f"{number}", label=f"part-{number}.csv", pieces=()),
         )
         assert runtime.find(job) is None
-        handles.append(runtime.submit(f"s3://bucket/{count}/{number}.json", job, detached=True))
+        handles.append(runtime.submit(f"s3://bucket/ledger/jobs/{number}.json", job, detached=True))
         stream = {"logGroupName": _GROUP, "logStreamName": handles[-1].data["log"]["stream"]}
         logs.create_log_stream(**stream)
         now = int(time.time() * 1000)
