@@ -7,11 +7,14 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from airflow_sklearn.exceptions import QueueGoneError, UserError
+from airflow_sklearn.exceptions import MessageRefusedError, QueueGoneError, UserError
 from airflow_sklearn.pools.queues import Queue, open_queue
+from airflow_sklearn.pools.queues.sqs import SqsQueue
 
 
 @pytest.fixture(params=["folder", "sqs"])
@@ -112,3 +115,30 @@ def test_a_queue_may_be_opened_before_it_is_there(tmp_path: Path) -> None:
 def test_what_is_no_queue_is_named(uri: str) -> None:
     with pytest.raises(UserError, match="is no queue"):
         open_queue(uri)
+
+
+class Refusing:
+    """SQS, as it refuses a message: a local stand-in takes all."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def get_queue_url(self, **_: str) -> dict[str, str]:
+        return {"QueueUrl": "url"}
+
+    def send_message_batch(self, **_: Any) -> Any:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"Failed": [{"Id": "0", "SenderFault": True, "Code": "InvalidMessageContents"}]},
+        ClientError({"Error": {"Code": "AWS.SimpleQueueService.BatchRequestTooLong"}}, "SendMessageBatch"),
+    ],
+)
+def test_a_message_that_is_never_taken_is_told_apart(answer: Any) -> None:
+    with pytest.raises(MessageRefusedError, match="refuses"):
+        SqsQueue("tasks", Refusing(answer)).send(["x"])

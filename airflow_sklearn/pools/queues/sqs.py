@@ -55,7 +55,7 @@ class SqsQueue(Queue):
         for batch in _batches(bodies):
             left = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]
             for attempt in range(_SEND_TRIES):
-                with _errors(self.name):
+                with _errors(self.name, sending=True):
                     failed = self._client.send_message_batch(QueueUrl=self._url, Entries=left).get("Failed", [])
                 if not failed:
                     break
@@ -132,7 +132,7 @@ def _seconds(visibility: float) -> int:
 
 
 @contextlib.contextmanager
-def _errors(name: str) -> Iterator[None]:
+def _errors(name: str, *, sending: bool = False) -> Iterator[None]:
     from botocore.exceptions import ClientError
 
     try:
@@ -141,7 +141,7 @@ def _errors(name: str) -> Iterator[None]:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in _GONE:
             raise QueueGoneError(f"There is no queue {name} in SQS.") from error
-        if code.rpartition(".")[2] in _REFUSED:
+        if sending and code.rpartition(".")[2] in _REFUSED:
             raise MessageRefusedError(f"SQS refuses a message for {name}: {error}") from error
         if code in ("AccessDenied", "AccessDeniedException", "AccessDeniedError"):
             raise PoolError(
