@@ -97,7 +97,7 @@ def test_without_on_kill_the_tasks_state_tells_a_kill_from_a_shutdown(
     trigger: RuntimeTrigger, script: Script, monkeypatch: pytest.MonkeyPatch, state: str | None, stopped: bool
 ) -> None:
     monkeypatch.setattr(triggers, "_TRIGGERER_CALLS_ON_KILL", False)
-    monkeypatch.setattr(triggers, "_read_task_state", lambda *_: state)
+    monkeypatch.setattr(triggers, "states_of_task", lambda *who: {who[-1]: state})
     script.polls = [status(JobState.RUNNING)]
     asyncio.run(cancel_while_waiting(trigger))
     assert script.cancelled == (["job-0"] if stopped else [])
@@ -110,7 +110,7 @@ def test_without_on_kill_a_job_goes_on_when_the_state_cannot_be_read(
         raise OSError("the database is gone")
 
     monkeypatch.setattr(triggers, "_TRIGGERER_CALLS_ON_KILL", False)
-    monkeypatch.setattr(triggers, "_read_task_state", fail)
+    monkeypatch.setattr(triggers, "states_of_task", fail)
     script.polls = [status(JobState.RUNNING)]
     asyncio.run(cancel_while_waiting(trigger))
     assert script.cancelled == []
@@ -129,7 +129,7 @@ def test_with_on_kill_a_cancelled_trigger_alone_stops_nothing(
 def test_on_kill_stops_the_job_unless_the_task_waits_for_it_again(
     trigger: RuntimeTrigger, script: Script, monkeypatch: pytest.MonkeyPatch, state: str | None, stopped: bool
 ) -> None:
-    monkeypatch.setattr(triggers, "_read_task_state", lambda *_: state)
+    monkeypatch.setattr(triggers, "states_of_task", lambda *who: {who[-1]: state})
     asyncio.run(trigger.on_kill())
     assert script.cancelled == (["job-0"] if stopped else [])
 
