@@ -5,31 +5,31 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow_sklearn.contract.document import content_id
-from airflow_sklearn.contract.roster import JobEnd, Placement, RosterInstance
+from airflow_sklearn.contract.roster import Placement, RosterInstance
 from airflow_sklearn.exceptions import BrokenEnvironmentError, StorageError, UserError
-from airflow_sklearn.roster import Roster, end_uri, ended_places, place_name
-from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key
+from airflow_sklearn.roster import Roster
+from airflow_sklearn.runtimes.base import JobHandle, JobStatus, Runtime, job_key
 from airflow_sklearn.runtimes.cloudwatch import LogStream, stream_of
 from airflow_sklearn.runtimes.console import console_of
-from airflow_sklearn.runtimes.ec2.ended import is_gone, is_over, status_of_end, status_of_gone
-from airflow_sklearn.runtimes.ec2.instances import by_tag, console_output, describe, terminate
+from airflow_sklearn.runtimes.ec2.ended import is_gone
+from airflow_sklearn.runtimes.ec2.instances import by_tag, describe, terminate
 from airflow_sklearn.runtimes.ec2.launch import UnansweredError, common_request, launch, offers
 from airflow_sklearn.runtimes.ec2.options import LISTS, NUMBERS, WHOLE_NUMBERS, problems
 from airflow_sklearn.runtimes.ec2.placing import place, pool_of, record, recorded
 from airflow_sklearn.runtimes.ec2.refusals import SpentTokenError, explained
 from airflow_sklearn.runtimes.ec2.user_data import HostOptions, user_data
+from airflow_sklearn.runtimes.ec2.watching import instance_id_of, is_young_since, look, placement_of
 from airflow_sklearn.runtimes.options import check_rendered, raise_problems, read_numbers
 from airflow_sklearn.runtimes.tags import tags_of
 from airflow_sklearn.storage import parent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pydantic import JsonValue
 
@@ -39,9 +39,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_MISSING_AT_FIRST = 300.0  # seconds for which EC2's other calls may not know a new instance ("eventual consistency")
 _SPARE_LIFE = 300.0  # seconds that an instance may live beyond what its jobs may take
-_READERS = 16  # threads that read how jobs have ended
 _ROSTER_TAG = "airflow_sklearn_roster"
 
 
@@ -168,31 +166,15 @@ class Ec2Runtime(Runtime):
         return self._handle(request.placement, job_key(job), instance_id, request.larger, taken_over=False)
 
     def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
-        instances, errors = describe(self._ec2, [_instance_id(handle) for handle in handles])
-        # After the instances: one that was seen to have ended has said before how its jobs had.
-        ended: dict[str, set[str]] = {}
-        for pool in dict.fromkeys(_placement(handle).pool for handle in handles):
-            try:
-                ended[pool] = ended_places(self._storage, pool)
-            except Exception as error:  # of one pool; what the others say counts
-                errors.append(error)
-        done = [one for one in map(_placement, handles) if _name(one) in ended.get(one.pool, ())]
-        with ThreadPoolExecutor(_READERS) as threads:
-            ends = dict(zip(map(_roster_place, done), threads.map(self._end_or_error, done), strict=True))
-        statuses = [
-            self._status(handle, instances, ended, ends.get(_roster_place(_placement(handle)))) for handle in handles
-        ]
-        if errors and all(status.state is JobState.UNKNOWN for status in statuses):
-            raise errors[0]
-        return statuses
+        return look(self._ec2, self._storage, handles)
 
     def cancel(self, handle: JobHandle) -> None:
         """Ends the instance; one that has other jobs to do leaves out, or stops, this one."""
-        placement = _placement(handle)
+        placement = placement_of(handle)
         roster = self._roster(placement)
         if placement.places > 1 and roster.withdraw(placement.place):
             return  # the instance has other jobs, or ends by itself
-        terminate(self._ec2, _instance_id(handle), is_young=_is_young(handle.submitted_at))
+        terminate(self._ec2, instance_id_of(handle), is_young=is_young_since(handle.submitted_at))
         try:
             roster.cancel(placement.place)  # no later attempt shall take it over
         except StorageError as error:  # the instance ends all the same
@@ -227,7 +209,7 @@ class Ec2Runtime(Runtime):
 
     def job_url(self, handle: JobHandle) -> str:
         region = str(handle.data["region"])
-        return f"{console_of(region)}/ec2/home?region={region}#InstanceDetails:instanceId={_instance_id(handle)}"
+        return f"{console_of(region)}/ec2/home?region={region}#InstanceDetails:instanceId={instance_id_of(handle)}"
 
     def log_url(self, handle: JobHandle) -> str:
         stream = stream_of(handle)
@@ -348,43 +330,6 @@ class Ec2Runtime(Runtime):
 
     # --- what is found ---
 
-    def _end_or_error(self, placement: Placement) -> JobEnd | Exception:
-        try:
-            return JobEnd.from_json(self._storage.read(end_uri(placement.pool, _name(placement))))
-        except Exception as error:  # of one job; what is seen of the others counts
-            return error
-
-    def _status(
-        self,
-        handle: JobHandle,
-        instances: Mapping[str, Mapping[str, Any] | None],
-        ended: Mapping[str, set[str]],
-        end: JobEnd | Exception | None,
-    ) -> JobStatus:
-        """All that it needs is in the handle: the runtime that polls may be another one, of the same region."""
-        placement, instance_id = _placement(handle), _instance_id(handle)
-        if placement.pool not in ended or instance_id not in instances or isinstance(end, Exception):
-            return JobStatus(state=JobState.UNKNOWN, message=f"The look at the job failed. {end or ''}".rstrip())
-        instance = instances[instance_id]
-        if end is not None:
-            larger = handle.data.get("larger")
-            return status_of_end(end, instance, f"The next attempt gets a {larger}." if larger else None)
-        if instance is None:
-            if _is_young(handle.submitted_at):
-                return JobStatus(state=JobState.UNKNOWN, message="EC2 does not know the instance yet.")
-            message = f"EC2 knows no instance {instance_id} any more, and how the job ended is not known."
-            return JobStatus(state=JobState.LOST, message=message)
-        if is_over(instance):
-            return status_of_gone(instance, lambda: console_output(self._ec2, instance_id))
-        if instance["State"]["Name"] == "pending":
-            return JobStatus(state=JobState.PENDING, message=f"The instance {instance_id} is pending.")
-        if is_gone(instance):
-            return JobStatus(state=JobState.RUNNING, message=f"The instance {instance_id} is shutting down.")
-        names = [place_name(placement.number, place) for place in range(placement.place)]
-        if before := [name for name in names if name not in ended[placement.pool]]:
-            return JobStatus(state=JobState.PENDING, message=f"{len(before)} jobs come before it on {instance_id}.")
-        return JobStatus(state=JobState.RUNNING)
-
     def _is_alive(self, instance: RosterInstance) -> bool:
         instances, errors = describe(self._ec2, [instance.instance_id])
         with explained():
@@ -392,7 +337,7 @@ class Ec2Runtime(Runtime):
                 raise errors[0]
         found = instances[instance.instance_id]
         # Not known: it is new, or it ended long ago.
-        return _is_young(instance.launched_at) if found is None else not is_gone(found)
+        return is_young_since(instance.launched_at) if found is None else not is_gone(found)
 
     def _launched_for(self, placement: Placement) -> RosterInstance | None:
         """The instance whose launch nobody lived to write down; None if there was none."""
@@ -457,26 +402,5 @@ class _Request(NamedTuple):
     """The type that its next attempt gets, should it run out of memory."""
 
 
-def _placement(handle: JobHandle) -> Placement:
-    return Placement.model_validate(handle.data["placement"])
-
-
-def _instance_id(handle: JobHandle) -> str:
-    return str(handle.data["instance_id"])
-
-
-def _name(placement: Placement) -> str:
-    return place_name(placement.number, placement.place)
-
-
-def _roster_place(placement: Placement) -> tuple[str, str]:
-    return placement.pool, _name(placement)
-
-
 def _roster_id(placement: Placement) -> str:
     return content_id([placement.pool, placement.number], length=32)
-
-
-def _is_young(since: float) -> bool:
-    """Whether EC2's calls may not know an instance yet."""
-    return time.time() - since < _MISSING_AT_FIRST

@@ -14,7 +14,7 @@ from airflow_sklearn.contract.roster import JobEnd, RosterInstance
 from airflow_sklearn.exceptions import NoCapacityError, ThrottledError, UserError
 from airflow_sklearn.roster import Roster
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
-from airflow_sklearn.runtimes.ec2 import Ec2Runtime
+from airflow_sklearn.runtimes.ec2 import Ec2Runtime, watching
 from airflow_sklearn.runtimes.ec2 import runtime as module
 from airflow_sklearn.runtimes.ec2.launch import Offer, UnansweredError, launch, offers
 from airflow_sklearn.runtimes.ec2.refusals import NotHereError, SpentTokenError
@@ -257,7 +257,7 @@ def test_an_instance_that_ec2_has_forgotten_is_not_taken_over(
     monkeypatch.setattr(module, "launch", lambda *_, **__: "i-0123456789abcdef0")
     submitted(runtime(), job_of())
     assert runtime().find(job_of(0, attempt=2)[1]) is not None
-    monkeypatch.setattr(module, "_MISSING_AT_FIRST", 0.0)
+    monkeypatch.setattr(watching, "_MISSING_AT_FIRST", 0.0)
     assert runtime().find(job_of(0, attempt=2)[1]) is None
 
 
@@ -364,7 +364,7 @@ def test_an_instance_that_ec2_has_forgotten_is_lost(
     place = runtime()
     handle = submitted(place, job_of())
     gone = handle.model_copy(update={"data": {**handle.data, "instance_id": "i-00000000000000001"}})
-    monkeypatch.setattr(module, "_MISSING_AT_FIRST", 0.0)
+    monkeypatch.setattr(watching, "_MISSING_AT_FIRST", 0.0)
     status = place.poll([gone])[0]
     assert status.state is JobState.LOST
     assert "knows no instance i-00000000000000001 any more" in status.message

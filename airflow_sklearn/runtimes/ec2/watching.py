@@ -1,0 +1,113 @@
+"""How jobs on instances stand: what EC2 says of the instances, and what these have written down of their jobs.
+
+All that it needs is in the handles: the runtime that looks may be another one, of the same region.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.contract.roster import JobEnd, Placement
+from airflow_sklearn.roster import end_uri, ended_places, place_name
+from airflow_sklearn.runtimes.base import JobState, JobStatus
+from airflow_sklearn.runtimes.ec2.ended import is_gone, is_over, status_of_end, status_of_gone
+from airflow_sklearn.runtimes.ec2.instances import console_output, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_sklearn.runtimes.base import JobHandle
+    from airflow_sklearn.storage import Storage
+
+_MISSING_AT_FIRST = 300.0  # seconds for which EC2's other calls may not know a new instance ("eventual consistency")
+_READERS = 16  # threads that read how jobs have ended
+
+
+def look(client: Any, storage: Storage, handles: Sequence[JobHandle]) -> list[JobStatus]:
+    """The states of many jobs, in their order.
+
+    :param client: boto3's, of ``ec2``.
+    :raises Exception: nothing could be seen of any.
+    """
+    instances, errors = describe(client, [instance_id_of(handle) for handle in handles])
+    # After the instances: one that was seen to have ended has said before how its jobs had.
+    ended: dict[str, set[str]] = {}
+    for pool in dict.fromkeys(placement_of(handle).pool for handle in handles):
+        try:
+            ended[pool] = ended_places(storage, pool)
+        except Exception as error:  # of one pool; what the others say counts
+            errors.append(error)
+    done = [one for one in map(placement_of, handles) if _name(one) in ended.get(one.pool, ())]
+    with ThreadPoolExecutor(_READERS) as threads:
+        read = threads.map(lambda placement: _end_or_error(storage, placement), done)
+        ends = dict(zip(map(_roster_place, done), read, strict=True))
+    statuses = [_status(client, one, instances, ended, ends.get(_roster_place(placement_of(one)))) for one in handles]
+    if errors and all(status.state is JobState.UNKNOWN for status in statuses):
+        raise errors[0]
+    return statuses
+
+
+def placement_of(handle: JobHandle) -> Placement:
+    """Where the job was placed."""
+    return Placement.model_validate(handle.data["placement"])
+
+
+def instance_id_of(handle: JobHandle) -> str:
+    """The instance that does the job."""
+    return str(handle.data["instance_id"])
+
+
+def is_young_since(moment: float) -> bool:
+    """Whether EC2's calls may not know an instance yet.
+
+    :param moment: of its launch, in seconds since the epoch.
+    """
+    return time.time() - moment < _MISSING_AT_FIRST
+
+
+def _end_or_error(storage: Storage, placement: Placement) -> JobEnd | Exception:
+    try:
+        return JobEnd.from_json(storage.read(end_uri(placement.pool, _name(placement))))
+    except Exception as error:  # of one job; what is seen of the others counts
+        return error
+
+
+def _status(
+    client: Any,
+    handle: JobHandle,
+    instances: Mapping[str, Mapping[str, Any] | None],
+    ended: Mapping[str, set[str]],
+    end: JobEnd | Exception | None,
+) -> JobStatus:
+    placement, instance_id = placement_of(handle), instance_id_of(handle)
+    if placement.pool not in ended or instance_id not in instances or isinstance(end, Exception):
+        return JobStatus(state=JobState.UNKNOWN, message=f"The look at the job failed. {end or ''}".rstrip())
+    instance = instances[instance_id]
+    if end is not None:
+        larger = handle.data.get("larger")
+        return status_of_end(end, instance, f"The next attempt gets a {larger}." if larger else None)
+    if instance is None:
+        if is_young_since(handle.submitted_at):
+            return JobStatus(state=JobState.UNKNOWN, message="EC2 does not know the instance yet.")
+        message = f"EC2 knows no instance {instance_id} any more, and how the job ended is not known."
+        return JobStatus(state=JobState.LOST, message=message)
+    if is_over(instance):
+        return status_of_gone(instance, lambda: console_output(client, instance_id))
+    if instance["State"]["Name"] == "pending":
+        return JobStatus(state=JobState.PENDING, message=f"The instance {instance_id} is pending.")
+    if is_gone(instance):
+        return JobStatus(state=JobState.RUNNING, message=f"The instance {instance_id} is shutting down.")
+    names = [place_name(placement.number, place) for place in range(placement.place)]
+    if before := [name for name in names if name not in ended[placement.pool]]:
+        return JobStatus(state=JobState.PENDING, message=f"{len(before)} jobs come before it on {instance_id}.")
+    return JobStatus(state=JobState.RUNNING)
+
+
+def _name(placement: Placement) -> str:
+    return place_name(placement.number, placement.place)
+
+
+def _roster_place(placement: Placement) -> tuple[str, str]:
+    return placement.pool, _name(placement)
