@@ -91,7 +91,7 @@ def test_chunks_share_instances_and_one_attempt_waits_for_capacity(
     workload = instances_of(chunks=5)
     workload.open_gate()
     workload.local.refuse_run_instances("t3.micro", times=2)
-    runtime = workload.runtime(jobs_per_instance="3", idle_timeout="20")
+    runtime = workload.runtime(jobs_per_instance="3", idle_timeout="60")
     run = airflow.run(
         "shared_instances", workload.predict(gated_model, runtime=runtime, deferrable="True", retries="0")
     )

@@ -244,7 +244,7 @@ def test_an_instance_that_hangs_is_switched_off_at_its_deadline(
 def test_jobs_share_instances_as_many_as_they_fill(workload: InstanceWorkload, job_of: Any) -> None:
     made = [job_of(f"job{number}") for number in range(5)]
     with ThreadPoolExecutor(5) as threads:  # as mapped tasks do, all at once
-        places = list(threads.map(lambda one: (workload.bound(jobs_per_instance=2, idle_timeout=5), one), made))
+        places = list(threads.map(lambda one: (workload.bound(jobs_per_instance=2, idle_timeout=20), one), made))
         handles = list(threads.map(lambda place: submitted(*place), places))
     assert len({handle.data["instance_id"] for handle in handles}) == 3
     runtime = workload.bound(jobs_per_instance=2)
