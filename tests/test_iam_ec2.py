@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from airflow_sklearn.contract.jobs import PredictJob
+from airflow_sklearn.contract.jobs import JobIdentity, PredictJob
+from airflow_sklearn.contract.plan import Chunk
 from airflow_sklearn.iam.__main__ import main
 from airflow_sklearn.iam.policies import all_policies
 from airflow_sklearn.iam.setting import read_setting
@@ -23,7 +24,6 @@ from airflow_sklearn.worker.host import job_process
 from airflow_sklearn.worker.host.serve import serve
 from tests.cloud import ministack
 from tests.rights import Need, Recorder, Role, refused, s3_needs
-from tests.runtimes.conftest import make_job
 
 AMI = "ami-0c2023a1b2c3d4e5f"  # one that ministack knows
 HERE = "us-east-1:000000000000"
@@ -47,9 +47,15 @@ def ec2(cloud: ministack.Cloud, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> PredictJob:
-    return make_job(tmp_path, try_number=2).model_copy(
-        update={"result_uri": f"{LEDGER}/jobs/c.result.json", "ledger": LEDGER}
+def job() -> PredictJob:
+    """A second attempt at one chunk."""
+    return PredictJob.model_construct(
+        identity=JobIdentity(dag_id="dag", task_id="predict", run_id="run", try_number=2),
+        result_uri=f"{LEDGER}/jobs/c.result.json",
+        deadline_seconds=None,
+        fingerprint="f",
+        ledger=LEDGER,
+        chunk=Chunk(id="c", label="part-1.csv", pieces=()),
     )
 
 
