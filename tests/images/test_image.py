@@ -139,16 +139,23 @@ def test_sigterm_ends_a_container_that_has_just_begun(container: Container, tmp_
 
 
 def wait_for_handler(name: str) -> None:
-    """Until the first process of a container catches SIGTERM."""
+    """Until the worker, as the first process of a container, catches SIGTERM.
+
+    Before the worker that process is runc's, which catches SIGTERM as well, and loses it.
+    """
 
     def catches() -> bool:
         found = subprocess.run(
             ["docker", "inspect", "--format", "{{.State.Pid}}", name], capture_output=True, text=True, check=False
         )
-        status = Path(f"/proc/{found.stdout.strip() or 0}/status")
-        if found.returncode != 0 or not status.exists():
+        process = Path(f"/proc/{found.stdout.strip() or 0}")
+        try:  # in this order: a process that has become the worker remains it
+            if b"airflow_sklearn.worker" not in (process / "cmdline").read_bytes():
+                return False
+            status = (process / "status").read_text()
+        except OSError:  # not there yet
             return False
-        caught = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt"))
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
         return bool(int(caught.split()[1], 16) >> 14 & 1)
 
     wait_for(catches, "the worker to catch SIGTERM", pause=0.01)
