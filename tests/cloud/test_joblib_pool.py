@@ -26,6 +26,7 @@ from airflow_sklearn.runtimes.ecs import EcsRuntime
 from tests.cloud import engine
 from tests.cloud.containers import INSTANCE_PROFILE, ContainerCloud
 from tests.cloud.workload import Access, task_definition
+from tests.waiting import PATIENCE, wait_for
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -68,13 +69,11 @@ class CloudPool:
         found = self.local.direct.client("s3").list_objects_v2(Bucket=self.local.bucket, Prefix=self.prefix)
         return [one["Key"] for one in found.get("Contents", [])]
 
-    def wait_until_gone(self, seconds: float = 120) -> None:
-        give_up = time.monotonic() + seconds
-        while found := (self.local.containers(), self.queues(), self.objects()):
-            if not any(found):
-                return
-            assert time.monotonic() < give_up, found
-            time.sleep(0.2)
+    def wait_until_gone(self) -> None:
+        def remains() -> list[list[str]]:
+            return [found for found in (self.local.containers(), self.queues(), self.objects()) if found]
+
+        wait_for(lambda: not remains(), remains, pause=0.2)
 
 
 @pytest.fixture
@@ -157,7 +156,7 @@ def test_no_room_and_a_wrong_image_are_told(pool_of_cloud: CloudPool) -> None:
         WorkerPool(**{**pool_of_cloud.parameters, "runtime": broken}) as pool,
         pytest.raises(PoolError, match="no-such-image"),
     ):
-        pool.submit(by_value(lambda: 1)).result(120)
+        pool.submit(by_value(lambda: 1)).result(PATIENCE)
 
 
 DRIVER = """
@@ -168,7 +167,7 @@ from airflow_sklearn.runtimes.base import runtime_from_dict
 import json
 
 runtime, storage = runtime_from_dict(json.loads(sys.argv[1])), sys.argv[2]
-with joblib.parallel_config("ecs", n_jobs=2, runtime=runtime, storage=storage, driver_timeout=6):
+with joblib.parallel_config("ecs", n_jobs=2, runtime=runtime, storage=storage, driver_timeout=float(sys.argv[3])):
     joblib.Parallel(batch_size=1)(joblib.delayed(time.sleep)(600) for _ in range(4))
 """
 
@@ -182,18 +181,16 @@ def test_a_driver_that_is_ended_leaves_no_container_and_no_queue(pool_of_cloud: 
 
     local = pool_of_cloud.local
     arguments = [json.dumps(pool_of_cloud.runtime.to_dict()), pool_of_cloud.parameters["storage"]]
+    arguments.append("6" if ending == "SIGKILL" else str(PATIENCE))  # nobody else could end the workers then
     driver = subprocess.Popen(
         [sys.executable, "-c", DRIVER, *arguments], cwd=REPOSITORY, env={**os.environ, **local.direct.environment}
     )
     try:
-        give_up = time.monotonic() + 90
-        while len(local.containers()) < 2:
-            assert time.monotonic() < give_up
-            assert driver.poll() is None
-            time.sleep(0.1)
+        wait_for(lambda: driver.poll() is not None or len(local.containers()) >= 2, "two containers", pause=0.1)
+        assert driver.poll() is None
         time.sleep(2)  # let them take their tasks
         driver.send_signal(signal.Signals[ending])
-        assert driver.wait(90) != 0
+        assert driver.wait(PATIENCE) != 0
     finally:
         driver.kill()
     pool_of_cloud.wait_until_gone()

@@ -11,6 +11,7 @@ import pytest
 
 from tests.cloud import engine
 from tests.images.build import build_worker_image
+from tests.waiting import PATIENCE
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Container:
     def run(self, *arguments: str, options: tuple[str, ...] = (), entrypoint: str | None = None) -> tuple[int, str]:
         """Exit code and output."""
         process = self.start(*arguments, options=options, entrypoint=entrypoint)
-        output, _ = process.communicate(timeout=240)
+        output, _ = process.communicate(timeout=PATIENCE)
         return process.returncode, output
 
     def python(self, source: str, *options: str) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from airflow_sklearn.joblib_backend import WorkerPool
 from airflow_sklearn.runtimes.local import LocalRuntime
+from tests.waiting import wait_for
 
 
 class LocalPool:
@@ -50,19 +50,8 @@ class LocalPool:
         """Files of pools."""
         return sorted(str(path.relative_to(self.folder)) for path in (self.folder / "pools").rglob("*"))
 
-    def wait_until_gone(self, seconds: float = 90) -> None:
-        wait_for(
-            lambda: not self.processes() and not self.remains(), seconds, lambda: (self.processes(), self.remains())
-        )
-
-
-def wait_for(true: Callable[[], Any], seconds: float = 90, tell: Callable[[], Any] = lambda: "") -> Any:
-    """What it gives, as soon as it is something."""
-    give_up = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < give_up, tell()
-        time.sleep(0.05)
-    return found
+    def wait_until_gone(self) -> None:
+        wait_for(lambda: not self.processes() and not self.remains(), lambda: (self.processes(), self.remains()))
 
 
 def _command(process: psutil.Process) -> list[str]:

@@ -265,7 +265,7 @@ def test_a_container_may_run_several_tasks_at_the_same_time(local_pool: LocalPoo
 def meet(folder: str, number: int) -> int:
     """Ends only if another task runs at the same time, in another process."""
     Path(folder, f"met-{number}").touch()
-    give_up = time.monotonic() + 60
+    give_up = time.monotonic() + 300
     while not Path(folder, f"met-{1 - number}").exists():
         assert time.monotonic() < give_up
         time.sleep(0.02)

@@ -24,7 +24,8 @@ from airflow_sklearn.pools.blobs import BlobWriter
 from airflow_sklearn.pools.queues import open_queue
 from airflow_sklearn.pools.seal import Seal, new_key
 from airflow_sklearn.runtimes.local import LocalRuntime
-from tests.joblib_backend.conftest import LocalPool, wait_for
+from tests.joblib_backend.conftest import LocalPool
+from tests.waiting import PATIENCE, wait_for
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -80,7 +81,7 @@ def raise_with_lock() -> None:
 )
 def test_an_exception_that_cannot_travel_arrives_as_its_text(shared_pool: WorkerPool, function: Any, said: str) -> None:
     with pytest.raises(RemoteTaskError, match=said) as caught:
-        shared_pool.submit(function).result(90)
+        shared_pool.submit(function).result(PATIENCE)
     assert f"in {function.__name__}" in str(caught.value.__cause__)
 
 
@@ -99,9 +100,9 @@ def _only_in(process: int) -> Any:
 
 def test_a_result_that_cannot_travel_is_a_clear_error(shared_pool: WorkerPool) -> None:
     with pytest.raises(RemoteTaskError, match=r"(?s)The result of .*allocate_lock.* could not be pickled.*<unlocked"):
-        shared_pool.submit(threading.Lock).result(90)
+        shared_pool.submit(threading.Lock).result(PATIENCE)
     with pytest.raises(RemoteTaskError, match="could not be unpickled here: LookupError: this is another process"):
-        shared_pool.submit(OnlyThere).result(90)
+        shared_pool.submit(OnlyThere).result(PATIENCE)
 
 
 def test_a_task_that_the_container_cannot_read_is_named(shared_pool: WorkerPool, tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_a_task_that_the_container_cannot_read_is_named(shared_pool: WorkerPool,
         import only_here  # type: ignore[import-not-found]
 
         with pytest.raises(RemoteTaskError, match=r"(?s)could not read.*No module named 'only_here'.*worker image"):
-            shared_pool.submit(only_here.work).result(90)
+            shared_pool.submit(only_here.work).result(PATIENCE)
     finally:
         sys.path.remove(str(tmp_path))
 
@@ -195,20 +196,20 @@ def test_a_process_that_dies_is_missed_though_its_child_lives_on(local_pool: Loc
     with WorkerPool(restarts=1, **local_pool.parameters) as pool:
         future = pool.submit(leaves_a_child_and_dies)
         with pytest.raises(TaskLostError, match="was killed by SIGKILL"):
-            future.result(90)
-        wait_for(lambda: len(local_pool.running()) <= 1, tell=local_pool.running)
+            future.result(PATIENCE)
+        wait_for(lambda: len(local_pool.running()) <= 1, local_pool.running)
     local_pool.wait_until_gone()
 
 
 def test_tasks_that_only_shared_a_container_with_a_killer_are_not_given_up(local_pool: LocalPool) -> None:
     """Four at a time in one container, which one of them ends each time that it runs."""
-    parameters = {**local_pool.parameters, "visibility_timeout": 2}
+    parameters = {**local_pool.parameters, "visibility_timeout": 5}
     with WorkerPool(processes=4, restarts=1, **parameters) as pool:
         good = [pool.submit(lambda n=n: slow_square(n), workers=4) for n in range(12)]  # type: ignore[misc]
         bad = pool.submit(lambda: os.kill(os.getppid(), signal.SIGKILL) or time.sleep(600), workers=4)
         with pytest.raises(TaskLostError):
-            bad.result(120)
-        assert [future.result(120) for future in good] == [n**2 for n in range(12)]
+            bad.result(PATIENCE)
+        assert [future.result(PATIENCE) for future in good] == [n**2 for n in range(12)]
 
 
 def slow_square(number: int) -> int:
@@ -246,7 +247,7 @@ def test_containers_that_cannot_start_are_an_error_with_their_log(local_pool: Lo
         WorkerPool(**{**local_pool.parameters, "runtime": runtime}) as pool,
         pytest.raises(PoolError, match=r"(?s)3 containers .* before they took a task.*the cluster is on fire"),
     ):
-        pool.submit(os.getpid).result(90)
+        pool.submit(os.getpid).result(PATIENCE)
     local_pool.wait_until_gone()
 
 
@@ -259,7 +260,7 @@ def test_other_software_is_reported_before_any_work(
         WorkerPool(**local_pool.parameters) as pool,
         pytest.raises(BrokenEnvironmentError, match=r"(?s)python 3.8.1 here.*numpy 1.26.4 here, \d.* in the worker"),
     ):
-        pool.submit(lambda: (tmp_path / "ran").touch()).result(90)
+        pool.submit(lambda: (tmp_path / "ran").touch()).result(PATIENCE)
     assert not (tmp_path / "ran").exists()
     local_pool.wait_until_gone()
 
@@ -272,10 +273,10 @@ import joblib
 import airflow_sklearn.joblib_backend
 from airflow_sklearn.runtimes.local import LocalRuntime
 
-folder = sys.argv[1]
+folder, driver_timeout = sys.argv[1], float(sys.argv[2])
 with joblib.parallel_config(
     "containers", n_jobs=2, runtime=LocalRuntime(state_dir=folder + "/state"), storage=f"file://{folder}/pools",
-    driver_timeout=3,
+    driver_timeout=driver_timeout,
 ):
     joblib.Parallel(batch_size=1)(joblib.delayed(time.sleep)(600) for _ in range(4))
 """
@@ -283,13 +284,15 @@ with joblib.parallel_config(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_driver_that_is_ended_leaves_nothing(local_pool: LocalPool, number: signal.Signals) -> None:
+    # Only workers whose driver could do nothing any more go by the time-out.
+    arguments = [str(local_pool.folder), "5" if number is signal.SIGKILL else str(PATIENCE)]
     driver = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(local_pool.folder)], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", DRIVER, *arguments], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
     )
     try:
         wait_for(lambda: len(local_pool.running()) == 2)
         driver.send_signal(number)
-        _, said = driver.communicate(timeout=90)
+        _, said = driver.communicate(timeout=PATIENCE)
     finally:
         driver.kill()
     assert driver.returncode != 0
@@ -300,18 +303,18 @@ def test_a_driver_that_is_ended_leaves_nothing(local_pool: LocalPool, number: si
 
 
 def test_a_driver_that_was_suspended_for_long_is_told(local_pool: LocalPool) -> None:
-    parameters = {**local_pool.parameters, "driver_timeout": 2}
+    parameters = {**local_pool.parameters, "driver_timeout": 6}
     pool = WorkerPool(**parameters)
-    pool.submit(os.getpid).result(90)
+    pool.submit(os.getpid).result(PATIENCE)
     opened = pool._session
     assert opened is not None
     opened._control_lock.acquire()  # no sign of life any more
     try:
-        with pytest.raises(PoolError, match=r"no sign of this process for 2 s"):
-            pool.submit(lambda: time.sleep(600)).result(90)
+        with pytest.raises(PoolError, match=r"no sign of this process for 6 s"):
+            pool.submit(lambda: time.sleep(600)).result(PATIENCE)
     finally:
         opened._control_lock.release()
-    assert pool.submit(lambda: 7).result(90) == 7
+    assert pool.submit(lambda: 7).result(PATIENCE) == 7
     pool.close()
     local_pool.wait_until_gone()
 
@@ -321,7 +324,7 @@ def test_a_driver_that_was_suspended_for_long_is_told(local_pool: LocalPool) -> 
 
 def test_a_worker_reads_no_task_that_its_driver_did_not_write(local_pool: LocalPool, tmp_path: Path) -> None:
     with WorkerPool(**local_pool.parameters) as pool:
-        pool.submit(os.getpid).result(90)
+        pool.submit(os.getpid).result(PATIENCE)
         opened = pool._session
         assert opened is not None
         tasks = open_queue(opened._tasks_uri)
@@ -330,8 +333,8 @@ def test_a_worker_reads_no_task_that_its_driver_did_not_write(local_pool: LocalP
         text = forged.model_dump_json()
         another_key = Seal(new_key(), opened.folder.uri)
         tasks.send([text, another_key.close("task", text), opened._seal.close("report", text)])
-        assert pool.submit(lambda: 7).result(90) == 7
-        assert [pool.submit(lambda: 7).result(90) for _ in range(3)] == [7, 7, 7]
+        assert pool.submit(lambda: 7).result(PATIENCE) == 7
+        assert [pool.submit(lambda: 7).result(PATIENCE) for _ in range(3)] == [7, 7, 7]
     assert not (tmp_path / "harm").exists()
 
 
@@ -346,7 +349,7 @@ def test_a_driver_reads_no_result_that_its_workers_did_not_write(local_pool: Loc
         )
         reports = open_queue(opened._reports_uri)
         reports.send([report, Seal(new_key(), opened.folder.uri).close("report", report)])
-        assert future.result(90) == 7
+        assert future.result(PATIENCE) == 7
     assert not (tmp_path / "harm").exists()
 
 
@@ -368,12 +371,12 @@ def test_stored_bytes_that_were_changed_are_not_unpickled(local_pool: LocalPool,
     """A large pickle, replaced in storage by somebody who may write there and does not know the key."""
     harm = pickles.dumps(_Touches(tmp_path / "harm"))
     with WorkerPool(**local_pool.parameters) as pool:
-        pool.submit(os.getpid).result(90)
+        pool.submit(os.getpid).result(PATIENCE)
         opened = pool._session
         assert opened is not None
         write = opened.blobs._write
         opened.blobs._write = lambda blob, _: write(blob, harm)  # type: ignore[method-assign]
         large = "x" * 200_000
         with pytest.raises(RemoteTaskError, match="does not have the SHA-256"):
-            pool.submit(lambda: len(large)).result(90)
+            pool.submit(lambda: len(large)).result(PATIENCE)
     assert not (tmp_path / "harm").exists()

@@ -25,6 +25,7 @@ from airflow_sklearn.worker.pool.task_process import TaskRunner
 from tests.cloud import ministack
 from tests.rights import Need, Role, refused, s3_needs
 from tests.test_iam import Recorder
+from tests.waiting import PATIENCE
 
 ACCOUNT = "000000000000"
 _OF_BATCH = {
@@ -101,10 +102,10 @@ def test_a_pools_driver_and_workers_are_allowed_what_they_ask_for(
     ):
         large = np.ones(2_000_000)
         assert Parallel()(delayed(np.sum)(large) for _ in range(4)) == [large.sum()] * 4
-        assert len(pool.submit(lambda: b"x" * 9_000_000).result(60)) == 9_000_000  # more than one piece
+        assert len(pool.submit(lambda: b"x" * 9_000_000).result(PATIENCE)) == 9_000_000  # more than one piece
         runtime = pool.runtime
     for thread in runtime.started:  # type: ignore[attr-defined]
-        thread.join(60)
+        thread.join(PATIENCE)
     where = {"cluster": "ml", "region": "us-east-1", "account": ACCOUNT}
     of_pool = all_policies(read_setting(**where, pools=[storage]))
     for policy in ("airflow", "pool-driver"):

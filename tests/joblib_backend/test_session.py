@@ -19,7 +19,8 @@ from airflow_sklearn.joblib_backend.backend import ContainerBackend
 from airflow_sklearn.joblib_backend.session import Session
 from airflow_sklearn.runtimes.base import JobHandle, JobStatus
 from airflow_sklearn.runtimes.local import LocalRuntime
-from tests.joblib_backend.conftest import LocalPool, wait_for
+from tests.joblib_backend.conftest import LocalPool
+from tests.waiting import PATIENCE, wait_for
 
 
 def session_of(pool: WorkerPool) -> Session:
@@ -41,7 +42,7 @@ def test_containers_are_looked_at_by_the_clock_not_with_each_task(local_pool: Lo
     runtime = Counting(state_dir=str(local_pool.folder / "state"))
     with WorkerPool(**{**local_pool.parameters, "runtime": runtime, "poll_interval": 600}) as pool:
         for _ in range(20):
-            pool.submit(os.getpid, workers=2).result(90)
+            pool.submit(os.getpid, workers=2).result(PATIENCE)
         assert pool.statistics()["containers_started"] == 1
         assert not Counting.polls
 
@@ -56,7 +57,7 @@ class Interrupted(LocalRuntime):
 def test_a_second_signal_at_the_end_leaves_nothing(local_pool: LocalPool) -> None:
     runtime = Interrupted(state_dir=str(local_pool.folder / "state"))
     pool = WorkerPool(**{**local_pool.parameters, "runtime": runtime})
-    pool.submit(os.getpid).result(90)
+    pool.submit(os.getpid).result(PATIENCE)
     with pytest.raises(KeyboardInterrupt):
         pool.close()
     assert not local_pool.remains()
@@ -77,7 +78,7 @@ class Stuck(LocalRuntime):
 def test_containers_that_cannot_be_stopped_hear_that_the_pool_is_closed(local_pool: LocalPool) -> None:
     runtime = Stuck(state_dir=str(local_pool.folder / "state"))
     with WorkerPool(**{**local_pool.parameters, "runtime": runtime}) as pool:
-        pool.submit(os.getpid).result(90)
+        pool.submit(os.getpid).result(PATIENCE)
     local_pool.wait_until_gone()
 
 
@@ -86,29 +87,29 @@ def test_what_is_being_stored_when_the_pool_ends_is_removed(
 ) -> None:
     monkeypatch.setattr(session, "_SENDER_SECONDS", 0.1)
     pool = WorkerPool(**local_pool.parameters)
-    pool.submit(os.getpid).result(90)
+    pool.submit(os.getpid).result(PATIENCE)
     blobs = session_of(pool).blobs
     write, begun, go_on, done = blobs._write, threading.Event(), threading.Event(), threading.Event()
 
     def write_slowly(*arguments: Any) -> None:
         begun.set()
-        go_on.wait(90)
+        go_on.wait(PATIENCE)
         write(*arguments)
         done.set()
 
     blobs._write = write_slowly  # type: ignore[method-assign]
     large = "x" * 200_000
     pool.submit(lambda: len(large))
-    assert begun.wait(90)
+    assert begun.wait(PATIENCE)
     pool.close()
     go_on.set()
-    assert done.wait(90)
+    assert done.wait(PATIENCE)
     local_pool.wait_until_gone()
 
 
 def test_no_sign_of_life_comes_after_the_end(local_pool: LocalPool) -> None:
     pool = WorkerPool(**local_pool.parameters)
-    pool.submit(os.getpid).result(90)
+    pool.submit(os.getpid).result(PATIENCE)
     opened = session_of(pool)
     pool.close()
     opened._write_control()
@@ -120,7 +121,7 @@ def test_a_block_may_be_collected_in_a_thread_that_holds_a_lock_of_its_pool(
 ) -> None:
     monkeypatch.setattr(backend, "_CLOSE_SECONDS", 0.1)
     block = ContainerBackend(**local_pool.parameters)
-    block.pool.submit(os.getpid).result(90)
+    block.pool.submit(os.getpid).result(PATIENCE)
     with session_of(block.pool)._control_lock:
         del block
         gc.collect()
@@ -133,10 +134,10 @@ def test_a_task_of_a_call_that_was_cancelled_is_dropped(local_pool: LocalPool) -
             running = pool.submit(lambda: time.sleep(600), call=call)
             pool.cancel(call)
             with pytest.raises(CancelledError):
-                running.result(90)
+                running.result(PATIENCE)
         with pytest.raises(CancelledError):
-            pool.submit(os.getpid, call="mine").result(90)
-        assert pool.submit(lambda: 7).result(90) == 7, "what has no call is not of a call that was cancelled"
+            pool.submit(os.getpid, call="mine").result(PATIENCE)
+        assert pool.submit(lambda: 7).result(PATIENCE) == 7, "what has no call is not of a call that was cancelled"
 
 
 def test_storage_that_is_out_of_reach_is_no_fault_of_the_task(local_pool: LocalPool) -> None:
@@ -144,9 +145,9 @@ def test_storage_that_is_out_of_reach_is_no_fault_of_the_task(local_pool: LocalP
         raise StorageError("the disk is full")
 
     with WorkerPool(**local_pool.parameters) as pool:
-        pool.submit(os.getpid).result(90)
+        pool.submit(os.getpid).result(PATIENCE)
         session_of(pool).blobs._write = fail  # type: ignore[method-assign]
         large = "x" * 200_000
         with pytest.raises(StorageError, match="the disk is full"):
-            pool.submit(lambda: len(large)).result(90)
+            pool.submit(lambda: len(large)).result(PATIENCE)
     wait_for(lambda: not local_pool.processes())

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from airflow_sklearn.exceptions import MessageRefusedError, QueueGoneError, UserError
 from airflow_sklearn.pools.queues import Queue, open_queue
 from airflow_sklearn.pools.queues.sqs import SqsQueue
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(params=["folder", "sqs"])
@@ -32,7 +33,7 @@ def queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Queue]:
 
 def receive_all(queue: Queue, count: int, *, visibility: float = 60) -> list[str]:
     found: list[str] = []
-    give_up = time.monotonic() + 60
+    give_up = time.monotonic() + PATIENCE
     while len(found) < count:
         assert time.monotonic() < give_up
         messages = queue.receive(10, wait=1, visibility=visibility)

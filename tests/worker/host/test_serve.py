@@ -19,18 +19,18 @@ from airflow_sklearn.roster import CLOSED, Roster
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.host import job_process, serve
 from airflow_sklearn.worker.host.__main__ import main
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
-WAIT = (
-    "import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); print('waits', flush=True); time.sleep(60)"
-)
+WAIT = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); print('waits', flush=True); time.sleep(600)"
 
 
 @pytest.fixture(autouse=True)
 def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs the Python source that is its job's URI, after ``file:///``."""
     program = tmp_path / "worker"
-    program.write_text(f"#!{sys.executable}\nimport os, sys, time\nexec(sys.argv[-1].removeprefix('file:///'))\n")
+    program.write_text(
+        f"#!{sys.executable}\nimport os, signal, sys, time\nexec(sys.argv[-1].removeprefix('file:///'))\n"
+    )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(job_process, "sys", SimpleNamespace(executable=str(program)))
     monkeypatch.setattr(serve, "_LOOK", 0.02)
@@ -62,7 +62,7 @@ def served() -> Iterator[Callable[[Roster], threading.Thread]]:
 
     yield begin
     for thread in threads:
-        thread.join(120)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 
@@ -128,7 +128,7 @@ def test_a_job_that_comes_in_time_is_done_and_then_the_roster_closes(
     thread = served(roster)
     wait_for(lambda: roster.end(0))
     taken = roster.take(1, RosterEntry(job_uri="file:///print(2)"))  # or it was closed just before
-    thread.join(120)
+    thread.join(PATIENCE)
     assert roster.entry(2) == CLOSED
     assert (roster.entry(1) != CLOSED) is taken
     assert exit_codes(roster)[:2] == [0, 0 if taken else None]
@@ -168,7 +168,7 @@ def test_a_worker_that_does_not_listen_is_killed(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(serve, "_TO_END", 0.2)
-    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('waits', flush=True); time.sleep(60)"
+    deaf = "signal.signal(signal.SIGTERM, signal.SIG_IGN); print('waits', flush=True); time.sleep(600)"
     roster = roster_of(deaf, "print('next')")
     served(roster)
     wait_until_it_waits(capfd)
@@ -179,7 +179,7 @@ def test_a_worker_that_does_not_listen_is_killed(
 
 def test_an_instance_that_is_stopped_says_so_of_all_its_jobs(roster_of: Callable[..., Roster]) -> None:
     """SIGTERM, as when a Spot instance is taken away; here it comes from the job itself."""
-    stop = f"import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); os.kill({os.getpid()}, {int(signal.SIGTERM)}); time.sleep(60)"  # noqa: E501
+    stop = f"signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); os.kill({os.getpid()}, {int(signal.SIGTERM)}); time.sleep(600)"  # noqa: E501
     roster = roster_of(stop, "print('never')", places=3)
     before = signal.getsignal(signal.SIGTERM)
     with serve.signals() as came:
