@@ -284,8 +284,8 @@ with joblib.parallel_config(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_driver_that_is_ended_leaves_nothing(local_pool: LocalPool, number: signal.Signals) -> None:
-    # Only workers whose driver could do nothing any more go by the time-out.
-    arguments = [str(local_pool.folder), "5" if number is signal.SIGKILL else str(PATIENCE)]
+    # Only after SIGINT does Python itself end in order; after the others its workers go by the time-out.
+    arguments = [str(local_pool.folder), str(PATIENCE) if number is signal.SIGINT else "5"]
     driver = subprocess.Popen(
         [sys.executable, "-c", DRIVER, *arguments], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
     )
