@@ -97,6 +97,10 @@ def _use_an_airflow_home_of_our_own() -> Path:
 
 AIRFLOW_HOME = _use_an_airflow_home_of_our_own()
 
+# A shell starts what runs in its background with SIGINT ignored, and every process below inherits that: those that
+# tests end by it would not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def _is_airflow_side(path: Path) -> bool:
     if path.parent == OF_THE_CLOUD and path.name in CLOUD_WITH_AIRFLOW_2:
