@@ -14,7 +14,7 @@ class PeakMemory(Ticker):
     """Samples the proportional set size (PSS) of this process and its children while it is open.
 
     Sums of resident set sizes would count a model shared by forked processes once for each.
-    Where the kernel does not tell PSS, the resident set of this process alone is used.
+    Where the kernel does not tell PSS, they are summed all the same.
     """
 
     def __init__(self) -> None:
@@ -31,12 +31,17 @@ class PeakMemory(Ticker):
 
 def _family(process: int) -> list[int]:
     family = [process]
-    for task in Path(f"/proc/{process}/task").glob("*/children"):
+    try:
+        threads = os.listdir(f"/proc/{process}/task")
+    except OSError:  # it has just ended
+        return family
+    for thread in threads:
         try:
-            for child in task.read_text().split():
-                family += _family(int(child))
+            children = Path(f"/proc/{process}/task/{thread}/children").read_text()
         except OSError:
             continue
+        for child in children.split():
+            family += _family(int(child))
     return family
 
 

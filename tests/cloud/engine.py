@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tests.cloud import postgres
+from tests.waiting import wait_for
 
 #: The base of all images here; ``.ci/install-container-tests`` makes it.
 BASE_IMAGE = "airflow-sklearn-python-base:local"
@@ -95,10 +96,17 @@ def containers(*labels: str, running_only: bool = False) -> list[str]:
 
 
 def remove_containers(*labels: str) -> None:
-    """End and remove the containers that have all ``labels``."""
-    found = containers(*labels)
-    if found:
-        docker("rm", "--force", "--volumes", *found)
+    """End and remove the containers that have all ``labels``.
+
+    :raises AssertionError: some are still there after a long time.
+    """
+
+    def removed() -> bool:
+        if found := containers(*labels):  # one that somebody else is removing is an error, and soon gone
+            subprocess.run(["docker", "rm", "--force", "--volumes", *found], capture_output=True, check=False)
+        return not found
+
+    wait_for(removed, lambda: f"containers to go: {containers(*labels)}")
 
 
 def _environment() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
@@ -41,5 +42,6 @@ def run_whose_worker_is_killed(airflow: RealAirflow, workload: Workload, model: 
     task = psutil.Process(int((airflow.dags / f"{module}.pid").read_text()))
     for process in (task.parent(), task):  # the one that supervises the task, and the task: nobody reports its end
         assert process is not None
-        os.kill(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it went with the other one
+            os.kill(process.pid, signal.SIGKILL)
     return run

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,8 +49,9 @@ class LocalPool:
         return [one for one in self.processes() if "airflow_sklearn.worker.pool.task_process" in _command(one)]
 
     def remains(self) -> list[str]:
-        """Files of pools."""
-        return sorted(str(path.relative_to(self.folder)) for path in (self.folder / "pools").rglob("*"))
+        """Files and folders of pools. Unlike ``rglob``, ``walk`` bears what is removed at the same moment."""
+        walk = os.walk(self.folder / "pools")
+        return [os.path.join(top, name) for top, folders, files in walk for name in (*folders, *files)]
 
     def wait_until_gone(self) -> None:
         wait_for(lambda: not self.processes() and not self.remains(), lambda: (self.processes(), self.remains()))
@@ -72,7 +75,8 @@ def local_pool(tmp_path: Path) -> Iterator[LocalPool]:
     local = LocalPool(tmp_path)
     yield local
     for process in local.processes():
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from joblib import Parallel, delayed, parallel_config
 
@@ -226,8 +228,9 @@ def test_workers_killed_at_random_give_every_result_once(local_pool: LocalPool) 
         for result in Parallel(return_as="generator_unordered", batch_size=2)(tasks):
             seen[result] += 1
             if seen.total() >= next_kill and (workers := local_pool.workers()):
-                dice.choice(workers).kill()
-                killed, next_kill = killed + 1, seen.total() + dice.randrange(30, 90)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    dice.choice(workers).kill()
+                    killed, next_kill = killed + 1, seen.total() + dice.randrange(30, 90)
     assert seen == Counter(range(500))
     assert killed >= 5
     local_pool.wait_until_gone()
