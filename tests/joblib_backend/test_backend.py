@@ -22,6 +22,7 @@ from airflow_sklearn.joblib_backend import WorkerPool
 from airflow_sklearn.runtimes.ecs import EcsRuntime
 from airflow_sklearn.runtimes.local import LocalRuntime
 from tests.joblib_backend.conftest import LocalPool
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -265,8 +266,5 @@ def test_a_container_may_run_several_tasks_at_the_same_time(local_pool: LocalPoo
 def meet(folder: str, number: int) -> int:
     """Ends only if another task runs at the same time, in another process."""
     Path(folder, f"met-{number}").touch()
-    give_up = time.monotonic() + 300
-    while not Path(folder, f"met-{1 - number}").exists():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
+    wait_for(Path(folder, f"met-{1 - number}").exists, "the other task")
     return os.getpid()
