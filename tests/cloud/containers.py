@@ -20,7 +20,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -34,7 +33,7 @@ from tests.cloud import engine, faults, ministack, postgres
 from tests.cloud.redshift import standin
 from tests.cloud.redshift.standin import Redshift
 from tests.cloud.server.task_endpoint import ADDRESS
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_for
 
 #: Another one where several checkouts of this repository share a Docker engine.
 TAG = os.environ.get("AIRFLOW_SKLEARN_IMAGE_TAG", "local")
@@ -153,13 +152,47 @@ class ContainerCloud:
         (found,) = engine.containers(f"com.amazonaws.ecs.task-arn={task_arn}")
         return found
 
-    def wait_until_none_runs(self, seconds: float = PATIENCE) -> None:
-        """:raises TimeoutError: a container still runs after that time."""
-        deadline = time.monotonic() + seconds
-        while self.containers():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"still running: {engine.docker('ps', '--no-trunc')}")
-            time.sleep(0.1)
+    def tasks(self) -> list[dict[str, Any]]:
+        """ECS tasks with their tags, oldest first, whatever became of them."""
+        client = self.direct.client("ecs")
+        arns = [
+            arn
+            for desired in ("RUNNING", "STOPPED")
+            for page in client.get_paginator("list_tasks").paginate(cluster=self.cluster, desiredStatus=desired)
+            for arn in page["taskArns"]
+        ]
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(arns), 100):
+            batch = arns[start : start + 100]
+            found += client.describe_tasks(cluster=self.cluster, tasks=batch, include=["TAGS"])["tasks"]
+        return sorted(found, key=lambda task: task["createdAt"])
+
+    def instances(self, **tags: str) -> list[dict[str, Any]]:
+        """EC2 instances that have all ``tags``, oldest first, ended ones too. Tags are as of ECS tasks too."""
+        filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
+        pages = self.direct.client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
+        found = [one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]]
+        for one in found:
+            one["tags"] = [{"key": tag["Key"], "value": tag["Value"]} for tag in one.get("Tags", ())]
+        return sorted(found, key=lambda one: one["LaunchTime"])
+
+    def alive(self) -> list[str]:
+        """Containers that run, and the tasks and instances that the APIs do not call ended.
+
+        A container has ended a moment before its task has; a task that starts has none yet.
+        """
+        return [
+            *self.containers(),
+            *(task["taskArn"] for task in self.tasks() if task["lastStatus"] != "STOPPED"),
+            *(one["InstanceId"] for one in self.instances() if one["State"]["Name"] not in ("stopped", "terminated")),
+        ]
+
+    def wait_until_none_runs(self) -> None:
+        """Neither in the engine nor by what the APIs say.
+
+        :raises AssertionError: some do after a long time.
+        """
+        wait_for(lambda: not self.alive(), lambda: f"{self.alive()} to end: {engine.docker('ps')}", pause=0.1)
 
     def remove_containers(self) -> None:
         """End and remove this cloud's own containers."""

@@ -38,15 +38,11 @@ class InstanceWorkload(Workload):
         return Ec2Runtime(**{**self.options(), **changes}).bind(Access(self.local))
 
     def tasks(self, status: str | None = None) -> list[dict[str, Any]]:
-        """Instances of this workload, oldest first; tags as ECS tasks have them.
+        """Instances of this workload, oldest first.
 
         :param status: RUNNING or STOPPED, as of an ECS task.
         """
-        found = [
-            {**one, "tags": [{"key": tag["Key"], "value": tag["Value"]} for tag in one.get("Tags", ())]}
-            for one in described(self.local, [{"Name": "tag:workload", "Values": [self.name]}])
-        ]
-        found.sort(key=lambda one: one["LaunchTime"])
+        found = self.local.instances(workload=self.name)
         if status is None:
             return found
         return [one for one in found if (one["State"]["Name"] in _ALIVE) == (status == "RUNNING")]
@@ -55,12 +51,6 @@ class InstanceWorkload(Workload):
         """All that is on an instance's console, where its jobs' lines are too."""
         client = self.local.direct.client("ec2")
         return str(client.get_console_output(InstanceId=task["InstanceId"]).get("Output", ""))
-
-
-def described(local: ContainerCloud, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Instances, whatever became of them."""
-    pages = local.direct.client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
-    return [one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]]
 
 
 @contextmanager

@@ -19,8 +19,7 @@ from airflow_sklearn.storage import Storage
 from demo import data
 from demo.cloud import dag_source
 from tests.cloud.containers import ContainerCloud
-from tests.cloud.instance_workload import described
-from tests.cloud.workload import Workload, all_tasks
+from tests.cloud.workload import Workload
 from tests.operators.conftest import Run
 from tests.operators.real_airflow import RealAirflow
 
@@ -53,10 +52,11 @@ def test_the_flights_dag_in_containers_gives_the_bits_of_local_processes(
         workload.put(f"csv/{month}.csv", (csv / "csv" / f"{month}.csv").read_text())
 
     run = run_in_containers(airflow, container_cloud, workload.uri, place)
+    container_cloud.wait_until_none_runs()
     chunks = run.xcoms("predict.predict")
     assert len(chunks) >= 8
-    hosts = tasks_of(container_cloud, run) if place == "ecs" else instances_of(container_cloud, run)
-    training, *predicting = hosts
+    hosts = container_cloud.tasks() if place == "ecs" else container_cloud.instances()
+    training, *predicting = (one for one in hosts if tags(one).get("airflow_dag_id") == run.dag_id)
     assert tags(training)["airflow_task_id"] == "train"
     assert sorted(tags(one)["airflow_map_index"] for one in predicting) == sorted(map(str, range(len(chunks))))
     if place == "ecs":
@@ -65,7 +65,6 @@ def test_the_flights_dag_in_containers_gives_the_bits_of_local_processes(
     in_containers = read(Storage(lambda: container_cloud.direct.client("s3")), predicted)
     assert in_containers.num_rows == sum(chunk["rows"] for chunk in chunks) == 29_425
     assert in_containers.equals(in_processes)
-    container_cloud.wait_until_none_runs()
 
 
 def run_in_containers(airflow: RealAirflow, local: ContainerCloud, root: str, place: str) -> Run:
@@ -109,20 +108,6 @@ def read(storage: Storage, folder: str) -> pa.Table:
     manifest = json.loads(storage.read(f"{folder}/_manifest.json"))
     parts = [pq.read_table(io.BytesIO(storage.read(part["uri"])), columns=COLUMNS) for part in manifest["files"]]
     return pa.concat_tables(parts).sort_by("flight_id").combine_chunks()
-
-
-def tasks_of(local: ContainerCloud, run: Run) -> list[dict[str, Any]]:
-    """The ECS tasks of a DAG run, oldest first."""
-    wanted = {"airflow_dag_id": run.dag_id, "airflow_run_id": run.run_id}
-    return [task for task in all_tasks(local) if wanted.items() <= tags(task).items()]
-
-
-def instances_of(local: ContainerCloud, run: Run) -> list[dict[str, Any]]:
-    """The EC2 instances of a DAG run, oldest first, with tags as ECS tasks have them."""
-    wanted = {"airflow_dag_id": run.dag_id, "airflow_run_id": run.run_id}
-    filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in wanted.items()]
-    found = sorted(described(local, filters), key=lambda one: one["LaunchTime"])
-    return [{"tags": [{"key": tag["Key"], "value": tag["Value"]} for tag in one["Tags"]]} for one in found]
 
 
 def tags(task: dict[str, Any]) -> dict[str, str]:

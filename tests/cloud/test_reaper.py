@@ -52,8 +52,8 @@ def test_what_ended_tasks_left_running_is_ended_and_nothing_else(
         assert airflow.wait_for_run(run) == "success"
 
         airflow.wait_for("the instance to end", lambda: not instances.tasks("RUNNING"))
-        airflow.wait_for("the container to end", lambda: len(containers.tasks("RUNNING")) == 1)
-        (stopped,) = containers.tasks("STOPPED")
+        (stopped,) = airflow.wait_for("the container to end", lambda: containers.tasks("STOPPED"))
+        assert len(containers.tasks("RUNNING")) == 1
         assert "its Airflow task has ended" in stopped["stoppedReason"]
         assert {"key": "airflow_map_index", "value": "0"} in stopped["tags"]
         assert len(run.xcom("reap")) == 2

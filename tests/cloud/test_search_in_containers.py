@@ -11,7 +11,7 @@ from demo import data
 from demo.cloud import runtime
 from tests.cloud.containers import ContainerCloud
 from tests.cloud.observing import log_of
-from tests.cloud.workload import Workload, all_tasks
+from tests.cloud.workload import Workload
 from tests.operators.conftest import Run
 from tests.operators.real_airflow import RealAirflow
 
@@ -40,9 +40,7 @@ def test_the_template_searches_over_further_containers(
     assert manifest.estimator_class.endswith("GridSearchCV")
     assert 0 < answer["rows"] < 7000
     assert set(answer["metrics"]) >= {"r2", "rmse"}
-    tasks = [
-        task for task in all_tasks(container_cloud) if {"key": "airflow_dag_id", "value": run.dag_id} in task["tags"]
-    ]
+    tasks = [task for task in container_cloud.tasks() if {"key": "airflow_dag_id", "value": run.dag_id} in task["tags"]]
     # The job's own container and two further ones, which lead back to the same task; all have ended.
     assert len(tasks) == 3
     assert {task["lastStatus"] for task in tasks} == {"STOPPED"}

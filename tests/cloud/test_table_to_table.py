@@ -17,7 +17,7 @@ from airflow_sklearn.models.frames import to_frame
 from demo import data, warehouse
 from demo.cloud import tables_dag_source
 from tests.cloud.containers import ContainerCloud
-from tests.cloud.workload import Workload, all_tasks
+from tests.cloud.workload import Workload
 from tests.operators.conftest import Run
 from tests.operators.real_airflow import RealAirflow
 
@@ -46,7 +46,7 @@ def test_336_776_flights_go_from_table_to_table_through_containers_to_the_bit(
     assert len([chunk for chunk in chunks if chunk["rows"]]) >= 4
     assert sum(chunk["rows"] for chunk in chunks) == ROWS
     mine = [{"key": "airflow_dag_id", "value": run.dag_id}, {"key": "airflow_task_id", "value": "predict.predict"}]
-    predicted = [task for task in all_tasks(container_cloud) if all(tag in task["tags"] for tag in mine)]
+    predicted = [task for task in container_cloud.tasks() if all(tag in task["tags"] for tag in mine)]
     assert len(predicted) == len(chunks)
 
     manifest = model_of(container_cloud, run)

@@ -97,7 +97,7 @@ class Workload:
         """ECS tasks of this workload, oldest first, whatever became of them."""
         return [
             task
-            for task in all_tasks(self.local)
+            for task in self.local.tasks()
             if {"key": "workload", "value": self.name} in task["tags"] and status in (None, task["lastStatus"])
         ]
 
@@ -125,22 +125,6 @@ class Workload:
         manifest = json.loads(storage.read(f"{self.uri}/scores/p/_manifest.json"))
         parts = [pq.read_table(io.BytesIO(storage.read(part["uri"]))) for part in manifest["files"]]
         return sorted(key for part in parts for key in part["id"].to_pylist())
-
-
-def all_tasks(local: ContainerCloud) -> list[dict[str, Any]]:
-    """ECS tasks with their tags, oldest first, whatever became of them."""
-    client = local.direct.client("ecs")
-    arns = [
-        arn
-        for desired in ("RUNNING", "STOPPED")
-        for page in client.get_paginator("list_tasks").paginate(cluster=local.cluster, desiredStatus=desired)
-        for arn in page["taskArns"]
-    ]
-    found: list[dict[str, Any]] = []
-    for start in range(0, len(arns), 100):
-        batch = arns[start : start + 100]
-        found += client.describe_tasks(cluster=local.cluster, tasks=batch, include=["TAGS"])["tasks"]
-    return sorted(found, key=lambda task: task["createdAt"])
 
 
 def task_definition(local: ContainerCloud, memory: int = 512) -> dict[str, Any]:

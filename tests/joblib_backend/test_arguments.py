@@ -19,6 +19,7 @@ from airflow_sklearn.pools.blobs import BlobReader, BlobWriter
 from airflow_sklearn.pools.folder import PoolFolder
 from airflow_sklearn.storage import Storage
 from tests.joblib_backend.conftest import LocalPool
+from tests.waiting import wait_for
 
 
 def look(array: np.ndarray) -> dict[str, Any]:
@@ -111,4 +112,4 @@ def test_large_results_come_by_storage_and_are_removed(local_pool: LocalPool) ->
         results = Parallel(batch_size=1)(delayed(np.full)(100_000, number) for number in range(4))
         assert [int(result[0]) for result in results] == [0, 1, 2, 3]
         assert all(result.flags.writeable for result in results)
-        assert not [name for name in local_pool.remains() if "result-" in name]
+        wait_for(lambda: not [name for name in local_pool.remains() if "result-" in name], local_pool.remains)
