@@ -181,7 +181,7 @@ def test_a_driver_that_is_ended_leaves_no_container_and_no_queue(pool_of_cloud: 
 
     local = pool_of_cloud.local
     arguments = [json.dumps(pool_of_cloud.runtime.to_dict()), pool_of_cloud.parameters["storage"]]
-    arguments.append("6" if ending == "SIGKILL" else str(PATIENCE))  # nobody else could end the workers then
+    arguments.append("15" if ending == "SIGKILL" else str(PATIENCE))  # nobody else could end the workers then
     driver = subprocess.Popen(
         [sys.executable, "-c", DRIVER, *arguments], cwd=REPOSITORY, env={**os.environ, **local.direct.environment}
     )

@@ -143,19 +143,19 @@ def test_batches_grow_where_tasks_are_short(capfd: pytest.CaptureFixture[str]) -
 @pytest.mark.usefixtures("two")
 def test_generators_give_results_in_order_or_as_they_come(tmp_path: Path) -> None:
     assert list(Parallel(return_as="generator")(delayed(square)(n) for n in range(6))) == [0, 1, 4, 9, 16, 25]
-    tasks = (delayed(one_after_the_other)(str(tmp_path / "second"), number) for number in (1, 2))
-    assert list(Parallel(return_as="generator_unordered", batch_size=1)(tasks)) == [2, 1]
+    arrived = tmp_path / "arrived"
+    tasks = (delayed(one_after_the_other)(arrived, number) for number in (1, 2))
+    results = Parallel(return_as="generator_unordered", batch_size=1)(tasks)
+    assert next(results) == 2
+    arrived.touch()
+    assert list(results) == [1]
 
 
-def one_after_the_other(path: str, number: int) -> int:
-    """The first one ends when the second one has."""
-    if number == 2:
-        Path(path).touch()
-        return 2
-    while not Path(path).exists():
-        time.sleep(0.05)
-    time.sleep(0.5)
-    return 1
+def one_after_the_other(arrived: Path, number: int) -> int:
+    """The first one ends when the second one has arrived."""
+    if number == 1:
+        wait_for(arrived.exists, "the other result")
+    return number
 
 
 @pytest.mark.usefixtures("two")

@@ -288,7 +288,7 @@ with joblib.parallel_config(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_driver_that_is_ended_leaves_nothing(local_pool: LocalPool, number: signal.Signals) -> None:
     # Only after SIGINT does Python itself end in order; after the others its workers go by the time-out.
-    arguments = [str(local_pool.folder), str(PATIENCE) if number is signal.SIGINT else "5"]
+    arguments = [str(local_pool.folder), str(PATIENCE) if number is signal.SIGINT else "10"]
     driver = subprocess.Popen(
         [sys.executable, "-c", DRIVER, *arguments], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
     )
@@ -306,14 +306,14 @@ def test_a_driver_that_is_ended_leaves_nothing(local_pool: LocalPool, number: si
 
 
 def test_a_driver_that_was_suspended_for_long_is_told(local_pool: LocalPool) -> None:
-    parameters = {**local_pool.parameters, "driver_timeout": 6}
+    parameters = {**local_pool.parameters, "driver_timeout": 10}
     pool = WorkerPool(**parameters)
     pool.submit(os.getpid).result(PATIENCE)
     opened = pool._session
     assert opened is not None
     opened._control_lock.acquire()  # no sign of life any more
     try:
-        with pytest.raises(PoolError, match=r"no sign of this process for 6 s"):
+        with pytest.raises(PoolError, match=r"no sign of this process for 10 s"):
             pool.submit(lambda: time.sleep(600)).result(PATIENCE)
     finally:
         opened._control_lock.release()

@@ -46,13 +46,18 @@ def is_over(instance: Mapping[str, Any]) -> bool:
     return instance["State"]["Name"] in _OVER
 
 
+def was_stopped(end: JobEnd | Exception | None) -> bool:
+    """Whether a job did not end by itself."""
+    return not isinstance(end, Exception) and end is not None and end.exit_code in _STOPPED
+
+
 def status_of_end(end: JobEnd, instance: Mapping[str, Any] | None, prospect: str | None) -> JobStatus:
     """What the instance says of a job that has ended.
 
     :param instance: what EC2 says of it; None: nothing any more. It knows who stopped the instance, and so the job.
     :param prospect: what the next attempt gets after one that ran out of memory; None: no more than this one had.
     """
-    if end.exit_code in _STOPPED and instance and is_gone(instance) and _reason(instance) != _BY_ITSELF:
+    if was_stopped(end) and instance and is_gone(instance) and _reason(instance) != _BY_ITSELF:
         return status_of_gone(instance, lambda: "").model_copy(update={"exit_code": end.exit_code})
     state, message = judge_exit(end.exit_code, out_of_memory=end.out_of_memory, memory=end.memory, why=end.message)
     if state is not JobState.OUT_OF_MEMORY:

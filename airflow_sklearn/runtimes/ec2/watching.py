@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_sklearn.contract.roster import JobEnd, Placement
 from airflow_sklearn.roster import end_uri, ended_places, place_name
 from airflow_sklearn.runtimes.base import JobState, JobStatus
-from airflow_sklearn.runtimes.ec2.ended import is_gone, is_over, status_of_end, status_of_gone
+from airflow_sklearn.runtimes.ec2.ended import is_gone, is_over, status_of_end, status_of_gone, was_stopped
 from airflow_sklearn.runtimes.ec2.instances import console_output, describe
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ def look(client: Any, storage: Storage, handles: Sequence[JobHandle]) -> list[Jo
     with ThreadPoolExecutor(_READERS) as threads:
         read = threads.map(lambda placement: _end_or_error(storage, placement), done)
         ends = dict(zip(map(_roster_place, done), read, strict=True))
+    # A job that was stopped with its instance, after that was described: EC2 knows by now who did it.
+    stopped = [one for one in handles if was_stopped(ends.get(_roster_place(placement_of(one))))]
+    if alive := [name for name in map(instance_id_of, stopped) if (one := instances.get(name)) and not is_gone(one)]:
+        instances |= describe(client, alive)[0]
     statuses = [_status(client, one, instances, ended, ends.get(_roster_place(placement_of(one)))) for one in handles]
     if errors and all(status.state is JobState.UNKNOWN for status in statuses):
         raise errors[0]

@@ -358,6 +358,30 @@ def test_one_listing_a_pool_and_one_call_for_200_instances(
     assert [name for name, _ in aws.calls] == ["DescribeInstances"] * 3 + ["ListObjectsV2"]
 
 
+def test_who_stopped_a_job_is_asked_again_where_its_instance_ended_after_the_look(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = runtime()
+    ended, healthy = submitted(place, job_of(0)), submitted(place, job_of(1))
+    listed = watching.ended_places
+
+    def end_it_meanwhile(storage: Storage, pool: str) -> set[str]:
+        aws.cloud.client("ec2").terminate_instances(InstanceIds=[str(ended.data["instance_id"])])
+        placement = watching.placement_of(ended)
+        name = watching.place_name(placement.number, placement.place)
+        storage.write(watching.end_uri(placement.pool, name), JobEnd(exit_code=143).to_json())
+        return listed(storage, pool)
+
+    monkeypatch.setattr(watching, "ended_places", end_it_meanwhile)
+    aws.calls.clear()
+    statuses = place.poll([ended, healthy])
+    assert statuses[0].exit_code == 143
+    assert f"The instance {ended.data['instance_id']} has ended" in statuses[0].message
+    assert statuses[1].state is JobState.RUNNING
+    first, again = (one["Filters"][0]["Values"] for one in aws.asked("DescribeInstances"))
+    assert (len(first), again) == (2, [ended.data["instance_id"]])
+
+
 def test_an_instance_that_ec2_has_forgotten_is_lost(
     runtime: Callable[..., Ec2Runtime], job_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
