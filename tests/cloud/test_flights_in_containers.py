@@ -56,7 +56,8 @@ def test_the_flights_dag_in_containers_gives_the_bits_of_local_processes(
     chunks = run.xcoms("predict.predict")
     assert len(chunks) >= 8
     hosts = container_cloud.tasks() if place == "ecs" else container_cloud.instances()
-    training, *predicting = (one for one in hosts if tags(one).get("airflow_dag_id") == run.dag_id)
+    mine = {"airflow_dag_id": run.dag_id, "airflow_run_id": run.run_id}
+    training, *predicting = (one for one in hosts if mine.items() <= tags(one).items())
     assert tags(training)["airflow_task_id"] == "train"
     assert sorted(tags(one)["airflow_map_index"] for one in predicting) == sorted(map(str, range(len(chunks))))
     if place == "ecs":

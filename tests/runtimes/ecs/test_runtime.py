@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from airflow_sklearn.contract.jobs import PredictJob
 from airflow_sklearn.exceptions import NoCapacityError, ThrottledError, UserError
+from airflow_sklearn.runtimes import insist as insisting
 from airflow_sklearn.runtimes.base import JobHandle, JobState, runtime_from_dict
 from airflow_sklearn.runtimes.ecs import EcsRuntime, task_definition
 from airflow_sklearn.runtimes.ecs import runtime as module
@@ -483,7 +485,7 @@ def test_a_task_that_ecs_may_not_know_yet_is_not_taken_for_stopped(
     runtime: Any, job: PredictJob, aws: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(module.time, "sleep", slept.append)
+    monkeypatch.setattr(insisting, "time", SimpleNamespace(sleep=slept.append))
     handle = runtime().submit(URI, job, detached=True)
     with pytest.raises(ClientError, match="not found"):
         runtime().cancel(unknown(handle, age=100))
@@ -492,7 +494,7 @@ def test_a_task_that_ecs_may_not_know_yet_is_not_taken_for_stopped(
 
 
 def test_a_throttled_stop_is_tried_again(runtime: Any, job: PredictJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    monkeypatch.setattr(insisting, "time", SimpleNamespace(sleep=lambda _: None))
     place = runtime()
     handle = place.submit(URI, job, detached=True)
     answers = [throttle("StopTask"), throttle("StopTask"), {}]
