@@ -203,7 +203,7 @@ def test_a_worker_that_asked_for_it_ends_with_its_parent(bench: Workbench, slow_
     wait_for_start(parent)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    wait_for(lambda: not os.path.exists(f"/proc/{worker}"), "the worker to end")
+    wait_for(lambda: not is_running(worker), "the worker to end")
 
 
 def test_no_forked_process_outlives_a_worker(bench: Workbench, table: pa.Table) -> None:
