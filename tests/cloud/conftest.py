@@ -20,7 +20,7 @@ from tests.cloud.workload import Workload, train_gated_model
 from tests.operators.real_airflow import RealAirflow, real_airflow
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # not of the session: it would keep a core busy beside all other tests
 def airflow(container_cloud: ContainerCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
     """With the local cloud as its connections ``aws_default`` and ``redshift_default``, in its database as people keep
     connections.

@@ -1,0 +1,1 @@
+"""The local cloud, and the tests that run whole Airflows and containers in it."""
