@@ -235,7 +235,7 @@ def test_no_forked_process_outlives_a_worker_that_was_killed(bench: Workbench, t
     process.kill()
     process.wait()
     # They would have work for more than a minute.
-    wait_for(lambda: not any(is_running(child) for child in children), "the processes to end", seconds=60)
+    wait_for(lambda: not any(is_running(child) for child in children), "the processes to end", seconds=30)
 
 
 def two_children(process: int) -> list[int]:

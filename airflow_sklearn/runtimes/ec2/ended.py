@@ -47,7 +47,10 @@ def is_over(instance: Mapping[str, Any]) -> bool:
 
 
 def was_stopped(end: JobEnd | Exception | None) -> bool:
-    """Whether a job did not end by itself."""
+    """Whether a job did not end by itself.
+
+    :param end: None, or an error of reading it: it is not known to have ended.
+    """
     return not isinstance(end, Exception) and end is not None and end.exit_code in _STOPPED
 
 
