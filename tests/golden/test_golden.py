@@ -1,0 +1,121 @@
+"""Documents of earlier versions of this package, as they were stored: this one reads them, and means the same by them.
+
+``<version>/`` holds what that version wrote: each document, a model with its manifest, the triggers of deferred tasks.
+A file is never changed, and never removed; a version that changes a document adds a folder of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from airflow_sklearn.contract.document import Document
+from airflow_sklearn.contract.jobs import JobResult, PoolWorkerJob, PredictJob, TrainJob, job_from_json
+from airflow_sklearn.contract.model import ModelManifest, ModelPointer
+from airflow_sklearn.contract.plan import Chunk, Plan
+from airflow_sklearn.contract.proof import Proof, PublishedManifest, Publishing
+from airflow_sklearn.contract.receipt import Receipt
+from airflow_sklearn.contract.roster import JobEnd, Placement, RosterEntry, RosterInstance
+from airflow_sklearn.contract.tables import Snapshot
+
+DOCUMENTS: tuple[type[Document], ...] = (
+    JobEnd,
+    JobResult,
+    ModelManifest,
+    ModelPointer,
+    Placement,
+    Plan,
+    PoolWorkerJob,
+    PredictJob,
+    Proof,
+    PublishedManifest,
+    Publishing,
+    Receipt,
+    RosterEntry,
+    RosterInstance,
+    Snapshot,
+    TrainJob,
+)
+HERE = Path(__file__).parent
+FILES = sorted(path for path in HERE.glob("*/*.json") if path.name != "triggers.json")
+VERSIONS = sorted(path.name for path in HERE.iterdir() if (path / "plan.json").exists())
+
+
+def document_class(path: Path) -> type[Document]:
+    name = json.loads(path.read_bytes())["format"].rpartition("/")[0]
+    return {cls.FORMAT: cls for cls in DOCUMENTS}[name]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_stored_document_is_read_with_all_that_it_says(path: Path) -> None:
+    stored = json.loads(path.read_bytes())
+    found = document_class(path).from_json(path.read_bytes(), where=path.name).model_dump(mode="json")
+    assert kept(stored, found) == without_format(stored)
+
+
+def kept(stored: object, found: object) -> object:
+    """Of what was found, that which is stored: later versions add fields."""
+    if isinstance(stored, dict) and isinstance(found, dict):
+        return {key: kept(value, found.get(key)) for key, value in stored.items() if key != "format"}
+    if isinstance(stored, list) and isinstance(found, list) and len(stored) == len(found):
+        return [kept(*pair) for pair in zip(stored, found, strict=True)]
+    return found
+
+
+def without_format(stored: object) -> object:
+    if isinstance(stored, dict):
+        return {key: without_format(value) for key, value in stored.items() if key != "format"}
+    return [without_format(value) for value in stored] if isinstance(stored, list) else stored
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_document_of_a_version_is_here(version: str) -> None:
+    found = {document_class(path) for path in FILES if path.parent.name == version}
+    assert found == set(DOCUMENTS)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_stored_plan_keeps_its_fingerprint_and_its_chunks(version: str) -> None:
+    """A new field that is not used must not make another run of a stored one: its receipts would count no more."""
+    plan = Plan.from_json((HERE / version / "plan.json").read_bytes())
+    assert Plan.make_fingerprint(plan.spec, plan.objects) == plan.fingerprint
+    assert [Chunk.make_id(chunk.pieces) for chunk in plan.chunks] == [chunk.id for chunk in plan.chunks]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("kind", ["predict-job", "train-job", "pool-worker-job"])
+def test_a_stored_job_is_told_from_the_others(version: str, kind: str) -> None:
+    data = (HERE / version / f"{kind}.json").read_bytes()
+    assert f"airflow-sklearn/{kind}" == type(job_from_json(data, where=kind)).FORMAT
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_stored_artifact_is_the_one_of_its_manifest(version: str) -> None:
+    manifest = ModelManifest.from_json((HERE / version / "model-manifest.json").read_bytes())
+    assert hashlib.sha256((HERE / version / "artifact.joblib").read_bytes()).hexdigest() == manifest.artifact.sha256
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_stored_artifact_predicts_what_it_predicted(version: str) -> None:
+    import joblib
+
+    from airflow_sklearn.worker.parity import replay
+
+    manifest = ModelManifest.from_json((HERE / version / "model-manifest.json").read_bytes())
+    estimator = joblib.load(HERE / version / "artifact.joblib")
+    assert replay(estimator, manifest, manifest.parity.outputs) < 1e-12
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_stored_trigger_is_made_again(version: str) -> None:
+    pytest.importorskip("airflow.triggers.base")
+    from airflow_sklearn import triggers
+
+    for path, arguments in json.loads((HERE / version / "triggers.json").read_bytes()):
+        module, _, name = path.rpartition(".")
+        assert module == triggers.__name__
+        again = getattr(triggers, name)(**arguments).serialize()
+        assert (again[0], kept(arguments, again[1])) == (path, arguments)
