@@ -25,5 +25,5 @@ class Problem(Value):
         )
         examples = f" (for example {', '.join(self.examples)})" if self.examples else ""
         times = f" [{self.count:,} times]" if self.count > 1 else ""
-        fix = f" To mend it: {self.fix}" if self.fix else ""
+        fix = f" Fix: {self.fix}" if self.fix else ""
         return f"{self.kind}:{where}: {self.message}{examples}{times}.{fix}"

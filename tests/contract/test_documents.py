@@ -105,7 +105,7 @@ def test_a_data_error_lists_every_problem() -> None:
         Problem(kind="missing_column", message="is absent", column="income"),
     ]
     text = str(DataError("The chunk cannot be predicted:", problems))
-    assert "column 'age' in a.csv: no number (for example 'x') [3 times]. To mend it: mend it" in text
+    assert "column 'age' in a.csv: no number (for example 'x') [3 times]. Fix: mend it" in text
     assert "column 'income'" in text
 
 
