@@ -10,12 +10,11 @@ import os
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
-from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom, conf
-
+from airflow_sklearn.airflow_compat import BaseOperatorLink, XCom, conf
 from airflow_sklearn.runtimes.console import console_domain
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator, Context
+    from airflow_sklearn.airflow_compat import BaseOperator, Context
 
 
 class _UriLink(BaseOperatorLink):

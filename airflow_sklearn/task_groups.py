@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import TaskGroup
-
+from airflow_sklearn.airflow_compat import TaskGroup
 from airflow_sklearn.operators.base import static_outlets
 from airflow_sklearn.operators.commit import SklearnCommitOperator
 from airflow_sklearn.operators.plan import SklearnPlanOperator
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
-    from airflow.providers.common.compat.sdk import XComArg
-
+    from airflow_sklearn.airflow_compat import XComArg
     from airflow_sklearn.datasets import Destination, Source, TableSource
     from airflow_sklearn.runtimes.base import Runtime
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
+from airflow_sklearn.airflow_compat import states_of_task
 from airflow_sklearn.aws import AwsConnection
 from airflow_sklearn.operators.job_log import JobLog
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, runtime_from_dict
 from airflow_sklearn.runtimes.poller import SharedPoller, backoff
-from airflow_sklearn.task_states import states_of_task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -19,10 +19,10 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG, Param
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_sklearn import Dataset, LocalRuntime, SklearnTrainOperator, sklearn_predict
+from airflow_sklearn.airflow_compat import DAG, Param
 
 ROOT = os.environ.get("FLIGHTS_ROOT", "s3://my-bucket/flights")
 # The month that is predicted: the one that the run stands for, or the one that the form says.

@@ -12,9 +12,8 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG, Param
-
 from airflow_sklearn import Dataset, LocalRuntime, SklearnTrainOperator, sklearn_predict
+from airflow_sklearn.airflow_compat import DAG, Param
 
 ROOT = os.environ.get("FLIGHTS_ROOT", "s3://my-bucket/flights")
 # Not to be learned from: what is known only when the target is, and tail numbers, of which there are too many.

@@ -13,9 +13,8 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 
-from airflow.providers.common.compat.sdk import DAG, Asset, Param
-
 from airflow_sklearn import LocalRuntime, sklearn_predict
+from airflow_sklearn.airflow_compat import DAG, Asset, Param
 
 ROOT = os.environ.get("FLIGHTS_ROOT", "s3://my-bucket/flights")
 MODEL = f"{ROOT}/models/late"

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG, Param
-
 from airflow_sklearn import SklearnReapOperator
+from airflow_sklearn.airflow_compat import DAG, Param
 
 CLUSTERS: list[str] = []
 TAGS: dict[str, str] = {}

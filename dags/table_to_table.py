@@ -14,9 +14,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG, Param
-
 from airflow_sklearn import EcsRuntime, RedshiftTable, SklearnTrainOperator, sklearn_predict
+from airflow_sklearn.airflow_compat import DAG, Param
 
 STAGING = "s3://my-bucket/redshift"
 RUNTIME = EcsRuntime(cluster="ml", task_definition="airflow-sklearn", subnets=["subnet-0123456789abcdef0"])

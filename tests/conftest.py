@@ -30,6 +30,7 @@ AIRFLOW_SIDE = (
     "operators",
     "redshift",
     "runtimes",
+    "test_airflow_compat.py",
     "test_datasets.py",
     "test_house_rules.py",
     "test_links.py",

@@ -17,7 +17,7 @@ CONTAINER_SIDE = ("worker", "models", "contract", "storage", "exceptions.py", "c
                   "planning.py", "problems.py", "csv_records.py", "training.py", "roster.py", "pools", "joblib_backend",
                   "search.py")  # fmt: skip
 AIRFLOW_SIDE = ("operators", "runtimes", "task_groups.py", "triggers.py", "links.py", "datasets.py", "aws.py",
-                "redshift", "scores.py", "reaper", "task_states.py", "__init__.py", "provider_info.py",
+                "redshift", "scores.py", "reaper", "airflow_compat.py", "__init__.py", "provider_info.py",
                 "search.py")  # fmt: skip
 HEAVY = ("sklearn", "pandas", "pyarrow", "numpy", "scipy", "joblib", "cloudpickle")
 
@@ -28,11 +28,11 @@ def modules(*names: str) -> list[Path]:
     return found
 
 
-def imports(path: Path, *, top_level: bool = False) -> set[str]:
-    """First parts of what a module imports; ``airflow_sklearn`` in full. Blocks for type checkers are left out."""
+def imported_names(path: Path, *, top_level: bool = False, for_type_checkers: bool = False) -> set[str]:
+    """Dotted names of the modules that a module imports."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test) and not for_type_checkers:
             node.body = [ast.Pass()]
     found: set[str] = set()
     for node in tree.body if top_level else ast.walk(tree):
@@ -40,6 +40,12 @@ def imports(path: Path, *, top_level: bool = False) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found.add(node.module or "")
+    return found
+
+
+def imports(path: Path, *, top_level: bool = False) -> set[str]:
+    """First parts of what a module imports; ``airflow_sklearn`` in full. Blocks for type checkers are left out."""
+    found = imported_names(path, top_level=top_level)
     return {name if name.startswith("airflow_sklearn") else name.partition(".")[0] for name in found}
 
 
@@ -81,6 +87,28 @@ def test_a_runtime_knows_nothing_of_models_nor_of_airflow(path: Path) -> None:
     assert "airflow" not in imports(path)
 
 
+#: What every supported version of Airflow and of its Amazon provider has in the same place.
+SAME_IN_EVERY_AIRFLOW = (
+    "airflow.plugins_manager",
+    "airflow.providers.amazon.",
+    "airflow.timetables.",
+    "airflow.triggers.base",
+)
+REPOSITORY = PACKAGE.parent
+USERS_OF_AIRFLOW = [
+    path
+    for folder in ("airflow_sklearn", "dags", "demo")
+    for path in sorted((REPOSITORY / folder).rglob("*.py"))
+    if path != PACKAGE / "airflow_compat.py"
+]
+
+
+@pytest.mark.parametrize("path", USERS_OF_AIRFLOW, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_what_differs_between_airflows_is_imported_from_one_module(path: Path) -> None:
+    found = {name for name in imported_names(path, for_type_checkers=True) if name.partition(".")[0] == "airflow"}
+    assert not {name for name in found if not name.startswith(SAME_IN_EVERY_AIRFLOW)}
+
+
 @pytest.mark.parametrize("path", modules("models"), ids=lambda path: path.name)
 def test_a_model_knows_nothing_of_runtimes(path: Path) -> None:
     assert not {name for name in imports(path) if name.startswith("airflow_sklearn.runtimes")}
@@ -113,7 +141,7 @@ def test_every_public_name_is_there_and_costs_no_heavy_library() -> None:
 def test_the_public_names_import_nothing_that_airflow_has_not_imported_but_modules_of_our_own() -> None:
     source = (
         "import sys\n"
-        "from airflow.providers.common.compat.sdk import DAG, Asset, BaseOperator, Param, TaskGroup, XCom, conf, task\n"
+        "from airflow_sklearn.airflow_compat import DAG, Asset, BaseOperator, Param, TaskGroup, XCom, conf, task\n"
         "import pydantic.main, airflow.models.xcom\n"
         "before = set(sys.modules)\n"
         "import airflow_sklearn as a; [getattr(a, n) for n in a.__all__]\n"

@@ -8,18 +8,17 @@ import logging
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, Asset, BaseOperator
 from pydantic import ValidationError
 
 from airflow_sklearn import exceptions
+from airflow_sklearn.airflow_compat import AirflowFailException, Asset, BaseOperator
 from airflow_sklearn.aws import AwsConnection
 from airflow_sklearn.datasets import absolute_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
-
+    from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.contract.jobs import JobIdentity
     from airflow_sklearn.storage import Storage
 

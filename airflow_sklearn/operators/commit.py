@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
-
+from airflow_sklearn.airflow_compat import conf
 from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.links import PublishedDataLink, RunLedgerLink
@@ -14,8 +13,7 @@ from airflow_sklearn.operators.statements import StatementsOperator, attempt_of,
 from airflow_sklearn.operators.summary import problem_lines
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
+    from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.contract.plan import Plan
     from airflow_sklearn.contract.proof import Proof
 

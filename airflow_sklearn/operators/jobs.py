@@ -8,8 +8,7 @@ from datetime import UTC, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowException, conf
-
+from airflow_sklearn.airflow_compat import AirflowException, conf
 from airflow_sklearn.exceptions import DocumentError, NoCapacityError, StorageError, ThrottledError
 from airflow_sklearn.links import JobLink, JobLogLink
 from airflow_sklearn.operators.base import SklearnOperator, final_errors, own_copy
@@ -20,8 +19,7 @@ from airflow_sklearn.runtimes.poller import backoff
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow.providers.common.compat.sdk import Context
-
+    from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.contract.jobs import JobResult, PredictJob, TrainJob
 
 _T = TypeVar("_T")

@@ -7,8 +7,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import conf
-
+from airflow_sklearn.airflow_compat import conf
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.tables import OutputTable
 from airflow_sklearn.datasets import absolute_uri, as_output, as_source, as_table_source
@@ -20,8 +19,7 @@ from airflow_sklearn.operators.statements import StatementsOperator
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
-
+    from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.contract.data import OutputFiles, SourceFiles
     from airflow_sklearn.datasets import Destination, Source, TableSource
 

@@ -14,8 +14,7 @@ from airflow_sklearn.operators.summary import problem_lines
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
-
+    from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.contract.jobs import JobResult, PredictJob
     from airflow_sklearn.contract.plan import Chunk, Plan
     from airflow_sklearn.contract.receipt import Receipt

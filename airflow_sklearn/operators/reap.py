@@ -5,15 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException
-
+from airflow_sklearn.airflow_compat import AirflowException
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.operators.base import SklearnOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_sklearn.airflow_compat import Context
 
 _GRACE = timedelta(minutes=10)
 
@@ -58,8 +57,8 @@ class SklearnReapOperator(SklearnOperator):
         self.report_only = report_only
 
     def work(self, context: Context) -> list[str]:
+        from airflow_sklearn.airflow_compat import states_of_task
         from airflow_sklearn.reaper.reap import end_left_behind, find_hosts, judge
-        from airflow_sklearn.task_states import states_of_task
 
         if isinstance(self.clusters, str):
             raise UserError(f"SklearnReapOperator(clusters={self.clusters!r}): it is a list of clusters.")

@@ -6,8 +6,7 @@ import contextlib
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException
-
+from airflow_sklearn.airflow_compat import AirflowException
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.exceptions import StatementRunningError
 from airflow_sklearn.operators.base import SklearnOperator, identity_of
@@ -15,8 +14,7 @@ from airflow_sklearn.operators.base import SklearnOperator, identity_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow.providers.common.compat.sdk import Context
-
+    from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.contract.tables import RedshiftAccess
     from airflow_sklearn.redshift.database import Database
 

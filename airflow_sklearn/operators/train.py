@@ -18,8 +18,7 @@ from airflow_sklearn.search import check_spreads, checked_containers
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
-
+    from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.contract.jobs import JobResult, SearchPool, TrainJob
     from airflow_sklearn.contract.model import ModelManifest
     from airflow_sklearn.contract.tables import Snapshot, UnloadSource

@@ -8,9 +8,9 @@ import os
 import sys
 from datetime import timedelta
 
+from airflow_sklearn.airflow_compat import states_in_database
 from airflow_sklearn.aws import AwsConnection
 from airflow_sklearn.reaper.reap import end_left_behind, find_hosts, judge
-from airflow_sklearn.task_states import states_in_database
 
 _DESCRIPTION = """
 End EC2 instances and ECS tasks that airflow-sklearn started for Airflow tasks that have ended since. Run it where

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
+    from airflow_sklearn.airflow_compat import States
     from airflow_sklearn.reaper.hosts import Host
     from airflow_sklearn.runtimes.base import AwsAccess
-    from airflow_sklearn.task_states import States
 
 _LOG = logging.getLogger(__name__)
 #: In any other state, a task may still look for its host, or take it over.

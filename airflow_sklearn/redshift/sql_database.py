@@ -145,7 +145,8 @@ class SqlDatabase(Database):
 
     def _connect(self) -> Any:
         import redshift_connector
-        from airflow.providers.common.compat.sdk import AirflowException
+
+        from airflow_sklearn.airflow_compat import AirflowException
 
         try:
             return self._hook.get_conn()

@@ -269,7 +269,7 @@ def _checked_access(place: RedshiftTable | RedshiftQuery) -> RedshiftAccess:
 
 
 def _access(place: RedshiftTable | RedshiftQuery) -> RedshiftAccess:
-    from airflow.providers.common.compat.sdk import conf
+    from airflow_sklearn.airflow_compat import conf
 
     api = _made(RedshiftDataApi, place.data_api) if isinstance(place.data_api, Mapping) else place.data_api
     if api is not None and not isinstance(api, RedshiftDataApi):
@@ -285,7 +285,7 @@ def _access(place: RedshiftTable | RedshiftQuery) -> RedshiftAccess:
 
 
 def _staging(given: str | None) -> str:
-    from airflow.providers.common.compat.sdk import conf
+    from airflow_sklearn.airflow_compat import conf
 
     uri = given or conf.get("airflow_sklearn", STAGING, fallback="")
     if not uri:

@@ -132,5 +132,5 @@ def _heavy_modules(path: str) -> set[str]:
 
 def _airflow_alone(folder: Path) -> str:
     path = folder / "airflow_alone.py"
-    path.write_text("from airflow.providers.common.compat.sdk import DAG, Asset, BaseOperator, Param\nDAG('alone')\n")
+    path.write_text("from airflow_sklearn.airflow_compat import DAG, Asset, BaseOperator, Param\nDAG('alone')\n")
     return str(path)

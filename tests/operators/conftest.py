@@ -26,7 +26,7 @@ ROWS = 600
 HEADER = "id,x,kind,y\n"
 PREAMBLE = """
 from datetime import datetime, timedelta
-from airflow.providers.common.compat.sdk import DAG, task, Asset
+from airflow_sklearn.airflow_compat import DAG, task, Asset
 from airflow_sklearn import *
 """
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 
+from airflow_sklearn.airflow_compat import AirflowException, AirflowFailException, TaskDeferred
 from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.exceptions import JobLostError, NoCapacityError, ThrottledError
 from airflow_sklearn.operators import jobs

@@ -187,7 +187,7 @@ def test_links_labels_and_asset_events_of_a_deferred_mapped_run(airflow: RealAir
     )
     airflow.add_file(
         "watcher.py",
-        f"from datetime import datetime\nfrom airflow.providers.common.compat.sdk import DAG, Asset, task\n{watcher}",
+        f"from datetime import datetime\nfrom airflow_sklearn.airflow_compat import DAG, Asset, task\n{watcher}",
     )
     airflow.wait_for_dag("watcher")
     run = airflow.run("announced", predict(table, model, partition="'p'", deferrable="True"))
@@ -204,7 +204,7 @@ def test_a_mapped_training_announces_each_model(airflow: RealAirflow, table: Pat
     go(table)
     airflow.add_file(
         "model_watcher.py",
-        "from datetime import datetime\nfrom airflow.providers.common.compat.sdk import DAG, Asset, task\n"
+        "from datetime import datetime\nfrom airflow_sklearn.airflow_compat import DAG, Asset, task\n"
         f"with DAG('model_watcher', start_date=datetime(2026, 1, 1), schedule=[Asset('file://{table}/b')]):\n"
         "    @task\n    def see():\n        pass\n    see()\n",
     )

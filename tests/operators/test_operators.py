@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Asset
 from botocore.exceptions import NoCredentialsError
 
 from airflow_sklearn import (
@@ -19,6 +18,7 @@ from airflow_sklearn import (
     SklearnTrainOperator,
     sklearn_predict,
 )
+from airflow_sklearn.airflow_compat import DAG, AirflowFailException, Asset
 from airflow_sklearn.aws import AwsConnection
 from airflow_sklearn.exceptions import StorageError, UserError
 from airflow_sklearn.operators import base

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from airflow_sklearn.task_states import states_in_database
+from airflow_sklearn.airflow_compat import states_in_database
 from tests.operators.conftest import Run
 
 RunDag = Callable[..., Run]
