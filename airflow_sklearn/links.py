@@ -7,6 +7,7 @@ task ends or defers, Airflow 2 in the web server when the page is shown.
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
@@ -15,6 +16,10 @@ from airflow_sklearn.runtimes.console import console_domain
 
 if TYPE_CHECKING:
     from airflow_sklearn.airflow_compat import BaseOperator, Context
+
+
+_UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")  # no part of a URL; browsers leave some of them out
+_SAFE_IN_A_PATH = "/=:@+,~"
 
 
 class _UriLink(BaseOperatorLink):
@@ -26,7 +31,7 @@ class _UriLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         uri = XCom.get_value(key=self.key, ti_key=ti_key)
-        return console_url(uri) if uri else ""
+        return console_url(uri) if isinstance(uri, str) else ""
 
     @classmethod
     def persist(cls, context: Context, uri: str) -> None:
@@ -71,21 +76,34 @@ class JobLogLink(_UriLink):
 
 def console_url(uri: str) -> str:
     """Where a browser shows a URI: S3's console for ``s3://`` (a folder ends in ``/``), Redshift's query editor for
-    ``x-redshift://`` (no URL of it leads to a table), else the URI itself.
+    ``x-redshift://`` (no URL of it leads to a table), an ``https://`` or ``http://`` URL itself. Empty, and so no
+    button, for any other scheme: a text that came out of a document must not run in the browser of who clicks it.
 
     A bucket's name does not say in which partition it is (China and GovCloud have consoles of their own). The region
     in the environment does, where there is one.
 
-    Airflow 3's UI offers no ``file://`` links. Where something serves the files, ``[airflow_sklearn] local_files_url``
-    says at which URL, or path of Airflow's own address, their absolute paths begin.
+    A local file has a link only where ``[airflow_sklearn] local_files_url`` says at which URL, or path of Airflow's own
+    address, absolute paths begin.
     """
-    if uri.startswith("file://"):
-        return conf.get("airflow_sklearn", "local_files_url", fallback="file://") + uri.removeprefix("file://")
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return ""
+    if scheme in ("https", "http"):
+        return "" if _UNPRINTABLE.search(uri) else uri
+    if scheme == "file":
+        return _local_file_url(rest)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
-    if uri.startswith("x-redshift://"):
+    if scheme == "x-redshift":
         return f"https://{console_domain(region)}/sqlworkbench/home"
-    if not uri.startswith("s3://"):
-        return uri
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if scheme != "s3":
+        return ""
+    bucket, _, key = rest.partition("/")
     kind = "buckets" if not key or key.endswith("/") else "object"
-    return f"https://{console_domain(region)}/s3/{kind}/{bucket}?prefix={quote(key, safe='/')}"
+    return f"https://{console_domain(region)}/s3/{kind}/{quote(bucket, safe='')}?prefix={quote(key, safe='/')}"
+
+
+def _local_file_url(path: str) -> str:
+    start = conf.get("airflow_sklearn", "local_files_url", fallback="")
+    # Whoever configures a URL that is none of these gets no link.
+    allowed = start.startswith(("https://", "http://", "file://", "/"))
+    return start + quote(path, safe=_SAFE_IN_A_PATH) if allowed and path.startswith("/") else ""

@@ -35,11 +35,13 @@ def get_provider_info() -> dict[str, Any]:
                 "description": "Settings of airflow-sklearn.",
                 "options": {
                     "local_files_url": {
-                        "description": "Where the absolute paths of local files begin in links that the UI shows.",
+                        "description": "The URL, or the path of Airflow's own address, at which absolute paths of "
+                        "local files begin in links that the UI shows: http://, https://, file:// or a path. Empty: "
+                        "local files have no links.",
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "/local-files",
-                        "default": "file://",
+                        "default": "",
                     },
                     "redshift_staging": {
                         "description": "A folder in S3 for what goes between Redshift and the containers: unloaded "

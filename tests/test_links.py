@@ -14,7 +14,8 @@ from airflow_sklearn.provider_info import get_provider_info
         ("s3://b/scores/date=1/", "https://console.aws.amazon.com/s3/buckets/b?prefix=scores/date%3D1/"),
         ("s3://b", "https://console.aws.amazon.com/s3/buckets/b?prefix="),
         ("x-redshift://redshift_default/public/scores", "https://console.aws.amazon.com/sqlworkbench/home"),
-        ("file:///data/x.json", "file:///data/x.json"),
+        ("https://eu-west-1.console.aws.amazon.com/ecs?a=b#c", "https://eu-west-1.console.aws.amazon.com/ecs?a=b#c"),
+        ("http://localhost:9000/x", "http://localhost:9000/x"),
     ],
 )
 def test_a_uri_opens_where_a_browser_can_show_it(monkeypatch: pytest.MonkeyPatch, uri: str, url: str) -> None:
@@ -36,6 +37,45 @@ def test_other_partitions_have_consoles_of_their_own(monkeypatch: pytest.MonkeyP
 def test_files_open_where_they_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__AIRFLOW_SKLEARN__LOCAL_FILES_URL", "/local-files")
     assert console_url("file:///data/x.json") == "/local-files/data/x.json"
+
+
+@pytest.mark.parametrize("url", ["file://", "http://files.example.com", "https://files.example.com/root"])
+def test_the_configuration_says_where_local_files_open(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("AIRFLOW__AIRFLOW_SKLEARN__LOCAL_FILES_URL", url)
+    assert console_url("file:///data/day=1/a b?#.json") == f"{url}/data/day=1/a%20b%3F%23.json"
+
+
+@pytest.mark.parametrize("url", ["", "javascript:alert(1)//", "data:text/html,x"])
+def test_local_files_have_no_link_where_the_configuration_names_no_place(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__AIRFLOW_SKLEARN__LOCAL_FILES_URL", url)
+    assert console_url("file:///data/x.json") == ""
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "javascript:alert(document.cookie)//",
+        "javascript://x/%0aalert(1)",
+        "JavaScript:alert(1)",
+        "java\tscript://alert(1)",
+        "https://a\nb",
+        "data:text/html,<script>alert(1)</script>",
+        "vbscript:x",
+        "ftp://host/x",
+        "//evil.example.com/x",
+        "/etc/passwd",
+        "",
+    ],
+)
+def test_no_other_scheme_becomes_a_link(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setattr(links.XCom, "get_value", lambda **_: uri)
+    assert ModelManifestLink().get_link(None, ti_key=None) == ""  # type: ignore[arg-type]
+
+
+def test_a_bucket_of_a_document_stays_within_the_console() -> None:
+    assert "/s3/object/..%3Fx?prefix=" in console_url("s3://..?x/k")
 
 
 def test_a_task_that_pushed_nothing_has_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
