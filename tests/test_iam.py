@@ -639,6 +639,56 @@ def test_without_any_folder_nothing_is_made() -> None:
         read_setting(**WHERE)
 
 
+KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key"
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "text"),
+    [
+        ("--cluster", "cluster", "m*"),
+        ("--cluster", "cluster", f"arn:aws:ecs:eu-west-1:{ACCOUNT}:cluster/*"),
+        ("--region", "region", "eu-*"),
+        ("--account", "account", "*"),
+        ("--task-definition", "families", ["a*b"]),
+        ("--task-definition", "families", ["a?*"]),
+        ("--log-group", "log_group", "/ecs/*"),
+        ("--instance-log-group", "instance_log_group", "/ec2/?"),
+        ("--task-role", "task_role", "a*/b"),
+        ("--task-role", "task_role", f"arn:aws:iam::{ACCOUNT}:role/a?b/c"),
+        ("--execution-role", "execution_role", "*/b"),
+        ("--instance-role", "instance_role", "path/*/role"),
+        ("--redshift-role", "redshift_role", "${aws:username}/b"),
+        ("--ecr-repository", "repositories", [f"arn:aws:ecr:eu-west-1:{ACCOUNT}:repository/*"]),
+        ("--ecr-repository", "repositories", [f"arn:aws:ecr:*:{ACCOUNT}:repository/x"]),
+        ("--ecr-repository", "repositories", [f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/*:latest"]),
+        ("--kms-key", "kms_keys", [f"{KEY}/*"]),
+        ("--kms-key", "kms_keys", [f"arn:aws:kms:*:{ACCOUNT}:key/1"]),
+        ("--data-api-workgroup", "workgroups", ["0*"]),
+        ("--data-api-cluster", "clusters", [f"arn:aws:redshift:eu-west-1:{ACCOUNT}:cluster:*"]),
+        ("--data-api-user", "users", ["*"]),
+        ("--data-api-database", "databases", ["de?"]),
+        ("--data-api-secret", "secrets", [f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:*"]),
+    ],
+)  # fmt: skip
+def test_a_wild_card_is_refused_wherever_it_is_typed(option: str, name: str, text: Any) -> None:
+    given = {**WHERE, **FOLDERS, "ec2": True, "clusters": ["analytics"], name: text}
+    with pytest.raises(UserError, match=f"{option} .*wild card"):
+        read_setting(**given)
+
+
+@pytest.mark.parametrize("name", ["data", "models", "destinations", "ledgers", "staging", "pools"])
+@pytest.mark.parametrize("text", ["s3://acme/a*", "s3://acme/a?/b", "s3://acm*/a", "s3://*/a", "s3://acme/${x}/"])
+def test_a_folder_with_a_wild_card_is_refused(name: str, text: str) -> None:
+    with pytest.raises(UserError, match=r"wild card|is no s3://bucket/folder"):
+        read_setting(**WHERE, **{name: [text]})
+
+
+def test_all_wild_cards_are_named_at_once() -> None:
+    with pytest.raises(UserError) as error:
+        read_setting(**WHERE, **FOLDERS, task_role="a*/b", kms_keys=[f"{KEY}/*", f"{KEY}/?"], log_group="/x/*")
+    assert str(error.value).count("wild card") == 4
+
+
 def test_policies_that_are_too_long_for_iam_are_refused() -> None:
     with pytest.raises(UserError, match="6,144 characters"):
         all_policies(read_setting(**WHERE, **{**FOLDERS, "models": [f"s3://acme/model-{i}" for i in range(50)]}))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 #: First letters of a region, and its partition. All other regions are of the partition ``aws``.
 _PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
@@ -29,6 +29,7 @@ _IMAGE = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.ama
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ARN = re.compile(r"arn:(?P<partition>[\w-]+):(?P<service>[\w-]+):(?P<region>[\w-]*):(?P<account>\d*):(?P<name>.+)")
 _WILD = re.compile(r"[*?\[]|\{\{|\{%|\$\{")
+_WIDER = re.compile(r"[*?]|\$\{")  # what IAM reads as more than the character itself
 
 
 #: Bucket and key. The key may have wild cards.
@@ -125,8 +126,16 @@ class _Reader:
     account: str
     faults: list[str] = field(default_factory=list)
 
+    def refuse_wild_cards(self, given: Mapping[str, Sequence[str]]) -> None:
+        """A name with a wild card, or a variable of policies, is a right to more than was meant. Folders are looked at
+        by ``place``, which says what to give instead."""
+        for option, texts in given.items():
+            for text in texts:
+                if found := _WIDER.search(text):
+                    self.faults.append(f"{option} {text!r} has a wild card ({found[0]}) in it: name each one in full")
+
     def name(self, option: str, text: str, pattern: re.Pattern[str], what: str) -> str:
-        if not pattern.fullmatch(text):
+        if not pattern.fullmatch(text) and not _WIDER.search(text.removesuffix("*")):  # wild cards are named apart
             self.faults.append(f"{option} {text!r} is no {what}")
         return text
 
@@ -280,6 +289,27 @@ def read_setting(
     def folders(option: str, texts: Sequence[str]) -> tuple[Place, ...]:
         return tuple(place._replace(is_folder=True) for place in places(option, texts))
 
+    reader.refuse_wild_cards(
+        {
+            "--region": [region],
+            "--account": [account],
+            "--cluster": [cluster],
+            "--task-definition": [family.removesuffix("*") for family in families],
+            "--log-group": [log_group],
+            "--task-role": [task_role],
+            "--execution-role": [execution_role],
+            "--redshift-role": [redshift_role],
+            "--instance-role": [instance_role],
+            "--instance-log-group": [instance_log_group],
+            "--ecr-repository": repositories,
+            "--kms-key": kms_keys,
+            "--data-api-workgroup": workgroups,
+            "--data-api-cluster": clusters,
+            "--data-api-user": users,
+            "--data-api-database": databases,
+            "--data-api-secret": secrets,
+        }
+    )
     setting = Setting(
         partition=reader.partition,
         region=region,
