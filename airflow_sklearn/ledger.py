@@ -11,13 +11,15 @@ The folder is named after the run's fingerprint, so that whatever computes the s
 
 from __future__ import annotations
 
+import hashlib
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.plan import Plan
 from airflow_sklearn.contract.receipt import Receipt
-from airflow_sklearn.exceptions import ObjectChangedError, ObjectExistsError, ObjectNotFoundError
+from airflow_sklearn.exceptions import DocumentError, ObjectChangedError, ObjectExistsError, ObjectNotFoundError
 from airflow_sklearn.storage import join
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from airflow_sklearn.storage import Storage
 
 _READERS = 16  # threads that read receipts at the same time: a commit of 1,000 chunks takes seconds
+
+#: At least 128 bits of a SHA-256: nobody finds another plan with the same ones.
+_PLAN_NAME = re.compile(r"[0-9a-f]{32,64}")
 
 
 class Ledger:
@@ -111,5 +116,23 @@ class Ledger:
 
 
 def read_plan(storage: Storage, uri: str) -> Plan:
-    """:raises ObjectNotFoundError: no plan there. :raises DocumentError: something else is there."""
-    return Plan.from_json(storage.read(uri), where=uri)
+    """The plan, if it is the one that was planned: its URI, which never lies in the bucket, ends in its digest.
+
+    :param uri: what planning returned: ``<ledger>/plans/<digest>.json``.
+    :raises ObjectNotFoundError: no plan there.
+    :raises DocumentError: something else is there, or the plan was changed after it was made.
+    """
+    name = uri.rpartition("/")[2].removesuffix(".json")
+    if not _PLAN_NAME.fullmatch(name):
+        raise DocumentError(
+            f"{name}: a plan's name is the digest of its content, and this is none. Fix: clear the plan task, so that "
+            f"the plan is made anew. ({uri})"
+        )
+    data = storage.read(uri)
+    if not (found := hashlib.sha256(data).hexdigest()).startswith(name):
+        raise DocumentError(
+            f"{name}.json: the plan was changed after it was made (its SHA-256 is {found} now): it is not read. Fix: "
+            "find out who else can write below the destination, then clear the plan task, so that the plan is made "
+            f"anew. ({uri})"
+        )
+    return Plan.from_json(data, where=uri)

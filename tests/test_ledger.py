@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from airflow_sklearn.contract.receipt import Receipt
+from airflow_sklearn.exceptions import DocumentError
 from airflow_sklearn.ledger import Ledger, read_plan
 from airflow_sklearn.storage import Storage
 from tests.factories import csv_plan, receipt
@@ -19,6 +20,32 @@ def root(tmp_path: Path) -> str:
 def test_a_plan_is_read_as_it_was_written(root: str) -> None:
     plan, uri = csv_plan(Storage(), root)
     assert read_plan(Storage(), uri) == plan
+
+
+def test_a_plan_that_was_changed_after_it_was_made_is_not_read(root: str) -> None:
+    storage = Storage()
+    plan, uri = csv_plan(storage, root)
+    storage.write(uri, plan.model_copy(update={"partition": "another"}).to_json())
+    with pytest.raises(DocumentError, match=r"changed after it was made.*clear the plan task"):
+        read_plan(storage, uri)
+
+
+def test_a_plan_is_read_by_a_longer_digest_too(root: str) -> None:
+    storage = Storage()
+    plan, uri = csv_plan(storage, root)
+    longer = f"{uri.rpartition('/')[0]}/{plan.digest()}.json"
+    storage.write(longer, plan.to_json())
+    assert read_plan(storage, longer) == plan
+
+
+@pytest.mark.parametrize("name", ["plan", "", "0" * 31, "0" * 65, "Z" * 32])
+def test_a_plan_whose_name_is_no_digest_is_not_read(root: str, name: str) -> None:
+    storage = Storage()
+    plan, uri = csv_plan(storage, root)
+    other = f"{uri.rpartition('/')[0]}/{name}.json"
+    storage.write(other, plan.to_json())
+    with pytest.raises(DocumentError, match="clear the plan task"):
+        read_plan(storage, other)
 
 
 def test_there_is_no_receipt_before_a_chunk_is_done(root: str) -> None:
