@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.contract.model import ModelManifest, ModelPointer
@@ -19,14 +20,26 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.storage import Storage
 
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
+
 
 def version_folder(model: str, version: str) -> str:
     return join(model, "versions", version)
 
 
+def manifest_uri_of(model: str, version: str) -> str:
+    return join(version_folder(model, version), "manifest.json")
+
+
+def is_manifest_of(model: str, uri: str) -> bool:
+    """Whether a URI is the manifest of some version of a model."""
+    version = uri.removeprefix(join(model, "versions", "")).removesuffix("/manifest.json")
+    return _VERSION.fullmatch(version) is not None and uri == manifest_uri_of(model, version)
+
+
 def find_version(storage: Storage, model: str, version: str) -> tuple[str, str] | None:
     """The manifest's URI and SHA-256, if the version is there with its artifact; it becomes the model's latest."""
-    uri = join(version_folder(model, version), "manifest.json")
+    uri = manifest_uri_of(model, version)
     try:
         data = storage.read(uri)
         if not _has_artifact(storage, ModelManifest.from_json(data, where=uri)):
@@ -44,7 +57,7 @@ def store_version(storage: Storage, manifest: ModelManifest) -> bool:
 
     :return: whether it is this manifest that counts.
     """
-    uri = join(version_folder(manifest.model, manifest.version), "manifest.json")
+    uri = manifest_uri_of(manifest.model, manifest.version)
     try:
         storage.create(uri, manifest.to_json())
         return True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.commit import FileLoad, publish_files
 from airflow_sklearn.contract.data import OutputFiles
-from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.exceptions import DocumentError, UserError
 from airflow_sklearn.model_store import version_folder
 from airflow_sklearn.storage import join
 
@@ -57,6 +57,7 @@ def publish_scores(
     run: str,
     published_by: str,
     attempt: str,
+    folder: str = "",
 ) -> PublishedScores:
     """Publish once what cross-validation predicted for each training row.
 
@@ -65,6 +66,8 @@ def publish_scores(
     :param run: whose scores these are, where they are appended.
     :param published_by: the task, for people.
     :param attempt: a name of this attempt's own.
+    :param folder: of the model's version; default: the one that the manifest says.
+    :raises DocumentError: the manifest, which containers write, names files that are not the version's own.
     :raises UserError: there are no scores, or they cannot go there.
     :raises PublishError: the destination refuses them.
     """
@@ -73,6 +76,12 @@ def publish_scores(
         raise UserError(
             f"The model {manifest.model} was trained without validation, so it has no out-of-sample scores. "
             "Set cross_validation to 2 or more, or leave out_of_sample away."
+        )
+    own = join(folder or version_folder(manifest.model, manifest.version), "out_of_sample", "")
+    if elsewhere := [part.uri for part in scores.parts if not part.uri.startswith(own)]:
+        raise DocumentError(
+            f"{len(elsewhere)} of the files with out-of-sample scores are not in {own}, first {elsewhere[0]}: the "
+            "manifest was changed, or copied from another place. Nothing is published. Fix: train again."
         )
     if isinstance(destination, OutputFiles):
         return _into_folder(storage, manifest, scores, destination)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.datasets import absolute_uri, as_output, as_source, as_table_source
+from airflow_sklearn.exceptions import DocumentError
 from airflow_sklearn.links import JobLink, JobLogLink, ModelManifestLink
 from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy, static_outlets
 from airflow_sklearn.operators.jobs import RuntimeOperator
 from airflow_sklearn.operators.statements import StatementsOperator, attempt_of, tag_of
 from airflow_sklearn.search import check_spreads, checked_containers
+from airflow_sklearn.storage.uris import parent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -146,6 +148,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         table = as_table_source(self.source)
         snapshot = self._unload(context, table) if table else None
         if snapshot and snapshot.served:
+            self._check_is_own(snapshot.served)
             self.log.info("An earlier attempt has fitted the model already, and removed what it had unloaded.")
             return self._answer(context, snapshot.served, reused=False)
         job, job_uri = make_train_job(
@@ -235,23 +238,40 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         return [who.dag_id, who.task_id, who.run_id, who.map_index, clears_of(context, self.retries)]
 
     def finish(self, context: Context, result: JobResult) -> dict[str, Any]:
+        self._check_is_own(result.output_uri)
         return self._answer(context, result.output_uri, reused=False)
+
+    def _check_is_own(self, manifest_uri: str) -> None:
+        """A document that names the manifest was written elsewhere; this reads, publishes and deletes with Airflow's
+        rights.
+
+        :raises DocumentError: it is the manifest of another model.
+        """
+        from airflow_sklearn.model_store import is_manifest_of
+
+        model = absolute_uri(self.model).rstrip("/")
+        if not is_manifest_of(model, manifest_uri):
+            raise DocumentError(
+                f"{manifest_uri} is no version of the model {model} that this task trains: the document that names it "
+                "is not what the worker wrote. Fix: find out who can write there, then clear the task."
+            )
 
     def _answer(self, context: Context, manifest_uri: str, *, reused: bool) -> dict[str, Any]:
         from airflow_sklearn.contract.model import ModelManifest
-        from airflow_sklearn.redshift.unload import delete_snapshot
+        from airflow_sklearn.redshift.unload import delete_snapshot, unload_folder
 
         data = self.storage.read(manifest_uri)
         manifest = ModelManifest.from_json(data, where=manifest_uri)
         self.state.update(manifest_uri=manifest_uri, reused=reused)
-        self._publish_scores(context, manifest)
+        model = absolute_uri(self.model).rstrip("/")  # not what the manifest says, which containers write
+        self._publish_scores(context, manifest, parent(manifest_uri))
         metrics = [f"{name} {value:.4g}" for name, value in manifest.metrics.items() if value is not None]
         self.log.info(
             "Model %s, version %s, fitted on %s rows: %s.",
-            *(manifest.model, manifest.version, f"{manifest.source.rows_used:,}", ", ".join(metrics) or "no metrics"),
+            *(model, manifest.version, f"{manifest.source.rows_used:,}", ", ".join(metrics) or "no metrics"),
         )
         answer = {
-            "model": manifest.model,
+            "model": model,
             "version": manifest.version,
             "manifest_uri": manifest_uri,
             "manifest_sha256": hashlib.sha256(data).hexdigest(),
@@ -259,8 +279,10 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
             "rows": manifest.source.rows_used,
             "reused": reused,
         }
-        self.announce(context, manifest.model, answer)
-        delete_snapshot(self.storage, manifest.source.snapshot, served=manifest_uri)
+        self.announce(context, model, answer)
+        if table := as_table_source(self.source):
+            folder = unload_folder(table, identity_of(context), clears_of(context, self.retries))
+            delete_snapshot(self.storage, manifest.source.snapshot, folder=folder, served=manifest_uri)
         return answer
 
     def _check_scores(self, context: Context) -> None:
@@ -275,8 +297,11 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
 
         check_scores(as_output(self.out_of_sample), self.cross_validation, partial(self.database, context))
 
-    def _publish_scores(self, context: Context, manifest: ModelManifest) -> None:
-        """Publish the out-of-sample scores where they are wanted; published before, they stay as they are."""
+    def _publish_scores(self, context: Context, manifest: ModelManifest, folder: str) -> None:
+        """Publish the out-of-sample scores where they are wanted; published before, they stay as they are.
+
+        :param folder: of the version, which they lie in.
+        """
         if not self.out_of_sample:
             return
         from airflow_sklearn.scores import publish_scores
@@ -285,6 +310,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
             self.storage,
             manifest,
             as_output(self.out_of_sample),
+            folder=folder,
             database=partial(self.database, context),
             run=self._run_of(context),
             published_by=tag_of(context),

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from airflow_sklearn.contract.data import SourceFiles
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.tables import Snapshot, TableColumn
-from airflow_sklearn.exceptions import ObjectNotFoundError, RedshiftError, StorageError, UserError
+from airflow_sklearn.exceptions import DocumentError, ObjectNotFoundError, RedshiftError, StorageError, UserError
 from airflow_sklearn.redshift.database import Statement
 from airflow_sklearn.redshift.sql import iam_role, identifier, inline, qualified, quoted, unload_text
 from airflow_sklearn.redshift.types import is_zone_aware
@@ -40,6 +40,8 @@ _SNAPSHOT = "snapshot.json"
 _MB = 1_000_000
 _FILE_SIZES = (5, 6_200)  # MB, the bounds of UNLOAD's MAXFILESIZE
 _FILE_SIZE = 256 * _MB
+_FOLDER = re.compile(r"/unloads/[0-9a-f]{16}/\d+\Z")  # of a task instance since it was last cleared
+_ROWS = re.compile(r"\d+/[0-9a-f]{16}/rows/[^/]+")  # below it, of one attempt
 
 
 def unload_folder(source: UnloadSource, identity: JobIdentity, clears: int) -> str:
@@ -101,12 +103,22 @@ def unload(
     return snapshot
 
 
-def delete_snapshot(storage: Storage, snapshot: Snapshot | None, *, served: str = "") -> None:
+def delete_snapshot(storage: Storage, snapshot: Snapshot | None, *, folder: str = "", served: str = "") -> None:
     """Remove what was unloaded, when it has served. An error here must not fail what has succeeded.
 
+    A document can be forged, and this deletes with Airflow's rights: only what ``unload`` makes is removed, by its
+    names, and nothing where the document's folder is none of ``unload_folder``'s.
+
+    :param folder: the task's own, where the caller knows it: nothing is removed from any other one.
     :param served: the URI of what was made of it: stays behind, for an attempt that comes after.
     """
     if snapshot is None or snapshot.keep:
+        return
+    if not _FOLDER.search(snapshot.folder) or folder not in ("", snapshot.folder):
+        log.warning(
+            "%s is not where this task unloads to, whatever the document says that names it: nothing is removed.",
+            snapshot.folder,
+        )
         return
     document = join(snapshot.folder, _SNAPSHOT)
     try:
@@ -115,7 +127,9 @@ def delete_snapshot(storage: Storage, snapshot: Snapshot | None, *, served: str 
             storage.write(document, snapshot.model_copy(update={"served": served}).to_json())
         else:
             storage.delete([document])
-        storage.delete(obj.uri for obj in storage.list(join(snapshot.folder, "")) if obj.uri != document)
+        storage.delete(
+            obj.uri for obj in storage.list(join(snapshot.folder, "")) if _is_below(snapshot.folder, obj.uri)
+        )
     except StorageError as error:
         log.warning("What was unloaded could not be removed from %s: %s", snapshot.folder, error)
 
@@ -147,12 +161,27 @@ def _item(column: TableColumn) -> str:
 
 
 def find_snapshot(storage: Storage, folder: str) -> Snapshot | None:
-    """What an earlier attempt of the task has unloaded; its files are whole, or it has served and they are gone."""
+    """What an earlier attempt of the task has unloaded; its files are whole, or it has served and they are gone.
+
+    :raises DocumentError: the document names what lies elsewhere: no attempt of the task has written it.
+    """
     uri = join(folder, _SNAPSHOT)
     try:
-        return Snapshot.from_json(storage.read(uri), where=uri)
+        found = Snapshot.from_json(storage.read(uri), where=uri)
     except ObjectNotFoundError:
         return None
+    elsewhere = [name for name in (*found.files.uris, found.manifest_uri) if not _is_below(folder, name)]
+    if elsewhere or found.folder != folder:
+        raise DocumentError(
+            f"{_SNAPSHOT}: it names {[found.folder, *elsewhere][-1]}, which is not in its own folder: somebody else "
+            f"has written it. Fix: find out who can write there, and remove it. ({uri})"
+        )
+    return found
+
+
+def _is_below(folder: str, uri: str) -> bool:
+    root = join(folder, "")
+    return uri.startswith(root) and _ROWS.fullmatch(uri.removeprefix(root)) is not None
 
 
 def _remove_others(storage: Storage, folder: str) -> None:
