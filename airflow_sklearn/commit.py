@@ -146,7 +146,7 @@ def publish_files(storage: Storage, load: FileLoad) -> tuple[PublishedManifest, 
         _refuse_foreign_files(storage, folder, (*old, *targets))
         lock.files_may_be_there = True
         with ThreadPoolExecutor(_COPIERS) as pool:
-            list(pool.map(lambda pair: storage.copy(pair[0].uri, pair[1].uri), zip(load.files, targets, strict=True)))
+            list(pool.map(lambda pair: _copy(storage, *pair), zip(load.files, targets, strict=True)))
         lock.check()
         if gone := _gone(storage, targets):
             raise PublishError(f"{len(gone)} files are not in {folder} after copying, first {gone[0]}. Commit again.")
@@ -162,6 +162,10 @@ def publish_files(storage: Storage, load: FileLoad) -> tuple[PublishedManifest, 
         kept = {part.uri for part in targets}
         storage.delete(part.uri for part in old if part.uri not in kept)
     return manifest, True
+
+
+def _copy(storage: Storage, part: OutputPart, target: OutputPart) -> None:
+    storage.copy(part.uri, target.uri, etag=part.etag or None, sha256=part.sha256)
 
 
 def read_published(storage: Storage, folder: str) -> PublishedManifest | None:
@@ -333,7 +337,7 @@ def _snapshot_faults(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
 def _published_part(folder: str, number: int, part: OutputPart) -> OutputPart:
     name = part.uri.rpartition("/")[2]
     ending = name[len(part.sha256) :]
-    return part.model_copy(update={"uri": join(folder, f"part-{number:05d}-{part.sha256[:16]}{ending}")})
+    return part.model_copy(update={"uri": join(folder, f"part-{number:05d}-{part.sha256[:16]}{ending}"), "etag": ""})
 
 
 def _refuse_foreign_files(storage: Storage, folder: str, known: Iterable[OutputPart]) -> None:

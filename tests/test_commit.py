@@ -181,11 +181,11 @@ class DiesWhileCopying(Storage):
     def __init__(self, other: Storage) -> None:
         self._stores, self.copies = other._stores, 0
 
-    def copy(self, source_uri: str, target_uri: str) -> None:
+    def copy(self, source_uri: str, target_uri: str, **known: str | None) -> None:
         self.copies += 1
         if self.copies > 2:
             raise KeyboardInterrupt
-        super().copy(source_uri, target_uri)
+        super().copy(source_uri, target_uri, **known)
 
 
 def test_a_commit_that_dies_half_way_is_finished_by_its_retry(storage: Storage, root: str) -> None:
@@ -256,9 +256,9 @@ class PausesBefore(Storage):
             self._step = ""
             self._meanwhile()
 
-    def copy(self, source_uri: str, target_uri: str) -> None:
+    def copy(self, source_uri: str, target_uri: str, **known: str | None) -> None:
         self._pause("copy")
-        super().copy(source_uri, target_uri)
+        super().copy(source_uri, target_uri, **known)
 
     def create(self, uri: str, data: bytes) -> str:
         if uri.endswith("_manifest.json"):

@@ -38,6 +38,8 @@ class OutputPart(Value):
     sha256: str
     size: int
     rows: int
+    etag: str = ""
+    """In S3, the version that was stored: its content needs no reading to be known. Version 0.1.0 did not note it."""
 
 
 class KeyHash(Value):

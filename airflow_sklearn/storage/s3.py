@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_sklearn.contract.data import SourceObject
 from airflow_sklearn.exceptions import ObjectChangedError, ObjectExistsError, ObjectNotFoundError, StorageError
+from airflow_sklearn.storage.digests import check_digest
 from airflow_sklearn.storage.uris import split_scheme
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from airflow_sklearn.storage.uris import Selection
 
 #: Times that a stream is taken up again without a byte of progress before the error is passed on.
 _RESUMES = 5
@@ -94,9 +97,10 @@ class S3Store:
                     raise ObjectChangedError(f"{uri} is gone; the version {etag} was expected") from error
                 raise
 
-    def upload(self, path: str, uri: str) -> None:
+    def upload(self, path: str, uri: str) -> str:
         with open(path, "rb") as file:
             self.write_stream(uri, file)
+        return self.stat(uri).etag
 
     def write_stream(self, uri: str, stream: Any) -> None:
         address = _address(uri)
@@ -104,10 +108,24 @@ class S3Store:
             # not upload_file: it hides S3's answer in an error of its own
             self._client.upload_fileobj(stream, address["Bucket"], address["Key"])
 
-    def copy(self, source_uri: str, target_uri: str) -> None:
+    def copy(self, source_uri: str, target_uri: str, etag: str | None, sha256: str | None) -> None:
+        """Only a version whose content is not known is read: a copy within S3 costs no reading."""
+        if sha256 and (now := self.stat(source_uri).etag) != etag:
+            with self.open(source_uri, 0, None, now) as stream:
+                check_digest(stream, sha256, source_uri)
+            etag = now
         target = _address(target_uri)
-        with _errors(source_uri):
-            self._client.copy(_address(source_uri), target["Bucket"], target["Key"])
+        with _errors(source_uri, etag):
+            self._client.copy(
+                _address(source_uri),
+                target["Bucket"],
+                target["Key"],
+                ExtraArgs={"CopySourceIfMatch": etag} if etag else None,
+            )
+
+    def remove_abandoned(self, folder: str) -> int:
+        """Nothing: an object appears whole or not at all."""
+        return 0
 
     def delete(self, uris: Iterable[str]) -> None:
         by_bucket: dict[str, list[dict[str, str]]] = {}
@@ -123,12 +141,13 @@ class S3Store:
                 if answer.get("Errors"):
                     raise StorageError(f"Could not delete from s3://{bucket}: {answer['Errors'][:5]}")
 
-    def list(self, prefix: str) -> Iterator[SourceObject]:
-        bucket, _, key = split_scheme(prefix)[1].partition("/")
-        with _errors(prefix):
+    def list(self, selection: Selection) -> Iterator[SourceObject]:
+        bucket, _, key = split_scheme(selection.root)[1].partition("/")
+        with _errors(selection.root):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
                 for entry in page.get("Contents", []):
-                    yield SourceObject(uri=f"s3://{bucket}/{entry['Key']}", etag=entry["ETag"], size=entry["Size"])
+                    if selection.takes(uri := f"s3://{bucket}/{entry['Key']}"):
+                        yield SourceObject(uri=uri, etag=entry["ETag"], size=entry["Size"])
 
 
 class _ResumingReader(io.RawIOBase):

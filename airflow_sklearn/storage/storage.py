@@ -72,9 +72,12 @@ class Storage:
         """
         return self._store(uri).replace(uri, data, etag)
 
-    def upload(self, path: str, uri: str) -> None:
-        """Store a local file as an object, whole or not at all."""
-        self._store(uri).upload(path, uri)
+    def upload(self, path: str, uri: str) -> str:
+        """Store a local file as an object, whole or not at all.
+
+        :return: in S3 its etag, by which ``copy`` knows the content again without reading it; empty for files.
+        """
+        return self._store(uri).upload(path, uri)
 
     def write_stream(self, uri: str, stream: Any) -> None:
         """Store what is read from a file object that can seek, whole or not at all."""
@@ -86,13 +89,26 @@ class Storage:
             while block := stream.read(1 << 22):
                 target.write(block)
 
-    def copy(self, source_uri: str, target_uri: str) -> None:
-        """Copy an object within its scheme (server side in S3; a hard link, where possible, for files)."""
+    def copy(self, source_uri: str, target_uri: str, *, etag: str | None = None, sha256: str | None = None) -> None:
+        """Copy an object within its scheme: on the server's side in S3; files share their bytes where that is possible.
+
+        :param sha256: what the object must hold; its bytes are then read, where ``etag`` does not say enough.
+        :param etag: the version in S3 that is known to hold that. Without ``sha256``: the only version that is copied.
+        :raises ObjectNotFoundError: no object there.
+        :raises ObjectChangedError: it holds something else; then nothing is copied.
+        """
         if _uris.split_scheme(source_uri)[0] != _uris.split_scheme(target_uri)[0]:
             raise UserError(
                 f"Cannot copy {source_uri} to {target_uri}: put the ledger and the destination in one kind of storage."
             )
-        self._store(source_uri).copy(source_uri, target_uri)
+        self._store(source_uri).copy(source_uri, target_uri, etag, sha256)
+
+    def remove_abandoned(self, folder: str) -> int:
+        """Remove what writers that were killed left in a folder and below it. Returns how many files that were.
+
+        Objects in S3 appear whole or not at all.
+        """
+        return self._store(folder).remove_abandoned(folder)
 
     def delete(self, uris: Iterable[str]) -> None:
         """Remove objects; those that are gone already are no error."""
@@ -104,7 +120,7 @@ class Storage:
 
     def list(self, prefix: str) -> Iterator[SourceObject]:
         """All objects whose URI starts with ``prefix``, in order of their URIs."""
-        return self._store(prefix).list(prefix)
+        return self._store(prefix).list(_uris.with_prefix(prefix))
 
     def expand(self, uris: Sequence[str], *, allow_empty: bool = False) -> tuple[SourceObject, ...]:
         """The objects that URIs, globs and prefixes (ending in ``/``) stand for, each once, in order of their URIs.
@@ -135,18 +151,7 @@ class Storage:
                 return
             if not _uris.is_pattern(uri):
                 return
-            root, regex = _uris.pattern_root(uri), _uris.pattern_regex(uri)
-        else:
-            root, regex = uri, None
-        for candidate in self.list(root):
-            name = candidate.uri[len(root) :]
-            if (
-                name
-                and not name.endswith("/")
-                and not _uris.is_hidden(name)
-                and (regex is None or regex.fullmatch(candidate.uri))
-            ):
-                yield candidate
+        yield from self._store(uri).list(_uris.visible_matches(uri))
 
     def _store(self, uri: str) -> LocalStore | S3Store:
         return self._stores[_uris.split_scheme(uri)[0]]

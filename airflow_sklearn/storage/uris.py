@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from airflow_sklearn.exceptions import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -80,3 +85,62 @@ def pattern_regex(pattern: str) -> re.Pattern[str]:
 def is_hidden(name: str) -> bool:
     """Whether a path below a folder has a part that starts with ``_`` or ``.``: ledgers, manifests, temporary files."""
     return any(part.startswith(("_", ".")) and "=" not in part for part in name.split("/"))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which objects a listing is to give.
+
+    :param what: what was asked for, for messages.
+    :param root: what all URIs begin with.
+    :param takes: whether an object is one of them.
+    :param enters: whether one may lie below a folder, whose URI ends in a slash. Stores that have folders do not look
+        into others: they may be closed, or broken, and are nobody's business.
+    """
+
+    what: str
+    root: str
+    takes: Callable[[str], bool]
+    enters: Callable[[str], bool]
+
+
+def with_prefix(prefix: str) -> Selection:
+    """All objects whose URI starts with ``prefix``."""
+    return Selection(
+        what=prefix,
+        root=prefix,
+        takes=lambda uri: uri.startswith(prefix),
+        enters=lambda folder: folder.startswith(prefix) or prefix.startswith(folder),
+    )
+
+
+def visible_matches(uri: str) -> Selection:
+    """What a glob, or a prefix that ends in ``/``, stands for: without names that are hidden."""
+    root = pattern_root(uri)
+    regex = None if uri.endswith("/") else pattern_regex(uri)
+    levels = [] if regex is None else uri[len(root) :].split("/")[:-1]
+
+    def takes(found: str) -> bool:
+        name = found[len(root) :]
+        if not name or name.endswith("/") or is_hidden(name):
+            return False
+        return regex is None or regex.fullmatch(found) is not None
+
+    def enters(folder: str) -> bool:
+        name = folder[len(root) :].rstrip("/")
+        return not is_hidden(name) and (regex is None or _may_match_below(name.split("/"), levels, uri))
+
+    return Selection(what=uri, root=root, takes=takes, enters=enters)
+
+
+def _may_match_below(folders: list[str], levels: list[str], pattern: str) -> bool:
+    """Whether a pattern, of which ``levels`` are the folders, may match something below these folders."""
+    for depth, folder in enumerate(folders):
+        if depth == len(levels):
+            return "**" in pattern.rpartition("/")[2]
+        level = levels[depth]
+        if "**" in level or level.count("[") != level.count("]"):  # crosses folders, or is cut within brackets
+            return True
+        if not pattern_regex(level).fullmatch(folder):
+            return False
+    return True

@@ -71,8 +71,8 @@ def store_out_of_sample(
                     sink.write(batch)
             sha256 = file_sha256(path)
             uri = join(folder, FOLDER, f"{sha256}.parquet")
-            parts.append(OutputPart(uri=uri, sha256=sha256, size=os.path.getsize(path), rows=rows))
-            storage.upload(path, uri)
+            etag = storage.upload(path, uri)
+            parts.append(OutputPart(uri=uri, sha256=sha256, size=os.path.getsize(path), rows=rows, etag=etag))
     return OutOfSample(
         parts=tuple(parts),
         columns=tuple(Column(name=field.name, arrow_type=str(field.type)) for field in writer.schema),

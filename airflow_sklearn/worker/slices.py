@@ -192,8 +192,8 @@ class SlicePredictor:
     def _upload(self, path: str, rows: int, ending: str) -> OutputPart:
         sha256 = file_sha256(path)
         uri = self._ledger.part_uri(sha256, ending)
-        self._storage.upload(path, uri)
-        return OutputPart(uri=uri, sha256=sha256, size=os.path.getsize(path), rows=rows)
+        etag = self._storage.upload(path, uri)
+        return OutputPart(uri=uri, sha256=sha256, size=os.path.getsize(path), rows=rows, etag=etag)
 
 
 def refused_kinds(job: PredictJob) -> frozenset[str]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import io
 import os
+import signal
+import stat
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +24,7 @@ from airflow_sklearn.exceptions import (
     UserError,
 )
 from airflow_sklearn.storage import Storage, join
+from airflow_sklearn.storage.temporary import temporary_file
 from airflow_sklearn.worker.processes import run_forked
 
 if TYPE_CHECKING:
@@ -271,3 +277,187 @@ def test_an_upload_that_s3_refuses_says_what_s3_said(cloud: Cloud, tmp_path: Pat
     (tmp_path / "x").write_bytes(b"x")
     with pytest.raises(ObjectNotFoundError, match="No bucket for s3://no-such-bucket/x"):
         Storage(cloud.client).upload(str(tmp_path / "x"), "s3://no-such-bucket/x")
+
+
+def test_a_copy_is_made_of_what_is_known_and_of_nothing_else(storage: Storage, root: str) -> None:
+    data, sha256 = b"rows", hashlib.sha256(b"rows").hexdigest()
+    etag = storage.write(f"{root}/a", data)
+    for known in ({"sha256": sha256}, {"sha256": sha256, "etag": etag}, {"sha256": sha256, "etag": '"another"'}):
+        storage.copy(f"{root}/a", f"{root}/b", **known)
+        assert storage.read(f"{root}/b") == data
+        storage.delete([f"{root}/b"])
+    storage.write(f"{root}/a", b"rowz")
+    for known in ({"sha256": sha256}, {"sha256": sha256, "etag": etag}):
+        with pytest.raises(ObjectChangedError, match="damaged or overwritten"):
+            storage.copy(f"{root}/a", f"{root}/b", **known)
+    assert not storage.exists(f"{root}/b")
+
+
+def test_a_version_in_s3_that_is_known_is_copied_without_being_read(cloud: Cloud, bucket: str) -> None:
+    client, calls = cloud.client(), list[str]()
+
+    class Client:
+        def __getattr__(self, name: str) -> Any:
+            calls.append(name)
+            return getattr(client, name)
+
+    storage = Storage(Client)
+    etag = storage.write(f"s3://{bucket}/a", b"rows")
+    storage.copy(f"s3://{bucket}/a", f"s3://{bucket}/b", etag=etag, sha256=hashlib.sha256(b"rows").hexdigest())
+    assert "get_object" not in calls
+
+
+def test_the_version_that_was_stored_is_told(storage: Storage, root: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"x")
+    told = storage.upload(str(tmp_path / "x"), f"{root}/x")
+    assert told == (storage.stat(f"{root}/x").etag if root.startswith("s3") else "")
+    assert storage.create(f"{root}/y", b"y") == storage.stat(f"{root}/y").etag
+
+
+def test_a_copied_file_shares_nothing_with_its_source(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"rows")
+    Storage().copy(f"file://{tmp_path}/a", f"file://{tmp_path}/b")
+    (tmp_path / "b").open("r+b").write(b"hack")
+    assert (tmp_path / "a").read_bytes() == b"rows"
+
+
+def test_a_file_is_copied_where_the_kernel_does_not_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    (tmp_path / "a").write_bytes(b"rows" * 100_000)
+    Storage().copy(f"file://{tmp_path}/a", f"file://{tmp_path}/b")
+    assert (tmp_path / "b").read_bytes() == (tmp_path / "a").read_bytes()
+
+
+def test_a_file_changed_in_place_with_its_times_set_back_is_another_version(tmp_path: Path) -> None:
+    path, uri = tmp_path / "x.csv", f"file://{tmp_path}/x.csv"
+    path.write_bytes(b"old")
+    before, etag = os.stat(path), Storage().stat(uri).etag
+    time.sleep(0.02)  # the kernel's clock for files ticks every 4 ms, every 10 ms on some machines
+    path.open("r+b").write(b"new")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(ObjectChangedError):
+        Storage().read(uri, etag=etag)
+    with pytest.raises(ObjectChangedError):
+        Storage().replace(uri, b"newer", etag=etag)
+
+
+def test_a_version_that_0_1_0_has_noted_is_known(tmp_path: Path) -> None:
+    path, uri = tmp_path / "x.csv", f"file://{tmp_path}/x.csv"
+    path.write_bytes(b"old")
+    status = os.stat(path)
+    etag = f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
+    assert Storage().read(uri, etag=etag) == b"old"
+    Storage().replace(uri, b"new", etag=etag)
+    with pytest.raises(ObjectChangedError):
+        Storage().read(uri, etag=etag)
+
+
+@pytest.mark.parametrize("method", ["write", "create"])
+@pytest.mark.parametrize(("mask", "mode"), [(0o077, 0o600), (0o027, 0o640), (0o002, 0o664)])
+def test_files_have_the_rights_that_the_umask_leaves(tmp_path: Path, method: str, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        getattr(Storage(), method)(f"file://{tmp_path}/sub/x", b"personal")
+        Storage().copy(f"file://{tmp_path}/sub/x", f"file://{tmp_path}/sub/copy")
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(os.stat(tmp_path / "sub" / name).st_mode) for name in ("x", "copy")] == [mode, mode]
+    assert stat.S_IMODE(os.stat(tmp_path / "sub").st_mode) == mode | (mode & 0o444) >> 2
+
+
+@pytest.mark.parametrize("pattern", ["", "*.csv", "**/*.csv", "sub/", "*/x.csv", "[s]ub/*"])
+def test_a_link_that_leads_nowhere_is_an_error_where_it_may_be_meant(tmp_path: Path, pattern: str) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "x.csv").write_bytes(b"x")
+    (tmp_path / "a.csv").write_bytes(b"x")
+    (tmp_path / "sub" / "y.csv").symlink_to(tmp_path / "unmounted" / "y.csv")
+    (tmp_path / "b.csv").symlink_to(tmp_path / "unmounted" / "b.csv")
+    with pytest.raises(StorageError, match=r"symbolic link to .*unmounted.*which is not there"):
+        Storage().expand([f"file://{tmp_path}/{pattern}"])
+
+
+def test_a_folder_that_is_not_mounted_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "2023").mkdir()
+    (tmp_path / "2023" / "x.csv").write_bytes(b"x")
+    (tmp_path / "2024").symlink_to(tmp_path / "unmounted")
+    with pytest.raises(StorageError, match=r"2024 is a symbolic link"):
+        Storage().expand([f"file://{tmp_path}/*/x.csv"])
+
+
+def test_links_in_a_circle_and_pipes_are_errors_and_no_files(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").symlink_to(tmp_path / "a.csv")
+    with pytest.raises(StorageError, match=r"a\.csv"):
+        Storage().expand([f"file://{tmp_path}/*.csv"])
+    (tmp_path / "a.csv").unlink()
+    os.mkfifo(tmp_path / "b.csv")
+    with pytest.raises(StorageError, match=r"b\.csv is neither a file nor a folder"):
+        Storage().expand([f"file://{tmp_path}/*.csv"])
+
+
+def test_links_that_lead_nowhere_and_are_not_meant_do_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"x")
+    for name in ("notes.txt", "_hidden", ".venv"):
+        (tmp_path / name).symlink_to(tmp_path / "nowhere")
+    assert [o.uri for o in Storage().expand([f"file://{tmp_path}/*.csv"])] == [f"file://{tmp_path}/a.csv"]
+    (tmp_path / "notes.txt").unlink()
+    assert [o.uri for o in Storage().expand([f"file://{tmp_path}/"])] == [f"file://{tmp_path}/a.csv"]
+
+
+@pytest.mark.parametrize("pattern", ["*.csv", "?.csv", "date=*/*.csv", "[ad]*/*.csv", "date=1/*.csv"])
+def test_a_glob_looks_into_no_folder_in_which_nothing_can_match(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    for name in ("a.csv", "date=1/a.csv", "lost+found/b.csv", "date=1/lost+found/c.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if path.endswith("lost+found"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root, which tests run as in containers, may look into everything
+    assert len(Storage().expand([f"file://{tmp_path}/{pattern}"])) == 1
+    with pytest.raises(StorageError, match=r"lost\+found cannot be listed"):
+        Storage().expand([f"file://{tmp_path}/**/*.csv"])
+
+
+def test_what_the_dead_were_writing_is_removed_and_what_the_living_write_is_not(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+
+    def die(_: int) -> None:
+        with temporary_file(str(folder)):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    folder.mkdir()
+    with pytest.raises(Exception, match=r"(?i)signal|killed|died|ended"):
+        run_forked(die, 2)
+    with temporary_file(str(folder)) as (name, _):
+        (folder / ".tmp-report.csv").write_bytes(b"of another program")
+        assert len(list(folder.iterdir())) >= 3
+        assert Storage().remove_abandoned(f"file://{tmp_path}/") >= 1
+        assert sorted(path.name for path in folder.iterdir()) == sorted([os.path.basename(name), ".tmp-report.csv"])
+        assert Storage().expand([f"file://{folder}/"], allow_empty=True) == ()
+
+
+def test_temporary_files_of_0_1_0_go_when_they_are_a_day_old(tmp_path: Path) -> None:
+    for name, age in ((".tmp-abcdefgh", 90_000), (".tmp-12345678", 10)):
+        (tmp_path / name).write_bytes(b"x")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    Storage().remove_abandoned(f"file://{tmp_path}")
+    assert [path.name for path in tmp_path.iterdir()] == [".tmp-12345678"]
+
+
+def test_of_many_writers_one_wins_where_names_cannot_be_given_in_one_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_sklearn.storage.temporary._renameat2", lambda: None)
+    etag = Storage().create(f"file://{tmp_path}/x", b"1")
+    assert Storage().read(f"file://{tmp_path}/x", etag=etag) == b"1"
+    with pytest.raises(ObjectExistsError):
+        Storage().create(f"file://{tmp_path}/x", b"2")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
