@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_chec
 
 from pydantic import ValidationError
 
-from airflow_sklearn.contract.data import DEFAULT_NULL_VALUES, CsvOptions, OutputFiles, SourceFiles
+from airflow_sklearn.contract.data import CsvOptions, OutputFiles, SourceFiles
 from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
@@ -66,8 +66,13 @@ class Dataset:
     :param column_names: the names in file order, for CSV without a header.
     :param compression: of CSV: ``infer`` (by the ending of each file), ``none``, ``gzip``, ``zstd``, ``bz2``.
     :param newlines_in_values: set True when quoted values may hold line breaks; planning then reads the files once.
-    :param null_values: spellings of a null in CSV. Default: those that pandas knows.
+    :param null_values: spellings of a null in CSV, in every column. Default, by the kind of the column: those that
+        pandas knows (``NA``, ``n/a``, ``NaN``, ``None``, ...) in numbers, booleans and dates, and in features of text
+        unless training knew the spelling as a value; in keys, classes and passthrough columns of text nothing but an
+        empty value.
     :param encoding: of CSV.
+    :param decimal: of CSV, the character before the fraction of a number: ``","`` for ``1,25``.
+    :param thousands: of CSV, the character between groups of digits: ``"."`` for ``1.234,5``. Default: none.
     :param types: Arrow types by column name, such as ``{"zip": "string"}``. For training: instead of what would be
         inferred. For prediction: of passthrough columns that training excluded or lacked, which are text otherwise.
     :param hive_partitions: folders named ``column=value`` become columns.
@@ -92,8 +97,10 @@ class Dataset:
     column_names: Sequence[str] = ()
     compression: str = "infer"
     newlines_in_values: bool = False
-    null_values: Sequence[str] = DEFAULT_NULL_VALUES
+    null_values: Sequence[str] | None = None
     encoding: str = "utf-8"
+    decimal: str = "."
+    thousands: str = ""
     types: Mapping[str, str] = field(default_factory=dict)
     hive_partitions: bool = False
     if_exists: str = "replace"
@@ -138,8 +145,10 @@ class Dataset:
             column_names=tuple(self.column_names),
             compression=self.compression,
             newlines_in_values=self.newlines_in_values,
-            null_values=tuple(self.null_values),
+            null_values=None if self.null_values is None else tuple(self.null_values),
             encoding=self.encoding,
+            decimal=self.decimal,
+            thousands=self.thousands,
         )
 
 

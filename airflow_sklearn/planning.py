@@ -135,7 +135,7 @@ def finish_plan(
     :return: the plan, and the URI it is stored at.
     :raises UserError: what was asked for contradicts the model; every contradiction is named.
     """
-    destination = draft.destination
+    destination, source = draft.destination, source.for_model_of(draft.manifest.source.files)
     faults = _place_faults(source, destination, draft.partition) if isinstance(destination, OutputFiles) else []
     if chunk_size < 1 or max_chunks < 1:
         faults.append(f"chunk_size ({chunk_size}) and max_chunks ({max_chunks}) must be at least 1")

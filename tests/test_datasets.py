@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from airflow_sklearn.contract.data import OutputFiles, SourceFiles
+from airflow_sklearn.contract.data import NULL_SPELLINGS, NULL_VALUES_0_1_0, CsvOptions, OutputFiles, SourceFiles
 from airflow_sklearn.datasets import Dataset, as_output, as_source
 from airflow_sklearn.exceptions import UserError
 
@@ -86,3 +86,39 @@ def test_csv_without_a_header_needs_names() -> None:
 
 def test_options_that_a_template_would_change_are_not_rendered() -> None:
     assert not {"null_values", "delimiter", "quote"} & set(Dataset.template_fields)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"decimal": ""},
+        {"decimal": ".."},
+        {"decimal": "5"},
+        {"decimal": "é"},
+        {"thousands": "00"},
+        {"thousands": "-"},
+        {"thousands": "."},
+        {"decimal": ",", "thousands": ","},
+    ],
+)
+def test_characters_that_are_no_part_of_a_number_are_refused(options: dict[str, str]) -> None:
+    with pytest.raises(UserError, match=r"decimal|thousands"):
+        Dataset("/data/x.csv", **options).to_source()
+
+
+def test_null_spellings_are_those_of_pandas() -> None:
+    parsers = pytest.importorskip("pandas._libs.parsers")
+    assert set(NULL_SPELLINGS) == parsers.STR_NA_VALUES
+
+
+def test_a_model_of_0_1_0_reads_nulls_as_it_did_unless_told_otherwise() -> None:
+    def csv(null_values: tuple[str, ...] | None) -> SourceFiles:
+        return SourceFiles(uris=("file:///x.csv",), file_format="csv", csv=CsvOptions(null_values=null_values))
+
+    for new, training, expected in (
+        (None, NULL_VALUES_0_1_0, NULL_VALUES_0_1_0),
+        (("-",), NULL_VALUES_0_1_0, ("-",)),
+        (None, ("-",), None),
+        (None, None, None),
+    ):
+        assert csv(new).for_model_of(csv(training)).csv.null_values == expected

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import codecs
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from airflow_sklearn.contract.document import Value
+from airflow_sklearn.contract.document import Later, Value
 
 FileFormat = Literal["csv", "parquet"]
 Compression = Literal["infer", "none", "gzip", "zstd", "bz2"]
 
-#: Spellings of a null in CSV files, the same in training and in prediction. pandas reads these as null as well.
-DEFAULT_NULL_VALUES = ("", "NULL", "null", "NA", "N/A", "NaN", "nan", "None")
+#: What pandas reads as null (``pandas._libs.parsers.STR_NA_VALUES``, the same from 2.0 to 3.0).
+NULL_SPELLINGS = (
+    "",
+    "#N/A",
+    "#N/A N/A",
+    "#NA",
+    "-1.#IND",
+    "-1.#QNAN",
+    "-NaN",
+    "-nan",
+    "1.#IND",
+    "1.#QNAN",
+    "<NA>",
+    "N/A",
+    "NA",
+    "NULL",
+    "NaN",
+    "None",
+    "n/a",
+    "nan",
+    "null",
+)
+#: What version 0.1.0 read as null in every column; it recorded them in every document.
+NULL_VALUES_0_1_0 = ("", "NULL", "null", "NA", "N/A", "NaN", "nan", "None")
 
 _COMPRESSION_BY_ENDING = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".bz2": "bz2"}
 
@@ -31,8 +53,23 @@ class CsvOptions(Value):
     """``infer`` goes by the ending of each file: .gz, .zst, .bz2."""
     newlines_in_values: bool = False
     """Declare true when a quoted value may hold a line break; files are then cut only at true record ends."""
-    null_values: tuple[str, ...] = DEFAULT_NULL_VALUES
+    null_values: tuple[str, ...] | None = None
+    """Spellings of a null in every column. None: by the kind of the column, see ``worker.data.nulls``."""
     encoding: str = "utf-8"
+    decimal: Annotated[str, Later()] = "."
+    """The character before the fraction of a number."""
+    thousands: Annotated[str, Later()] = ""
+    """The character between groups of digits; an empty string: none."""
+
+    @model_validator(mode="after")
+    def _check_numbers(self) -> Self:
+        if len(self.decimal) != 1 or not self.decimal.isascii() or _is_of_a_number(self.decimal):
+            raise ValueError(f"decimal={self.decimal!r} is not the one character before a fraction, such as ','")
+        if self.thousands and (len(self.thousands) != 1 or _is_of_a_number(self.thousands)):
+            raise ValueError(f"thousands={self.thousands!r} is not one character between digits, such as '.' or ' '")
+        if self.thousands == self.decimal:
+            raise ValueError(f"decimal and thousands are both {self.decimal!r}: no number could be read")
+        return self
 
     @field_validator("encoding")
     @classmethod
@@ -55,6 +92,11 @@ class CsvOptions(Value):
         return "\n".encode(name) == b"\n" and not name.startswith(("iso2022", "hz", "utf-7"))
 
 
+def _is_of_a_number(character: str) -> bool:
+    """Whether a number may hold it anyway, or no value of a CSV file can."""
+    return character.isalnum() or character in '+-\r\n"\0'
+
+
 class SourceFiles(Value):
     """Files that are read as one table.
 
@@ -75,6 +117,15 @@ class SourceFiles(Value):
         if self.file_format == "csv" and not self.csv.header and not self.csv.column_names:
             raise ValueError("header=False needs column_names: the names of all columns, in file order")
         return self
+
+    def for_model_of(self, training: SourceFiles) -> SourceFiles:
+        """These files as a model is to read them that was trained on ``training``.
+
+        A model of version 0.1.0 knew one set of null spellings, in training and in prediction.
+        """
+        if self.csv.null_values is not None or training.csv.null_values != NULL_VALUES_0_1_0:
+            return self
+        return self.model_copy(update={"csv": self.csv.model_copy(update={"null_values": NULL_VALUES_0_1_0})})
 
     def is_splittable(self, uri: str) -> bool:
         """Whether one file can be cut into ranges that are read on their own: not when it is compressed as a whole."""

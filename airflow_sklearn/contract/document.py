@@ -2,19 +2,71 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from airflow_sklearn.exceptions import DocumentError
+
+
+class Later:
+    """Marks a field that the first version of its document did not have: ``decimal: Annotated[str, Later()] = "."``.
+
+    While such a field has its default it is not written. So a fingerprint, a digest or an id that was made before the
+    field existed stays what it was, and an older worker reads every document that does not use the field.
+    """
 
 
 class Value(BaseModel):
     """An immutable part of a document. Unknown fields are refused, so that a typo never becomes a default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        for name, default in _later_fields(type(self)).items():
+            if name in written and getattr(self, name) == default:
+                del written[name]
+        return written
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The schema of the fields; without this it would be that of ``_write``: any dict."""
+        reference: dict[str, Any] = handler(_without_writer(core_schema))
+        schema = handler.resolve_ref_schema(reference)
+        if "required" in schema:
+            schema["required"] = [name for name in schema["required"] if name not in _later_fields(cls)]
+        return reference
+
+
+def _without_writer(core_schema: Any) -> Any:
+    """pydantic's schema of a class, below its validators too, without the function that writes it."""
+    schema = {key: value for key, value in core_schema.items() if key != "serialization"}
+    if schema["type"].startswith("function-"):
+        schema["schema"] = _without_writer(schema["schema"])
+    return schema
+
+
+@functools.cache
+def _later_fields(cls: type[Value]) -> dict[str, Any]:
+    """The fields marked ``Later``, with their defaults."""
+    return {
+        name: field.get_default(call_default_factory=True)
+        for name, field in cls.model_fields.items()
+        if any(isinstance(mark, Later) for mark in field.metadata)
+    }
 
 
 class Document(Value):

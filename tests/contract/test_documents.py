@@ -5,11 +5,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated, Self
 
 import pytest
+from pydantic import Field, model_validator
 
 import airflow_sklearn.contract
 from airflow_sklearn.contract.data import SourceFiles, SourceObject
+from airflow_sklearn.contract.document import Later, Value
 from airflow_sklearn.contract.jobs import JobResult, PredictJob, TrainJob, job_from_json
 from airflow_sklearn.contract.model import FactoryEstimator, PickledEstimator, PresetEstimator
 from airflow_sklearn.contract.plan import Chunk, Piece
@@ -41,6 +44,38 @@ def test_equal_documents_have_equal_bytes_whatever_the_order_of_fields() -> None
     job = train_job()
     shuffled = dict(reversed(list(job.model_dump(mode="json").items())))
     assert TrainJob.model_validate(shuffled).to_json() == job.to_json()
+
+
+class Old(Value):
+    a: int = 1
+
+
+class New(Value):
+    a: int = 1
+    b: Annotated[str, Later()] = "."
+    c: Annotated[tuple[int, ...], Later(), Field(max_length=3)] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        return self
+
+
+class Around(Value):
+    new: New = New()
+    many: tuple[New, ...] = (New(),)
+
+
+def test_later_fields_are_written_only_where_they_are_used() -> None:
+    assert New().model_dump(mode="json") == Old().model_dump(mode="json") == {"a": 1}
+    assert New(b=",", c=(1,)).model_dump(mode="json") == {"a": 1, "b": ",", "c": [1]}
+    assert Around().model_dump(mode="json") == {"new": {"a": 1}, "many": [{"a": 1}]}
+    assert Around.model_validate_json(Around(new=New(b=",")).model_dump_json()) == Around(new=New(b=","))
+
+
+def test_the_schema_of_a_document_with_later_fields_is_that_of_its_fields() -> None:
+    schema = Around.model_json_schema(mode="serialization")["$defs"]["New"]
+    assert set(schema["properties"]) == {"a", "b", "c"}
+    assert schema["additionalProperties"] is False
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from airflow_sklearn.contract.data import NULL_SPELLINGS
 from airflow_sklearn.contract.receipt import Consumed
 from airflow_sklearn.csv_records import ends_inside_quotes
 from airflow_sklearn.exceptions import UserError
@@ -187,7 +188,7 @@ class CsvPieceReader(PieceReader):
             self._options[text] = pa_csv.ConvertOptions(
                 column_types=types or {"0": pa.string()},  # none asked for: rows still count
                 include_columns=list(types) or ["0"],
-                null_values=list(self._csv.null_values),
+                null_values=list(NULL_SPELLINGS if self._csv.null_values is None else self._csv.null_values),
                 true_values=list(TRUE_VALUES),
                 false_values=list(FALSE_VALUES),
                 strings_can_be_null=True,
