@@ -61,7 +61,7 @@ class Conformer:
             if feature.kind == "numeric" and feature.name not in self._infinite and _has_infinite(column):
                 column = self._without_infinite(table, feature.name, file)
                 table = table.set_column(table.column_names.index(feature.name), feature.name, column)
-            nulls = _null_count(column)
+            nulls = null_count(column)
             counts.nulls += nulls
             if nulls and not feature.null_count:
                 self._problems.add(
@@ -78,7 +78,7 @@ class Conformer:
             elif feature.kind == "numeric" and (limits := _range(column)):
                 counts.low, counts.high = min(counts.low, limits[0]), max(counts.high, limits[1])
         for key in self._schema.primary_key:
-            if nulls := table[key.name].null_count:
+            if nulls := null_count(table[key.name]):
                 self._problems.add(
                     "null_key",
                     "rows without a primary key",
@@ -146,9 +146,12 @@ def _pick(choose: Any, x: Any, y: Any) -> Any:
     return choose(present) if present else None
 
 
-def _null_count(column: pa.ChunkedArray) -> int:
+def null_count(column: pa.ChunkedArray) -> int:
+    """Rows without a value: NaN is none, as for pandas."""
     nulls: int = column.null_count
     # a sum is cheaper than a look at each value, and is NaN when one of them is
+    if pa.types.is_float16(column.type):
+        column = column.cast(pa.float32())  # Arrow computes nothing with the narrow ones
     if pa.types.is_floating(column.type) and math.isnan(pc.sum(column).as_py() or 0.0):
         nulls += pc.sum(pc.is_nan(column)).as_py() or 0
     return nulls

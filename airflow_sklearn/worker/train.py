@@ -28,6 +28,7 @@ from airflow_sklearn.models.schema import learn_features, learn_target, read_col
 from airflow_sklearn.models.validation import Validation, cross_validate
 from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.artifact import store_estimator
+from airflow_sklearn.worker.conform import null_count
 from airflow_sklearn.worker.container import image_with_digest
 from airflow_sklearn.worker.data.convert import convert
 from airflow_sklearn.worker.data.training import read_table
@@ -218,27 +219,32 @@ def _check_rows(job: TrainJob, table: pa.Table, problems: ProblemCollector) -> N
             fix="check the source.",
         )
     for name in job.primary_key:
-        if nulls := table[name].null_count:
+        if nulls := null_count(table[name]):
             problems.add(
                 "null_key", "rows without a primary key", column=name, count=nulls, fix="give every row a key."
             )
     if job.primary_key and job.policies.duplicate_keys == "error":
-        groups = table.group_by(list(job.primary_key)).aggregate([([], "count_all")])
-        repeated = groups.filter(pc.greater(groups["count_all"], 1))
-        if repeated.num_rows:
-            examples = [
-                ", ".join(str(row[name]) for name in job.primary_key) for row in repeated.slice(0, 5).to_pylist()
-            ]
+        repeated, times = _repeated_keys(table.select(list(job.primary_key)))
+        if times:
+            examples = [", ".join(map(str, row.values())) for row in repeated.slice(0, 5).to_pylist()]
             problems.add(
                 "duplicate_key",
                 "rows whose primary key occurred before",
                 column=", ".join(job.primary_key),
-                count=pc.sum(repeated["count_all"]).as_py() - repeated.num_rows,
+                count=sum(times) - len(times),
                 examples=examples,
                 fix="remove them or choose a key that is unique; policies={'duplicate_keys': 'count'} lets them pass.",
             )
     if job.sample_weight:
         _check_weight(job.sample_weight, table[job.sample_weight], problems)
+
+
+def _repeated_keys(keys: pa.Table) -> tuple[pa.Table, list[int]]:
+    """The keys that occur more than once, each once, and how often each does."""
+    by_place = keys.rename_columns([str(place) for place in range(keys.num_columns)])  # any name may be a column's own
+    groups = by_place.group_by(by_place.column_names).aggregate([([], "count_all")])
+    groups = groups.filter(pc.greater(groups["count_all"], 1))
+    return groups.select(by_place.column_names).rename_columns(keys.column_names), groups["count_all"].to_pylist()
 
 
 def _check_weight(name: str, column: pa.ChunkedArray, problems: ProblemCollector) -> None:

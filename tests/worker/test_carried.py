@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,35 @@ def test_advice_on_a_missing_carried_column_does_not_name_a_policy_that_would_no
     result = run(bench, bench.write(rows().drop_columns(["key"]), name), passthrough=("note",))
     assert set(problems_of(result)) == {("missing_column", "key"), ("missing_column", "note")}
     assert "missing_columns=" not in error_of(result)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (pa.array([i.to_bytes(16) for i in range(ROWS)], pa.uuid()), [str(uuid.UUID(int=i)) for i in range(ROWS)]),
+        (pa.array([i.to_bytes(16) for i in range(ROWS)], pa.binary(16)), [i.to_bytes(16) for i in range(ROWS)]),
+    ],
+)
+def test_a_uuid_is_a_key(bench: Workbench, key: pa.Array, expected: list[Any]) -> None:
+    source = bench.write(rows(key=key), "t.parquet")
+    bench.train(source)
+    assert bench.predict(source, chunks=3)["key"].to_pylist() == expected
+
+
+def test_nan_is_no_key(bench: Workbench) -> None:
+    good = bench.write(rows(key=[float(i) for i in range(ROWS)]), "t.parquet")
+    bad = bench.write(rows(key=[float("nan"), None, *(float(i) for i in range(2, ROWS))]), "bad.parquet")
+    assert problems_of(bench.run(bench.train_job(bad)))[("null_key", "key")] == 2
+    bench.train(good)
+    assert problems_of(run(bench, bad))[("null_key", "key")] == 2
+
+
+def test_a_key_has_any_name(bench: Workbench) -> None:
+    table = rows().rename_columns(["count_all", "x", "y"])
+    source = bench.write(table, "t.parquet")
+    bench.train(source, primary_key=("count_all",))
+    assert bench.predict(source)["count_all"].to_pylist() == list(range(ROWS))
+    twice = bench.write(table.set_column(0, "count_all", pa.array([7, 7, *range(7, ROWS + 5)])), "twice.parquet")
+    result = bench.run(bench.train_job(twice, primary_key=("count_all",)))
+    assert problems_of(result) == {("duplicate_key", "count_all"): 2}
+    assert "7" in error_of(result)

@@ -22,7 +22,7 @@ from airflow_sklearn.worker.data.parquet_file import (
     read_footer,
 )
 from airflow_sklearn.worker.data.reader import PieceReader
-from airflow_sklearn.worker.data.types import is_text, is_undecodable
+from airflow_sklearn.worker.data.types import is_text, is_undecodable, plain_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +81,7 @@ class ParquetPieceReader(PieceReader):
                 coerce_int96_timestamp_unit=INT96_UNIT,
                 read_dictionary=self._as_dictionary(footer, layout),
                 pre_buffer=False,
+                page_checksum_verification=True,  # only pages that have a checksum are checked
                 buffer_size=_BUFFER_BYTES,
             ) as file:
                 for batch in file.iter_batches(_BATCH_ROWS, row_groups=ready, columns=sources, use_threads=False):
@@ -101,7 +102,7 @@ class ParquetPieceReader(PieceReader):
     def _read(self, batch: pa.RecordBatch, layout: Layout) -> pa.Table:
         start = self.rows
         self.rows += batch.num_rows
-        read = {name: batch.column(self._sources[name]) for name in layout.positions}
+        read = {name: plain_values(batch.column(self._sources[name])) for name in layout.positions}
         table, bad, _ = self._assemble(read, batch.num_rows, layout)
         spelled = partial(self._spelled, read, layout)
         return self._settle(table, bad, spelled, lambda row: f"row {start + row:,} of the piece")

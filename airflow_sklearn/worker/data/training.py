@@ -18,7 +18,7 @@ from airflow_sklearn.worker.data.csv_head import read_head
 from airflow_sklearn.worker.data.guess import ColumnGuess
 from airflow_sklearn.worker.data.parquet_file import NotParquetError, read_footer
 from airflow_sklearn.worker.data.source import PieceReader, read_piece
-from airflow_sklearn.worker.data.types import is_text, parse_type
+from airflow_sklearn.worker.data.types import is_text, parse_type, plain_type
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -187,6 +187,7 @@ def _whole_reader(
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
+    kind = plain_type(kind)
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return pa.string() if is_text(kind) else kind

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from airflow_sklearn.exceptions import UserError
 
@@ -49,6 +51,7 @@ def is_nested(data_type: pa.DataType) -> bool:
 
 def canonical(data_type: pa.DataType) -> pa.DataType:
     """The type that stands for all that hold the same kind of values: files of one table differ in widths."""
+    data_type = plain_type(data_type)
     if pa.types.is_dictionary(data_type):
         return canonical(data_type.value_type)
     if pa.types.is_null(data_type) or is_text(data_type):
@@ -58,6 +61,35 @@ def canonical(data_type: pa.DataType) -> pa.DataType:
     if pa.types.is_floating(data_type):
         return pa.float64()
     return pa.timestamp("us", data_type.tz) if pa.types.is_timestamp(data_type) else data_type
+
+
+def plain_type(data_type: pa.DataType) -> pa.DataType:
+    """The flat type that stands for one of Arrow's extension types; other types as they are."""
+    if not isinstance(data_type, pa.BaseExtensionType):
+        return data_type
+    if data_type.extension_name in ("arrow.uuid", "arrow.json"):
+        return pa.string()
+    return pa.bool_() if data_type.extension_name == "arrow.bool8" else data_type
+
+
+def plain_values(values: pa.Array) -> pa.Array:
+    """Values of an extension type as those of its ``plain_type``: a UUID is its text."""
+    if not isinstance(values.type, pa.BaseExtensionType) or plain_type(values.type) == values.type:
+        return values
+    if values.type.extension_name == "arrow.uuid":
+        return _uuid_text(values.storage)
+    return values.storage.cast(plain_type(values.type))
+
+
+def _uuid_text(values: pa.Array) -> pa.Array:
+    """Of 16 bytes each: ``c9bf9e57-1685-4c89-bafb-ff5af830be8a``."""
+    bytes_ = np.frombuffer(values.fill_null(bytes(16)).buffers()[1], np.uint8)[values.offset * 16 :][: len(values) * 16]
+    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
+    text = np.stack([digits[bytes_ >> 4], digits[bytes_ & 15]], axis=1).reshape(len(values), 32)
+    text = np.insert(text, (8, 12, 16, 20), ord("-"), axis=1)
+    offsets = pa.py_buffer(np.arange(0, 36 * len(values) + 1, 36, dtype=np.int32))
+    spelled = pa.StringArray.from_buffers(len(values), offsets, pa.py_buffer(np.ascontiguousarray(text)))
+    return pc.if_else(values.is_valid(), spelled, None)
 
 
 def is_undecodable(error: BaseException) -> bool:

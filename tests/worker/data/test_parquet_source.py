@@ -251,3 +251,28 @@ def test_a_file_that_changes_while_it_is_read_is_an_error_and_never_a_mixture(tm
         STORAGE.write(obj.uri, data)
     with pytest.raises(ObjectChangedError, match=r"t\.parquet has changed"):
         list(blocks)
+
+
+def test_a_page_that_was_damaged_is_found_by_its_checksum(tmp_path: Path) -> None:
+    plain: dict[str, Any] = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
+    written(tmp_path / "t.parquet", pa.table({"a": range(1000)}), **plain)
+    data = bytearray((tmp_path / "t.parquet").read_bytes())
+    data[500] ^= 1  # another number, which decodes as well
+    (tmp_path / "t.parquet").write_bytes(data)
+    result = read(STORAGE.stat(f"file://{tmp_path}/t.parquet"), columns(a=INT), file_format="parquet")
+    assert result.fatal == ["not_parquet"]
+    assert "checksum" in str(result.error)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (pa.array([bytes(range(16)), None], pa.uuid()), ["00010203-0405-0607-0809-0a0b0c0d0e0f", None]),
+        (pa.array([b"x" * 16, b"y" * 16, None], pa.uuid())[1:], ["79797979-7979-7979-7979-797979797979", None]),
+        (pa.array([None], pa.uuid()), [None]),
+        (pa.array(['{"a": 1}', None], pa.json_()), ['{"a": 1}', None]),
+    ],
+)
+def test_a_uuid_is_its_text(tmp_path: Path, values: pa.Array, expected: list[str | None]) -> None:
+    obj = written(tmp_path / "t.parquet", pa.table({"a": values}))
+    assert read(obj, columns(a=TEXT), file_format="parquet").table["a"].to_pylist() == expected
