@@ -5,17 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from pydantic import ValidationError
-
+from airflow_sklearn.arguments import check_names, checked
 from airflow_sklearn.contract.data import CsvOptions, OutputFiles, SourceFiles
+from airflow_sklearn.contract.faults import kind_of, shown
 from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.tables import OutputTable, UnloadSource
-
-_T = TypeVar("_T")
 
 _CSV_ENDINGS = (".csv", ".tsv", ".txt")
 _PARQUET_ENDINGS = (".parquet", ".parq", ".pq")
@@ -202,12 +200,11 @@ def absolute_uri(uri: str) -> str:
 def _from_plain(value: Any, role: str) -> Dataset:
     if isinstance(value, Mapping):
         known = {f.name for f in dataclasses.fields(Dataset)}
-        if unknown := sorted(set(value) - known):
-            raise UserError(f"The {role} has unknown options {unknown}. A Dataset takes {', '.join(sorted(known))}.")
+        check_names(f"{role}={shown(value)}", value, known)
         return Dataset(**value)
     if isinstance(value, str) or (isinstance(value, Sequence) and all(isinstance(uri, str) for uri in value)):
         return Dataset(value)
-    raise UserError(f"The {role} is a {type(value).__name__}; give a URI, a list of URIs, or a Dataset.")
+    raise UserError(f"{role}={shown(value)} is {kind_of(value)}: give a URI, a list of URIs, or a Dataset.")
 
 
 def _format_of(uris: Sequence[str]) -> str:
@@ -228,20 +225,6 @@ def _format_by_ending(uri: str) -> str | None:
     for ending in _COMPRESSED_ENDINGS:
         name = name.removesuffix(ending)
     return "csv" if name.endswith(_CSV_ENDINGS) else None
-
-
-def checked(document: type[_T], what: str, **values: Any) -> _T:
-    """A document of these values.
-
-    :param what: what the user gave, for the error.
-    :raises UserError: they do not fit; all faults are named.
-    """
-    try:
-        return document(**values)
-    except ValidationError as error:
-        faults = [(".".join(str(part) for part in e["loc"]), e["msg"]) for e in error.errors()]
-        shown = "; ".join(f"{where}: {fault}" if where else fault for where, fault in faults)
-        raise UserError(f"{what} is not valid: {shown}.") from None
 
 
 def _default(f: dataclasses.Field[Any]) -> Any:

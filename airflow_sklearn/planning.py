@@ -6,12 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
+from airflow_sklearn.arguments import merge_policies
 from airflow_sklearn.chunking import make_chunks
 from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.plan import Plan, PredictionSpec
-from airflow_sklearn.contract.schema import Policies
 from airflow_sklearn.contract.tables import OutputTable
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.ledger import Ledger
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.contract.data import SourceFiles
     from airflow_sklearn.contract.model import ModelManifest
-    from airflow_sklearn.contract.schema import Method, OutputColumn
+    from airflow_sklearn.contract.schema import Method, OutputColumn, Policies
     from airflow_sklearn.contract.tables import OutputColumnSpec, Snapshot
     from airflow_sklearn.storage import Storage
 
@@ -97,7 +95,7 @@ def draft_plan(
         method=chosen,
         outputs=outputs,
         passthrough=tuple(passthrough),
-        policies=_merge_policies(manifest.feature_schema.policies, policies or {}),
+        policies=merge_policies(policies, manifest.feature_schema.policies),
         destination=destination,
         partition=partition,
         ledger=ledger,
@@ -183,16 +181,6 @@ def _outputs(manifest: ModelManifest, method: str) -> tuple[Method, tuple[Output
             f"it has {', '.join(available)}. Choose one of these, or 'auto'."
         )
     return chosen, tuple(output for output in manifest.parity.outputs if output.method == chosen)
-
-
-def _merge_policies(trained: Policies, overrides: Mapping[str, str]) -> Policies:
-    try:
-        return Policies.model_validate({**trained.model_dump(), **overrides})
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise UserError(
-            f"The policies {dict(overrides)} are not valid: {faults}. Policies are {', '.join(Policies.model_fields)}."
-        ) from None
 
 
 def _name_faults(manifest: ModelManifest, outputs: Sequence[OutputColumn], passthrough: Sequence[str]) -> list[str]:

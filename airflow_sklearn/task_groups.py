@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_sklearn.airflow_compat import TaskGroup
-from airflow_sklearn.operators.base import static_outlets
+from airflow_sklearn.airflow_compat import BaseOperator, TaskGroup
+from airflow_sklearn.arguments import check_duration, check_flag, check_names, check_runtime, check_seconds
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.operators.base import argument_names, static_outlets
 from airflow_sklearn.operators.commit import SklearnCommitOperator
 from airflow_sklearn.operators.plan import SklearnPlanOperator
 from airflow_sklearn.operators.predict import CHUNK_LABEL, SklearnPredictOperator
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from airflow_sklearn.airflow_compat import XComArg
+    from airflow_sklearn.arguments import AskedMethod
     from airflow_sklearn.datasets import Destination, Source, TableSource
     from airflow_sklearn.runtimes.base import Runtime
 
@@ -46,7 +50,7 @@ def sklearn_predict(
     destination: Destination | str | Mapping[str, Any],
     runtime: Runtime,
     partition: str = NOT_GIVEN,
-    method: str = NOT_GIVEN,
+    method: AskedMethod | str = NOT_GIVEN,
     passthrough: str | Sequence[str] = NOT_GIVEN,
     chunk_size: float | str = NOT_GIVEN,
     max_chunks: int = NOT_GIVEN,
@@ -80,6 +84,12 @@ def sklearn_predict(
     :param task_kwargs: further arguments of all three tasks, such as ``retries`` or ``queue``.
     :return: the task group: it can be chained (``train >> group``), and has ``output``.
     """
+    own = frozenset(inspect.signature(sklearn_predict).parameters) - {"task_kwargs"}
+    check_names("sklearn_predict", task_kwargs, own | argument_names(BaseOperator))
+    check_names("sklearn_predict(predict_kwargs=...)", predict_kwargs or {}, argument_names(SklearnPredictOperator))
+    check_names("sklearn_predict(group_kwargs=...)", group_kwargs or {}, argument_names(TaskGroup))
+    # Nothing else looks at a mapped task's arguments before it runs.
+    _check_chunks(group_id, runtime, **_given(deferrable=deferrable, poll_interval=poll_interval, deadline=deadline))
     common = _given(aws_conn_id=aws_conn_id, **task_kwargs)
     group = SklearnPredictGroup(group_id=group_id, **(group_kwargs or {}))
     with group:
@@ -106,6 +116,7 @@ def sklearn_predict(
             **{
                 "map_index_template": CHUNK_LABEL,
                 **common,
+                "sla": None,  # Airflow 2 breaks the DAG of a mapped task that has one, by default_args for example
                 **_given(deferrable=deferrable, poll_interval=poll_interval, deadline=deadline),
                 **(predict_kwargs or {}),
             },
@@ -119,6 +130,16 @@ def sklearn_predict(
         )
         group.predict >> group.commit
     return group
+
+
+def _check_chunks(group_id: str, runtime: Any, **given: Any) -> None:
+    checks = {"deferrable": check_flag, "poll_interval": check_seconds, "deadline": check_duration}
+    try:
+        check_runtime(runtime)
+        for name, value in given.items():
+            checks[name](name, value)
+    except UserError as error:
+        raise UserError(f"sklearn_predict, group {group_id!r}: {error}") from None
 
 
 def _given(**arguments: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING, Any, cast
 
+from airflow_sklearn.arguments import PREPROCESSING, check_choice, check_estimator, check_target, merge_policies
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.jobs import TrainJob
 from airflow_sklearn.contract.model import (
@@ -13,8 +14,7 @@ from airflow_sklearn.contract.model import (
     PickledEstimator,
     PresetEstimator,
 )
-from airflow_sklearn.contract.schema import Policies
-from airflow_sklearn.exceptions import ObjectExistsError, UserError
+from airflow_sklearn.exceptions import ObjectExistsError
 from airflow_sklearn.storage import join
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ def make_train_job(
     :raises ObjectNotFoundError: nothing matches the source.
     :raises UserError: parameters that contradict.
     """
+    check_target(target)
+    check_choice("preprocessing", preprocessing, PREPROCESSING)
+    check_estimator(estimator, estimator_params)
     job = TrainJob(
         identity=identity,
         result_uri="",
@@ -72,9 +75,9 @@ def make_train_job(
         primary_key=tuple(primary_key),
         excluded_columns=tuple(excluded_columns),
         sample_weight=sample_weight,
-        preprocessing=cast("Any", preprocessing),  # checked by the document
+        preprocessing=cast("Any", preprocessing),
         cross_validation=cross_validation,
-        policies=Policies.model_validate(policies),
+        policies=merge_policies(policies),
         source=source,
         objects=storage.expand(source.uris, allow_empty=snapshot is not None),
         snapshot=snapshot,
@@ -101,8 +104,6 @@ def _estimator_spec(storage: Storage, model: str, estimator: Any, params: dict[s
         if ":" in estimator:
             return FactoryEstimator(path=estimator, params=params)
         return PresetEstimator(name=estimator, params=params)
-    if params:
-        raise UserError("estimator_params go with a preset or a factory. An estimator object has its parameters set.")
     return _store_object(storage, model, estimator)
 
 

@@ -67,7 +67,10 @@ def test_a_source_is_given_in_any_plain_way(value: Any) -> None:
     assert as_source(value) == SourceFiles(uris=("file:///t.csv",), file_format="csv")
 
 
-@pytest.mark.parametrize(("value", "message"), [(5, "int"), ({"url": "/t.csv"}, "unknown options"), ([], "empty")])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(5, "is a number"), ({"url": "/t.csv"}, "no argument 'url'. Did you mean 'uri'"), ([], "empty")],
+)
 def test_other_sources_are_refused(value: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         as_source(value)

@@ -123,7 +123,7 @@ def test_an_unsafe_partition_is_refused(root: str, partition: str) -> None:
 def test_policies_can_be_overridden_and_typing_errors_are_named(root: str) -> None:
     plan, _ = csv_plan(Storage(), root, policies={"unseen_levels": "error"})
     assert plan.spec.policies.unseen_levels == "error"
-    with pytest.raises(UserError, match=r"unseen_level.*Policies are missing_columns"):
+    with pytest.raises(UserError, match=r"Did you mean 'unseen_levels'\? The policies are missing_columns"):
         csv_plan(Storage(), root, policies={"unseen_level": "error"})
 
 

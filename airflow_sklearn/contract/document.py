@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from airflow_sklearn.contract.faults import explain, sentences
 from airflow_sklearn.exceptions import DocumentError
 
 
@@ -113,7 +114,8 @@ class Document(Value):
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
-            raise DocumentError(f"{where} does not fit the format {found}: {error}") from error
+            faults = sentences(explain(error, cls.model_fields))
+            raise DocumentError(f"{where} does not fit the format {found}: {faults}") from None
 
 
 def canonical_json(data: Any) -> bytes:

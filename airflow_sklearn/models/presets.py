@@ -1,4 +1,4 @@
-"""Estimators by name. One more preset is one more entry in ``PRESETS``."""
+"""Estimators by name. One more preset is one more entry in ``PRESETS``, and one in ``PresetName``."""
 
 from __future__ import annotations
 

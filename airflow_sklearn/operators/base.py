@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
+import inspect
 import logging
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
@@ -12,11 +14,14 @@ from pydantic import ValidationError
 
 from airflow_sklearn import exceptions
 from airflow_sklearn.airflow_compat import AirflowFailException, Asset, BaseOperator
+from airflow_sklearn.arguments import check_names
 from airflow_sklearn.aws import AwsConnection
 from airflow_sklearn.datasets import absolute_uri
+from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import Self
 
     from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.contract.jobs import JobIdentity
@@ -48,10 +53,36 @@ class SklearnOperator(BaseOperator):
     :param aws_conn_id: the Airflow connection for S3 (and for the runtime); not looked up for ``file://`` paths.
     """
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Names that are no arguments, before Airflow complains of what is missing instead."""
+        if cls.__module__.startswith("airflow_sklearn."):  # a subclass of the user's may take what no signature says
+            check_names(cls.__name__, (name for name in kwargs if not name.startswith("_")), argument_names(cls))
+        return super().__new__(cls)
+
     def __init__(self, *, aws_conn_id: str | None = "aws_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.aws_conn_id = aws_conn_id
         self._aws: AwsConnection | None = None
+
+    def check_arguments(self) -> None:
+        """Of what is known by now. A subclass adds its own.
+
+        :raises UserError: an argument is not what it must be.
+        """
+
+    def check_early(self) -> None:
+        """When the DAG is parsed: what a constructor ends with. A mapped task's own are checked as it runs.
+
+        :raises UserError: an argument is not what it must be; names the operator and the task.
+        """
+        if not getattr(self, "_BaseOperator__from_mapped", False):
+            self._check_named()
+
+    def _check_named(self) -> None:
+        try:
+            self.check_arguments()
+        except UserError as error:
+            raise UserError(f"{type(self).__name__}, task {self.task_id!r}: {error}") from None
 
     @abstractmethod
     def work(self, context: Context) -> Any:
@@ -63,6 +94,7 @@ class SklearnOperator(BaseOperator):
     def attempt(self, context: Context) -> Any:
         """``work``, with errors that say whether a retry helps."""
         with final_errors(), self.aws.explained_errors():
+            self._check_named()
             return self.work(context)
 
     def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
@@ -102,18 +134,30 @@ def final_errors() -> Iterator[None]:
     """Fail a task without retries on an error that a retry would only repeat."""
     try:
         yield
-    except FINAL_ERRORS as error:
-        raise AirflowFailException(str(error)) from error
+    except FINAL_ERRORS as error:  # its traceback would only say the same again
+        raise AirflowFailException(str(error)) from None
     except exceptions.RedshiftError as error:
         if not error.sqlstate.startswith(_FINAL_SQLSTATES):
             raise
-        raise AirflowFailException(str(error)) from error
+        raise AirflowFailException(str(error)) from None
+
+
+@functools.cache
+def argument_names(operator: type) -> frozenset[str]:
+    """What the constructors of an operator's classes take by name, Airflow's own included."""
+    return frozenset(
+        name
+        for cls in operator.__mro__
+        if "__init__" in vars(cls)
+        for name, parameter in inspect.signature(vars(cls)["__init__"]).parameters.items()
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD) and name != "self"
+    )
 
 
 def own_copy(value: Any) -> Any:
     """A copy of a template object (a ``Dataset``, a runtime), which Airflow would else render in place; with copies of
     the template objects in it."""
-    if not getattr(value, "template_fields", None) or hasattr(value, "resolve"):
+    if not getattr(value, "template_fields", None) or hasattr(value, "resolve") or isinstance(value, type):
         return value
     made = copy.copy(value)
     for name in made.template_fields:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.airflow_compat import conf
+from airflow_sklearn.arguments import check_flag
 from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.links import PublishedDataLink, RunLedgerLink
@@ -40,12 +41,18 @@ class SklearnCommitOperator(StatementsOperator):
         self,
         *,
         plan: str | Mapping[str, str] | Sequence[Mapping[str, str]],
+        aws_conn_id: str | None = "aws_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(aws_conn_id=aws_conn_id, **kwargs)
         self.plan = plan
         self.deferrable = deferrable
+        self.check_early()
+
+    def check_arguments(self) -> None:
+        super().check_arguments()
+        check_flag("deferrable", self.deferrable)
 
     def work(self, context: Context) -> dict[str, Any]:
         from airflow_sklearn.commit import verify

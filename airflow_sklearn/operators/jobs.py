@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow_sklearn.airflow_compat import AirflowException, conf
+from airflow_sklearn.arguments import check_duration, check_flag, check_runtime, check_seconds
 from airflow_sklearn.exceptions import DocumentError, NoCapacityError, StorageError, ThrottledError
 from airflow_sklearn.links import JobLink, JobLogLink
 from airflow_sklearn.operators.base import SklearnOperator, final_errors, own_copy
@@ -56,6 +57,13 @@ class RuntimeOperator(SklearnOperator):
         self._bound: Runtime | None = None
         self._waits, self._refused, self._asked_since = 0, 0, 0.0
         self._killed = False
+
+    def check_arguments(self) -> None:
+        super().check_arguments()
+        check_runtime(self.runtime)
+        check_seconds("poll_interval", self.poll_interval)
+        check_duration("deadline", self.deadline)
+        check_flag("deferrable", self.deferrable)
 
     @abstractmethod
     def finish(self, context: Context, result: JobResult) -> Any:

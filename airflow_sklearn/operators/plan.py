@@ -8,12 +8,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_sklearn.airflow_compat import conf
+from airflow_sklearn.arguments import (
+    METHODS,
+    AskedMethod,
+    check_choice,
+    check_columns,
+    check_count,
+    check_flag,
+    check_policies,
+    is_known,
+)
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.tables import OutputTable
 from airflow_sklearn.datasets import absolute_uri, as_output, as_source, as_table_source
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.links import RunLedgerLink
 from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy
+from airflow_sklearn.operators.places import check_destination, check_location, check_model, check_source
 from airflow_sklearn.operators.statements import StatementsOperator
 
 if TYPE_CHECKING:
@@ -77,16 +88,17 @@ class SklearnPlanOperator(StatementsOperator):
         source: Source | TableSource | str | Sequence[str] | Mapping[str, Any],
         destination: Destination | str | Mapping[str, Any],
         partition: str = "",
-        method: str = "auto",
+        method: AskedMethod | str = "auto",
         passthrough: str | Sequence[str] = (),
         chunk_size: float | str = "64MB",
         max_chunks: int = 256,
         policies: Mapping[str, str] | None = None,
         ledger: str | None = None,
+        aws_conn_id: str | None = "aws_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(aws_conn_id=aws_conn_id, **kwargs)
         self.model = model
         self.source = own_copy(source)
         self.destination = own_copy(destination)
@@ -98,6 +110,24 @@ class SklearnPlanOperator(StatementsOperator):
         self.policies = policies
         self.ledger = ledger
         self.deferrable = deferrable
+        self.check_early()
+
+    def check_arguments(self) -> None:
+        super().check_arguments()
+        check_model(self.model)
+        check_source(self.source)
+        check_destination(self.destination)
+        if is_known(self.partition) and not isinstance(self.partition, str):
+            raise UserError(f"partition={self.partition!r}: give a text, such as 'date={{{{ ds }}}}'.")
+        check_choice("method", self.method, METHODS)
+        check_columns("passthrough", self.passthrough)
+        if is_known(self.chunk_size):
+            to_bytes(self.chunk_size)
+        check_count("max_chunks", self.max_chunks, 1)
+        check_policies(self.policies)
+        if self.ledger:
+            check_location("ledger", self.ledger)
+        check_flag("deferrable", self.deferrable)
 
     def work(self, context: Context) -> list[dict[str, str]]:
         from airflow_sklearn.planning import draft_plan, finish_plan

@@ -5,20 +5,23 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn.airflow_compat import conf
 from airflow_sklearn.exceptions import JobLostError, UserError
 from airflow_sklearn.links import JobLink, JobLogLink, RunLedgerLink
 from airflow_sklearn.operators.base import identity_of
-from airflow_sklearn.operators.jobs import RuntimeOperator
+from airflow_sklearn.operators.jobs import DEFAULT_DEADLINE, RuntimeOperator
 from airflow_sklearn.operators.summary import problem_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import timedelta
 
     from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.contract.jobs import JobResult, PredictJob
     from airflow_sklearn.contract.plan import Chunk, Plan
     from airflow_sklearn.contract.receipt import Receipt
     from airflow_sklearn.ledger import Ledger
+    from airflow_sklearn.runtimes.base import Runtime
 
 #: Names a mapped task after its chunk. ``SklearnPredictOperator.partial`` takes it as ``map_index_template``.
 CHUNK_LABEL = "{{ task.chunk['label'] }}"
@@ -43,9 +46,27 @@ class SklearnPredictOperator(RuntimeOperator):
     operator_extra_links = (RunLedgerLink(), JobLink(), JobLogLink())
     ui_color = "#d9f7dd"
 
-    def __init__(self, *, chunk: Mapping[str, str], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        chunk: Mapping[str, str],
+        runtime: Runtime,
+        aws_conn_id: str | None = "aws_default",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | None = None,
+        deadline: timedelta | None = DEFAULT_DEADLINE,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            runtime=runtime,
+            aws_conn_id=aws_conn_id,
+            deferrable=deferrable,
+            poll_interval=poll_interval,
+            deadline=deadline,
+            **kwargs,
+        )
         self.chunk = chunk
+        self.check_early()
 
     def work(self, context: Context) -> dict[str, Any]:
         from airflow_sklearn.contract.jobs import PredictJob

@@ -46,9 +46,10 @@ class SklearnReapOperator(SklearnOperator):
         grace: timedelta = _GRACE,
         region_name: str | None = None,
         report_only: bool | str = False,
+        aws_conn_id: str | None = "aws_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(aws_conn_id=aws_conn_id, **kwargs)
         self.ec2 = ec2
         self.clusters = clusters
         self.tags = tags

@@ -7,24 +7,39 @@ import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn.airflow_compat import conf
+from airflow_sklearn.arguments import (
+    PREPROCESSING,
+    Preprocessing,
+    check_choice,
+    check_columns,
+    check_count,
+    check_estimator,
+    check_flag,
+    check_policies,
+    check_target,
+)
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.datasets import absolute_uri, as_output, as_source, as_table_source
 from airflow_sklearn.exceptions import DocumentError
 from airflow_sklearn.links import JobLink, JobLogLink, ModelManifestLink
 from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy, static_outlets
-from airflow_sklearn.operators.jobs import RuntimeOperator
+from airflow_sklearn.operators.jobs import DEFAULT_DEADLINE, RuntimeOperator
+from airflow_sklearn.operators.places import check_destination, check_location, check_source
 from airflow_sklearn.operators.statements import StatementsOperator, attempt_of, tag_of
 from airflow_sklearn.search import check_spreads, checked_containers
 from airflow_sklearn.storage.uris import parent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import timedelta
 
     from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.contract.jobs import JobResult, SearchPool, TrainJob
     from airflow_sklearn.contract.model import ModelManifest
     from airflow_sklearn.contract.tables import Snapshot, UnloadSource
     from airflow_sklearn.datasets import Destination, Source, TableSource
+    from airflow_sklearn.runtimes.base import Runtime
 
 
 class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
@@ -111,14 +126,26 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         sample_weight: str | None = None,
         cross_validation: int = 4,
         out_of_sample: Destination | str | Mapping[str, Any] | None = None,
-        preprocessing: str = "auto",
+        preprocessing: Preprocessing = "auto",
         policies: Mapping[str, str] | None = None,
         reuse: bool = True,
         code_version: str = "",
         search_containers: int | None = None,
+        runtime: Runtime,
+        aws_conn_id: str | None = "aws_default",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | None = None,
+        deadline: timedelta | None = DEFAULT_DEADLINE,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            runtime=runtime,
+            aws_conn_id=aws_conn_id,
+            deferrable=deferrable,
+            poll_interval=poll_interval,
+            deadline=deadline,
+            **kwargs,
+        )
         self.search_containers = checked_containers(search_containers)
         self.estimator = estimator
         self.source = own_copy(source)
@@ -134,7 +161,23 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         self.policies = policies
         self.reuse = reuse
         self.code_version = code_version
+        self.check_early()
         self.outlets = [*self.outlets, *static_outlets(model)]
+
+    def check_arguments(self) -> None:
+        super().check_arguments()
+        check_estimator(self.estimator, self.estimator_params)
+        check_target(self.target)
+        check_location("model", self.model)
+        check_source(self.source)
+        for name in ("primary_key", "excluded_columns", "sample_weight"):
+            check_columns(name, getattr(self, name))
+        check_count("cross_validation", self.cross_validation, 0)
+        check_choice("preprocessing", self.preprocessing, PREPROCESSING)
+        check_policies(self.policies)
+        check_flag("reuse", self.reuse)
+        if self.out_of_sample:
+            check_destination(self.out_of_sample, "out_of_sample")
 
     def work(self, context: Context) -> dict[str, Any]:
         from airflow_sklearn.training import make_train_job

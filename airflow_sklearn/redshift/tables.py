@@ -9,8 +9,9 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_sklearn.arguments import checked
 from airflow_sklearn.contract.tables import DataApi, OutputTable, RedshiftAccess, UnloadSource
-from airflow_sklearn.datasets import absolute_uri, checked, short_repr
+from airflow_sklearn.datasets import absolute_uri, short_repr
 from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:

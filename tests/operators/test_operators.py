@@ -276,17 +276,21 @@ def test_a_chunk_that_is_none_fails_without_retries(dag: Any) -> None:
     [
         ({"source": "relative.csv"}, "relative"),
         ({"policies": {"unseen_levels": "explode"}}, "unseen_levels"),
-        ({"preprocessing": "maybe"}, "preprocessing"),
-        ({"estimator": object(), "estimator_params": {"a": 1}}, "estimator_params"),
+        ({"estimator": "sparse_logistik"}, "Did you mean 'sparse_logistic'"),
+        ({"target": ["a", "b"]}, "one target"),
     ],
 )
-def test_settings_that_cannot_be_fail_without_retries(
-    dag: Any, tmp_path: Path, changes: dict[str, Any], message: str
+def test_settings_that_cannot_be_fail_without_retries_once_their_templates_are_rendered(
+    dag: Any, changes: dict[str, Any], message: str
 ) -> None:
-    (tmp_path / "t.csv").write_text("a,y\n1,2\n")
-    arguments = {**TRAIN, "source": f"{tmp_path}/t.csv", "model": f"{tmp_path}/model", **changes}
-    with pytest.raises(AirflowFailException, match=message), final_errors():
-        SklearnTrainOperator(**arguments).work(task_context())
+    task = SklearnTrainOperator(**{**TRAIN, **dict.fromkeys(changes, "{{ params.x }}")})
+    for name, value in changes.items():
+        setattr(task, name, value)  # as Airflow renders it
+    with pytest.raises(AirflowFailException, match=message) as caught:
+        task.attempt(task_context())
+    assert "SklearnTrainOperator, task 'train'" in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
 
 
 def test_without_credentials_the_task_says_where_they_were_looked_for(

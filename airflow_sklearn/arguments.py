@@ -1,0 +1,208 @@
+"""Checks of what a user writes: when the DAG is parsed, of all that is known then, and again when it is rendered.
+
+Each error names the argument, what was given, and what to give. Standard library and our documents only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+
+from pydantic import ValidationError
+
+from airflow_sklearn.contract.faults import either, explain, kind_of, sentences, shown, suggestion
+from airflow_sklearn.contract.presets import PRESET_NAMES
+from airflow_sklearn.contract.schema import Method, Policies
+from airflow_sklearn.exceptions import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pydantic import BaseModel
+
+    _Model = TypeVar("_Model", bound=BaseModel)
+
+Preprocessing = Literal["auto", "default", "none"]
+AskedMethod = Literal["auto", "predict", "predict_proba", "decision_function"]
+
+PREPROCESSING: tuple[str, ...] = get_args(Preprocessing)
+METHODS: tuple[str, ...] = ("auto", *get_args(Method))
+
+_RUNTIMES = {
+    "local": "LocalRuntime()",
+    "ecs": "EcsRuntime(...)",
+    "fargate": "EcsRuntime(...)",
+    "ec2": "Ec2Runtime(...)",
+}
+_FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def is_place(value: Any) -> bool:
+    """Whether an object says itself where data are."""
+    return any(hasattr(value, name) for name in ("to_source", "to_output", "to_unload"))
+
+
+def is_known(value: Any) -> bool:
+    """Whether a value is what the task will see: no template, and nothing that an upstream task has yet to return."""
+    if isinstance(value, str):
+        return not ("{{" in value or "{%" in value)
+    if isinstance(value, Mapping):
+        return all(is_known(part) for pair in value.items() for part in pair)
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(is_known(part) for part in value)
+    return not _comes_later(value)
+
+
+def check_choice(argument: str, value: Any, choices: Collection[str]) -> None:
+    """:raises UserError: the value is none of the choices."""
+    if is_known(value) and value not in choices:
+        hint = suggestion(value, choices) if isinstance(value, str) else ""
+        raise UserError(f"{argument}={shown(value)}: give {either(choices)}.{hint}")
+
+
+def check_names(what: str, given: Iterable[str], known: Collection[str]) -> None:
+    """:raises UserError: names that there are not, each with what may be meant."""
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        told = " ".join(f"There is no argument {name!r}.{suggestion(name, known)}" for name in unknown)
+        raise UserError(f"{what}: {told}")
+
+
+def check_text(argument: str, value: Any, *, example: str) -> None:
+    """:raises UserError: the value is no text, or is empty."""
+    if not is_known(value) or (isinstance(value, str) and value):
+        return
+    raise UserError(f"{argument}={shown(value)}: give a text, such as {example}.")
+
+
+def check_columns(argument: str, value: Any) -> None:
+    """:raises UserError: the value names no columns."""
+    if not is_known(value) or value is None or isinstance(value, str):
+        return
+    if not isinstance(value, list | tuple | set | frozenset) or not all(isinstance(name, str) for name in value):
+        raise UserError(f"{argument}={shown(value)}: give a column's name, or a list of names.")
+
+
+def check_target(value: Any) -> None:
+    """:raises UserError: the value is not one column's name."""
+    if is_known(value) and isinstance(value, list | tuple | set | frozenset):
+        raise UserError(
+            f"target={shown(value)}: a model has one target. Give one column's name; for several, train a model each: "
+            ".expand_kwargs([{'target': 'a', 'model': '.../a'}, ...])."
+        )
+    check_text("target", value, example="target='churned'")
+
+
+def check_estimator(estimator: Any, params: Mapping[str, Any] | None = None) -> None:
+    """Whatever can be told without importing scikit-learn.
+
+    :raises UserError: it is no preset, no factory and no estimator object, or has parameters beside an object.
+    """
+    if not is_known(estimator):
+        return
+    if isinstance(estimator, type):
+        raise UserError(f"estimator={estimator.__name__} is the class: give an object, {estimator.__name__}(...).")
+    if isinstance(estimator, str):
+        if ":" in estimator and not _FACTORY.fullmatch(estimator):
+            raise UserError(f"estimator={estimator!r} is no factory: give 'package.module:callable'.")
+        if ":" not in estimator and estimator not in PRESET_NAMES:
+            factory = " A factory is given as 'package.module:callable'." if "." in estimator else ""
+            raise UserError(
+                f"estimator={estimator!r}: there is no such preset.{suggestion(estimator, PRESET_NAMES)}{factory} "
+                f"The presets are {', '.join(PRESET_NAMES)}."
+            )
+    elif not hasattr(estimator, "fit"):
+        raise UserError(
+            f"estimator={shown(estimator)} is {kind_of(estimator)}, which has no fit(). Give a preset's name, "
+            "'package.module:callable', or an estimator object."
+        )
+    elif params and is_known(params):
+        raise UserError(
+            f"estimator_params={shown(params)} go with a preset or a factory. Set them on the estimator object itself: "
+            f"{type(estimator).__name__}({', '.join(f'{name}=...' for name in params)})."
+        )
+
+
+def check_runtime(runtime: Any) -> None:
+    """:raises UserError: it is no runtime."""
+    from airflow_sklearn.runtimes.base import Runtime
+
+    if isinstance(runtime, Runtime) or not is_known(runtime):
+        return
+    if isinstance(runtime, type):
+        raise UserError(f"runtime={runtime.__name__} is the class: give an object, {runtime.__name__}(...).")
+    word = runtime.lower().removesuffix("runtime") if isinstance(runtime, str) else ""
+    choices = _RUNTIMES.get(word, "LocalRuntime(), EcsRuntime(...) or Ec2Runtime(...)")
+    raise UserError(f"runtime={shown(runtime)} is {kind_of(runtime)}: give {choices}.")
+
+
+def check_seconds(argument: str, value: Any) -> None:
+    """:raises UserError: it is no positive number of seconds, and not None."""
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
+        return
+    raise UserError(f"{argument}={shown(value)}: give a number of seconds, more than 0.")
+
+
+def check_duration(argument: str, value: Any) -> None:
+    """:raises UserError: it is no positive ``timedelta``, and not None."""
+    if value is None or (isinstance(value, timedelta) and value > timedelta(0)):
+        return
+    raise UserError(f"{argument}={shown(value)}: give a timedelta, such as timedelta(hours=2), or None for no limit.")
+
+
+def check_count(argument: str, value: Any, least: int) -> None:
+    """:raises UserError: it is no whole number, or less than the least."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UserError(f"{argument}={shown(value)}: give a whole number, {least} or more.")
+
+
+def check_flag(argument: str, value: Any) -> None:
+    """:raises UserError: it is not True or False."""
+    if not isinstance(value, bool):
+        raise UserError(f"{argument}={shown(value)}: give True or False.")
+
+
+def check_policies(given: Any) -> None:
+    """:raises UserError: a policy is unknown, or has a value that it cannot have; what is a template is let pass."""
+    if _comes_later(given) or (isinstance(given, str) and not is_known(given)):
+        return
+    if isinstance(given, Mapping):
+        harmless = Policies().model_dump()
+        given = {name: value if is_known(value) else harmless.get(name, value) for name, value in given.items()}
+    merge_policies(given)
+
+
+def merge_policies(given: Any, trained: Policies | None = None) -> Policies:
+    """The policies, with what is given put over what the model has.
+
+    :raises UserError: one is unknown, or has a value that it cannot have; all such are named.
+    """
+    names = tuple(Policies.model_fields)
+    if given is not None and not isinstance(given, Mapping):
+        raise UserError(f"policies={shown(given)}: give a dict of {', '.join(names)}.")
+    before = trained.model_dump() if trained else {}
+    try:
+        return Policies.model_validate({**before, **(given or {})})
+    except ValidationError as error:
+        faults = sentences(explain(error, names))
+        raise UserError(f"policies: {faults} The policies are {', '.join(names)}.") from None
+
+
+def checked(document: type[_Model], what: str, **values: Any) -> _Model:
+    """A document of these values.
+
+    :param what: what the user gave, for the error.
+    :raises UserError: they do not fit; all faults are named.
+    """
+    try:
+        return document(**values)
+    except ValidationError as error:
+        faults = sentences(explain(error, document.model_fields))
+        raise UserError(f"{what} is not valid: {faults}") from None
+
+
+def _comes_later(value: Any) -> bool:
+    """An XComArg, or what a mapped task is expanded over."""
+    return hasattr(value, "resolve") and not isinstance(value, type)

@@ -1,0 +1,185 @@
+"""What an operator's arguments may be is said when the DAG is parsed, wherever no template hides it."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, BaseOperator
+from sklearn.linear_model import LogisticRegression
+
+from airflow_sklearn import (
+    Dataset,
+    LocalRuntime,
+    RedshiftQuery,
+    RedshiftTable,
+    SklearnCommitOperator,
+    SklearnPlanOperator,
+    SklearnPredictOperator,
+    SklearnReapOperator,
+    SklearnTrainOperator,
+    sklearn_predict,
+)
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.operators.base import argument_names
+
+TRAIN: dict[str, Any] = {
+    "task_id": "train",
+    "estimator": "sparse_logistic",
+    "source": "s3://b/t.csv",
+    "target": "y",
+    "model": "s3://b/model",
+    "runtime": LocalRuntime(),
+}
+PREDICT: dict[str, Any] = {
+    "group_id": "score",
+    "model": "s3://b/model",
+    "source": "s3://b/t.csv",
+    "destination": "s3://b/scores",
+    "runtime": LocalRuntime(),
+}
+
+
+@pytest.fixture(autouse=True)
+def dag() -> Any:
+    with DAG("dag", start_date=datetime(2026, 1, 1), schedule=None) as dag:
+        yield dag
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"traget": "y"}, "no argument 'traget'. Did you mean 'target'"),
+        ({"retrys": 2}, "no argument 'retrys'. Did you mean 'retries'"),
+        ({"runtime": LocalRuntime}, r"runtime=LocalRuntime is the class: give an object, LocalRuntime\(...\)"),
+        ({"runtime": "local"}, r"runtime='local' is a text: give LocalRuntime\(\)"),
+        ({"runtime": "fargate"}, r"give EcsRuntime\(...\)"),
+        ({"runtime": None}, "runtime=None is None: give LocalRuntime"),
+        ({"estimator": LogisticRegression}, "estimator=LogisticRegression is the class"),
+        ({"estimator": "sparse_logistik"}, "no such preset. Did you mean 'sparse_logistic'"),
+        ({"estimator": "my.module.factory"}, "'package.module:callable'"),
+        ({"estimator": "my module:make"}, "no factory"),
+        ({"estimator": {"C": 1}}, "a dict, which has no fit"),
+        ({"estimator": LogisticRegression(), "estimator_params": {"C": 1}}, r"LogisticRegression\(C=...\)"),
+        ({"policies": {"unseen_level": "error"}}, "no 'unseen_level'. Did you mean 'unseen_levels'"),
+        (
+            {"policies": {"unseen_levels": "eror"}},
+            "unseen_levels='eror': give 'error' or 'count'. Did you",
+        ),
+        ({"policies": {"unseen_level": "{{ ds }}"}}, "Did you mean 'unseen_levels'"),
+        ({"policies": "error"}, "give a dict of missing_columns"),
+        ({"preprocessing": "off"}, "preprocessing='off': give 'auto', 'default' or 'none'"),
+        ({"target": ["a", "b"]}, "a model has one target"),
+        ({"target": ""}, "give a text"),
+        ({"model": "models/x"}, "model='models/x' is a relative path"),
+        ({"model": "models/{{ ds }}"}, "relative path"),
+        ({"source": "data/t.csv"}, "source='data/t.csv' is a relative path"),
+        ({"source": ["s3://b/a.csv", "b.csv"]}, "source: 'b.csv' is a relative path"),
+        ({"source": Dataset}, "source=Dataset is the class"),
+        ({"source": Dataset("s3://b/{{ ds }}.csv", delimiter=";;")}, "delimiter=';;': give at most 1 character"),
+        ({"source": "s3://b/folder/"}, "file_format='csv'"),
+        ({"source": {"url": "s3://b/t.csv"}}, "Did you mean 'uri'"),
+        ({"source": RedshiftTable}, "source=RedshiftTable is the class"),
+        ({"primary_key": 5}, "primary_key=5: give a column's name"),
+        ({"cross_validation": "4"}, "cross_validation='4': give a whole number, 0 or more"),
+        ({"deadline": 3600}, "deadline=3600: give a timedelta"),
+        ({"poll_interval": 0}, "poll_interval=0: give a number of seconds"),
+        ({"deferrable": "yes"}, "deferrable='yes': give True or False"),
+        ({"out_of_sample": "scores"}, "out_of_sample='scores' is a relative path"),
+    ],
+)
+def test_a_mistake_in_a_training_is_named_with_what_to_give(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        SklearnTrainOperator(**{**TRAIN, **changes})
+    assert str(caught.value).startswith("SklearnTrainOperator")
+    assert "pydantic" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "{{ var.value.root }}/m"},
+        {"source": "s3://b/{{ ds }}/*"},
+        {"source": Dataset("s3://b/{{ ds }}/", file_format="{{ params.format }}")},
+        {"source": RedshiftTable("public.t", where="day < '{{ ds }}'")},
+        {"source": RedshiftTable("public.t")},  # where it is staged may be configured where the task runs
+        {"estimator": "{{ params.estimator }}"},
+        {"estimator": "package.module:Maker.make"},
+        {"policies": {"wrong_types": "{{ params.wrong_types }}"}},
+        {"primary_key": ["a", "{{ params.key }}"]},
+    ],
+)
+def test_what_a_template_hides_is_let_pass(changes: dict[str, Any]) -> None:
+    SklearnTrainOperator(**{**TRAIN, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metod": "predict"}, "^sklearn_predict: There is no argument 'metod'. Did you mean 'method'"),
+        ({"retry": 3}, "Did you mean 'retries'"),
+        ({"predict_kwargs": {"pol": "ml"}}, r"predict_kwargs=...\): There is no argument 'pol'. Did you mean 'pool'"),
+        ({"group_kwargs": {"tooltipp": "x"}}, "Did you mean 'tooltip'"),
+        ({"method": "proba"}, "method='proba': give 'auto', 'predict', 'predict_proba' or 'decision_function'"),
+        ({"runtime": LocalRuntime}, "group 'score': runtime=LocalRuntime is the class"),
+        ({"deadline": 5}, "deadline=5: give a timedelta"),
+        ({"destination": "scores"}, "destination='scores' is a relative path"),
+        ({"destination": Dataset("s3://b/x", if_exists="append")}, "if_exists='append': give 'replace' or 'fail'"),
+        ({"destination": RedshiftTable("a.b", if_exists="relpace")}, "Did you mean 'replace'"),
+        ({"destination": RedshiftQuery("SELECT 1")}, "can be read, not written"),
+        ({"chunk_size": "big"}, "chunk_size='big' is no size"),
+        ({"max_chunks": 0}, "max_chunks=0: give a whole number, 1 or more"),
+        ({"policies": {"wrong_type": "null"}}, "Did you mean 'wrong_types'"),
+        ({"passthrough": 5}, "passthrough=5: give a column's name"),
+        ({"partition": 5}, "partition=5: give a text"),
+        ({"model": {"version": "1"}}, "'manifest_uri'"),
+    ],
+)
+def test_a_mistake_in_a_prediction_is_named_with_what_to_give(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        sklearn_predict(**{**PREDICT, **changes})
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [SklearnTrainOperator, SklearnPlanOperator, SklearnPredictOperator, SklearnCommitOperator, SklearnReapOperator],
+)
+def test_an_editor_sees_every_argument_of_the_package_in_the_constructor(operator: type) -> None:
+    seen = set(inspect.signature(inspect.unwrap(operator.__init__)).parameters)  # type: ignore[misc]
+    own = {
+        name
+        for cls in operator.__mro__
+        if cls.__module__.startswith("airflow_sklearn") and "__init__" in vars(cls)
+        for name in inspect.signature(inspect.unwrap(vars(cls)["__init__"])).parameters
+    }
+    assert own <= seen
+    assert "retries" in argument_names(operator)
+
+
+def test_a_mapped_task_takes_lists_of_what_one_task_takes_once() -> None:
+    mapped = SklearnTrainOperator.partial(
+        **{name: value for name, value in TRAIN.items() if name not in ("target", "model")}
+    ).expand_kwargs([{"target": "a", "model": "s3://b/a"}, {"target": "b", "model": "s3://b/b"}])
+    assert mapped.task_id == "train"
+    SklearnTrainOperator.partial(
+        **{name: value for name, value in {**TRAIN, "task_id": "other"}.items() if name != "target"}
+    ).expand(target=["a", "b"])
+
+
+def test_a_subclass_of_the_users_may_take_arguments_that_no_signature_says() -> None:
+    class Mine(SklearnTrainOperator):
+        def __init__(self, **kwargs: Any) -> None:
+            self.colour = kwargs.pop("colour")
+            super().__init__(**kwargs)
+
+    assert Mine(**TRAIN, colour="red").colour == "red"
+
+
+def test_an_sla_in_the_default_arguments_breaks_no_group() -> None:
+    defaults = {"sla": timedelta(hours=1)}
+    with DAG("other", start_date=datetime(2026, 1, 1), schedule=None, default_args=defaults):
+        group = sklearn_predict(**PREDICT)
+    assert issubclass(SklearnPredictOperator, BaseOperator)
+    assert group.predict.partial_kwargs.get("sla") is None
