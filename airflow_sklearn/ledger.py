@@ -40,17 +40,23 @@ class Ledger:
     :param uri: its folder, which ends in the fingerprint.
     """
 
+    RESULT_ENDING = ".result.json"
+
     def __init__(self, storage: Storage, uri: str) -> None:
         self.storage, self.uri = storage, uri
 
     def plan_uri(self, plan: Plan) -> str:
         return join(self.uri, "plans", f"{plan.digest()[:32]}.json")
 
+    @property
+    def jobs_folder(self) -> str:
+        return join(self.uri, "jobs", "")
+
     def job_uri(self, chunk_id: str, attempt: str) -> str:
         return join(self.uri, "jobs", f"{chunk_id}-{attempt}.json")
 
     def result_uri(self, chunk_id: str, attempt: str) -> str:
-        return join(self.uri, "jobs", f"{chunk_id}-{attempt}.result.json")
+        return join(self.uri, "jobs", f"{chunk_id}-{attempt}{self.RESULT_ENDING}")
 
     def receipt_uri(self, chunk_id: str) -> str:
         return join(self.uri, "receipts", f"{chunk_id}.json")

@@ -115,6 +115,8 @@ class PoolWorkerJob(Job):
     """Without a task, after which the worker ends."""
     driver_seconds: float = Field(default=60.0, gt=0)
     """Without a sign of the driver's life, after which the worker ends and removes the pool."""
+    key_sha256: str = ""
+    """Of the pool's key. The job's own digest pins it. Empty: written by a version that did not say it."""
 
 
 AnyJob = TrainJob | PredictJob | PoolWorkerJob

@@ -220,9 +220,10 @@ class Session:
             visibility_seconds=settings.visibility_timeout,
             idle_seconds=settings.idle_timeout,
             driver_seconds=settings.driver_timeout,
+            key_sha256=self._seal.key_sha256,
         )
         uri = self.folder.job_uri(worker, starts)
-        self.folder.storage.write(uri, job.to_json())
+        self.folder.write_job(uri, job, self._seal)
         return uri, job
 
     def _threads_beside_others(self) -> int | None:

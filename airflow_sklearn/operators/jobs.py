@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from abc import abstractmethod
 from datetime import UTC, timedelta
@@ -129,7 +130,8 @@ class RuntimeOperator(SklearnOperator):
         except BaseException:  # Airflow 2 kills by an exception, which may come when the job has just been started
             self._cancel_what_was_started(lambda: submit(refused=self._refused))
             raise
-        return handle.model_copy(update={"refused": self._refused, "asked_since": self._asked_since})
+        more = {"job_sha256": job.digest(), "refused": self._refused, "asked_since": self._asked_since}
+        return handle.model_copy(update=more)
 
     def _give_up(self, job_uri: str) -> None:
         """An error here must not hide the one that led here."""
@@ -261,11 +263,20 @@ class RuntimeOperator(SklearnOperator):
         raise AssertionError("unreachable: the job succeeded")
 
     def _done_all_the_same(self, context: Context, handle: JobHandle) -> Any:
-        """What the task returns if the job was stopped after its work, and before it could say so; else None."""
+        """What the task returns if the job was stopped after its work, and before it could say so; else None.
+
+        The job's document may have been changed since. Of one that an earlier version submitted there is no digest:
+        then the next attempt finds out.
+        """
         from airflow_sklearn.contract.jobs import job_from_json
 
+        if not handle.job_sha256:
+            return None
         try:
-            return self.done_before(context, job_from_json(self.storage.read(handle.job_uri), where=handle.job_uri))
+            data = self.storage.read(handle.job_uri)
+            if hashlib.sha256(data).hexdigest() != handle.job_sha256:
+                raise DocumentError(f"{handle.job_uri} was changed after it was submitted")
+            return self.done_before(context, job_from_json(data, where=handle.job_uri))
         except (StorageError, DocumentError) as error:
             self.log.warning("Whether the work was done all the same could not be found out: %s", error)
             return None

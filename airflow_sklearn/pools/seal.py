@@ -16,7 +16,7 @@ from airflow_sklearn.exceptions import ForgedMessageError
 KEY_BYTES = 32
 _MARK = 64  # hexadecimal digits of an HMAC-SHA-256
 
-Purpose = Literal["task", "report", "control"]
+Purpose = Literal["task", "report", "control", "job"]
 
 
 class Seal:
@@ -30,6 +30,11 @@ class Seal:
         if len(key) != KEY_BYTES:
             raise ForgedMessageError(f"The key of the pool {pool} has {len(key)} bytes, not {KEY_BYTES}.")
         self._key, self._pool = key, pool
+
+    @property
+    def key_sha256(self) -> str:
+        """By which a worker knows it from one that somebody else has put into the pool's folder."""
+        return sha256(self._key).hexdigest()
 
     def close(self, purpose: Purpose, text: str) -> str:
         """The text under a seal. One of another purpose does not fit: a report is no task."""

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import Job
 
 
+DIGEST_OPTION = "--sha256"
+"""Of the worker. Workers of earlier versions do not know it, and end with the exit code 2."""
+
+
 class JobState(StrEnum):
     """How a job stands. The end states differ in what a retry should do."""
 
@@ -56,6 +60,8 @@ class JobHandle(Value):
     """``job_key`` of the job."""
     job_uri: str
     result_uri: str
+    job_sha256: str = ""
+    """Of the job's document, as the worker was told it. Empty: submitted by a version that did not."""
     submitted_at: float
     """Seconds since the epoch."""
     taken_over: bool = False
@@ -211,6 +217,20 @@ def runtime_from_dict(data: Mapping[str, Any]) -> Runtime:
     if not (isinstance(found, type) and issubclass(found, Runtime)):
         raise UserError(f"{data['class']} is no Runtime.")
     return found(**data["arguments"])
+
+
+def worker_arguments(job_uri: str, job: Job) -> list[str]:
+    """What the worker is started with: the job's URI, and the digest of the document that it must find there.
+
+    The URI comes last: that is where earlier versions look for it.
+    """
+    return [DIGEST_OPTION, job.digest(), job_uri]
+
+
+def read_worker_arguments(arguments: Sequence[str]) -> tuple[str, str]:
+    """URI and digest of the job that a worker was started with; of an earlier version's, the digest is empty."""
+    before = list(arguments[:-1])
+    return arguments[-1], before[1] if before[:1] == [DIGEST_OPTION] and len(before) > 1 else ""
 
 
 def job_key(job: Job) -> str:

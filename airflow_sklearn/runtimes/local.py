@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
-from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key
+from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key, worker_arguments
 from airflow_sklearn.runtimes.processes import Process, process_of, run_detached
 from airflow_sklearn.runtimes.state_folder import StateFolder, default_state_dir, folder_of, store_handle
 
@@ -77,7 +77,7 @@ class LocalRuntime(Runtime):
         return f"LocalRuntime({', '.join(f'{name}={value!r}' for name, value in said.items() if value)})"
 
     def submit(self, job_uri: str, job: Job, *, detached: bool, refused: int = 0) -> JobHandle:
-        command = [self._interpreter(), "-m", "airflow_sklearn.worker", job_uri]
+        command = [self._interpreter(), "-m", "airflow_sklearn.worker", *worker_arguments(job_uri, job)]
         folder = self._state().create(f"{job_key(job)}-{secrets.token_hex(4)}")
         environment = self._worker_environment(job)
         if detached:
@@ -89,6 +89,7 @@ class LocalRuntime(Runtime):
             key=job_key(job),
             job_uri=job_uri,
             result_uri=job.result_uri,
+            job_sha256=job.digest(),
             submitted_at=time.time(),
             data={"folder": str(folder), "detached": detached, **process.to_dict()},
         )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 #: Kinds of errors that the same job would meet again.
 _FOR_GOOD = ("user", "data", "environment")
+_NOT_UNDERSTOOD = "error: unrecognized arguments:"  # argparse's words
 _EXIT_CODES_FOR_GOOD = tuple(exit_codes.BY_KIND[kind] for kind in _FOR_GOOD)
 
 
@@ -47,6 +48,8 @@ def raise_unless_succeeded(result: JobResult | None, status: JobStatus, tail: Se
     """
     if result is not None and result.status == "succeeded":
         return
+    if result is None and (reason := too_old(status.exit_code, tail)):
+        raise JobFailedError(reason)
     text = status.message or f"The job left no result; its state is {status.state}."
     error = result.error if result is not None else None
     if error is not None and error.kind == "memory":
@@ -58,6 +61,21 @@ def raise_unless_succeeded(result: JobResult | None, status: JobStatus, tail: Se
     if status.state is JobState.FAILED and status.exit_code in (None, *_EXIT_CODES_FOR_GOOD):
         raise JobFailedError(text)
     raise JobLostError(text)
+
+
+def too_old(exit_code: int | None, lines: Sequence[str]) -> str:
+    """What to say of a worker that did not understand what it was told; empty if it did.
+
+    :param lines: the last ones that it logged, as far as they are known.
+    """
+    said = next((line.strip() for line in lines if _NOT_UNDERSTOOD in line), "")
+    if exit_code != exit_codes.USAGE and not said:
+        return ""
+    return (
+        f"The worker does not know an option that Airflow's airflow-sklearn starts it with (exit code {exit_code}"
+        f"{': ' + said if said else ''}): the worker image is older than Airflow's airflow-sklearn. Fix: upgrade the "
+        "image to Airflow's version of airflow-sklearn; with LocalRuntime(python=...), that interpreter's packages."
+    )
 
 
 def _describe(error: JobError) -> str:

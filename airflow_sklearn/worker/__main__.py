@@ -1,4 +1,4 @@
-"""``python -m airflow_sklearn.worker JOB_URI``: do one job, in a container or a subprocess."""
+"""``python -m airflow_sklearn.worker JOB_URI --sha256 DIGEST``: do one job, in a container or a subprocess."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if __name__ == "__main__":
 import argparse  # noqa: E402
 import gc  # noqa: E402
 import logging  # noqa: E402
+import re  # noqa: E402
 import sys  # noqa: E402
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
@@ -39,6 +40,18 @@ def main(arguments: list[str] | None = None) -> int:
         f"{exit_codes.CANCELLED} cancelled.",
     )
     parser.add_argument("job_uri", metavar="JOB_URI", help="s3://bucket/key or file:///path of the job document")
+    parser.add_argument(
+        "--sha256",
+        metavar="DIGEST",
+        type=_digest,
+        help="of the job document: one that has another is not read (default: nothing pins the job)",
+    )
+    parser.add_argument(
+        "--plan",
+        default="",
+        metavar="PLAN_URI",
+        help="do the job only if it is a chunk of this plan: for instances that do several jobs",
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(
         stream=sys.stdout,
@@ -47,16 +60,22 @@ def main(arguments: list[str] | None = None) -> int:
         datefmt="%Y-%m-%d %H:%M:%S",
     )
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it says at each client where its settings are from
-    code = _run(options.job_uri)
+    code = _run(options.job_uri, digest=options.sha256 or "", plan=options.plan)
     _LOG.info("%s", exit_codes.last_line(code))
     return code
 
 
-def _run(uri: str) -> int:
+def _digest(text: str) -> str:
+    if not re.fullmatch("[0-9a-f]{64}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no SHA-256 in 64 hexadecimal digits")
+    return text
+
+
+def _run(uri: str, *, digest: str, plan: str) -> int:
     try:
         from airflow_sklearn.worker.run import run_job
 
-        return run_job(uri)
+        return run_job(uri, digest=digest, plan=plan)
     except Exception as error:  # the job could not be read, or its result not be written
         _LOG.exception("%s: %s", type(error).__name__, error)
         return exit_codes.BY_KIND[exit_codes.kind_of(error)]

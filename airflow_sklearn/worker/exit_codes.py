@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import ErrorKind
 
 SUCCESS = 0
+USAGE = 2
+"""It did not understand its arguments, and has done nothing: ``argparse`` ends so."""
 USER_ERROR = 64
 """What was asked for cannot be done, or the user's estimator raised. A retry does not help."""
 BAD_DATA = 65

@@ -15,12 +15,13 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.contract.jobs import JobError, JobResult, PoolWorkerJob, PredictJob, job_from_json
+from airflow_sklearn.contract.jobs import JobError, JobResult, PoolWorkerJob, PredictJob
 from airflow_sklearn.exceptions import AirflowSklearnError, DataError, DeadlineExceededError
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker import exit_codes
 from airflow_sklearn.worker.container import oom_kills
 from airflow_sklearn.worker.environment import prepare_for_prediction, prepare_for_training
+from airflow_sklearn.worker.job_document import read_job
 from airflow_sklearn.worker.out_of_memory import explained
 
 if TYPE_CHECKING:
@@ -33,15 +34,17 @@ _PARENT_INTERVAL = 1.0  # seconds between looks for the parent process
 _HARD_STOP = 60.0  # seconds past the deadline after which a process that cannot even end itself is ended
 
 
-def run_job(uri: str, storage: Storage | None = None) -> int:
+def run_job(uri: str, storage: Storage | None = None, *, digest: str = "", plan: str = "") -> int:
     """Do the job that the document at ``uri`` describes.
 
+    :param digest: SHA-256 of the job, which a document must have; empty: nothing pins it.
+    :param plan: the URI of the plan that the job must be a chunk of; empty: it may be any job.
     :return: the exit code, see ``exit_codes``. Whatever happens, a ``JobResult`` is written, unless the job itself
         cannot be read.
     """
     storage = storage or Storage()
     try:
-        job = job_from_json(storage.read(uri), where=uri)
+        job = read_job(storage, uri, digest=digest, plan=plan)
     except AirflowSklearnError as error:
         _LOG.error("%s", error)
         return exit_codes.BY_KIND[exit_codes.kind_of(error)]

@@ -52,7 +52,8 @@ def test_a_worker_that_ends_well_has_succeeded(runtime_of: RuntimeOf, job: Predi
     runtime = runtime_of("print(*sys.argv[1:])")
     handle = runtime.submit("file:///job.json", job, detached=detached)
     assert wait_for_end(runtime, handle).state is JobState.SUCCEEDED
-    assert runtime.logs(handle)[0] == ["-m airflow_sklearn.worker file:///job.json"]
+    assert runtime.logs(handle)[0] == [f"-m airflow_sklearn.worker --sha256 {job.digest()} file:///job.json"]
+    assert handle.job_sha256 == job.digest()
 
 
 @pytest.mark.parametrize(

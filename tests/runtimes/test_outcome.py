@@ -91,3 +91,19 @@ def test_no_result_is_none(tmp_path: Path) -> None:
     result = read_result(storage, uri)
     assert result
     assert result.output_uri == "x"
+
+
+OLD = "worker: error: unrecognized arguments: --sha256 s3://b/jobs/1.json"
+
+
+@pytest.mark.parametrize(
+    ("status", "tail"),
+    [
+        (JobStatus(state=JobState.FAILED, exit_code=2), ["usage: worker [-h] JOB_URI", OLD]),
+        (JobStatus(state=JobState.FAILED, exit_code=2), []),  # a log that nobody can read
+        (JobStatus(state=JobState.LOST), [OLD]),
+    ],
+)
+def test_an_image_that_is_older_than_airflow_is_to_be_upgraded(status: JobStatus, tail: list[str]) -> None:
+    with pytest.raises(JobFailedError, match=r"older than Airflow's airflow-sklearn\. Fix: upgrade the image"):
+        raise_unless_succeeded(None, status, tail)

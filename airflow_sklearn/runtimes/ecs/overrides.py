@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow_sklearn.runtimes.ecs.task_definition import TaskDefinition
 
@@ -17,7 +17,7 @@ _CHARACTERS = 8192  # from RunTask's reference
 
 def overrides_of(
     definition: TaskDefinition,
-    argument: str,
+    arguments: Sequence[str],
     env: Mapping[str, Any],
     size: tuple[int | None, int | None],
     *,
@@ -26,13 +26,13 @@ def overrides_of(
 ) -> dict[str, Any]:
     """``overrides`` of RunTask.
 
-    :param argument: of the worker.
+    :param arguments: of the worker.
     :param size: CPU units and MiB.
     :raises UserError: they are longer than ECS takes.
     """
     container: dict[str, Any] = {
         "name": definition.container,
-        "command": [argument],
+        "command": list(arguments),
         "environment": [{"name": name, "value": str(value)} for name, value in env.items()],
     }
     overrides: dict[str, Any] = {"containerOverrides": [container]}

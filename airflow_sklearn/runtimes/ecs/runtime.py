@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.exceptions import BrokenEnvironmentError
-from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key
+from airflow_sklearn.runtimes.base import (
+    JobHandle,
+    JobState,
+    JobStatus,
+    Runtime,
+    job_key,
+    read_worker_arguments,
+    worker_arguments,
+)
 from airflow_sklearn.runtimes.cloudwatch import stream_of
 from airflow_sklearn.runtimes.console import console_of
 from airflow_sklearn.runtimes.ecs import fargate
@@ -44,7 +52,7 @@ _WAITING = ("PROVISIONING", "PENDING", "ACTIVATING")
 
 @dataclass(repr=False)
 class EcsRuntime(Runtime):
-    """Runs each job as one ECS task: the worker image with one argument, the job's URI.
+    """Runs each job as one ECS task: the worker image with the job's URI and digest as arguments.
 
     The container holds no keys: it reads and writes S3 with its task role. AWS is reached through the operator's
     ``aws_conn_id``. A retry looks for the task of the attempt before, and takes it over. A job that ran out of memory
@@ -142,7 +150,7 @@ class EcsRuntime(Runtime):
             self._sizes[job_uri] = self._size(job)
         overrides = overrides_of(
             definition,
-            job_uri,
+            worker_arguments(job_uri, job),
             {**self.env, _RESULT_VARIABLE: job.result_uri},
             self._sizes[job_uri],
             ephemeral_storage=self.ephemeral_storage,
@@ -165,7 +173,8 @@ class EcsRuntime(Runtime):
             answer = client.run_task(**request)
         if not answer["tasks"]:
             raise_refusal(self.cluster, answer.get("failures", []))
-        return self._handle(answer["tasks"][0], job_uri, job.result_uri, job_key(job), taken_over=False)
+        submitted = (job_uri, job.digest())
+        return self._handle(answer["tasks"][0], submitted, job.result_uri, job_key(job), taken_over=False)
 
     def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
         statuses: dict[str, JobStatus] = {}
@@ -205,9 +214,8 @@ class EcsRuntime(Runtime):
             override = override_of(task, self._definition.container)
             uris = {entry["name"]: entry["value"] for entry in override.get("environment", ())}
             if override.get("command") and _RESULT_VARIABLE in uris:
-                return self._handle(
-                    task, override["command"][-1], uris[_RESULT_VARIABLE], job_key(job), taken_over=True
-                )
+                submitted = read_worker_arguments(override["command"])
+                return self._handle(task, submitted, uris[_RESULT_VARIABLE], job_key(job), taken_over=True)
         return None
 
     def environment(self, module: str = "") -> str:
@@ -332,13 +340,17 @@ class EcsRuntime(Runtime):
             found: list[dict[str, Any]] = client.describe_tasks(cluster=self.cluster, tasks=arns)["tasks"]
             return found
 
-    def _handle(self, task: dict[str, Any], job_uri: str, result_uri: str, key: str, *, taken_over: bool) -> JobHandle:
+    def _handle(
+        self, task: dict[str, Any], submitted: tuple[str, str], result_uri: str, key: str, *, taken_over: bool
+    ) -> JobHandle:
+        """:param submitted: URI and digest of the job."""
         arn, region = task["taskArn"], self._ecs.meta.region_name
         stream = self._definition.log_stream(arn.rpartition("/")[2], region)
         return JobHandle(
             key=key,
-            job_uri=job_uri,
+            job_uri=submitted[0],
             result_uri=result_uri,
+            job_sha256=submitted[1],
             submitted_at=_created(task),
             taken_over=taken_over,
             data={

@@ -69,7 +69,7 @@ class PoolWorker:
 
     def __init__(self, job: PoolWorkerJob, folder: PoolFolder) -> None:
         self.job, self.folder = job, folder
-        self.seal = folder.seal()
+        self.seal = folder.seal(job.key_sha256)
         self.tasks, self._reports = open_queue(job.tasks), open_queue(job.reports)
         self.starts = Starts(folder, job.worker)
         self.suspect = threading.Lock()

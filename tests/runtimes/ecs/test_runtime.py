@@ -33,7 +33,7 @@ def test_a_container_is_handed_one_uri(runtime: Any, job: PredictJob, aws: Acces
     runtime(env={"LOG": "1"}).submit(URI, job, detached=True)
     (request,) = aws.asked("RunTask")
     (container,) = request["overrides"]["containerOverrides"]
-    assert container["command"] == [URI]
+    assert container["command"] == ["--sha256", job.digest(), URI]
     assert {"name": "LOG", "value": "1"} in container["environment"]
     assert not [entry for entry in container["environment"] if "KEY" in entry["name"]]
     assert request["networkConfiguration"]["awsvpcConfiguration"] == {

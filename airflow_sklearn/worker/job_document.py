@@ -1,0 +1,70 @@
+"""The document that says what a worker does: it is compared with what pins it before it is parsed.
+
+A container is told a job's URI. What lies there may have been changed by whoever can write there, and decides what code
+runs: so the container is told the document's digest too, by a way that does not lead through storage. An instance that
+does several jobs is launched before the later ones are made: it is told the plan, whose URI has its digest, and does
+chunks of this plan only. A job in a pool's folder bears the seal of the pool.
+"""
+
+from __future__ import annotations
+
+import logging
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.contract.jobs import PoolWorkerJob, PredictJob, job_from_json
+from airflow_sklearn.exceptions import DocumentError
+from airflow_sklearn.ledger import Ledger, read_plan
+from airflow_sklearn.pools.folder import PoolFolder
+
+if TYPE_CHECKING:
+    from airflow_sklearn.contract.jobs import AnyJob
+    from airflow_sklearn.storage import Storage
+
+_LOG = logging.getLogger("airflow_sklearn.worker")
+
+
+def read_job(storage: Storage, uri: str, *, digest: str = "", plan: str = "") -> AnyJob:
+    """The job at ``uri``, if it is the one that is meant.
+
+    :param digest: SHA-256 of the job as canonical JSON.
+    :param plan: the URI of the plan that the job must be a chunk of.
+    :raises DocumentError: it is another job, or none.
+    :raises ForgedMessageError: it lies where a pool's jobs do, and bears no seal of the pool.
+    """
+    data, pool = storage.read(uri), PoolFolder.of_job(storage, uri)
+    if pool is not None:
+        data = pool.open_job(data)
+    elif not (digest or plan):
+        _LOG.warning(
+            "Nothing pins this job: it was started without --sha256, so whoever can write to %s decides what it does.",
+            uri,
+        )
+    if digest and (found := sha256(data).hexdigest()) != digest:
+        raise DocumentError(
+            f"The job was changed after it was made: its SHA-256 is {found}, and it was submitted as {digest}. It is "
+            f"not read. Fix: find out who else can write there, then clear the task. ({uri})"
+        )
+    job = job_from_json(data, where=uri)
+    if pool is not None and not (isinstance(job, PoolWorkerJob) and job.folder == pool.uri):
+        raise DocumentError(f"The pool {pool.uri} takes only jobs of its own workers, and this is another one. ({uri})")
+    if plan:
+        _check_chunk(storage, job, plan, uri)
+    return job
+
+
+def _check_chunk(storage: Storage, job: AnyJob, plan_uri: str, uri: str) -> None:
+    """:raises DocumentError: the job does something else than to predict a chunk of the plan."""
+    plan = read_plan(storage, plan_uri)
+    same = (
+        isinstance(job, PredictJob)
+        and (job.spec, job.fingerprint, job.ledger) == (plan.spec, plan.fingerprint, plan.ledger)
+        and job.chunk in plan.chunks
+        and job.result_uri.startswith(Ledger(storage, plan.ledger).jobs_folder)
+        and job.result_uri.endswith(Ledger.RESULT_ENDING)
+    )
+    if not same:
+        raise DocumentError(
+            f"This instance does chunks of the plan {plan_uri}, and the job is none of them: it is not done. Fix: find "
+            f"out who else can write to the ledger, then clear the task. ({uri})"
+        )
