@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from typing import Any, ClassVar, Self
 
 from pydantic import (
@@ -19,6 +20,8 @@ from pydantic import (
 
 from airflow_sklearn.contract.faults import explain, sentences
 from airflow_sklearn.exceptions import DocumentError
+
+_VERSION = re.compile(r"[0-9]{1,9}")
 
 
 class Later:
@@ -108,6 +111,8 @@ class Document(Value):
             raw = json.loads(data)
         except ValueError as error:
             raise DocumentError(f"{where} is not JSON ({error}). Was it truncated or overwritten?") from error
+        except RecursionError:
+            raise DocumentError(f"{where} is nested too deeply for a document of this package.") from None
         found = raw.get("format") if isinstance(raw, dict) else None
         if found != f"{cls.FORMAT}/{cls.VERSION}":
             raise DocumentError(_wrong_format(cls, found, where))
@@ -116,6 +121,8 @@ class Document(Value):
         except ValidationError as error:
             faults = sentences(explain(error, cls.model_fields))
             raise DocumentError(f"{where} does not fit the format {found}: {faults}") from None
+        except RecursionError:
+            raise DocumentError(f"{where} is nested too deeply for a document of this package.") from None
 
 
 def canonical_json(data: Any) -> bytes:
@@ -131,7 +138,7 @@ def content_id(data: Any, length: int = 16) -> str:
 def _wrong_format(cls: type[Document], found: object, where: str) -> str:
     expected = f"{cls.FORMAT}/{cls.VERSION}"
     name, _, version = str(found).rpartition("/")
-    if name == cls.FORMAT and version.isdigit() and int(version) > cls.VERSION:
+    if name == cls.FORMAT and _VERSION.fullmatch(version) and int(version) > cls.VERSION:
         return (
             f"{where} has the format {found}, newer than {expected}, the newest that this airflow-sklearn reads. "
             "Upgrade airflow-sklearn here (in Airflow and in the worker image) to the version that wrote it."

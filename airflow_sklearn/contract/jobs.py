@@ -16,6 +16,8 @@ from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.contract.schema import Policies
 from airflow_sklearn.contract.tables import Snapshot
 
+LONGEST_SECONDS = 1e9  # 31 years: what timers take
+
 
 class JobIdentity(Value):
     """Who asked: the Airflow task instance. Leads back from a container to its task."""
@@ -33,7 +35,7 @@ class Job(Document):
     identity: JobIdentity = JobIdentity()
     result_uri: str
     """Where the worker writes its ``JobResult``, whatever happens. Empty: nowhere."""
-    deadline_seconds: float | None = None
+    deadline_seconds: float | None = Field(default=None, gt=0, le=LONGEST_SECONDS)
     """The worker ends itself after this many seconds, even if Airflow is gone."""
 
 
@@ -61,7 +63,8 @@ class TrainJob(Job):
     excluded_columns: tuple[str, ...] = ()
     sample_weight: str | None = None
     preprocessing: Literal["auto", "default", "none"] = "auto"
-    """``default`` puts the package's preprocessing before the estimator; ``auto`` does so unless it is a Pipeline."""
+    """``default`` puts the package's preprocessing before the estimator; ``auto`` does so unless it is, or wraps, a
+    Pipeline."""
     cross_validation: int = Field(default=4, ge=0)
     """Folds; 0 skips validation."""
     policies: Policies = Policies()
@@ -129,7 +132,7 @@ def job_from_json(data: bytes, *, where: str) -> AnyJob:
 
     :raises DocumentError: it is no job, or of a format that this version does not read.
     """
-    with contextlib.suppress(ValueError, AttributeError):
+    with contextlib.suppress(ValueError, AttributeError, TypeError, RecursionError):  # from_json says what is wrong
         if kind := _KINDS.get(json.loads(data).get("kind")):
             return kind.from_json(data, where=where)
     return TrainJob.from_json(data, where=where)

@@ -9,7 +9,7 @@ from pydantic import Field
 from airflow_sklearn.contract.data import SourceFiles, SourceObject
 from airflow_sklearn.contract.document import Document, Value
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart
-from airflow_sklearn.contract.schema import Column, FeatureSchema, Method, OutputColumn, Scalar
+from airflow_sklearn.contract.schema import LARGEST_BATCH, Column, FeatureSchema, Method, OutputColumn, Scalar
 from airflow_sklearn.contract.tables import Snapshot
 
 
@@ -48,7 +48,7 @@ class Artifact(Value):
 
     uri: str
     sha256: str
-    size: int
+    size: int = Field(ge=0)
     """Bytes."""
     serializer: Literal["joblib"] = "joblib"
 
@@ -86,8 +86,8 @@ class TrainingSource(Value):
 
     files: SourceFiles
     objects: tuple[SourceObject, ...]
-    rows_read: int
-    rows_used: int
+    rows_read: int = Field(ge=0)
+    rows_used: int = Field(ge=0)
     """Rows with a target."""
     snapshot: Snapshot | None = None
     """What the objects were unloaded from, where they come from a table."""
@@ -100,7 +100,7 @@ class OutOfSample(Value):
     """Parquet files. One after another they hold the rows that training used, in the source's order."""
     columns: tuple[Column, ...]
     """Of the parts: the primary key, the target, the fold (from 1 on) that left the row out, the predictions."""
-    rows: int
+    rows: int = Field(ge=0)
     key_hash: KeyHash = KeyHash()
     method: Method
     """What the models were asked for."""
@@ -130,7 +130,7 @@ class ModelManifest(Document):
     feature_schema: FeatureSchema
     methods: tuple[Method, ...]
     """What the fitted estimator can be asked for."""
-    batch_rows: int
+    batch_rows: int = Field(ge=1, le=LARGEST_BATCH)
     """Rows of every call of the estimator, in training's parity sample and in prediction: one fixed shape."""
     parity: ParitySample
     source: TrainingSource
@@ -141,7 +141,7 @@ class ModelManifest(Document):
     metrics: dict[str, float | None] = {}
     """Cross-validated, means over folds; empty when validation was skipped."""
     metrics_std: dict[str, float | None] = {}
-    cross_validation: int = 0
+    cross_validation: int = Field(default=0, ge=0)
     """Folds; 0 when skipped."""
     out_of_sample: OutOfSample | None = None
     """None when validation was skipped."""

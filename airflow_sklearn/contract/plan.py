@@ -6,7 +6,7 @@ from pydantic import Field
 
 from airflow_sklearn.contract.data import CsvOptions, FileFormat, OutputFiles, SourceFiles, SourceObject
 from airflow_sklearn.contract.document import Document, Value, content_id
-from airflow_sklearn.contract.schema import Column, Method, OutputColumn, Policies
+from airflow_sklearn.contract.schema import LARGEST_BATCH, Column, Method, OutputColumn, Policies
 from airflow_sklearn.contract.tables import OutputColumnSpec, OutputTable, Snapshot
 
 
@@ -55,7 +55,7 @@ class PredictionSpec(Value):
     source: SourceFiles
     output_format: FileFormat = "parquet"
     output_csv: CsvOptions = CsvOptions()
-    batch_rows: int
+    batch_rows: int = Field(ge=1, le=LARGEST_BATCH)
     policies: Policies
 
 

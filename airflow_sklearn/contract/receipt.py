@@ -36,8 +36,8 @@ class OutputPart(Value):
 
     uri: str
     sha256: str
-    size: int
-    rows: int
+    size: int = Field(ge=0)
+    rows: int = Field(ge=0)
     etag: str = ""
     """In S3, the version that was stored: its content needs no reading to be known. Version 0.1.0 did not note it."""
 
@@ -94,9 +94,9 @@ class Receipt(Document):
     fingerprint: str
     chunk_id: str
     consumed: tuple[Consumed, ...]
-    rows_in: int
-    rows_out: int
-    rows_quarantined: int = 0
+    rows_in: int = Field(ge=0)
+    rows_out: int = Field(ge=0)
+    rows_quarantined: int = Field(default=0, ge=0)
     parts: tuple[OutputPart, ...]
     columns: tuple[Column, ...] = ()
     """Of the parts, with their types: the same in all chunks of a run."""
@@ -108,8 +108,8 @@ class Receipt(Document):
     prediction_counts: dict[str, int] = {}
     """Method ``predict`` of a classifier: rows by label."""
     timings: Timings = Timings()
-    peak_memory_bytes: int = 0
-    processes: int = 1
+    peak_memory_bytes: int = Field(default=0, ge=0)
+    processes: int = Field(default=1, ge=1)
     model_sha256: str
     """Of the artifact that made the predictions."""
     processor: str = ""

@@ -10,6 +10,8 @@ FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "text"]
 Method = Literal["predict", "predict_proba", "decision_function"]
 Scalar = bool | int | float | str | None
 
+LARGEST_BATCH = 2**20  # rows
+
 
 class Distribution(Value):
     """How a feature was distributed in training, for comparison later.

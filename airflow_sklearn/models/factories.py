@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 from typing import TYPE_CHECKING, Any, Literal
 
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.feature_extraction import DictVectorizer, FeatureHasher
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.model_selection._search import BaseSearchCV
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.tree import BaseDecisionTree
 from sklearn.utils import get_tags
 
@@ -18,7 +22,7 @@ from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.preprocessing import TablePreprocessor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 Preprocessing = Literal["auto", "default", "none"]
 
@@ -62,14 +66,15 @@ def with_preprocessing(estimator: Any, mode: Preprocessing = "auto") -> Any:
     Trees get categories as ordinal numbers, and nulls as they are where they take them; all others get indicator
     columns, imputed and scaled numbers, sparse where they take that and it is smaller.
 
-    :param mode: ``default`` does so always, ``none`` never, ``auto`` unless the estimator is a Pipeline, a search over
-        one, or takes Arrow tables itself: those know what they want.
+    :param mode: ``default`` does so always, ``none`` never, ``auto`` unless the estimator is a Pipeline or a
+        ColumnTransformer, has one anywhere inside of it (a search, a stack, a vote, a transformed target), or takes
+        Arrow tables itself: those know what they want.
+    :raises UserError: an unknown mode, or a pipeline of texts that would be handed a table.
     """
     if mode not in ("auto", "default", "none"):
         raise UserError(f"preprocessing={mode!r} is not one of 'auto', 'default', 'none'.")
-    core = _innermost(estimator)
-    prepared = isinstance(core, Pipeline) or getattr(core, "accepts_arrow", False)
-    if mode == "none" or (mode == "auto" and prepared):
+    if mode == "none" or (mode == "auto" and any(map(_takes_tables, _parts(estimator)))):
+        _check_takes_no_texts(estimator)
         return estimator
     return Pipeline([("preprocessing", _preprocessing_for(estimator)), ("estimator", clone(estimator, safe=False))])
 
@@ -79,6 +84,44 @@ def _preprocessing_for(estimator: Any) -> TablePreprocessor:
     if _is_tree(core):
         return TablePreprocessor(categories="ordinal", impute=None if _takes_nan(estimator) else "mean", scale=False)
     return TablePreprocessor(sparse="auto" if _input_tag(estimator, "sparse") else False)
+
+
+def _takes_tables(part: Any) -> bool:
+    return isinstance(part, Pipeline | ColumnTransformer | FeatureUnion) or getattr(part, "accepts_arrow", False)
+
+
+def _parts(estimator: Any) -> Iterator[Any]:
+    """The estimator and every estimator among its parameters, at any depth."""
+    yield estimator
+    if not hasattr(estimator, "get_params") or inspect.isclass(estimator):
+        return
+    with contextlib.suppress(Exception):  # of an estimator that breaks scikit-learn's rules, fitting will say so
+        yield from (value for value in estimator.get_params(deep=True).values() if hasattr(value, "fit"))
+
+
+def _check_takes_no_texts(estimator: Any) -> None:
+    """:raises UserError: what is handed the table takes a list of texts: it would take the columns' names for them."""
+    for part in _first_parts(estimator):
+        if isinstance(part, CountVectorizer | HashingVectorizer | DictVectorizer | FeatureHasher):
+            name = type(part).__name__
+            raise UserError(
+                f"{name} is handed the whole table, a DataFrame, but takes one column of it. Fix: name the column, "
+                f"ColumnTransformer([('text', {name}(), 'name_of_the_column')]), as the first step of the Pipeline."
+            )
+
+
+def _first_parts(estimator: Any) -> Iterator[Any]:
+    """What an estimator hands its table to, as it is."""
+    if isinstance(estimator, Pipeline):
+        yield from _first_parts(next((step for _, step in estimator.steps if step not in (None, "passthrough")), None))
+    elif isinstance(estimator, FeatureUnion):
+        yield from (first for _, part in estimator.transformer_list for first in _first_parts(part))
+    elif isinstance(getattr(estimator, "estimators", None), list):  # votes and stacks
+        yield from (first for pair in estimator.estimators for first in _first_parts(pair[-1]))
+    elif any(hasattr(inner := getattr(estimator, name, None), "fit") for name in ("estimator", "regressor")):
+        yield from _first_parts(inner)
+    else:
+        yield estimator
 
 
 def _innermost(estimator: Any) -> Any:

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 
@@ -23,11 +24,20 @@ def fit(estimator: Any, X: Any, y: np.ndarray, sample_weight: np.ndarray | None 
     :param X: what ``estimator_input`` gives, of shape (rows, features).
     :param y: shape (rows,).
     :param sample_weight: shape (rows,), not negative; goes to the last step of a Pipeline.
-    :raises UserError: there are weights, and the estimator takes none; or it raises.
+    :raises UserError: there are weights, and the estimator takes none; no column has a value to learn from; or the
+        estimator raises.
     """
     weights = {} if sample_weight is None else {_weight_parameter(estimator): sample_weight}
     with asking(estimator, "fit"):
-        return estimator.fit(X, y, **weights)
+        try:
+            return estimator.fit(X, y, **weights)
+        except ValueError as error:
+            if "0 feature(s)" not in str(error):
+                raise
+            raise UserError(
+                f"There is nothing to learn from: no column has a value in the {len(y):,} rows that are fitted, or all "
+                "that have are dates that never vary. Fix: give the model another column."
+            ) from error
 
 
 @contextlib.contextmanager
@@ -50,6 +60,8 @@ def _weight_parameter(estimator: Any) -> str:
         return f"{name}__{_weight_parameter(final)}"
     if isinstance(estimator, BaseSearchCV):
         return _weight_parameter(estimator.estimator)
+    if isinstance(estimator, TransformedTargetRegressor) and estimator.regressor is not None:
+        return _weight_parameter(estimator.regressor)
     parameters = inspect.signature(estimator.fit).parameters
     if "sample_weight" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return "sample_weight"

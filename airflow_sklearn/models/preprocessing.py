@@ -37,8 +37,8 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
     Takes a pandas DataFrame or an Arrow table, in ``fit`` as in ``transform``, and gives the same bits for both. It is
     fastest on Arrow with dictionary-encoded strings: then only the dictionary's values are looked up, not the rows.
 
+    - Columns that are null in every row of training are not used.
     - Numbers and booleans are imputed with the mean, get an indicator column where training had nulls, and are scaled.
-      Columns that are null in every row of training are not used.
     - Dates become year, month, day, weekday and hour (UTC), those that vary in training; then they are numbers.
     - Strings and categories become one indicator column a level, with one for nulls where training had nulls; a value
       that training did not have gives zeros in all of them. With ``categories="ordinal"`` they become the level's
@@ -122,6 +122,10 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
             self.levels_[name] = sorted(counts)
             if self.categories == "onehot" and counts.total() < len(columns[name]):
                 self.null_levels_.append(name)
+        if empty := [name for name, levels in self.levels_.items() if not levels]:
+            warnings.warn(f"Columns are null in every row, and are not used: {empty}", stacklevel=3)
+            self.levels_ = {name: levels for name, levels in self.levels_.items() if levels}
+            self.null_levels_ = [name for name in self.null_levels_ if name in self.levels_]
         if too_many := [name for name, levels in self.levels_.items() if len(levels) > self.max_levels]:
             raise ValueError(
                 f"Columns have more than {self.max_levels:,} levels: {too_many}. They look like keys or free text. "

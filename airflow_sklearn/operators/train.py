@@ -78,7 +78,8 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         prediction by the model of the fold that left it out, with key, target and fold. A folder's URI, a ``Dataset``
         of Parquet, or a ``RedshiftTable``. (templated)
     :param preprocessing: ``default`` puts the package's preprocessing (nulls, categories, dates) before the
-        estimator, ``none`` does not, ``auto`` does unless the estimator is a Pipeline.
+        estimator, ``none`` does not, ``auto`` does unless the estimator is a Pipeline or wraps one (a search, a
+        vote, a stack, a transformed target).
     :param policies: what prediction does with data that differ from training's, by name of ``Policies``. (templated)
     :param reuse: False fits again in every run, and when the task is cleared, as a version of its own. A retry only
         goes on: it takes what an earlier attempt since the last clear has fitted.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.contract.model import Artifact
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 from airflow_sklearn.storage import join
+from airflow_sklearn.worker.scratch import scratch_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_sklearn.storage import Storage
 
 
@@ -23,7 +26,7 @@ def store_estimator(storage: Storage, estimator: Any, folder: str) -> tuple[Arti
     """
     import joblib
 
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         path = os.path.join(scratch, "artifact.joblib")
         try:
             joblib.dump(estimator, path)
@@ -58,12 +61,51 @@ def load_estimator(storage: Storage, artifact: Artifact, scratch: str) -> Any:
             "changed or damaged after training. It is not unpickled. Restore it from a backup, or train again."
         )
     try:
-        return joblib.load(path, mmap_mode="r")
+        with _one_map():
+            return joblib.load(path, mmap_mode="r")
+    except MemoryError:
+        raise
     except Exception as error:
         raise BrokenEnvironmentError(
-            f"{artifact.uri} cannot be unpickled here ({type(error).__name__}: {error}). The worker needs the packages "
-            "that the model was trained with; the manifest lists them under 'versions'."
+            f"{artifact.uri} cannot be unpickled here ({type(error).__name__}: {error}). {_advice(error)}"
         ) from error
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return "Its bytes are right: the machine could not map the local copy into memory. Fix: see the error."
+    if isinstance(error, ImportError | AttributeError):
+        return (
+            "Fix: install the packages that the model was trained with; the manifest lists them under 'versions'. "
+            "Your own modules must be on the worker's PYTHONPATH."
+        )
+    return "Fix: use the image that trained the model; the manifest lists the packages under 'versions'."
+
+
+@contextlib.contextmanager
+def _one_map() -> Iterator[None]:
+    """Let joblib map a file once, whatever number of arrays is in it.
+
+    joblib maps each array by itself, and each map keeps a file open: a forest of 500 trees has more arrays than a
+    process may have open files.
+    """
+    import numpy as np
+    from joblib import numpy_pickle
+
+    maps: dict[str, Any] = {}
+
+    def view(filename: str, dtype: Any, shape: Any, order: str = "C", mode: str = "r", offset: int = 0) -> Any:
+        whole = maps.get(filename)
+        if whole is None:
+            whole = maps[filename] = np.memmap(filename, dtype=np.uint8, mode="r").view(np.ndarray)
+        return np.ndarray(shape, dtype, buffer=whole, offset=offset, order=order)  # type: ignore[call-overload]
+
+    before = numpy_pickle.make_memmap
+    numpy_pickle.make_memmap = view
+    try:
+        yield
+    finally:
+        numpy_pickle.make_memmap = before
 
 
 def file_sha256(path: str) -> str:

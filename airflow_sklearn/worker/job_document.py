@@ -8,6 +8,7 @@ chunks of this plan only. A job in a pool's folder bears the seal of the pool.
 
 from __future__ import annotations
 
+import json
 import logging
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -24,12 +25,23 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("airflow_sklearn.worker")
 
 
+class UnreadableJobError(DocumentError):
+    """The job is the one that is meant, or nothing says which is, and does not fit its format.
+
+    :param result_uri: where it says that its result goes; empty: nowhere.
+    """
+
+    def __init__(self, message: str, result_uri: str) -> None:
+        super().__init__(message)
+        self.result_uri = result_uri
+
+
 def read_job(storage: Storage, uri: str, *, digest: str = "", plan: str = "") -> AnyJob:
     """The job at ``uri``, if it is the one that is meant.
 
     :param digest: SHA-256 of the job as canonical JSON.
     :param plan: the URI of the plan that the job must be a chunk of.
-    :raises DocumentError: it is another job, or none.
+    :raises DocumentError: it is another job, or none; ``UnreadableJobError`` if it does not fit its format.
     :raises ForgedMessageError: it lies where a pool's jobs do, and bears no seal of the pool.
     """
     data, pool = storage.read(uri), PoolFolder.of_job(storage, uri)
@@ -45,12 +57,23 @@ def read_job(storage: Storage, uri: str, *, digest: str = "", plan: str = "") ->
             f"The job was changed after it was made: its SHA-256 is {found}, and it was submitted as {digest}. It is "
             f"not read. Fix: find out who else can write there, then clear the task. ({uri})"
         )
-    job = job_from_json(data, where=uri)
+    try:
+        job = job_from_json(data, where=uri)
+    except DocumentError as error:
+        raise UnreadableJobError(str(error), "" if plan or pool else _result_uri(data)) from None
     if pool is not None and not (isinstance(job, PoolWorkerJob) and job.folder == pool.uri):
         raise DocumentError(f"The pool {pool.uri} takes only jobs of its own workers, and this is another one. ({uri})")
     if plan:
         _check_chunk(storage, job, plan, uri)
     return job
+
+
+def _result_uri(data: bytes) -> str:
+    try:
+        found = json.loads(data).get("result_uri")
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+    return found if isinstance(found, str) else ""
 
 
 def _check_chunk(storage: Storage, job: AnyJob, plan_uri: str, uri: str) -> None:

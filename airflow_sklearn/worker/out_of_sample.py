@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +20,7 @@ from airflow_sklearn.worker.artifact import file_sha256
 from airflow_sklearn.worker.data.output_types import OutputTypes
 from airflow_sklearn.worker.data.sinks import open_sink
 from airflow_sklearn.worker.fnv import hash_columns
+from airflow_sklearn.worker.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,7 +62,7 @@ def store_out_of_sample(
         )
     writer = _Writer(table, key, target, estimator, validation)
     parts = []
-    with tempfile.TemporaryDirectory(prefix="airflow-sklearn-") as scratch:
+    with scratch_folder() as scratch:
         path = os.path.join(scratch, "part.parquet")
         for start in range(0, table.num_rows, _PART_ROWS):
             rows = min(_PART_ROWS, table.num_rows - start)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import tempfile
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from airflow_sklearn.worker.memory import PeakMemory
 from airflow_sklearn.worker.parity import replay
 from airflow_sklearn.worker.processes import run_forked
 from airflow_sklearn.worker.progress import Progress
+from airflow_sklearn.worker.scratch import scratch_folder
 from airflow_sklearn.worker.slices import SlicePredictor, SliceResult, refused_kinds
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _compute(job: PredictJob, storage: Storage, ledger: Ledger, started: float) 
     manifest = _load_manifest(storage, job)
     for difference in check_versions(manifest.versions, job.spec.policies.version_mismatch):
         _LOG.warning("Other software than at training, let pass by policy: %s", difference)
-    with tempfile.TemporaryDirectory(prefix="airflow-sklearn-") as scratch, PeakMemory() as memory:
+    with scratch_folder() as scratch, PeakMemory() as memory:
         _LOG.info("Loading %s (%s, %.1f MB)", manifest.version, manifest.estimator_class, manifest.artifact.size / 1e6)
         estimator = load_estimator(storage, manifest.artifact, scratch)
         parity = replay(estimator, manifest, job.spec.outputs)

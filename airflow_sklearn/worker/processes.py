@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow_sklearn.exceptions import AirflowSklearnError
 from airflow_sklearn.worker.exit_codes import kind_of
+from airflow_sklearn.worker.stopping import signals_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,8 @@ def run_forked(work: Callable[[int], _T], count: int) -> list[_T]:
         ours, theirs = context.Pipe(duplex=False)
         arguments = (work, number, theirs, [*connections, ours])
         process = context.Process(target=_child, args=arguments, name=f"slice-{number}", daemon=True)
-        process.start()
+        with signals_held():  # a signal in the middle of a fork would be lost, or be the child's
+            process.start()
         theirs.close()
         processes.append(process)
         connections.append(ours)
@@ -54,7 +56,7 @@ def run_forked(work: Callable[[int], _T], count: int) -> list[_T]:
     finally:
         for process in processes:
             if process.is_alive():
-                process.terminate()
+                process.kill()  # SIGTERM may come before the child has set what it does then
             process.join()
         gc.unfreeze()
 
@@ -87,6 +89,7 @@ def _child(work: Callable[[int], Any], number: int, connection: Connection, inhe
     _end_with_parent()
     for end in inherited:  # a parent's death shows only when nobody else holds its end
         end.close()
+    signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.jobs import JobError, JobResult, PoolWorkerJob, PredictJob
 from airflow_sklearn.exceptions import AirflowSklearnError, DataError, DeadlineExceededError
@@ -21,8 +21,9 @@ from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker import exit_codes
 from airflow_sklearn.worker.container import oom_kills
 from airflow_sklearn.worker.environment import prepare_for_prediction, prepare_for_training
-from airflow_sklearn.worker.job_document import read_job
+from airflow_sklearn.worker.job_document import UnreadableJobError, read_job
 from airflow_sklearn.worker.out_of_memory import explained
+from airflow_sklearn.worker.stopping import Stopping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,28 +41,28 @@ def run_job(uri: str, storage: Storage | None = None, *, digest: str = "", plan:
     :param digest: SHA-256 of the job, which a document must have; empty: nothing pins it.
     :param plan: the URI of the plan that the job must be a chunk of; empty: it may be any job.
     :return: the exit code, see ``exit_codes``. Whatever happens, a ``JobResult`` is written, unless the job itself
-        cannot be read.
+        cannot be read and does not even say where.
     """
     storage = storage or Storage()
     try:
         job = read_job(storage, uri, digest=digest, plan=plan)
     except AirflowSklearnError as error:
-        _LOG.error("%s", error)
-        return exit_codes.BY_KIND[exit_codes.kind_of(error)]
+        result_uri = error.result_uri if isinstance(error, UnreadableJobError) else ""
+        return _fail(result_uri, storage, error, time.monotonic())
     started, kills = time.monotonic(), oom_kills()
-    with _signals(), _deadline(job, storage, started):
-        try:
-            with _end_with_parent():
-                output_uri, sha256 = _do(job, storage)
-        except BaseException as error:
-            return _fail(job, storage, explained(error, kills), started)
-    result = JobResult(
-        status="succeeded", output_uri=output_uri, output_sha256=sha256, seconds=time.monotonic() - started
-    )
-    if job.result_uri:
-        storage.write(job.result_uri, result.to_json())
-    _LOG.info("Succeeded after %.1f s: %s", result.seconds, output_uri)
-    return exit_codes.SUCCESS
+    stopping = Stopping(lambda error: _end_at_once(job, storage, error, started))
+    try:
+        with stopping.listening(), _deadline(job, storage, started):
+            try:
+                with _end_with_parent():
+                    output_uri, sha256 = _do(job, storage)
+                stopping.close()
+            except BaseException as error:
+                stopping.close()
+                return _fail(job.result_uri, storage, explained(error, kills), started)
+            return _succeed(job.result_uri, storage, output_uri, sha256, started)
+    except exit_codes.Cancelled as error:  # it came in the moment between the job and its result
+        return _fail(job.result_uri, storage, error, started)
 
 
 def _do(job: AnyJob, storage: Storage) -> tuple[str, str]:
@@ -97,7 +98,17 @@ def no_collections() -> Iterator[None]:
         gc.enable()
 
 
-def _fail(job: AnyJob, storage: Storage, error: BaseException, started: float) -> int:
+def _succeed(result_uri: str, storage: Storage, output_uri: str, sha256: str, started: float) -> int:
+    result = JobResult(
+        status="succeeded", output_uri=output_uri, output_sha256=sha256, seconds=time.monotonic() - started
+    )
+    if result_uri:
+        storage.write(result_uri, result.to_json())
+    _LOG.info("Succeeded after %.1f s: %s", result.seconds, output_uri)
+    return exit_codes.SUCCESS
+
+
+def _fail(result_uri: str, storage: Storage, error: BaseException, started: float) -> int:
     kind = exit_codes.kind_of(error)
     text = "".join(traceback.format_exception(error))
     result = JobResult(
@@ -115,26 +126,20 @@ def _fail(job: AnyJob, storage: Storage, error: BaseException, started: float) -
     if (kind in ("internal", "user") and error.__cause__ is not None) or kind == "internal":
         _LOG.error("%s", text)
     try:
-        if job.result_uri:
-            storage.write(job.result_uri, result.to_json())
+        if result_uri:
+            storage.write(result_uri, result.to_json())
     except Exception as failure:
-        _LOG.error("The result could not be written to %s: %s", job.result_uri, failure)
+        _LOG.error("The result could not be written to %s: %s", result_uri, failure)
     return exit_codes.BY_KIND[kind]
 
 
-@contextlib.contextmanager
-def _signals() -> Iterator[None]:
-    """SIGTERM and SIGINT end the job in order, with a result that says so."""
-
-    def cancel(number: int, _: Any) -> None:
-        raise exit_codes.Cancelled(f"stopped by {signal.Signals(number).name}")
-
-    before = {number: signal.signal(number, cancel) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _end_at_once(job: AnyJob, storage: Storage, error: BaseException, started: float) -> None:
+    """Called by another thread than the job's: end the process with a result, whatever the job is doing."""
+    code = _fail(job.result_uri, storage, error, started)
+    for child in multiprocessing.active_children():
+        child.kill()
+    _LOG.info("%s", exit_codes.last_line(code))
+    os._exit(code)
 
 
 @contextlib.contextmanager
@@ -149,11 +154,7 @@ def _deadline(job: AnyJob, storage: Storage, started: float) -> Iterator[None]:
             f"The job ran past its deadline of {job.deadline_seconds:,.0f} s. Raise 'deadline', cut smaller chunks, "
             "or give the job more cores."
         )
-        code = _fail(job, storage, error, started)
-        for child in multiprocessing.active_children():
-            child.kill()
-        _LOG.info("%s", exit_codes.last_line(code))
-        os._exit(code)
+        _end_at_once(job, storage, error, started)
 
     timer = threading.Timer(job.deadline_seconds, end)
     timer.daemon = True

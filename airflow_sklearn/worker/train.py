@@ -196,6 +196,13 @@ def _check_snapshot(job: TrainJob, table: pa.Table, problems: ProblemCollector) 
 
 
 def _check_columns(job: TrainJob, table: pa.Table, problems: ProblemCollector) -> None:
+    roles = (job.target, *job.primary_key, *job.excluded_columns, job.sample_weight)
+    if not set(table.column_names) - set(roles):
+        problems.add(
+            "no_features",
+            "no column is left to learn from: each is the target, in the primary key, a weight or excluded",
+            fix="exclude fewer columns, or read a source with more.",
+        )
     for name in job.primary_key:
         if is_nested(kind := _value_type(table[name].type)):
             problems.add(

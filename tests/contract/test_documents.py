@@ -163,3 +163,41 @@ def test_the_container_side_does_not_import_airflow() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("value", [0, -1, 0.0, 1e300, float("nan")])
+def test_a_deadline_that_no_timer_takes_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="deadline_seconds"):
+        train_job(deadline_seconds=value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[" * 100_000,
+        b'{"kind":' * 100_000,
+        b'{"kind": [], "format": "airflow-sklearn/train-job/1"}',
+        b'{"kind": {"a": 1}}',
+        b'{"format": "airflow-sklearn/train-job/\xc2\xb2"}',
+        b'{"format": "airflow-sklearn/train-job/' + b"9" * 5000 + b'"}',
+        b'{"kind": "predict", "format": 7}',
+        b'"predict"',
+        b"7",
+        b"null",
+        b"\xff\xfe",
+        b"",
+        b'{"format": "airflow-sklearn/train-job/1", "search": {"runtime": ' + b'{"a":' * 900 + b"1" + b"}" * 902,
+    ],
+    ids=range(13),
+)
+def test_odd_documents_are_refused_as_documents(data: bytes) -> None:
+    with pytest.raises(DocumentError, match="the job at hand"):
+        job_from_json(data, where="the job at hand")
+
+
+def test_what_does_not_fit_is_said_field_by_field_in_one_line() -> None:
+    data = train_job().to_json().replace(b'"target":"y"', b'"target":7').replace(b'"cross_validation":4', b'"other":1')
+    with pytest.raises(DocumentError, match=r"target: .*not 7.*; other: ") as error:
+        job_from_json(data, where="x")
+    assert "\n" not in str(error.value)
+    assert "pydantic" not in str(error.value)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -19,12 +20,14 @@ from sklearn.ensemble import (
     StackingClassifier,
     VotingClassifier,
 )
-from sklearn.linear_model import LogisticRegression
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -170,3 +173,47 @@ def test_the_users_estimator_is_never_fitted_in_place(table: pa.Table, labels: n
 def test_an_unknown_mode_is_refused() -> None:
     with pytest.raises(UserError, match="'maybe'"):
         with_preprocessing(GaussianNB(), "maybe")  # type: ignore[arg-type]
+
+
+def _chooses_by_name(last: Any) -> Any:
+    return make_pipeline(make_column_transformer((OneHotEncoder(), ["city"]), remainder="passthrough"), last)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        TransformedTargetRegressor(_chooses_by_name(Ridge()), func=np.log, inverse_func=np.exp),
+        VotingClassifier([("a", _chooses_by_name(LogisticRegression()))], voting="soft"),
+        StackingClassifier([("a", _chooses_by_name(LogisticRegression())), ("b", _chooses_by_name(GaussianNB()))]),
+        GridSearchCV(VotingClassifier([("a", _chooses_by_name(LogisticRegression()))]), {"voting": ["soft"]}),
+        CalibratedClassifierCV(_chooses_by_name(LogisticRegression())),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_a_wrapper_around_pipelines_is_left_as_it_is(estimator: Any) -> None:
+    assert with_preprocessing(estimator) is estimator
+
+
+def test_a_wrapper_around_an_estimator_alone_gets_the_preprocessing() -> None:
+    assert with_preprocessing(TransformedTargetRegressor(Ridge())).steps[0][0] == "preprocessing"
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        make_pipeline(TfidfVectorizer(), LogisticRegression()),
+        make_pipeline("passthrough", HashingVectorizer(), LogisticRegression()),
+        make_pipeline(FeatureUnion([("words", CountVectorizer()), ("texts", TfidfVectorizer())]), LogisticRegression()),
+        GridSearchCV(make_pipeline(TfidfVectorizer(), LogisticRegression()), {}),
+        VotingClassifier([("a", make_pipeline(TfidfVectorizer(), LogisticRegression()))]),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_a_pipeline_of_texts_is_told_how_to_choose_its_column(estimator: Any) -> None:
+    with pytest.raises(UserError, match=r"takes one column.*Fix: .*ColumnTransformer\(\[\('text'"):
+        with_preprocessing(estimator)
+
+
+def test_texts_of_a_named_column_are_let_pass() -> None:
+    estimator = make_pipeline(make_column_transformer((TfidfVectorizer(), "text")), LogisticRegression())
+    assert with_preprocessing(estimator) is estimator

@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from sklearn.linear_model import LogisticRegression
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -36,3 +38,17 @@ def test_weights_reach_the_last_step(estimator: Any, table: pa.Table, labels: np
 def test_an_estimator_without_weights_is_named(table: pa.Table, labels: np.ndarray) -> None:
     with pytest.raises(UserError, match="KNeighborsClassifier takes no sample weights"):
         fit(with_preprocessing(KNeighborsClassifier()), table, labels, np.ones(len(labels)))
+
+
+@pytest.mark.parametrize("estimator", [LogisticRegression(), HistGradientBoostingClassifier(max_iter=2)])
+def test_columns_without_values_are_nothing_to_learn_from(estimator: Any) -> None:
+    table = pa.table({"a": pa.nulls(4, pa.string()), "b": pa.nulls(4, pa.float64())})
+    with pytest.warns(UserWarning, match="not used"), pytest.raises(UserError, match="nothing to learn from"):
+        fit(with_preprocessing(estimator), table, np.array([0, 1, 0, 1]))
+
+
+def test_weights_reach_the_pipeline_within_a_transformed_target(table: pa.Table, labels: np.ndarray) -> None:
+    estimator = TransformedTargetRegressor(with_preprocessing(Ridge()))
+    frame, y = table.to_pandas(), labels.astype(float)
+    weighted = fit(estimator, frame, y, np.where(labels, 20.0, 1.0)).predict(frame).mean()
+    assert weighted > fit(estimator, frame, y).predict(frame).mean() + 0.1

@@ -249,3 +249,13 @@ def test_what_it_learned_is_plain() -> None:
 
     assert [name for name, value in vars(preprocessor).items() if not plain(value)] == []
     assert same_bits(pickle.loads(pickle.dumps(preprocessor)).transform(frame), preprocessor.transform(frame))
+
+
+@pytest.mark.parametrize("categories", ["onehot", "ordinal"])
+def test_a_text_column_without_values_is_not_used_whatever_comes_later(categories: Any) -> None:
+    table = pa.table({"x": [1.0, 2.0, 3.0], "empty": pa.nulls(3, pa.string())})
+    preprocessor = TablePreprocessor(categories=categories, sparse=False)
+    with pytest.warns(UserWarning, match="not used: \\['empty'\\]"):
+        preprocessor.fit(table)
+    assert preprocessor.get_feature_names_out().tolist() == ["x"]
+    assert preprocessor.transform(table.set_column(1, "empty", [["a", None, "b"]])).shape == (3, 1)

@@ -13,6 +13,8 @@ from airflow_sklearn.contract.data import SourceFiles
 from airflow_sklearn.contract.jobs import JobResult
 from airflow_sklearn.contract.model import ModelManifest, ModelPointer
 from airflow_sklearn.contract.schema import Column
+from airflow_sklearn.worker import exit_codes
+from airflow_sklearn.worker.run import run_job
 from tests.worker.workbench import Workbench, error_of, problems_of
 
 
@@ -282,3 +284,23 @@ def test_a_version_whose_artifact_is_gone_is_trained_again(bench: Workbench, sou
     assert again.status == "succeeded"
     assert bench.storage.exists(ModelManifest.from_json(bench.storage.read(again.output_uri)).artifact.uri)
     assert bench.predict(bench.source("train.csv"), model=again.output_uri).num_rows == 5_003
+
+
+def test_a_table_without_features_is_refused(bench: Workbench, table: pa.Table) -> None:
+    result = bench.run(bench.train_job(bench.write(table.select(["key", "y"]), "t.parquet")))
+    assert problems_of(result) == {("no_features", None): 1}
+
+
+def test_columns_without_any_value_are_nothing_to_learn_from(bench: Workbench) -> None:
+    table = pa.table({"key": [1, 2, 3, 4], "y": [0, 1, 0, 1], "a": pa.nulls(4, pa.string())})
+    result = bench.run(bench.train_job(bench.write(table, "t.parquet"), cross_validation=0))
+    assert "nothing to learn from" in error_of(result)
+
+
+def test_a_job_that_does_not_fit_its_format_leaves_a_result_that_says_so(bench: Workbench, source: SourceFiles) -> None:
+    job = bench.train_job(source)
+    data = job.to_json().replace(b'"deadline_seconds":null', b'"deadline_seconds":-1')
+    bench.storage.write(f"{bench.root}/job.json", data)
+    assert run_job(f"{bench.root}/job.json", bench.storage) == exit_codes.BROKEN_ENVIRONMENT
+    result = JobResult.from_json(bench.storage.read(job.result_uri))
+    assert "deadline_seconds" in error_of(result)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 
 from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.exceptions import ObjectChangedError
+from airflow_sklearn.worker.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -181,12 +181,8 @@ def _chunks(metadata: pq.FileMetaData, groups: Sequence[int], columns: Sequence[
 
 @contextmanager
 def _scratch_file() -> Iterator[str]:
-    descriptor, path = tempfile.mkstemp(prefix="airflow-sklearn-", suffix=".parquet")
-    os.close(descriptor)
-    try:
-        yield path
-    finally:
-        os.unlink(path)
+    with scratch_folder() as folder:
+        yield os.path.join(folder, "copy.parquet")
 
 
 def _what_it_is(storage: Storage, obj: SourceObject) -> Problem:

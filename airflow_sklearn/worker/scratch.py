@@ -1,0 +1,79 @@
+"""Folders for a job's own files, which the next job removes where a job was killed and could not."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import stat
+import tempfile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LOG = logging.getLogger("airflow_sklearn.worker")
+_PREFIX = "airflow-sklearn-scratch-"
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[str]:
+    """A new folder below the temporary folder, removed at the end.
+
+    The folder is locked as long as this process, or one that it has forked, lives. A folder that nobody has locked
+    belongs to a job that was killed, and is removed first.
+    """
+    parent = tempfile.gettempdir()
+    remove_abandoned(parent)
+    path, lock = _make(parent)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
+
+
+def remove_abandoned(parent: str) -> list[str]:
+    """Remove the scratch folders of killed jobs of this user.
+
+    :param parent: the folder that they are in.
+    :return: the paths that were removed.
+    """
+    removed = []
+    for name in sorted(os.listdir(parent)):
+        path = os.path.join(parent, name)
+        if not name.startswith(_PREFIX) or not _is_own_folder(path):
+            continue
+        with contextlib.suppress(OSError):  # another job removes it, or it is in use
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path)
+                removed.append(path)
+            finally:
+                os.close(lock)
+    if removed:
+        _LOG.info("Removed what killed jobs had left: %s", ", ".join(removed))
+    return removed
+
+
+def _make(parent: str) -> tuple[str, int]:
+    """:return: the folder, and the open descriptor that holds its lock."""
+    while True:
+        path = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.path.exists(path):
+            return path, lock
+        os.close(lock)  # another job took it for abandoned, in the moment before it was locked
+
+
+def _is_own_folder(path: str) -> bool:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()

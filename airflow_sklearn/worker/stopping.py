@@ -1,0 +1,120 @@
+"""SIGTERM and SIGINT end a job in order, whatever the job is doing when they arrive."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.worker.exit_codes import Cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+#: Seconds after which a job that cannot even look at a signal, for it is in the middle of a long call of C code, is
+#: ended without it. Less than the 10 s that Docker gives.
+PATIENCE = 8.0
+_LISTENING: list[Stopping] = []
+_AGAIN = 0.01  # seconds after which an exception that was lost is raised once more
+
+
+class Stopping:
+    """Raises ``Cancelled`` in the main thread once, at the first signal.
+
+    Python calls a signal's handler between any two instructions, also within what the garbage collector or a fork
+    calls; an exception is printed and dropped there. Such a one is raised again. What arrives while the job cleans up,
+    or writes its result, changes nothing.
+
+    :param stuck: called in another thread when the main thread cannot look at the signal; must
+        end the process.
+    """
+
+    def __init__(self, stuck: Callable[[Cancelled], None]) -> None:
+        self._stuck = stuck
+        self._raised: Cancelled | None = None
+        self._noticed = threading.Event()
+        self._closed = False
+        self.held = False
+        self._late = 0  # a signal that arrived while they were held
+
+    def raise_late(self) -> None:
+        """:raises Cancelled: a signal arrived while they were held."""
+        if self._late:
+            self._handle(self._late, None)
+
+    def close(self) -> None:
+        """From here on signals are without effect: the job's result is being written."""
+        self._closed = True
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Signals within are the job's. Must be entered by the main thread."""
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        hook, sys.unraisablehook = sys.unraisablehook, self._unraisable
+        self._hook = hook
+        wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        _LISTENING.append(self)
+        threading.Thread(target=self._watch, args=(reading,), name="signal-watch", daemon=True).start()
+        try:
+            yield
+        finally:
+            _LISTENING.remove(self)
+            signal.set_wakeup_fd(wakeup)
+            sys.unraisablehook = hook
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self._closed = True
+            self._noticed.set()
+            os.close(writing)  # ends the thread
+
+    def _handle(self, number: int, _: Any) -> None:
+        self._noticed.set()
+        if self.held:
+            self._late = number
+        if self.held or self._closed or self._raised is not None:
+            return
+        self._raised = Cancelled(f"stopped by {signal.Signals(number).name}")
+        raise self._raised
+
+    def _unraisable(self, lost: Any) -> None:
+        if lost.exc_value is not self._raised or self._raised is None:
+            self._hook(lost)
+            return
+        self._raised = None
+        again = threading.Timer(_AGAIN, os.kill, (os.getpid(), signal.SIGTERM))
+        again.daemon = True
+        again.start()
+
+    def _watch(self, reading: int) -> None:
+        """The operating system's handler writes each signal into a pipe at once, whatever the main thread does."""
+        with open(reading, "rb", buffering=0) as signals:
+            while arrived := signals.read(1):
+                if arrived[0] not in SIGNALS or self._closed:
+                    continue
+                if not self._noticed.wait(PATIENCE):
+                    self._stuck(Cancelled(f"stopped by {signal.Signals(arrived[0]).name}"))
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """The job's signals that arrive within take effect at its end.
+
+    A mask of the main thread would not do: the operating system gives the signal to another thread then, and Python
+    calls the handler in the main one.
+    """
+    listener = _LISTENING[-1] if _LISTENING else None
+    if listener is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    listener.held = True
+    try:
+        yield
+    finally:
+        listener.held = False
+    listener.raise_late()
