@@ -94,11 +94,11 @@ def _one_map() -> Iterator[None]:
 
     maps: dict[str, Any] = {}
 
-    def view(filename: str, dtype: Any, shape: Any, order: str = "C", mode: str = "r", offset: int = 0) -> Any:
+    def view(filename: str, dtype: Any, shape: Any, order: Any = "C", mode: str = "r", offset: int = 0) -> Any:
         whole = maps.get(filename)
         if whole is None:
             whole = maps[filename] = np.memmap(filename, dtype=np.uint8, mode="r").view(np.ndarray)
-        return np.ndarray(shape, dtype, buffer=whole, offset=offset, order=order)  # type: ignore[call-overload]
+        return np.ndarray(shape, dtype, buffer=whole, offset=offset, order=order)
 
     before = numpy_pickle.make_memmap
     numpy_pickle.make_memmap = view
