@@ -82,7 +82,7 @@ class RuntimeTrigger(KillableTrigger):
     All triggers of one place share a poller. The event is ``{"handle": ..., "status": ..., "log": ...}``, all as JSON:
     of the log, what the task needs to go on where the trigger stopped copying it.
 
-    :param runtime: ``Runtime.to_dict()``.
+    :param runtime: ``Runtime.described_for_triggers()``.
     :param handle: a ``JobHandle`` as JSON.
     :param poll_interval: seconds.
     :param expires_at: seconds since the epoch at which the job is stopped; None: never.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
 from airflow_sklearn.contract.data import SourceFiles, SourceObject
-from airflow_sklearn.contract.document import Document, Value
+from airflow_sklearn.contract.document import Document, Later, Value
 from airflow_sklearn.contract.model import EstimatorSpec
 from airflow_sklearn.contract.plan import Chunk, PredictionSpec
 from airflow_sklearn.contract.problems import Problem
@@ -37,6 +37,12 @@ class Job(Document):
     """Where the worker writes its ``JobResult``, whatever happens. Empty: nowhere."""
     deadline_seconds: float | None = Field(default=None, gt=0, le=LONGEST_SECONDS)
     """The worker ends itself after this many seconds, even if Airflow is gone."""
+
+    @property
+    def shared_plan(self) -> str:
+        """The URI of the plan that this job and others of its task are chunks of; it ends in the plan's digest. Empty:
+        there is none. What may do several of the jobs is told it, and does no others."""
+        return ""
 
 
 class SearchPool(Value):
@@ -87,6 +93,12 @@ class PredictJob(Job):
     fingerprint: str
     ledger: str
     chunk: Chunk
+    plan: Annotated[str, Later()] = ""
+    """Its URI, as planning returned it."""
+
+    @property
+    def shared_plan(self) -> str:
+        return self.plan
 
 
 class PoolWorkerJob(Job):
@@ -118,7 +130,7 @@ class PoolWorkerJob(Job):
     """Without a task, after which the worker ends."""
     driver_seconds: float = Field(default=60.0, gt=0)
     """Without a sign of the driver's life, after which the worker ends and removes the pool."""
-    key_sha256: str = ""
+    key_sha256: Annotated[str, Later()] = ""
     """Of the pool's key. The job's own digest pins it. Empty: written by a version that did not say it."""
 
 

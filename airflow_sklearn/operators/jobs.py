@@ -205,7 +205,7 @@ class RuntimeOperator(SklearnOperator):
         from airflow_sklearn.triggers import RuntimeTrigger
 
         trigger = RuntimeTrigger(
-            runtime=self.runtime.to_dict(),
+            runtime=self.runtime.described_for_triggers(),
             handle=handle.model_dump(mode="json"),
             poll_interval=self._interval,
             expires_at=expires_at,

@@ -85,6 +85,7 @@ class SklearnPredictOperator(RuntimeOperator):
             fingerprint=plan.fingerprint,
             ledger=plan.ledger,
             chunk=chunk,
+            plan=self.chunk["plan"],
         )
         return self.run_job(context, ledger.job_uri(chunk.id, attempt), job)
 

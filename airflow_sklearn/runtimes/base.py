@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -16,15 +17,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from pydantic import JsonValue
 
 from airflow_sklearn.contract.document import Value, content_id
-from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import Self
 
     from airflow_sklearn.contract.jobs import Job
 
 
+_ENV = "env"  # the field of a runtime that holds variables for the worker
 DIGEST_OPTION = "--sha256"
 """Of the worker. Workers of earlier versions do not know it, and end with the exit code 2."""
 
@@ -125,6 +127,8 @@ class Runtime(ABC):
     """Whether jobs share this machine's files and cores."""
     capacity_timeout: float = 0.0
     """Seconds for which a task goes on asking when ``submit`` finds no room."""
+    submit_only: ClassVar[tuple[str, ...]] = (_ENV,)
+    """Fields that nothing but submitting a job needs; they have defaults."""
 
     _aws: AwsAccess | None = None
 
@@ -201,22 +205,51 @@ class Runtime(ABC):
         return content_id(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """This runtime as JSON, for ``runtime_from_dict``."""
+        """This runtime as JSON, for ``runtime_from_dict``; of the variables in ``env`` the names, never the values."""
         arguments = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        if isinstance(env := arguments.get(_ENV), Mapping):
+            arguments[_ENV] = sorted(env)
         return {"class": f"{type(self).__module__}:{type(self).__qualname__}", "arguments": arguments}
 
     def described_for_jobs(self) -> dict[str, Any]:
-        """This runtime as JSON, for a job of its own that starts further ones: with what only this side may look up."""
+        """This runtime as JSON, for a job of its own that starts further ones: with what only this side may look up.
+
+        The job's container has the variables of ``env`` itself, and hands them on.
+        """
         return self.to_dict()
 
+    def described_for_triggers(self) -> dict[str, Any]:
+        """This runtime as JSON, for a trigger, which Airflow's database keeps: what it takes to watch a job, not what
+        ``submit`` alone needs."""
+        described = self.to_dict()
+        kept = {name: value for name, value in described["arguments"].items() if name not in self.submit_only}
+        return {**described, "arguments": kept}
 
-def runtime_from_dict(data: Mapping[str, Any]) -> Runtime:
-    """The runtime that ``to_dict`` described."""
+
+def runtime_from_dict(data: Mapping[str, Any], env: Mapping[str, str] | None = None) -> Runtime:
+    """The runtime that ``to_dict`` described.
+
+    :param env: where the values of its variables are; None: they are not needed.
+    :raises UserError: it is no runtime.
+    :raises BrokenEnvironmentError: there is no value for some of its variables.
+    """
     module, _, name = data["class"].partition(":")
     found = getattr(import_module(module), name, None)
     if not (isinstance(found, type) and issubclass(found, Runtime)):
         raise UserError(f"{data['class']} is no Runtime.")
-    return found(**data["arguments"])
+    arguments = dict(data["arguments"])
+    if isinstance(names := arguments.get(_ENV), list):  # versions before this one wrote names and values
+        arguments[_ENV] = {} if env is None else _values(names, env)
+    return found(**arguments)
+
+
+def _values(names: Sequence[str], env: Mapping[str, str]) -> dict[str, str]:
+    if missing := [name for name in names if name not in env]:
+        raise BrokenEnvironmentError(
+            f"The runtime's variables {', '.join(missing)} are not set here, so further containers cannot get them. "
+            "Fix: let the image's entry point keep the environment that the container was started with."
+        )
+    return {name: env[name] for name in names}
 
 
 def worker_arguments(job_uri: str, job: Job) -> list[str]:

@@ -71,10 +71,11 @@ def too_old(exit_code: int | None, lines: Sequence[str]) -> str:
     said = next((line.strip() for line in lines if _NOT_UNDERSTOOD in line), "")
     if exit_code != exit_codes.USAGE and not said:
         return ""
+    details = "; ".join(filter(None, ["" if exit_code is None else f"exit code {exit_code}", said]))
     return (
-        f"The worker does not know an option that Airflow's airflow-sklearn starts it with (exit code {exit_code}"
-        f"{': ' + said if said else ''}): the worker image is older than Airflow's airflow-sklearn. Fix: upgrade the "
-        "image to Airflow's version of airflow-sklearn; with LocalRuntime(python=...), that interpreter's packages."
+        f"The worker does not know an option that Airflow's airflow-sklearn starts it with ({details}): the worker "
+        "image is older than Airflow's airflow-sklearn. Fix: upgrade the image to Airflow's version of it; with "
+        "LocalRuntime(python=...), that interpreter's packages."
     )
 
 

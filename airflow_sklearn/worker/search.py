@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.exceptions import UserError
@@ -36,7 +37,7 @@ def search_containers(job: TrainJob, estimator: Any) -> Iterator[None]:
     if why := why_alone(estimator):
         raise UserError(f"search_containers={search.containers}: {why}, or leave search_containers out.")
     pool = WorkerPool(
-        runtime=runtime_from_dict(search.runtime),
+        runtime=runtime_from_dict(search.runtime, os.environ),
         storage=search.folder,
         aws=SessionAccess(),
         deadline=job.deadline_seconds,

@@ -173,7 +173,7 @@ def test_deferral_hands_everything_to_the_trigger_and_back_through_the_event(
     trigger = deferred.value.trigger
     assert deferred.value.method_name == "execute_complete"
     assert trigger.handle["data"] == {"detached": True}
-    assert trigger.runtime == task.runtime.to_dict()
+    assert trigger.runtime == task.runtime.described_for_triggers()
 
     store_result(make_job(tmp_path))
     event = {"handle": trigger.handle, "status": status(JobState.SUCCEEDED).model_dump(mode="json")}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_sklearn.runtimes.base import JobState, JobStatus
 from airflow_sklearn.runtimes.container_end import judge_exit, judge_pull
 from airflow_sklearn.runtimes.ec2.user_data import MARK
+from airflow_sklearn.runtimes.outcome import too_old
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -106,6 +107,8 @@ def _judge_console(name: str, console: str) -> Judgement:
     """It has shut itself down, and its job has not ended: no container could be started, or it broke off."""
     if found := _CANNOT_PULL.search(console):
         return judge_pull(found["why"], found["image"], "the instance profile's role")
+    if reason := too_old(None, console.splitlines()):
+        return JobState.FAILED, reason
     lines = console.rstrip().splitlines()[-_TAIL:]
     tail = "\n".join(f"  {line}" for line in lines)
     shown = f"Its console's last lines:\n{tail}" if lines else "Its console says nothing (yet)."

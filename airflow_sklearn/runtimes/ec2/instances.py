@@ -10,7 +10,7 @@ from airflow_sklearn.runtimes.ec2.refusals import explained, is_denied, is_forgo
 from airflow_sklearn.runtimes.insist import insist
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _LOG = logging.getLogger(__name__)
 _IDS_A_CALL = 200  # values of one filter: "Filtering" in the Amazon EC2 user guide
@@ -43,6 +43,14 @@ def by_tag(client: Any, key: str, value: str) -> str:
     filters = [{"Name": f"tag:{key}", "Values": [value]}, {"Name": "instance-state-name", "Values": _ALIVE}]
     with explained():
         return next((one["InstanceId"] for one in _instances(client, filters)), "")
+
+
+def has_tag(instance: Mapping[str, Any], key: str, value: str) -> bool:
+    """Whether an instance bears a tag; what is written down in storage of an instance may be somebody else's word.
+
+    :param instance: one of ``DescribeInstances``.
+    """
+    return any((tag["Key"], tag["Value"]) == (key, value) for tag in instance.get("Tags", ()))
 
 
 def console_output(client: Any, instance_id: str) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.roster import Placement, RosterEntry
-from airflow_sklearn.exceptions import ObjectNotFoundError
+from airflow_sklearn.exceptions import DocumentError, ObjectNotFoundError
 from airflow_sklearn.roster import Roster, last_place
 from airflow_sklearn.storage import join, parent
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import Job
     from airflow_sklearn.storage import Storage
+
+_NAME = re.compile(r"[0-9a-f]{6,16}")  # of pools and of rosters
 
 
 def pool_of(job: Job, folder: str, kind: str) -> str:
@@ -64,15 +67,36 @@ def record(storage: Storage, key: str, placement: Placement) -> None:
 def recorded(storage: Storage, folder: str, key: str) -> list[Placement]:
     """All placements of the same work by the same Airflow task, the first one first.
 
+    The records can be forged by whoever can write there. What is done for a placement (reading, marking as cancelled)
+    is done in its pool: it must be one of this folder's.
+
     :param folder: that of the job's documents.
+    :raises DocumentError: a record names what is not in the folder.
     """
     found = []
     for one in storage.list(f"{_records(folder, key)}/"):
         try:
-            found.append(Placement.from_json(storage.read(one.uri), where=one.uri))
+            placement = Placement.from_json(storage.read(one.uri), where=one.uri)
         except ObjectNotFoundError:  # removed since
             continue
+        if not _is_own(placement, folder):
+            raise DocumentError(
+                f"The record of a placement names a job or a pool that is not in {folder}: somebody else has written "
+                f"it. Fix: find out who can write there, and remove it. ({one.uri})"
+            )
+        found.append(placement)
     return found
+
+
+def _is_own(placement: Placement, folder: str) -> bool:
+    pools, _, pool = placement.pool.rpartition("/")
+    return (
+        pools == join(folder, "pools")
+        and _NAME.fullmatch(pool) is not None
+        and _NAME.fullmatch(placement.number) is not None
+        and parent(placement.job_uri) == folder
+        and (not placement.result_uri or parent(placement.result_uri) == folder)
+    )
 
 
 def _records(folder: str, key: str) -> str:

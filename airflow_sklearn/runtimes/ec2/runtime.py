@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.roster import Placement, RosterInstance
-from airflow_sklearn.exceptions import BrokenEnvironmentError, StorageError, UserError
+from airflow_sklearn.exceptions import BrokenEnvironmentError, DocumentError, StorageError, UserError
 from airflow_sklearn.roster import Roster
 from airflow_sklearn.runtimes.base import JobHandle, JobStatus, Runtime, job_key
 from airflow_sklearn.runtimes.cloudwatch import LogStream, stream_of
 from airflow_sklearn.runtimes.console import console_of
 from airflow_sklearn.runtimes.ec2.ended import is_gone
-from airflow_sklearn.runtimes.ec2.instances import by_tag, describe, terminate
+from airflow_sklearn.runtimes.ec2.instances import by_tag, describe, has_tag, terminate
 from airflow_sklearn.runtimes.ec2.launch import UnansweredError, common_request, launch, offers
 from airflow_sklearn.runtimes.ec2.options import LISTS, NUMBERS, WHOLE_NUMBERS, problems
 from airflow_sklearn.runtimes.ec2.placing import place, pool_of, record, recorded
@@ -105,6 +105,7 @@ class Ec2Runtime(Runtime):
     first_poll_pause: ClassVar[float] = 1.0
     log_delay: ClassVar[float] = 5.0
     submits_once: ClassVar[bool] = True
+    submit_only: ClassVar[tuple[str, ...]] = ("env", "tags", "run_instances_kwargs")
 
     image: str = ""
     image_id: str | None = None
@@ -190,7 +191,7 @@ class Ec2Runtime(Runtime):
             if roster.end(placement.place) is not None or roster.is_cancelled(placement.place):
                 continue
             instance = roster.instance() or self._launched_for(placement)
-            if instance and self._is_alive(instance):
+            if instance and self._is_alive(placement, instance):
                 larger = self._next_larger(self._hungry(job, parent(job.result_uri)))
                 return self._handle(placement, job_key(job), instance.instance_id, larger, taken_over=True)
             roster.cancel(placement.place)  # should an instance come for it after all
@@ -244,7 +245,9 @@ class Ec2Runtime(Runtime):
         types = [self._larger(hungry)] if hungry and self.larger_instance_types else self.instance_types
         wanted = tuple(offers(self, job.identity.try_number, types))
         # Whatever may differ between jobs of one instance is in the pool's name: they all ask for it in the same words.
-        pool = pool_of(job, folder, content_id([self.to_dict(), job.deadline_seconds, wanted]))
+        pool = pool_of(
+            job, folder, content_id([self.to_dict(), self.env, job.deadline_seconds, wanted, job.shared_plan])
+        )
         stream = self._log_stream(job_key(job), job_uri)
         placement = place(
             self._storage, pool, self._places(job), job, job_uri, stream.stream if stream else "", after=after
@@ -257,9 +260,12 @@ class Ec2Runtime(Runtime):
         placement = request.placement
         roster = self._roster(placement)
         if known := roster.instance():
-            return known.instance_id if placement.places == 1 or self._is_alive(known) else ""
+            alive = self._is_alive(placement, known)
+            return known.instance_id if placement.places == 1 or alive else ""
         tags = {**tags_of(job, self.tags, shared=placement.places > 1), _ROSTER_TAG: _roster_id(placement)}
-        script = user_data(self.image, self._host_options(placement), self._variables, lifetime=self._lifetime(job))
+        script = user_data(
+            self.image, self._host_options(placement, job), self._variables, lifetime=self._lifetime(job)
+        )
         asked = common_request(self._ec2, self, script, tags)
         # boto3 takes want of capacity for a fault of the service, and would ask again and again for the same type.
         client = self._client("ec2", self.region_name, attempts=1)
@@ -271,12 +277,14 @@ class Ec2Runtime(Runtime):
             raise
         except SpentTokenError:
             return ""
-        first = roster.set_instance(RosterInstance(instance_id=launched, launched_at=time.time())).instance_id
-        if first != launched:
+        first = roster.set_instance(RosterInstance(instance_id=launched, launched_at=time.time()))
+        if first.instance_id != launched:
             terminate(self._ec2, launched, is_young=True)  # somebody launched one of another kind at the same moment
-        return first
+            self._is_alive(placement, first)
+        return first.instance_id
 
-    def _host_options(self, placement: Placement) -> HostOptions:
+    def _host_options(self, placement: Placement, job: Job) -> HostOptions:
+        """With what pins the jobs: user data do not lead through storage."""
         return HostOptions(
             pool=placement.pool,
             number=placement.number,
@@ -284,6 +292,8 @@ class Ec2Runtime(Runtime):
             idle_timeout=self.idle_timeout,
             log_group=self.awslogs_group,
             log_region=self.awslogs_region or self._region,
+            job_sha256=job.digest() if placement.places == 1 else "",
+            plan=job.shared_plan if placement.places > 1 else "",
         )
 
     @property
@@ -330,14 +340,22 @@ class Ec2Runtime(Runtime):
 
     # --- what is found ---
 
-    def _is_alive(self, instance: RosterInstance) -> bool:
+    def _is_alive(self, placement: Placement, instance: RosterInstance) -> bool:
+        """:raises DocumentError: it is not the roster's: nothing may be done to it."""
         instances, errors = describe(self._ec2, [instance.instance_id])
         with explained():
             if errors:
                 raise errors[0]
         found = instances[instance.instance_id]
         # Not known: it is new, or it ended long ago.
-        return is_young_since(instance.launched_at) if found is None else not is_gone(found)
+        if found is None:
+            return is_young_since(instance.launched_at)
+        if not is_gone(found) and not has_tag(found, _ROSTER_TAG, _roster_id(placement)):
+            raise DocumentError(
+                f"The instance {instance.instance_id} was not launched for the jobs in {placement.pool}, whoever has "
+                "written down there that it was. Fix: find out who can write there, and remove instances/ below it."
+            )
+        return not is_gone(found)
 
     def _launched_for(self, placement: Placement) -> RosterInstance | None:
         """The instance whose launch nobody lived to write down; None if there was none."""

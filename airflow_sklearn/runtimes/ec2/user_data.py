@@ -35,6 +35,10 @@ class HostOptions(Value):
     idle_timeout: float
     log_group: str
     log_region: str
+    job_sha256: str = ""
+    """Of the one job that it does."""
+    plan: str = ""
+    """The URI of the plan whose chunks it does, where there may be several. Neither: nothing pins its jobs."""
 
 
 def user_data(image: str, host: HostOptions, env: Mapping[str, str], *, lifetime: float | None) -> str:
@@ -49,6 +53,8 @@ def user_data(image: str, host: HostOptions, env: Mapping[str, str], *, lifetime
         raise UserError(f"Ec2Runtime(env=...): {', '.join(map(repr, wrong))} is no name of a variable.")
     found = _ECR.match(image)
     arguments = [host.pool, host.number, "--places", str(host.places), "--idle-timeout", f"{host.idle_timeout:g}"]
+    for option, pin in (("--sha256", host.job_sha256), ("--plan", host.plan)):
+        arguments += [option, pin] if pin else []
     if host.log_group:
         arguments += ["--log-group", host.log_group, "--log-region", host.log_region]
     variables = [option for name in sorted(env) for option in ("--env", f"{name}={env[name]}")]

@@ -101,6 +101,7 @@ class EcsRuntime(Runtime):
     first_poll_pause: ClassVar[float] = 1.0
     log_delay: ClassVar[float] = 5.0
     submits_once: ClassVar[bool] = True
+    submit_only: ClassVar[tuple[str, ...]] = ("env", "tags", "task_definition", "run_task_kwargs")
 
     cluster: str = "default"
     task_definition: str | dict[str, Any] = "airflow-sklearn"

@@ -22,6 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--idle-timeout", type=float, default=60.0, metavar="SECONDS", help="to wait for one more job (%(default)s)"
     )
+    parser.add_argument("--sha256", default="", metavar="DIGEST", help="of the one job that is to be done")
+    parser.add_argument("--plan", default="", metavar="PLAN_URI", help="whose chunks the jobs must be")
     parser.add_argument("--log-group", default="", help="in CloudWatch; without it logs stay on the instance")
     parser.add_argument("--log-region", default=None, help="default: the instance's")
     options = parser.parse_args(arguments)
@@ -34,8 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("botocore").setLevel(logging.WARNING)
     roster = Roster(Storage(), options.pool, options.number, options.places)
     log = {"log_group": options.log_group, "log_region": options.log_region}
+    given = (("--sha256", options.sha256), ("--plan", options.plan))
+    pins = [text for option, pin in given if pin for text in (option, pin)]
     with signals() as stop:
-        serve(roster, stop, idle_timeout=options.idle_timeout, **log)
+        serve(roster, stop, idle_timeout=options.idle_timeout, pins=pins, **log)
     return 0
 
 

@@ -14,7 +14,7 @@ from airflow_sklearn.worker import exit_codes
 from airflow_sklearn.worker.container import memory_limit, oom_kills
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Self
 
 _PARENT_VARIABLE = "AIRFLOW_SKLEARN_EXIT_WITH_PARENT"  # see airflow_sklearn.worker.run
@@ -29,12 +29,13 @@ class JobProcess:
     """Runs ``python -m airflow_sklearn.worker JOB_URI`` while the block is open.
 
     :param write: is given each line that the worker prints, in a thread.
+    :param options: of the worker.
     """
 
-    def __init__(self, job_uri: str, write: Callable[[str], None]) -> None:
+    def __init__(self, job_uri: str, write: Callable[[str], None], options: Sequence[str] = ()) -> None:
         self._kills = oom_kills()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "airflow_sklearn.worker", job_uri],
+            [sys.executable, "-m", "airflow_sklearn.worker", *options, job_uri],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -8,8 +8,10 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.roster import JobEnd
 from airflow_sklearn.roster import CLOSED
+from airflow_sklearn.storage import parent
 from airflow_sklearn.worker import exit_codes
 from airflow_sklearn.worker.host.job_process import JobProcess
 from airflow_sklearn.worker.host.log_shipper import LogShipper
@@ -34,6 +36,7 @@ def serve(
     stop: Sequence[signal.Signals],
     *,
     idle_timeout: float,
+    pins: Sequence[str] = (),
     log_group: str = "",
     log_region: str | None = None,
 ) -> None:
@@ -41,6 +44,8 @@ def serve(
 
     :param stop: of ``signals``: when one has come, the job that runs is stopped, and no other one is begun.
     :param idle_timeout: seconds to wait for a next job while there are free places.
+    :param pins: options by which each worker knows that its job is one of those that the instance was launched for. The
+        roster does not say it: whoever can write the jobs could write it too.
     :param log_group: in CloudWatch Logs.
     :param log_region: of the log group; None: boto3's own.
     """
@@ -52,7 +57,10 @@ def serve(
         if entry == CLOSED:
             waiting = False  # of the places behind it, somebody may have taken one before it could be closed too
             continue
-        end = _do(roster, place, entry, LogShipper(log_group, entry.log_stream, log_region), stop)
+        if pins and not _is_own(roster, entry):
+            end = JobEnd(exit_code=exit_codes.BROKEN_ENVIRONMENT, message=f"{entry.job_uri} is no job of this pool.")
+        else:
+            end = _do(roster, place, entry, LogShipper(log_group, entry.log_stream, log_region), stop, pins)
         if _insist(roster.entry, place) is not None:  # else all of it has been removed: nobody asks any more
             _insist(roster.set_end, place, end)
     if stop:
@@ -88,11 +96,24 @@ def _next(roster: Roster, place: int, seconds: float, stop: Sequence[signal.Sign
     return entry
 
 
-def _do(roster: Roster, place: int, entry: RosterEntry, shipper: LogShipper, stop: Sequence[signal.Signals]) -> JobEnd:
+def _is_own(roster: Roster, entry: RosterEntry) -> bool:
+    """Whether a job lies where those of the pool do, and its log goes to its own stream."""
+    own_folder = parent(parent(roster.pool)) == parent(entry.job_uri)
+    return own_folder and (not entry.log_stream or entry.log_stream.endswith(f"/{content_id([entry.job_uri])}"))
+
+
+def _do(
+    roster: Roster,
+    place: int,
+    entry: RosterEntry,
+    shipper: LogShipper,
+    stop: Sequence[signal.Signals],
+    pins: Sequence[str],
+) -> JobEnd:
     if _is_cancelled(roster, place):
         return JobEnd(exit_code=exit_codes.CANCELLED, message="It was cancelled before its turn came.")
     _LOG.info("Job %d of %d: %s", place + 1, roster.places, entry.job_uri)
-    with shipper, JobProcess(entry.job_uri, shipper.write) as job:
+    with shipper, JobProcess(entry.job_uri, shipper.write, pins) as job:
         asked, look_at = 0.0, time.monotonic() + _CANCEL_LOOK
         while job.runs():
             now = time.monotonic()

@@ -95,3 +95,10 @@ def test_an_instance_that_ec2_says_nothing_of_is_lost() -> None:
 def test_an_instance_that_was_stopped_is_of_no_use_either(name: str, gone: bool, over: bool) -> None:
     assert is_gone({"State": {"Name": name}}) is gone
     assert is_over({"State": {"Name": name}}) is over
+
+
+def test_an_instance_whose_image_is_older_than_airflow_says_so() -> None:
+    console = "starting acme/worker:7\n__main__.py: error: unrecognized arguments: --plan s3://b/plans/0.json\nends\n"
+    status = status_of_gone(instance("Client.InstanceInitiatedShutdown"), lambda: console)
+    assert status.state is JobState.FAILED
+    assert "Fix: upgrade the image" in status.message

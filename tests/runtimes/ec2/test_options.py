@@ -68,7 +68,7 @@ def test_a_template_that_gives_a_text_where_a_list_is_wanted_is_refused() -> Non
 
 def test_it_survives_a_deferral() -> None:
     runtime = Ec2Runtime(**GOOD, spot=True, env={"A": "1"}, jobs_per_instance=4)
-    assert runtime_from_dict(runtime.to_dict()) == runtime
+    assert runtime_from_dict(runtime.to_dict(), runtime.env) == runtime
 
 
 def test_its_repr_is_stable_and_holds_no_value_of_a_variable() -> None:

@@ -21,6 +21,7 @@ HOST = HostOptions(
     idle_timeout=60,
     log_group="/ec2/airflow-sklearn",
     log_region="eu-west-1",
+    plan="s3://acme/plans/0.json",
 )
 #: What an ordinary Debian or Amazon Linux has.
 ORDINARY = ("awk", "bash", "cat", "echo", "env", "mkdir", "seq", "sync", "tail", "tr")
@@ -67,6 +68,7 @@ def test_an_ami_with_the_image_starts_it_at_once_and_ends(boot: Callable[..., li
     assert "--env A=it's $HOME --env B=two\nlines" in text
     assert (
         "acme/worker:7 -m airflow_sklearn.worker.host s3://acme/jobs/pools/1 000000 --places 3 --idle-timeout 60 "
+        "--plan s3://acme/plans/0.json "
         "--log-group /ec2/airflow-sklearn --log-region eu-west-1"
     ) in text
     assert "shutdown -h now" in said

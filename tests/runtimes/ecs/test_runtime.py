@@ -521,7 +521,7 @@ def scripted(answers: list[Any]) -> Any:
 
 def test_it_travels_to_the_triggerer_and_shows_no_secret() -> None:
     made = EcsRuntime(cluster="ml", task_definition=DEFINITION, env={"TOKEN": "hush"}, tags={"a": "b"})
-    assert runtime_from_dict(made.to_dict()) == made
+    assert runtime_from_dict(made.to_dict(), made.env) == made
     assert repr(made) == "EcsRuntime(cluster='ml', task_definition='a specification', env=['TOKEN'])"
 
 

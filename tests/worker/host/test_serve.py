@@ -224,3 +224,33 @@ def test_the_command_serves_a_roster(roster_of: Callable[..., Roster], tmp_path:
     roster = roster_of("print(1)", places=2)
     assert main([f"file://{tmp_path}/pool", "7", "--places", "2", "--idle-timeout", "0"]) == 0
     assert exit_codes(roster) == [0, None]
+
+
+# --- What pins the jobs ---
+
+
+def take(roster: Roster, job_uri: str, log_stream: str = "") -> None:
+    roster.take(0, RosterEntry(job_uri=job_uri, log_stream=log_stream))
+
+
+def test_each_worker_is_told_what_pins_its_job(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    program = tmp_path / "worker"
+    program.write_text(f"#!{sys.executable}\nimport sys\nprint('told', *sys.argv[1:])\n")
+    roster = Roster(Storage(), f"file://{tmp_path}/jobs/pools/1", "7", 1)
+    take(roster, f"file://{tmp_path}/jobs/a.json")
+    arguments = [roster.pool, "7", "--plan", "s3://b/plans/0.json", "--idle-timeout", "0"]
+    assert main(arguments) == 0
+    assert f"--plan s3://b/plans/0.json file://{tmp_path}/jobs/a.json" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("job_uri", "log_stream"),
+    [("file:///elsewhere/a.json", ""), ("{jobs}/deeper/a.json", ""), ("{jobs}/a.json", "worker/another/job")],
+)
+def test_a_job_from_elsewhere_is_not_begun(tmp_path: Path, job_uri: str, log_stream: str) -> None:
+    roster = Roster(Storage(), f"file://{tmp_path}/jobs/pools/1", "7", 1)
+    take(roster, job_uri.format(jobs=f"file://{tmp_path}/jobs"), log_stream)
+    serve.serve(roster, [], idle_timeout=0.0, pins=["--plan", "p"])
+    end = roster.end(0)
+    assert end is not None
+    assert (end.exit_code, end.message.endswith("is no job of this pool.")) == (78, True)
