@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.schema import Feature
 
 #: pandas' ``str``: a null is NaN. With ``string`` it is ``pd.NA``, which encoders take for an unknown category.
-_STR = pd.StringDtype(na_value=np.nan)
+try:
+    _STR = pd.StringDtype(na_value=np.nan)
+except TypeError:  # pandas before 2.3 names it after where it keeps its values
+    _STR = pd.StringDtype("pyarrow_numpy")
 
 
 def estimator_input(estimator: Any, table: pa.Table | pa.RecordBatch, features: Sequence[Feature]) -> Any:

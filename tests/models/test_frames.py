@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from inspect import signature
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -12,12 +14,13 @@ from airflow_sklearn.models.frames import estimator_input, to_frame
 from airflow_sklearn.models.preprocessing import TablePreprocessor
 from airflow_sklearn.models.schema import learn_features
 
+TEXT = "str" if "na_value" in signature(pd.StringDtype).parameters else "string"  # as pandas before 2.3 writes it
 DTYPES = {
     "distance": "float64",
     "seats": "float64",
     "insured": "float64",
-    "city": "str",
-    "carrier": "str",
+    "city": TEXT,
+    "carrier": TEXT,
     "leaves": "datetime64[us]",
     "built": "datetime64[us]",
 }

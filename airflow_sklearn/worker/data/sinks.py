@@ -93,6 +93,10 @@ class _CsvSink(_BufferedSink):
         compression = csv.compression_of(path)
         stream = pa.output_stream(path, compression=None if compression == "none" else compression)
         with _csv_errors():
+            if csv.header:
+                # A row of text, so that it is quoted as other text is. Only newer versions of Arrow can do that.
+                names = pa.table([pa.array([name], pa.string()) for name in schema.names], names=schema.names)
+                pa_csv.write_csv(names, stream, options)
             writer = pa_csv.CSVWriter(stream, schema, write_options=options)
 
         def write(table: pa.Table) -> None:
@@ -124,12 +128,10 @@ def _write_options(csv: CsvOptions) -> pa_csv.WriteOptions:
         raise UserError(f"CSV is written as UTF-8, not as {csv.encoding!r}.")
     if not csv.delimiter.isascii():
         raise UserError(f"The CSV delimiter {csv.delimiter!r} is not an ASCII character.")
-    quoting = "needed" if csv.quote else "none"
     return pa_csv.WriteOptions(
-        include_header=csv.header,
+        include_header=False,
         delimiter=csv.delimiter,
-        quoting_style=quoting,
-        quoting_header=quoting,
+        quoting_style="needed" if csv.quote else "none",
         batch_size=1 << 14,
     )
 

@@ -25,8 +25,8 @@ def parse_type(text: str) -> pa.DataType:
     text = text.strip()
     if match := _ZONED.fullmatch(text):
         return pa.timestamp(match[1], tz=match[2])
-    if match := _DECIMAL.fullmatch(text):
-        make = {"32": pa.decimal32, "64": pa.decimal64, "128": pa.decimal128, "256": pa.decimal256}[match[1]]
+    match = _DECIMAL.fullmatch(text)
+    if match and (make := getattr(pa, f"decimal{match[1]}", None)):  # pyarrow before 19 has no small ones
         return make(int(match[2]), int(match[3]))
     if match := _FIXED_BINARY.fullmatch(text):
         return pa.binary(int(match[1]))

@@ -94,7 +94,8 @@ def test_int96_moments_of_all_years_are_read_as_they_were_written(tmp_path: Path
     moments = [
         dt.datetime(9999, 12, 31),
         dt.datetime(1, 1, 1),
-        dt.datetime(1969, 12, 31, 23, 59, 59, 999_999),
+        # Arrow before 26 reads such a moment right, but cannot write it.
+        *([dt.datetime(1969, 12, 31, 23, 59, 59, 999_999)] if int(pa.__version__.split(".")[0]) >= 26 else []),
         dt.datetime(2262, 4, 11, 23, 47, 17),
         None,
     ]
@@ -271,7 +272,9 @@ def test_a_page_that_was_damaged_is_found_by_its_checksum(tmp_path: Path) -> Non
         (pa.array([b"x" * 16, b"y" * 16, None], pa.uuid())[1:], ["79797979-7979-7979-7979-797979797979", None]),
         (pa.array([None], pa.uuid()), [None]),
         (pa.array(['{"a": 1}', None], pa.json_()), ['{"a": 1}', None]),
-    ],
+    ]
+    if hasattr(pa, "json_")  # pyarrow before 19 has no such types
+    else [],
 )
 def test_a_uuid_is_its_text(tmp_path: Path, values: pa.Array, expected: list[str | None]) -> None:
     obj = written(tmp_path / "t.parquet", pa.table({"a": values}))
