@@ -10,6 +10,15 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.problems import Problem
 
 
+def with_problems(summary: str, problems: Sequence[Problem]) -> str:
+    """A line that says what could not be done, then each problem in full: numbered where there are several."""
+    text = [summary]
+    for number, problem in enumerate(problems, 1):
+        first, *more = problem.lines()
+        text += [f"  {f'{number}. ' if len(problems) > 1 else ''}{first}", *(f"       {line}" for line in more)]
+    return "\n".join(text)
+
+
 class AirflowSklearnError(Exception):
     """The base of every error that this package raises on purpose."""
 
@@ -28,7 +37,7 @@ class DataError(AirflowSklearnError):
     def __init__(self, summary: str, problems: Sequence[Problem] = ()) -> None:
         self.summary = summary
         self.problems = tuple(problems)
-        super().__init__("\n".join([summary, *(f"  - {problem}" for problem in self.problems)]))
+        super().__init__(with_problems(summary, self.problems))
 
     def __reduce__(self) -> tuple[type[DataError], tuple[str, tuple[Problem, ...]]]:
         return type(self), (self.summary, self.problems)  # crosses from forked processes with its problems

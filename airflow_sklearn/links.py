@@ -22,7 +22,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")  # no part of a URL; browsers leav
 _SAFE_IN_A_PATH = "/=:@+,~"
 
 
-class _UriLink(BaseOperatorLink):
+class UriLink(BaseOperatorLink):
     """A link to one stored object or folder."""
 
     name: ClassVar[str]
@@ -30,7 +30,8 @@ class _UriLink(BaseOperatorLink):
     """The XCom that holds the URI."""
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        uri = XCom.get_value(key=self.key, ti_key=ti_key)
+        known = getattr(operator, "known_links", None)  # of the task that ends now: asking would log what is not there
+        uri = XCom.get_value(key=self.key, ti_key=ti_key) if known is None else known.get(self.key)
         return console_url(uri) if isinstance(uri, str) else ""
 
     @classmethod
@@ -39,35 +40,35 @@ class _UriLink(BaseOperatorLink):
         context["ti"].xcom_push(key=cls.key, value=uri)
 
 
-class ModelManifestLink(_UriLink):
+class ModelManifestLink(UriLink):
     """The manifest of the model version that a task trained."""
 
     name = "Model manifest"
     key = "airflow_sklearn_model_manifest"
 
 
-class RunLedgerLink(_UriLink):
+class RunLedgerLink(UriLink):
     """The folder with the plan, the receipts and the proof of a prediction run."""
 
     name = "Run ledger"
     key = "airflow_sklearn_run_ledger"
 
 
-class PublishedDataLink(_UriLink):
+class PublishedDataLink(UriLink):
     """The folder that holds the published predictions, or the query editor of the database that does."""
 
     name = "Published data"
     key = "airflow_sklearn_published_data"
 
 
-class JobLink(_UriLink):
+class JobLink(UriLink):
     """What runs the task's job: an ECS task. Empty for a process of the machine."""
 
     name = "Job"
     key = "airflow_sklearn_job"
 
 
-class JobLogLink(_UriLink):
+class JobLogLink(UriLink):
     """The job's own log stream in CloudWatch. Empty for a process of the machine: all of its log is in the task's."""
 
     name = "Job log"

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from airflow_sklearn import links
-from airflow_sklearn.links import ModelManifestLink, console_url
+from airflow_sklearn.links import JobLink, ModelManifestLink, console_url
 from airflow_sklearn.provider_info import get_provider_info
 
 
@@ -94,3 +97,19 @@ def test_every_link_of_an_operator_is_registered_with_the_provider() -> None:
     operators = (SklearnTrainOperator, SklearnPlanOperator, SklearnPredictOperator, SklearnCommitOperator)
     used = {f"{type(link).__module__}.{type(link).__name__}" for o in operators for link in o.operator_extra_links}
     assert used == set(get_provider_info()["extra-links"])
+
+
+def test_a_task_that_ends_knows_its_links_and_asks_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(**_: object) -> str:
+        raise AssertionError("Airflow logs an error where the XCom is not there")
+
+    monkeypatch.setattr(links.XCom, "get_value", ask)
+    task: Any = SimpleNamespace(known_links={ModelManifestLink.key: "s3://b/m.json"})
+    assert ModelManifestLink().get_link(task, ti_key=None).endswith("?prefix=m.json")
+    assert JobLink().get_link(task, ti_key=None) == ""
+
+
+def test_what_another_process_stored_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links.XCom, "get_value", lambda key, ti_key: {JobLink.key: "https://acme.com/job"}.get(key))
+    for task in (SimpleNamespace(known_links=None), SimpleNamespace()):
+        assert JobLink().get_link(task, ti_key=None) == "https://acme.com/job"  # type: ignore[arg-type]

@@ -180,4 +180,4 @@ def test_the_lines_of_the_log_travel_to_the_task(trigger: RuntimeTrigger, script
     script.lines = ["INFO 5 rows"]
     script.polls = [status(JobState.RUNNING), status(JobState.SUCCEEDED)]
     (event,) = asyncio.run(events(trigger))
-    assert event.payload["log"] == {"cursor": 1, "tail": ["INFO 5 rows"]}
+    assert event.payload["log"] == {"cursor": 1, "tail": ["INFO 5 rows"], "in_error": False}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from airflow_sklearn.contract.document import Value
 
+_MESSAGE, _EXAMPLE, _END = 500, 160, 60  # characters
+
 
 class Problem(Value):
     """One kind of fault, counted.
@@ -20,10 +22,42 @@ class Problem(Value):
     examples: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        where = "".join(
-            [f" column {self.column!r}" if self.column is not None else "", f" in {self.file}" if self.file else ""]
-        )
-        examples = f" (for example {', '.join(self.examples)})" if self.examples else ""
+        """In one line, which never begins with a long URI, and is not cut off before the value and the fix."""
+        said = [f"column {self.column!r}" if self.column is not None else "", f"in {self.place}" if self.file else ""]
+        where = " ".join(filter(None, said))
+        examples = f" (for example {', '.join(self.shown_examples)})" if self.examples else ""
         times = f" [{self.count:,} times]" if self.count > 1 else ""
         fix = f" Fix: {self.fix}" if self.fix else ""
-        return f"{self.kind}:{where}: {self.message}{examples}{times}.{fix}"
+        return (
+            f"{self.kind}: {f'{where}: ' if where else ''}{_shortened(self.message, _MESSAGE)}{examples}{times}.{fix}"
+        )
+
+    @property
+    def place(self) -> str:
+        """The file's name without its folder."""
+        return (self.file or "").rstrip("/").rpartition("/")[2]
+
+    @property
+    def shown_examples(self) -> list[str]:
+        """Each with its beginning and its end, which says where it is."""
+        return [_shortened(example, _EXAMPLE) for example in self.examples]
+
+    def lines(self) -> list[str]:
+        """For an error: what, where, how many, examples, and what to do, a line each."""
+        column = f"column {self.column!r}: " if self.column is not None else ""
+        found = [f"{self.kind}: {column}{_shortened(self.message, _MESSAGE)}"]
+        if self.file:
+            folder = self.file.rstrip("/").rpartition("/")[0]
+            found.append(f"Where: {self.place}" + (f", in {folder}/" if folder else ""))
+        if self.count > 1 or self.examples:
+            found.append(f"How many: {self.count:,}")
+        if self.examples:
+            found.append(f"For example: {', '.join(self.shown_examples)}")
+        if self.fix:
+            found.append(f"Fix: {self.fix}")
+        return found
+
+
+def _shortened(text: str, length: int) -> str:
+    """Without its middle, if it is long."""
+    return text if len(text) <= length else f"{text[: length - _END]}...{text[-_END:]}"

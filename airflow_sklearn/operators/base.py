@@ -8,7 +8,7 @@ import functools
 import inspect
 import logging
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -18,9 +18,10 @@ from airflow_sklearn.arguments import check_names
 from airflow_sklearn.aws import AwsConnection
 from airflow_sklearn.datasets import absolute_uri
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.links import UriLink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Self
 
     from airflow_sklearn.airflow_compat import Context
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from airflow_sklearn.storage import Storage
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 _LONGEST_ASSET_URI = 1500  # characters, in Airflow 3; Airflow 2's database may refuse a longer one when all is done
 
@@ -52,6 +55,10 @@ class SklearnOperator(BaseOperator):
 
     :param aws_conn_id: the Airflow connection for S3 (and for the runtime); not looked up for ``file://`` paths.
     """
+
+    known_links: Mapping[str, str] | None = {}
+    """URIs of links that this process has stored, by their XCom's key; None: an earlier process of this attempt stored
+    them all, or an empty text."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Names that are no arguments, before Airflow complains of what is missing instead."""
@@ -89,7 +96,7 @@ class SklearnOperator(BaseOperator):
         """What ``execute`` does, inside ``final_errors``."""
 
     def execute(self, context: Context) -> Any:
-        return self.attempt(context)
+        return told_once(lambda: self.attempt(context))
 
     def attempt(self, context: Context) -> Any:
         """``work``, with errors that say whether a retry helps."""
@@ -115,6 +122,18 @@ class SklearnOperator(BaseOperator):
     def storage(self) -> Storage:
         return self.aws.storage()
 
+    def store_link(self, context: Context, link: type[UriLink], uri: str) -> None:
+        """Remember what a link of this task opens."""
+        link.persist(context, uri)
+        if self.known_links is not None:
+            self.known_links = {**self.known_links, link.key: uri}
+
+    def store_missing_links(self, context: Context) -> None:
+        """Before a deferral, so that whoever goes on with this attempt finds all of them."""
+        for link in self.operator_extra_links:
+            if isinstance(link, UriLink) and self.known_links is not None and link.key not in self.known_links:
+                self.store_link(context, type(link), "")
+
     def announce(self, context: Context, uri: str, extra: Mapping[str, Any]) -> None:
         """Let the task's asset event for ``uri`` say what it made; the asset becomes an outlet if it is none yet.
 
@@ -127,6 +146,19 @@ class SklearnOperator(BaseOperator):
         if asset is made:
             self.outlets = [*self.outlets, asset]
         context["outlet_events"][asset].extra.update(extra)
+
+
+def told_once(work: Callable[[], _T]) -> _T:
+    """Do a task's work; an error of this package that leaves it says all there is to say, in its message.
+
+    Airflow prints tracebacks and all that errors were raised from: of these, no more than the line here.
+    """
+    try:
+        return work()
+    except (exceptions.AirflowSklearnError, AirflowFailException) as error:
+        log.debug("The error in full:", exc_info=True)
+        told = error.with_traceback(None)
+    raise told from None
 
 
 @contextlib.contextmanager

@@ -62,8 +62,8 @@ class SklearnCommitOperator(StatementsOperator):
         storage, uri = self.storage, plan_uri(self.plan)
         plan = read_plan(storage, uri)
         place = _place(plan)
-        RunLedgerLink.persist(context, f"{plan.ledger}/")
-        PublishedDataLink.persist(context, place)
+        self.store_link(context, RunLedgerLink, f"{plan.ledger}/")
+        self.store_link(context, PublishedDataLink, place)
         proof = verify(storage, plan, uri)
         problems = problem_lines(proof.problems)
         for line in problems:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.runtimes.log_lines import is_last, split_level
+from airflow_sklearn.runtimes.log_lines import is_error_next, is_last, split_level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,7 +24,8 @@ _PAUSE = 1.0  # seconds between two looks for the last lines
 class JobLog:
     """Copies a job's log into a task's log, each line once, at its level.
 
-    Logs serve people: what cannot be read is said once, and stops nothing.
+    Logs serve people: what cannot be read is said once, and stops nothing. The error that ends the job is not copied:
+    the task raises it.
 
     :param logger: the task's.
     :param seen: what another process has copied already: the ``state()`` of its log.
@@ -33,12 +34,12 @@ class JobLog:
     def __init__(self, logger: Any, seen: Mapping[str, Any] | None = None) -> None:
         self._logger, self._level = logger, logging.INFO
         self._cursor: JsonValue = (seen or {}).get("cursor")
-        self._complained = False
+        self._complained, self._in_error = False, bool((seen or {}).get("in_error"))
         self.tail: deque[str] = deque((seen or {}).get("tail", ()), maxlen=_TAIL)
 
     def state(self) -> dict[str, JsonValue]:
         """For the process that goes on with this log."""
-        return {"cursor": self._cursor, "tail": list(self.tail)}
+        return {"cursor": self._cursor, "tail": list(self.tail), "in_error": self._in_error}
 
     def forward(self, runtime: Runtime, handle: JobHandle) -> bool:
         """Log what is new.
@@ -62,7 +63,9 @@ class JobLog:
         for line in lines:
             self.tail.append(_storable(line))
             self._level, text = split_level(line, self._level)
-            self._logger.log(self._level, "%s", text)
+            self._in_error = (self._in_error or is_error_next(text)) and not is_last(text)
+            if not self._in_error:
+                self._logger.log(self._level, "%s", text)
 
     def drain(self, runtime: Runtime, handle: JobHandle) -> None:
         """Log what is left of a job that has ended, waiting a little for lines that are late."""

@@ -13,7 +13,7 @@ from airflow_sklearn.airflow_compat import AirflowException, conf
 from airflow_sklearn.arguments import check_duration, check_flag, check_runtime, check_seconds
 from airflow_sklearn.exceptions import DocumentError, NoCapacityError, StorageError, ThrottledError
 from airflow_sklearn.links import JobLink, JobLogLink
-from airflow_sklearn.operators.base import SklearnOperator, final_errors, own_copy
+from airflow_sklearn.operators.base import SklearnOperator, final_errors, own_copy, told_once
 from airflow_sklearn.operators.job_log import JobLog
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime
 from airflow_sklearn.runtimes.poller import backoff
@@ -76,10 +76,15 @@ class RuntimeOperator(SklearnOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Go on when the trigger has seen the job end."""
-        with final_errors(), self.aws.explained_errors():
-            handle = JobHandle.model_validate(event["handle"])
-            status, log = JobStatus.model_validate(event["status"]), JobLog(self.log, event.get("log"))
-            return self._complete(context, handle, status, log)
+        self.known_links = None
+        handle = JobHandle.model_validate(event["handle"])
+        status, log = JobStatus.model_validate(event["status"]), JobLog(self.log, event.get("log"))
+
+        def complete() -> Any:
+            with final_errors(), self.aws.explained_errors():
+                return self._complete(context, handle, status, log)
+
+        return told_once(complete)
 
     def on_kill(self) -> None:
         """Stop the job with its task. Called in a signal handler; Airflow 3 lets the task go on after it."""
@@ -108,8 +113,8 @@ class RuntimeOperator(SklearnOperator):
         self._handle = handle
         try:
             self._raise_if_killed()  # while it was being submitted
-            JobLink.persist(context, runtime.job_url(handle))
-            JobLogLink.persist(context, runtime.log_url(handle))
+            self.store_link(context, JobLink, runtime.job_url(handle))
+            self.store_link(context, JobLogLink, runtime.log_url(handle))
             expires_at = self._expires_at(context, handle)
             log = JobLog(self.log)
             status = None if self.deferrable else self._watch(handle, expires_at, log)
@@ -117,7 +122,7 @@ class RuntimeOperator(SklearnOperator):
             self._cancel(handle)
             raise
         if status is None:
-            return self._defer(handle, expires_at)
+            return self._defer(context, handle, expires_at)
         return self._complete(context, handle, status, log)
 
     def _submit(self, job_uri: str, job: TrainJob | PredictJob) -> JobHandle:
@@ -201,7 +206,7 @@ class RuntimeOperator(SklearnOperator):
             limits.append(started.timestamp() + self.execution_timeout.total_seconds())
         return min(limits, default=None)
 
-    def _defer(self, handle: JobHandle, expires_at: float | None) -> NoReturn:
+    def _defer(self, context: Context, handle: JobHandle, expires_at: float | None) -> NoReturn:
         from airflow_sklearn.triggers import RuntimeTrigger
 
         trigger = RuntimeTrigger(
@@ -211,6 +216,7 @@ class RuntimeOperator(SklearnOperator):
             expires_at=expires_at,
             aws_conn_id=self.aws_conn_id,
         )
+        self.store_missing_links(context)
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def _watch(self, handle: JobHandle, expires_at: float | None, log: JobLog) -> JobStatus:

@@ -158,7 +158,7 @@ class SklearnPlanOperator(StatementsOperator):
             chunk_size=chunk_size,
             max_chunks=min(self.max_chunks, conf.getint("core", "max_map_length", fallback=1024)),
         )
-        RunLedgerLink.persist(context, f"{plan.ledger}/")
+        self.store_link(context, RunLedgerLink, f"{plan.ledger}/")
         size = sum(obj.size for obj in plan.objects)
         self.log.info(
             "Planned %d chunks over %d objects (%.1f MB) with %s, method %s, into %s/%s.",

@@ -74,7 +74,7 @@ class SklearnPredictOperator(RuntimeOperator):
         if context.get("map_index_template") is None:
             context["map_index_template"] = CHUNK_LABEL
         plan, chunk, ledger = self._load()
-        RunLedgerLink.persist(context, f"{plan.ledger}/")
+        self.store_link(context, RunLedgerLink, f"{plan.ledger}/")
         identity = identity_of(context)
         attempt = f"{identity.try_number}-{secrets.token_hex(4)}"
         job = PredictJob(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_sklearn.airflow_compat import AirflowException
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.exceptions import StatementRunningError
-from airflow_sklearn.operators.base import SklearnOperator, identity_of
+from airflow_sklearn.operators.base import SklearnOperator, identity_of, told_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,10 +55,11 @@ class StatementsOperator(SklearnOperator):
 
     def statements_ended(self, context: Context, event: dict[str, Any]) -> Any:
         """Go on when the trigger has seen the statements end."""
+        self.known_links = None
         if event["expired"]:
             raise AirflowException(f"The task's time is over: the statement {event['statement_id']} was cancelled.")
         self._statements, self._state = dict(event["statements"]), dict(event["state"])
-        return self.attempt(context)
+        return told_once(lambda: self.attempt(context))
 
     def attempt(self, context: Context) -> Any:
         with self.waiting_for_statements(context):
@@ -95,6 +96,7 @@ class StatementsOperator(SklearnOperator):
             aws_conn_id=self.aws_conn_id,
         )
         self.log.info("Waiting in the triggerer for the statement %s.", running.statement_id)
+        self.store_missing_links(context)
         self.defer(trigger=trigger, method_name="statements_ended")
 
 

@@ -217,7 +217,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
             search=self._patiently(self._search_pool),
             salt=[str(self.code_version or ""), *([] if self.reuse else self._who(context))],
         )
-        ModelManifestLink.persist(context, f"{job.model}/versions/{job.version}/manifest.json")
+        self.store_link(context, ModelManifestLink, f"{job.model}/versions/{job.version}/manifest.json")
         size = sum(obj.size for obj in job.objects)
         self.log.info("Version %s of %s: %d objects, %.1f MB.", job.version, job.model, len(job.objects), size / 1e6)
         return self.run_job(context, job_uri, job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_sklearn import exceptions
 from airflow_sklearn.contract.jobs import JobResult
 from airflow_sklearn.exceptions import JobFailedError, JobLostError, ObjectNotFoundError
 from airflow_sklearn.runtimes.base import JobState
@@ -80,5 +81,6 @@ def too_old(exit_code: int | None, lines: Sequence[str]) -> str:
 
 
 def _describe(error: JobError) -> str:
-    lines = [f"{error.type}: {error.message}", *(f"  - {problem}" for problem in error.problems)]
-    return "\n".join(lines)
+    """The package's own errors speak for themselves; another one's class is part of what it says."""
+    own = hasattr(exceptions, error.type)
+    return exceptions.with_problems(error.message if own else f"{error.type}: {error.message}", error.problems)

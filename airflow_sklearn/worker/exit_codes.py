@@ -69,6 +69,11 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__
 
 
+ERROR_FOLLOWS = "The job failed. Its error, which its result document holds too:"
+"""What the worker logs before an error that the task will raise, so that the task's log need not have it twice. All
+that follows belongs to it, up to the last line."""
+
+
 def last_line(code: int) -> str:
     """What every worker says last, so that whoever reads its log knows that it is complete."""
     return f"Exit code {code}."

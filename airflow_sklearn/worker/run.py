@@ -122,14 +122,17 @@ def _fail(result_uri: str, storage: Storage, error: BaseException, started: floa
         ),
         seconds=time.monotonic() - started,
     )
-    _LOG.error("%s: %s", type(error).__name__, error)
-    if (kind in ("internal", "user") and error.__cause__ is not None) or kind == "internal":
+    if kind == "internal":
         _LOG.error("%s", text)
+    elif kind == "user" and error.__cause__ is not None:  # what the user's own code raised, and where
+        _LOG.error("%s", "".join(traceback.format_exception(error.__cause__)))
     try:
         if result_uri:
             storage.write(result_uri, result.to_json())
+            _LOG.info("%s", exit_codes.ERROR_FOLLOWS)
     except Exception as failure:
         _LOG.error("The result could not be written to %s: %s", result_uri, failure)
+    _LOG.error("%s: %s", type(error).__name__, error)
     return exit_codes.BY_KIND[kind]
 
 

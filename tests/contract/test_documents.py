@@ -140,7 +140,8 @@ def test_a_data_error_lists_every_problem() -> None:
         Problem(kind="missing_column", message="is absent", column="income"),
     ]
     text = str(DataError("The chunk cannot be predicted:", problems))
-    assert "column 'age' in a.csv: no number (for example 'x') [3 times]. Fix: mend it" in text
+    assert "1. wrong_type: column 'age': no number\n       Where: a.csv\n       How many: 3\n" in text
+    assert "For example: 'x'\n       Fix: mend it\n" in text
     assert "column 'income'" in text
 
 

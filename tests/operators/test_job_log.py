@@ -9,6 +9,7 @@ import pytest
 from airflow_sklearn.operators import job_log
 from airflow_sklearn.operators.job_log import JobLog
 from airflow_sklearn.runtimes.base import JobHandle
+from airflow_sklearn.worker.exit_codes import ERROR_FOLLOWS
 from tests.operators.fakes import Script, ScriptedRuntime
 
 HANDLE = JobHandle(key="key", job_uri="job", result_uri="", submitted_at=0.0)
@@ -118,3 +119,17 @@ def test_the_tail_holds_only_what_a_metadata_database_takes(
     log = new_log()
     log.forward(runtime, HANDLE)
     assert list(log.tail) == ["ab", "c?", "d" * 500]
+
+
+def test_the_error_that_the_task_will_raise_is_not_copied_but_kept(
+    runtime: ScriptedRuntime, script: Script, said: Any
+) -> None:
+    script.lines = ["INFO reading", f"INFO {ERROR_FOLLOWS}", "ERROR DataError: no rows"]
+    first = new_log()
+    first.forward(runtime, HANDLE)
+    second = new_log(first.state())
+    script.lines += ["  1. wrong_type", "no line begins with a blank here", "INFO Exit code 65."]
+    second.forward(runtime, HANDLE)
+    assert [text for _, text in said()] == ["reading", "Exit code 65."]
+    assert "ERROR DataError: no rows" in second.tail
+    assert "  1. wrong_type" in second.tail

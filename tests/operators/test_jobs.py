@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from airflow_sklearn.airflow_compat import AirflowException, AirflowFailExceptio
 from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.exceptions import JobLostError, NoCapacityError, ThrottledError
 from airflow_sklearn.operators import jobs
-from airflow_sklearn.operators.base import final_errors
+from airflow_sklearn.operators.base import final_errors, told_once
 from airflow_sklearn.runtimes.base import JobHandle, JobState
 from tests.operators.fakes import Script, ScriptedOperator, ScriptedRuntime, status, store_result, task_context
 from tests.runtimes.conftest import make_job
@@ -74,7 +75,7 @@ def test_errors_that_a_retry_would_repeat_fail_the_task_for_good(
     problem = Problem(kind="missing_column", message="not there", column="age")
     script.polls = [status(JobState.FAILED, exit_code=65)]
     script.on_submit = lambda: store_result(make_job(tmp_path), kind, problems=(problem,))
-    with pytest.raises(AirflowFailException, match="SomeError: why\n  - missing_column: column 'age'"):
+    with pytest.raises(AirflowFailException, match="SomeError: why\n  missing_column: column 'age': not there"):
         run(operator())
 
 
@@ -353,3 +354,24 @@ def test_a_log_that_cannot_be_read_does_not_hide_the_jobs_state(
     script.on_submit = lambda: store_result(make_job(tmp_path))
     assert run(operator()) == "the receipt"
     assert script.polled == 3
+
+
+def test_an_error_is_told_once_without_what_it_was_raised_from(operator: Any, script: Script, tmp_path: Path) -> None:
+    script.polls = [status(JobState.FAILED, exit_code=65)]
+    script.on_submit = lambda: store_result(make_job(tmp_path), "data")
+    task = operator()
+    with pytest.raises(AirflowFailException) as caught:
+        told_once(lambda: task.attempt(task_context()))
+    text = "".join(traceback.format_exception(caught.value))
+    assert text.count("SomeError: why") == 1
+    stack = traceback.extract_tb(caught.value.__traceback__)
+    assert len([frame for frame in stack if "airflow_sklearn" in frame.filename]) == 1
+
+
+def test_what_is_no_error_of_the_package_keeps_its_traceback() -> None:
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        told_once(broken)
+    assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "broken"

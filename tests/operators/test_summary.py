@@ -17,7 +17,7 @@ def test_problems_of_many_files_are_one_line_a_kind_and_column() -> None:
 
 def test_a_problem_of_one_file_names_it() -> None:
     assert problem_lines([Problem(kind="extra_column", message="ignored", file="s3://b/t.csv")]) == [
-        "extra_column: in s3://b/t.csv: ignored."
+        "extra_column: in t.csv: ignored."
     ]
 
 

@@ -32,15 +32,31 @@ def test_other_errors_are_worth_a_retry(kind: str) -> None:
         raise_unless_succeeded(failed(kind), JobStatus(state=JobState.FAILED, exit_code=70), [])
 
 
-def test_all_problems_are_in_the_message() -> None:
+def test_all_problems_are_in_the_message_each_with_what_where_how_many_and_what_to_do() -> None:
     problems = (
         Problem(kind="missing_column", message="not there", column="a"),
-        Problem(kind="wrong_type", message="no number", column="b", count=7),
+        Problem(
+            kind="wrong_type",
+            message="values that are not a number",
+            column="b",
+            file="s3://acme/a/very/long/folder/t.csv",
+            count=1200,
+            examples=("'x' at id=1", "'y' at id=2"),
+            fix="correct them.",
+        ),
     )
+    failure = JobError(kind="data", type="DataError", message="Nothing is predicted:", problems=problems)
     with pytest.raises(JobFailedError) as caught:
-        raise_unless_succeeded(failed("data", problems=problems), JobStatus(state=JobState.FAILED), [])
-    assert "missing_column: column 'a': not there" in str(caught.value)
-    assert "wrong_type: column 'b': no number [7 times]" in str(caught.value)
+        raise_unless_succeeded(JobResult(status="failed", error=failure), JobStatus(state=JobState.FAILED), [])
+    assert str(caught.value).splitlines() == [
+        "Nothing is predicted:",
+        "  1. missing_column: column 'a': not there",
+        "  2. wrong_type: column 'b': values that are not a number",
+        "       Where: t.csv, in s3://acme/a/very/long/folder/",
+        "       How many: 1,200",
+        "       For example: 'x' at id=1, 'y' at id=2",
+        "       Fix: correct them.",
+    ]
 
 
 @pytest.mark.parametrize(
