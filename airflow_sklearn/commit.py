@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import re
-import uuid
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.data import OutputFiles
-from airflow_sklearn.contract.proof import Proof, PublishedManifest, Publishing
-from airflow_sklearn.contract.receipt import KEY_HASH_ALGORITHM, KeyHash, OutputPart
-from airflow_sklearn.exceptions import (
-    IncompleteRunError,
-    ObjectChangedError,
-    ObjectExistsError,
-    ObjectNotFoundError,
-    PublishError,
-)
+from airflow_sklearn.contract.proof import Proof
+from airflow_sklearn.contract.receipt import KEY_HASH_ALGORITHM, KeyHash
+from airflow_sklearn.exceptions import IncompleteRunError
+from airflow_sklearn.folder_lock import LOCK_EXPIRES
 from airflow_sklearn.ledger import Ledger
 from airflow_sklearn.problems import ProblemCollector
+from airflow_sklearn.publish_files import FileLoad, publish_files, read_published
 from airflow_sklearn.storage import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from airflow_sklearn.contract.plan import Plan
+    from airflow_sklearn.contract.proof import PublishedManifest
     from airflow_sklearn.contract.receipt import Consumed, Receipt
     from airflow_sklearn.storage import Storage
 
-MANIFEST_NAME = "_manifest.json"
-_LOCK_NAME = "_publishing.json"
-#: Age at which the lock of a publication that never ended no longer holds. Publishing copies within one store: minutes.
-_LOCK_EXPIRES = timedelta(hours=1)
-_COPIERS = 16
+__all__ = ["FileLoad", "publish", "publish_files", "read_published", "verify", "write_proof"]
+
+_LOCK_EXPIRES = LOCK_EXPIRES
 _SHOWN = 20
 
 
@@ -88,13 +78,25 @@ def verify(storage: Storage, plan: Plan, plan_uri: str) -> Proof:
     )
 
 
-def publish(storage: Storage, plan: Plan, proof: Proof) -> tuple[PublishedManifest, bool]:
+def publish(
+    storage: Storage, plan: Plan, proof: Proof, *, replace_newer: bool = False
+) -> tuple[PublishedManifest, bool]:
     """Make a run's proven parts the content of the folder that it was planned for; see ``publish_files``."""
     if not isinstance(plan.destination, OutputFiles):
         raise TypeError(f"{plan.destination.uri} is a table: see airflow_sklearn.redshift.publish")
-    proof_uri = write_proof(storage, plan, proof)
-    load = FileLoad(plan.destination, plan.partition, proof.files, proof.rows_out, proof.fingerprint, proof_uri)
-    return publish_files(storage, load)
+    load = FileLoad(
+        destination=plan.destination,
+        partition=plan.partition,
+        files=proof.files,
+        rows=proof.rows_out,
+        fingerprint=proof.fingerprint,
+        proof_uri=write_proof(storage, plan, proof),
+        planned=plan.planned,
+        replace_newer=replace_newer,
+    )
+    published = publish_files(storage, load, lock_expires=_LOCK_EXPIRES)
+    storage.remove_abandoned(join(plan.ledger, ""))
+    return published
 
 
 def write_proof(storage: Storage, plan: Plan, proof: Proof) -> str:
@@ -102,166 +104,6 @@ def write_proof(storage: Storage, plan: Plan, proof: Proof) -> str:
     uri = Ledger(storage, plan.ledger).proof_uri(plan.destination.uri, plan.partition)
     storage.write(uri, proof.to_json())
     return uri
-
-
-@dataclass(frozen=True)
-class FileLoad:
-    """Files that become the content of one folder.
-
-    :param partition: the folder below the destination.
-    :param fingerprint: of the content: what is published already under the same one is left as it is.
-    :param proof_uri: where it is written what the files are.
-    """
-
-    destination: OutputFiles
-    partition: str
-    files: tuple[OutputPart, ...]
-    rows: int
-    fingerprint: str
-    proof_uri: str
-
-
-def publish_files(storage: Storage, load: FileLoad) -> tuple[PublishedManifest, bool]:
-    """Make files the content of a folder.
-
-    New files come under names of their own, then ``_manifest.json`` names them, then the files that the manifest named
-    before go. A reader of the manifest sees the old rows or the new ones, never both.
-
-    :return: the manifest, and False when these very rows were published before and are still there.
-    :raises PublishError: the partition holds files that were not published by this package, or was published before and
-        ``if_exists`` is ``fail``, or another run is publishing into it.
-    """
-    folder = join(load.destination.uri, load.partition)
-    targets = tuple(_published_part(folder, number, part) for number, part in enumerate(load.files))
-    with _Lock(storage, folder, load.fingerprint, targets) as lock:
-        before, etag = _read_manifest(storage, folder)
-        if before and before.fingerprint == load.fingerprint and not _gone(storage, before.files):
-            return before, False
-        if before and load.destination.if_exists == "fail":
-            raise PublishError(
-                f"{folder} was published before ({before.rows:,} rows at {before.published_at}) and if_exists is "
-                "'fail'. Set if_exists='replace' to replace its rows, or choose another partition."
-            )
-        old = (*(before.files if before else ()), *lock.abandoned)
-        _refuse_foreign_files(storage, folder, (*old, *targets))
-        lock.files_may_be_there = True
-        with ThreadPoolExecutor(_COPIERS) as pool:
-            list(pool.map(lambda pair: _copy(storage, *pair), zip(load.files, targets, strict=True)))
-        lock.check()
-        if gone := _gone(storage, targets):
-            raise PublishError(f"{len(gone)} files are not in {folder} after copying, first {gone[0]}. Commit again.")
-        manifest = PublishedManifest(
-            fingerprint=load.fingerprint,
-            partition=load.partition,
-            published_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            proof_uri=load.proof_uri,
-            rows=load.rows,
-            files=targets,
-        )
-        _write_manifest(storage, folder, manifest, etag)
-        kept = {part.uri for part in targets}
-        storage.delete(part.uri for part in old if part.uri not in kept)
-    return manifest, True
-
-
-def _copy(storage: Storage, part: OutputPart, target: OutputPart) -> None:
-    storage.copy(part.uri, target.uri, etag=part.etag or None, sha256=part.sha256)
-
-
-def read_published(storage: Storage, folder: str) -> PublishedManifest | None:
-    """What a folder holds now, None if nothing was published there."""
-    return _read_manifest(storage, folder)[0]
-
-
-def _read_manifest(storage: Storage, folder: str) -> tuple[PublishedManifest | None, str | None]:
-    """The manifest and its version."""
-    uri = join(folder, MANIFEST_NAME)
-    try:
-        etag = storage.stat(uri).etag
-        return PublishedManifest.from_json(storage.read(uri, etag=etag), where=uri), etag
-    except ObjectNotFoundError:
-        return None, None
-
-
-def _write_manifest(storage: Storage, folder: str, manifest: PublishedManifest, etag: str | None) -> None:
-    """Publish: over the version that was read under the lock, and no other."""
-    uri = join(folder, MANIFEST_NAME)
-    try:
-        if etag is None:
-            storage.create(uri, manifest.to_json())
-        else:
-            storage.replace(uri, manifest.to_json(), etag=etag)
-    except (ObjectExistsError, ObjectChangedError) as error:
-        raise PublishError(f"Another run published into {folder} at the same time. Commit again.") from error
-
-
-class _Lock:
-    """One publication into a folder at a time.
-
-    A run takes over its own lock (of an attempt that died, or still lives somewhere), and one that has expired; whoever
-    lost it that way notices before it publishes.
-    """
-
-    def __init__(self, storage: Storage, folder: str, fingerprint: str, files: tuple[OutputPart, ...]) -> None:
-        self._storage, self._uri = storage, join(folder, _LOCK_NAME)
-        self._mine = Publishing(
-            fingerprint=fingerprint,
-            owner=uuid.uuid4().hex,
-            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            files=files,
-        )
-        self._etag = ""
-        self.abandoned: tuple[OutputPart, ...] = ()
-        """Files that publications which never ended may have left."""
-        self.files_may_be_there = False
-
-    def __enter__(self) -> _Lock:
-        try:
-            try:
-                self._etag = self._storage.create(self._uri, self._mine.to_json())
-            except ObjectExistsError:
-                self._take_over()
-        except (ObjectExistsError, ObjectChangedError, ObjectNotFoundError) as error:
-            raise PublishError(f"Another run publishes into this partition right now ({self._uri}). Retry.") from error
-        return self
-
-    def _take_over(self) -> None:
-        etag = self._storage.stat(self._uri).etag
-        other = Publishing.from_json(self._storage.read(self._uri, etag=etag), where=self._uri)
-        age = datetime.now(UTC) - datetime.fromisoformat(other.started_at)
-        if other.fingerprint != self._mine.fingerprint and age < _LOCK_EXPIRES:
-            raise PublishError(
-                f"Another run (fingerprint {other.fingerprint[:16]}) began to publish into this partition at "
-                f"{other.started_at} and has not ended. Retry when it has; if it is dead, delete {self._uri} "
-                f"or wait for {_LOCK_EXPIRES}."
-            )
-        self.abandoned = other.files
-        # Whoever takes over from this one must know of the abandoned files too.
-        files = {part.uri: part for part in (*other.files, *self._mine.files)}
-        mine = self._mine.model_copy(update={"files": tuple(files.values())})
-        self._etag = self._storage.replace(self._uri, mine.to_json(), etag=etag)
-        self.files_may_be_there = bool(other.files)
-
-    def check(self) -> None:
-        """:raises PublishError: the lock is another's now, or was; then no files that this one brought stay behind."""
-        if not self._is_held():
-            if not self._storage.exists(self._uri):
-                folder = self._uri.rpartition("/")[0]
-                published = read_published(self._storage, folder)
-                kept = {part.uri for part in published.files} if published else set()
-                self._storage.delete(part.uri for part in self._mine.files if part.uri not in kept)
-            raise PublishError(f"Another attempt took over this publication ({self._uri} is no longer this one's).")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # After an error the lock stays while files may lie about: its list is how they are found and removed.
-        if (kind is None or not self.files_may_be_there) and self._is_held():
-            self._storage.delete([self._uri])
-
-    def _is_held(self) -> bool:
-        try:
-            return self._storage.stat(self._uri).etag == self._etag
-        except ObjectNotFoundError:
-            return False
 
 
 def _tiling_faults(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
@@ -332,28 +174,3 @@ def _snapshot_faults(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
     if plan.snapshot is None or plan.snapshot.rows == read:
         return []
     return [f"{plan.snapshot.rows:,} rows were unloaded ({plan.snapshot.manifest_uri}), and {read:,} were read"]
-
-
-def _published_part(folder: str, number: int, part: OutputPart) -> OutputPart:
-    name = part.uri.rpartition("/")[2]
-    ending = name[len(part.sha256) :]
-    return part.model_copy(update={"uri": join(folder, f"part-{number:05d}-{part.sha256[:16]}{ending}"), "etag": ""})
-
-
-def _refuse_foreign_files(storage: Storage, folder: str, known: Iterable[OutputPart]) -> None:
-    names = {part.uri for part in known}
-    foreign = [obj.uri for obj in storage.expand([join(folder, "")], allow_empty=True) if obj.uri not in names]
-    if foreign:
-        shown = ", ".join(re.sub(r".*/", "", uri) for uri in foreign[:5])
-        raise PublishError(
-            f"{folder} holds {len(foreign)} files that this package did not publish ({shown}). "
-            "Readers would take them for predictions: move them away, or choose another partition."
-        )
-
-
-def _gone(storage: Storage, parts: Iterable[OutputPart]) -> list[str]:
-    sizes = {}
-    parts = list(parts)
-    for folder in {part.uri.rpartition("/")[0] for part in parts}:
-        sizes.update({obj.uri: obj.size for obj in storage.list(join(folder, ""))})
-    return [part.uri for part in parts if sizes.get(part.uri) != part.size]

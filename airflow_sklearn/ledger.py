@@ -11,6 +11,7 @@ The folder is named after the run's fingerprint, so that whatever computes the s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ _READERS = 16  # threads that read receipts at the same time: a commit of 1,000 
 
 #: At least 128 bits of a SHA-256: nobody finds another plan with the same ones.
 _PLAN_NAME = re.compile(r"[0-9a-f]{32,64}")
+_PART_NAME = re.compile(r"[0-9a-f]{64}(\.[0-9A-Za-z]+)*")
 
 
 class Ledger:
@@ -73,15 +75,20 @@ class Ledger:
         return uri
 
     def read_receipt(self, chunk_id: str, fingerprint: str) -> Receipt | None:
-        """The chunk's receipt, if it is valid: of this fingerprint, and with all its parts still there."""
+        """The chunk's receipt, if it is valid: of this fingerprint, and with all its parts still in this ledger."""
+        return self._read_receipt(chunk_id, fingerprint)
+
+    def _read_receipt(self, chunk_id: str, fingerprint: str, etag: str | None = None) -> Receipt | None:
+        """:param etag: the version that is meant; default: whichever is there."""
         uri = self.receipt_uri(chunk_id)
         try:
-            receipt = Receipt.from_json(self.storage.read(uri), where=uri)
+            receipt = Receipt.from_json(self.storage.read(uri, etag=etag), where=uri)
         except ObjectNotFoundError:
             return None
-        if receipt.fingerprint != fingerprint or receipt.chunk_id != chunk_id:
+        if (receipt.fingerprint, receipt.chunk_id) != (fingerprint, chunk_id):
             return None
-        return receipt if all(self._is_there(part) for part in (*receipt.parts, *receipt.quarantine)) else None
+        parts = (*receipt.parts, *receipt.quarantine)
+        return receipt if all(map(self._is_own, parts)) and not self.parts_missing(parts) else None
 
     def read_receipts(self, plan: Plan) -> dict[str, Receipt]:
         """The valid receipts of a plan, by chunk id."""
@@ -96,23 +103,30 @@ class Ledger:
         """
         uri = self.receipt_uri(receipt.chunk_id)
         while True:
-            try:
+            with contextlib.suppress(ObjectExistsError):
                 self.storage.create(uri, receipt.to_json())
                 return receipt, True
-            except ObjectExistsError:
-                pass
-            winner = self.read_receipt(receipt.chunk_id, receipt.fingerprint)
-            if winner is not None:
-                return winner, winner == receipt
-            # What is there refers to parts that are gone (a lifecycle rule, a clean-up): it counts no longer.
-            try:
-                self.storage.replace(uri, receipt.to_json(), etag=self.storage.stat(uri).etag)
+            # Another attempt may replace what is there at any moment: only the version that was judged is replaced.
+            with contextlib.suppress(ObjectChangedError, ObjectNotFoundError):
+                etag = self.storage.stat(uri).etag
+                winner = self._read_receipt(receipt.chunk_id, receipt.fingerprint, etag)
+                if winner is not None:
+                    return winner, winner == receipt
+                # What is there refers to parts that are gone (a lifecycle rule, a clean-up), or elsewhere.
+                self.storage.replace(uri, receipt.to_json(), etag=etag)
                 return receipt, True
-            except (ObjectChangedError, ObjectNotFoundError):
-                continue
 
     def parts_missing(self, parts: Iterable[OutputPart]) -> list[OutputPart]:
         return [part for part in parts if not self._is_there(part)]
+
+    def _is_own(self, part: OutputPart) -> bool:
+        """Whether a part lies in this ledger under the name of its content: receipts can be forged."""
+        name = part.uri.rpartition("/")[2]
+        return (
+            _PART_NAME.fullmatch(name) is not None
+            and part.uri == self.part_uri(part.sha256, name[len(part.sha256) :])
+            and name.startswith(part.sha256)
+        )
 
     def _is_there(self, part: OutputPart) -> bool:
         try:

@@ -10,6 +10,7 @@ from airflow_sklearn.arguments import merge_policies
 from airflow_sklearn.chunking import make_chunks
 from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.plan import Plan, PredictionSpec
+from airflow_sklearn.contract.planned import Planned
 from airflow_sklearn.contract.tables import OutputTable
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.ledger import Ledger
@@ -109,10 +110,12 @@ def make_plan(
     source: SourceFiles,
     chunk_size: int = DEFAULT_CHUNK_SIZE,
     max_chunks: int = DEFAULT_MAX_CHUNKS,
+    planned: Planned | None = None,
     **asked: Any,
 ) -> tuple[Plan, str]:
     """Draft and finish a plan over files in one call; ``asked`` goes to ``draft_plan``."""
-    return finish_plan(storage, draft_plan(storage, **asked), source, chunk_size=chunk_size, max_chunks=max_chunks)
+    draft = draft_plan(storage, **asked)
+    return finish_plan(storage, draft, source, chunk_size=chunk_size, max_chunks=max_chunks, planned=planned)
 
 
 def finish_plan(
@@ -124,12 +127,14 @@ def finish_plan(
     table_columns: Sequence[OutputColumnSpec] = (),
     chunk_size: int = DEFAULT_CHUNK_SIZE,
     max_chunks: int = DEFAULT_MAX_CHUNKS,
+    planned: Planned | None = None,
 ) -> tuple[Plan, str]:
     """Plan one prediction run and store the plan in its ledger.
 
     :param snapshot: what the source was unloaded from.
     :param table_columns: of a destination that is a table: the columns of the parts, in order.
     :param chunk_size: bytes of source a chunk, about; grows when there would be more than ``max_chunks``.
+    :param planned: when, and by which task; default: now, by none.
     :return: the plan, and the URI it is stored at.
     :raises UserError: what was asked for contradicts the model; every contradiction is named.
     """
@@ -164,6 +169,7 @@ def finish_plan(
         partition=draft.partition,
         table_columns=tuple(table_columns),
         snapshot=snapshot,
+        planned=planned or Planned.now(),
     )
     return plan, Ledger(storage, folder).write_plan(plan)
 

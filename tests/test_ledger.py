@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 
+from airflow_sklearn.contract.data import SourceObject
 from airflow_sklearn.contract.receipt import Receipt
 from airflow_sklearn.exceptions import DocumentError
 from airflow_sklearn.ledger import Ledger, read_plan
@@ -104,3 +106,62 @@ def test_a_thousand_receipts_are_read_at_once(root: str) -> None:
         ledger.record(receipt(storage, plan, number))
     assert set(ledger.read_receipts(plan)) == {chunk.id for chunk in plan.chunks}
     assert len(plan.chunks) == 1_000
+
+
+def test_a_receipt_that_a_rival_wrote_in_the_meantime_is_not_overwritten(root: str) -> None:
+    storage = Storage()
+    plan, _ = csv_plan(storage, root)
+    ledger = Ledger(storage, plan.ledger)
+    gone, rivals, own = (
+        receipt(storage, plan, 0, data=data, job=data.decode()) for data in (b"gone", b"rival", b"own")
+    )
+    ledger.record(gone)
+    storage.delete([gone.parts[0].uri])
+
+    class SleepsBefore(Storage):
+        """An attempt that stands still before its ``step``, while its rival replaces the receipt."""
+
+        def __init__(self, step: str) -> None:
+            super().__init__()
+            self.step = step
+
+        def _meanwhile(self, step: str, uri: str) -> None:
+            if step == self.step and uri.endswith(f"receipts/{plan.chunks[0].id}.json"):
+                self.step = ""
+                assert ledger.record(rivals) == (rivals, True)
+
+        def stat(self, uri: str) -> SourceObject:
+            self._meanwhile("stat", uri)
+            return super().stat(uri)
+
+        def open(self, uri: str, **options: Any) -> BinaryIO:
+            self._meanwhile("open", uri)
+            return super().open(uri, **options)
+
+        def replace(self, uri: str, data: bytes, *, etag: str) -> str:
+            self._meanwhile("replace", uri)
+            return super().replace(uri, data, etag=etag)
+
+    for step in ("stat", "open", "replace"):
+        storage.write(ledger.receipt_uri(plan.chunks[0].id), gone.to_json())
+        assert Ledger(SleepsBefore(step), plan.ledger).record(own) == (rivals, False), step
+        assert ledger.read_receipt(plan.chunks[0].id, plan.fingerprint) == rivals
+
+
+@pytest.mark.parametrize("field", ["parts", "quarantine"])
+@pytest.mark.parametrize(
+    "where", ["elsewhere/x.csv", "out/_airflow_sklearn/other/parts/{sha256}.csv", "{own}/../{sha256}"]
+)
+def test_a_receipt_may_only_name_parts_of_its_own_ledger(root: str, field: str, where: str) -> None:
+    storage = Storage()
+    plan, _ = csv_plan(storage, root)
+    ledger = Ledger(storage, plan.ledger)
+    good = receipt(storage, plan, 0)
+    part = good.parts[0]
+    own = f"{plan.ledger.removeprefix(root)[1:]}/parts"
+    uri = f"{root}/{where.format(sha256=part.sha256, own=own)}"
+    storage.write(uri, storage.read(part.uri))
+    forged = good.model_copy(update={field: (part.model_copy(update={"uri": uri}),)})
+    storage.write(ledger.receipt_uri(good.chunk_id), forged.to_json())
+    assert ledger.read_receipt(good.chunk_id, plan.fingerprint) is None
+    assert ledger.record(good) == (good, True)

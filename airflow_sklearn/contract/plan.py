@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from airflow_sklearn.contract.data import CsvOptions, FileFormat, OutputFiles, SourceFiles, SourceObject
-from airflow_sklearn.contract.document import Document, Value, content_id
+from airflow_sklearn.contract.document import Document, Later, Value, content_id
+from airflow_sklearn.contract.planned import Planned
 from airflow_sklearn.contract.schema import LARGEST_BATCH, Column, Method, OutputColumn, Policies
 from airflow_sklearn.contract.tables import OutputColumnSpec, OutputTable, Snapshot
 
@@ -78,6 +81,8 @@ class Plan(Document):
     """Of a destination that is a table: the columns of the parts, in order."""
     snapshot: Snapshot | None = None
     """Of a source that is a table or a query: what was unloaded."""
+    planned: Annotated[Planned, Later()] = Planned()
+    """Two plans of equal fingerprints may differ in it."""
 
     @staticmethod
     def make_fingerprint(spec: PredictionSpec, objects: tuple[SourceObject, ...]) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from airflow_sklearn.contract.document import Document
+from typing import Annotated
+
+from airflow_sklearn.contract.document import Document, Later, Value
+from airflow_sklearn.contract.planned import Planned
 from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart
 
@@ -32,6 +35,20 @@ class Proof(Document):
     """Wall seconds summed over chunks."""
 
 
+class Publication(Value):
+    """One publication into a folder, when it is no longer there or not yet."""
+
+    fingerprint: str
+    rows: int
+    published_at: str
+    """ISO 8601, UTC."""
+    planned: Annotated[Planned, Later()] = Planned()
+
+    def __str__(self) -> str:
+        by = " by " if self.planned.task_id else ", " if self.planned.at else ""
+        return f"{self.rows:,} rows, published at {self.published_at}{by}{self.planned}"
+
+
 class PublishedManifest(Document):
     """``_manifest.json`` in a published folder: the files that are its content now, and nothing else."""
 
@@ -44,10 +61,22 @@ class PublishedManifest(Document):
     proof_uri: str
     rows: int
     files: tuple[OutputPart, ...]
+    planned: Annotated[Planned, Later()] = Planned()
+    """Of the newest run that published these rows."""
+    replaced: Annotated[Publication | None, Later()] = None
+    """What was there before."""
+    earlier: Annotated[tuple[str, ...], Later()] = ()
+    """Ids of publications whose files are no longer part of the folder. A file of theirs that shows up was written by
+    a process that should have been dead, and is removed."""
+
+    def publication(self) -> Publication:
+        return Publication(
+            fingerprint=self.fingerprint, rows=self.rows, published_at=self.published_at, planned=self.planned
+        )
 
 
 class Publishing(Document):
-    """``_publishing.json``: the lock that a publication holds on its folder, and the files it brings."""
+    """``_publishing.json``: the lock that a publication holds on its folder, and all files that may have to go."""
 
     FORMAT = "airflow-sklearn/publishing"
 
@@ -57,3 +86,5 @@ class Publishing(Document):
     started_at: str
     """ISO 8601, UTC."""
     files: tuple[OutputPart, ...]
+    """Those that it brings, those that it replaces, and those of dead publications before it."""
+    planned: Annotated[Planned, Later()] = Planned()

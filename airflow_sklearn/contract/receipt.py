@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field
 
 from airflow_sklearn.contract.data import SourceObject
-from airflow_sklearn.contract.document import Document, Value
+from airflow_sklearn.contract.document import Document, Later, Value
 from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.contract.schema import Column, Scalar
 
@@ -38,7 +38,7 @@ class OutputPart(Value):
     sha256: str
     size: int = Field(ge=0)
     rows: int = Field(ge=0)
-    etag: str = ""
+    etag: Annotated[str, Later()] = ""
     """In S3, the version that was stored: its content needs no reading to be known. Version 0.1.0 did not note it."""
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: Times that a stream is taken up again without a byte of progress before the error is passed on.
 _RESUMES = 5
 _CONFLICT_PAUSES = (0.1, 0.3, 1.0, 3.0)  # seconds
+_REFUSED = ("PreconditionFailed", "412")
+_UNDECIDED = ("ConditionalRequestConflict", "409")
 _DELETE_BATCH = 1000  # the limit of DeleteObjects
 
 
@@ -78,24 +80,40 @@ class S3Store:
 
     def create(self, uri: str, data: bytes) -> str:
         with _errors(uri, precondition=ObjectExistsError(f"{uri} exists already")):
-            for pause in (*_CONFLICT_PAUSES, None):
-                try:
-                    return str(self._client.put_object(**_address(uri), Body=data, IfNoneMatch="*")["ETag"])
-                except Exception as error:
-                    # Not yet decided: somebody writes or deletes it at this moment. S3 asks to come again.
-                    if pause is None or _code(error) not in ("ConditionalRequestConflict", "409"):
-                        raise
-                time.sleep(pause)
-        raise AssertionError("the last round returns or raises")
+            return self._put_if(uri, data, IfNoneMatch="*")
 
     def replace(self, uri: str, data: bytes, etag: str) -> str:
         with _errors(uri, etag):
             try:
-                return str(self._client.put_object(**_address(uri), Body=data, IfMatch=etag)["ETag"])
+                return self._put_if(uri, data, IfMatch=etag)
             except Exception as error:
                 if _code(error) in ("NoSuchKey", "404"):
                     raise ObjectChangedError(f"{uri} is gone; the version {etag} was expected") from error
                 raise
+
+    def _put_if(self, uri: str, data: bytes, **condition: str) -> str:
+        """Store an object on a condition. A request that was repeated can meet what its first try has stored."""
+        for attempt, pause in enumerate((*_CONFLICT_PAUSES, None)):
+            try:
+                return str(self._client.put_object(**_address(uri), Body=data, **condition)["ETag"])
+            except Exception as error:
+                # A conflict is not yet decided: somebody writes or deletes it now. S3 asks to come again.
+                if pause is None or _code(error) not in _UNDECIDED:
+                    if (attempt or _retries(error)) and (etag := self._stored(uri, data, error)):
+                        return etag
+                    raise
+            time.sleep(pause)
+        raise AssertionError("the last round returns or raises")
+
+    def _stored(self, uri: str, data: bytes, error: Exception) -> str | None:
+        """The version of what is there, if that is what was to be stored and the error says that something is."""
+        if _code(error) not in (*_REFUSED, *_UNDECIDED):
+            return None
+        try:
+            answer = self._client.get_object(**_address(uri))
+            return str(answer["ETag"]) if answer["Body"].read() == data else None
+        except Exception:
+            return None
 
     def upload(self, path: str, uri: str) -> str:
         with open(path, "rb") as file:
@@ -212,6 +230,11 @@ def _address(uri: str) -> dict[str, str]:
     return {"Bucket": bucket, "Key": key}
 
 
+def _retries(error: Exception) -> int:
+    """How often boto3 has repeated the request."""
+    return int(getattr(error, "response", {}).get("ResponseMetadata", {}).get("RetryAttempts", 0))
+
+
 def _code(error: Exception) -> str:
     return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
 
@@ -229,7 +252,7 @@ def _errors(uri: str, etag: str | None = None, precondition: StorageError | None
             raise ObjectNotFoundError(f"No object {uri}") from error
         if code == "NoSuchBucket":
             raise ObjectNotFoundError(f"No bucket for {uri}. Create it, or mend its name.") from error
-        if code in ("PreconditionFailed", "412", "ConditionalRequestConflict"):
+        if code in (*_REFUSED, "ConditionalRequestConflict"):
             raise precondition or ObjectChangedError(
                 f"{uri} has changed: it is no longer the version {etag}"
             ) from error

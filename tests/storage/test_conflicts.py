@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import io
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
 
-from airflow_sklearn.exceptions import ObjectExistsError
+from airflow_sklearn.exceptions import ObjectChangedError, ObjectExistsError
 from airflow_sklearn.storage import Storage, s3
 
 
@@ -42,3 +43,30 @@ def test_the_answer_that_comes_then_counts() -> None:
 def test_one_that_stays_is_somebody_elses() -> None:
     with pytest.raises(ObjectExistsError):
         Storage(lambda: Undecided(3)).create("s3://acme/one", b"")
+
+
+class Repeats:
+    """A client whose first answer was lost: boto3 has repeated the request, which met what the first had stored."""
+
+    def __init__(self, stored: bytes, retries: int = 1) -> None:
+        self.stored, self.retries = stored, retries
+
+    def put_object(self, **_: Any) -> dict[str, str]:
+        answer = {"Error": {"Code": "PreconditionFailed"}, "ResponseMetadata": {"RetryAttempts": self.retries}}
+        raise ClientError(cast("Any", answer), "PutObject")
+
+    def get_object(self, **_: Any) -> dict[str, Any]:
+        return {"ETag": '"2"', "Body": io.BytesIO(self.stored)}
+
+
+def test_what_the_first_try_of_a_repeated_request_has_stored_is_success() -> None:
+    assert Storage(lambda: Repeats(b"mine")).create("s3://acme/one", b"mine") == '"2"'
+    assert Storage(lambda: Repeats(b"mine")).replace("s3://acme/one", b"mine", etag='"1"') == '"2"'
+
+
+@pytest.mark.parametrize("client", [Repeats(b"another's"), Repeats(b"mine", retries=0)])
+def test_what_others_have_stored_is_not(client: Repeats) -> None:
+    with pytest.raises(ObjectExistsError):
+        Storage(lambda: client).create("s3://acme/one", b"mine")
+    with pytest.raises(ObjectChangedError):
+        Storage(lambda: client).replace("s3://acme/one", b"mine", etag='"1"')

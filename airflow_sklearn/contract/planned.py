@@ -1,0 +1,49 @@
+"""When a run was planned, and by whom: what tells an older run from a newer one, and one task's rows from another's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow_sklearn.contract.document import Value
+
+
+class Planned(Value):
+    """Says nothing in documents of version 0.1.0: then no order is known."""
+
+    at: str = ""
+    """ISO 8601, UTC, with microseconds, by the clock of the machine that planned. Texts are in the order of times."""
+    dag_id: str = ""
+    task_id: str = ""
+    """Of the task that planned; empty outside of Airflow, as are the others."""
+    run_id: str = ""
+    map_index: int = -1
+    by_default: bool = False
+    """Nobody has chosen the partition: it is named after the DAG run."""
+
+    @classmethod
+    def now(cls, *, dag_id: str = "", task_id: str = "", run_id: str = "", map_index: int = -1) -> Planned:
+        at = datetime.now(UTC).isoformat(timespec="microseconds")
+        return cls(at=at, dag_id=dag_id, task_id=task_id, run_id=run_id, map_index=map_index)
+
+    def is_older_than(self, other: Planned) -> bool:
+        """Whether it certainly is."""
+        return bool(self.at and other.at) and self.at < other.at
+
+    def is_rival_of(self, other: Planned) -> bool:
+        """Whether two tasks would take turns in replacing each other's rows, which cannot be meant.
+
+        Two tasks of one DAG run do; so do two tasks of any DAGs whose rows lie where nobody has put them: DAGs of one
+        schedule have runs of one name.
+        """
+        if not (self.task_id and other.task_id) or self._task() == other._task():
+            return False
+        return self.by_default or (self.dag_id, self.run_id) == (other.dag_id, other.run_id)
+
+    def _task(self) -> tuple[str, str, int]:
+        return self.dag_id, self.task_id, self.map_index
+
+    def __str__(self) -> str:
+        index = f"[{self.map_index}]" if self.map_index >= 0 else ""
+        task = f"the task {self.task_id}{index} of {self.dag_id} in the run {self.run_id}" if self.task_id else ""
+        time = f"planned at {self.at}" if self.at else ""
+        return ", ".join(part for part in (task, time) if part)
