@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,6 @@ class AwsConnection:
     def __init__(self, aws_conn_id: str | None) -> None:
         self.aws_conn_id = aws_conn_id
         self._clients: dict[tuple[str, str | None, int | None], tuple[float, Any]] = {}
-        self._lock = threading.RLock()  # a signal handler may come in while a client is made
 
     def __reduce__(self) -> tuple[type[AwsConnection], tuple[str | None]]:
         return type(self), (self.aws_conn_id,)  # a copy makes clients of its own
@@ -39,10 +37,11 @@ class AwsConnection:
         :param attempts: how often a call is tried at most; default: what the connection says, or boto3's own.
         """
         key = (service, region_name, attempts)
-        with self._lock:
-            kept = self._clients.get(key)
-            if kept is None or time.monotonic() - kept[0] > _KEPT_SECONDS:
-                kept = self._clients[key] = (time.monotonic(), self._hook(service, region_name, attempts).get_conn())
+        kept = self._clients.get(key)
+        if kept is None or time.monotonic() - kept[0] > _KEPT_SECONDS:
+            # Without a lock: Airflow's answer may never come, and who waits for it must not keep all others waiting.
+            # Two threads may make a client each; the last one is kept.
+            kept = self._clients[key] = (time.monotonic(), self._hook(service, region_name, attempts).get_conn())
         return kept[1]
 
     def environment(self) -> dict[str, str]:

@@ -6,6 +6,7 @@ A pool is a folder; in it are numbered rosters, one an instance, each with a fix
     <pool>/instances/<roster>.json           the instance that was launched for it
     <pool>/cancelled/<roster>-<place>        the job is not to be done, or to be stopped
     <pool>/ended/<roster>-<place>.json       how it ended
+    <pool>/beats/<roster>                    written again and again by its instance, for as long as it works
 
 Everything that two may want at the same moment is made with create-if-absent: a place has one job. An instance that
 has nothing more to do takes its own free places before it goes, so that no job waits for one that is gone.
@@ -13,6 +14,7 @@ has nothing more to do takes its own free places before it goes, so that no job 
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.roster import JobEnd, RosterEntry, RosterInstance
@@ -110,6 +112,10 @@ class Roster:
     def is_cancelled(self, place: int) -> bool:
         return self._storage.exists(join(self.pool, "cancelled", place_name(self.number, place)))
 
+    def beat(self) -> None:
+        """Say that the instance looks after its jobs. What is written differs each time, and with it the ETag."""
+        self._storage.write(join(self.pool, "beats", self.number), repr(time.time()).encode())
+
     def set_end(self, place: int, end: JobEnd) -> None:
         self._storage.write(end_uri(self.pool, place_name(self.number, place)), end.to_json())
 
@@ -133,6 +139,12 @@ def ended_places(storage: Storage, pool: str) -> set[str]:
     """Names of the places of all rosters of a pool whose jobs have ended: one listing for as many as a thousand."""
     folder = join(pool, "ended/")
     return {found.uri.removeprefix(folder).removesuffix(".json") for found in storage.list(folder)}
+
+
+def beats(storage: Storage, pool: str) -> dict[str, str]:
+    """The ETag of the last beat of each roster's instance, by the roster's number: one listing for a thousand."""
+    folder = join(pool, "beats/")
+    return {found.uri.removeprefix(folder): found.etag for found in storage.list(folder)}
 
 
 def last_place(storage: Storage, pool: str) -> tuple[int, int] | None:

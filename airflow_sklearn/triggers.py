@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import abstractmethod
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from airflow_sklearn.airflow_compat import states_of_task
 from airflow_sklearn.aws import AwsConnection
 from airflow_sklearn.operators.job_log import JobLog
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, runtime_from_dict
-from airflow_sklearn.runtimes.poller import SharedPoller, backoff
+from airflow_sklearn.runtimes.poller import LONGEST_CALL, SharedPoller, backoff, bounded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,6 +28,8 @@ _TRIGGERER_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")
 _DEFERRED = "deferred"
 _ENDED = ("FINISHED", "FAILED", "ABORTED")
 _FAILURES = 20  # in a row, of looks at a statement
+_THREADS = 16
+_LONGEST_CANCEL = 60.0  # seconds of one attempt; what hangs must not keep the task waiting after its time
 _CANCEL_PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds; Airflow 3.3 gives a trigger that is killed 30 in all
 
 
@@ -60,7 +63,7 @@ class KillableTrigger(BaseTrigger):
         """Stop it, trying for a while: when many tasks are killed at once, their calls are throttled."""
         for pause in (*_CANCEL_PAUSES, None):
             try:
-                await _in_thread(self.cancel)()
+                await bounded(_in_thread(self.cancel)(), _LONGEST_CANCEL)
                 return
             except Exception as error:
                 self.log.warning("The task's work could not be stopped yet: %s", error)
@@ -72,7 +75,8 @@ class KillableTrigger(BaseTrigger):
         if ti is None:
             raise LookupError("the trigger has no task instance")
         map_index = -1 if ti.map_index is None else ti.map_index
-        states = await asyncio.to_thread(states_of_task, ti.dag_id, ti.task_id, ti.run_id, map_index)
+        asked = _in_thread(states_of_task)(ti.dag_id, ti.task_id, ti.run_id, map_index)
+        states: dict[int, str | None] = await bounded(asked, _LONGEST_CANCEL)
         return states.get(map_index)
 
 
@@ -245,7 +249,7 @@ class RedshiftStatementTrigger(KillableTrigger):
                 failures = 0
                 while failures < _FAILURES:
                     try:
-                        if await _in_thread(self._is_over)():
+                        if await bounded(_in_thread(self._is_over)(), LONGEST_CALL):
                             return False
                         failures = 0
                     except Exception as error:
@@ -273,5 +277,14 @@ def _connection(aws_conn_id: str | None) -> AwsConnection:
 
 def _in_thread(call: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     """A blocking call as a coroutine, in a thread from which Airflow's own calls find back to the event loop: the
-    connection's secrets are asked for there."""
-    return sync_to_async(call, thread_sensitive=False)
+    connection's secrets are asked for there.
+
+    The threads are the package's own. The event loop's are few, and the triggerer needs them for its log: calls of ours
+    that hang would take every trigger with them.
+    """
+    return sync_to_async(call, thread_sensitive=False, executor=_threads())
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_THREADS, thread_name_prefix="airflow-sklearn")

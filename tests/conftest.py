@@ -31,6 +31,7 @@ AIRFLOW_SIDE = (
     "redshift",
     "runtimes",
     "test_airflow_compat.py",
+    "test_aws.py",
     "test_datasets.py",
     "test_house_rules.py",
     "test_links.py",

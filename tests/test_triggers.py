@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,7 @@ from airflow_sklearn.runtimes import poller
 from airflow_sklearn.runtimes.base import JobHandle, JobState
 from airflow_sklearn.triggers import RuntimeTrigger
 from tests.operators.fakes import Script, ScriptedRuntime, status
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -155,6 +158,45 @@ def test_a_job_past_its_time_is_told_to_the_task_even_if_it_cannot_be_stopped(
     (event,) = asyncio.run(events(make_trigger(request.node.name, expires_at=time.time() + 0.1)))
     assert event.payload["status"]["expired"] is True
     assert script.cancelled == ["job-0"] * 3
+
+
+def test_a_job_past_its_time_is_told_to_the_task_even_if_stopping_it_never_comes_back(
+    request: pytest.FixtureRequest, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forever = threading.Event()
+    monkeypatch.setattr(triggers, "_CANCEL_PAUSES", ())
+    monkeypatch.setattr(triggers, "_LONGEST_CANCEL", 0.05)
+    monkeypatch.setattr(ScriptedRuntime, "cancel", lambda *_: forever.wait(PATIENCE))
+    script.polls = [status(JobState.RUNNING)]
+    began = time.monotonic()
+    try:
+        (event,) = asyncio.run(events(make_trigger(request.node.name, expires_at=time.time() + 0.1)))
+    finally:
+        forever.set()
+    assert event.payload["status"]["expired"] is True
+    assert time.monotonic() - began < PATIENCE / 2
+
+
+def test_calls_that_hang_leave_the_event_loops_threads_alone(
+    request: pytest.FixtureRequest, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The triggerer logs in them: it could not end a trigger."""
+    forever = threading.Event()
+    monkeypatch.setattr(ScriptedRuntime, "poll", lambda *_: forever.wait(PATIENCE))
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        waiting = asyncio.create_task(events(make_trigger(request.node.name)))
+        await asyncio.sleep(0.2)
+        async with asyncio.timeout(PATIENCE / 2):
+            assert await asyncio.to_thread(lambda: "still there") == "still there"
+        waiting.cancel()
+        forever.set()
+
+    try:
+        asyncio.run(run())
+    finally:
+        forever.set()
 
 
 def test_a_poll_that_times_out_is_no_deadline(

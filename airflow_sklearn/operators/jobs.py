@@ -16,7 +16,7 @@ from airflow_sklearn.links import JobLink, JobLogLink
 from airflow_sklearn.operators.base import SklearnOperator, final_errors, own_copy, told_once
 from airflow_sklearn.operators.job_log import JobLog
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime
-from airflow_sklearn.runtimes.poller import backoff
+from airflow_sklearn.runtimes.poller import GIVE_UP_AFTER, backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +29,6 @@ _T = TypeVar("_T")
 DEFAULT_DEADLINE = timedelta(hours=24)
 _GROWTH = 1.3
 _LONGEST_SLEEP = 0.5  # seconds
-_GIVE_UP_POLLING = 900.0  # seconds without a successful poll
 _CAPACITY_PAUSE = 5.0  # seconds until a job that found no room is submitted again; doubles, with jitter
 
 
@@ -224,10 +223,14 @@ class RuntimeOperator(SklearnOperator):
         for pause in _pauses(runtime.first_poll_pause, self._interval):
             try:
                 status = runtime.poll([handle])[0]
-                failures, good = 0, time.monotonic()
+                failures = 0
+                if status.state is not JobState.UNKNOWN:
+                    good = time.monotonic()
+                elif time.monotonic() - good > GIVE_UP_AFTER:
+                    return JobStatus.of_unseen(time.monotonic() - good, status)
             except Exception as error:
                 failures += 1
-                if time.monotonic() - good > _GIVE_UP_POLLING:
+                if time.monotonic() - good > GIVE_UP_AFTER:
                     raise
                 self.log.warning("The job's state could not be read (%d times in a row): %s", failures, error)
             else:

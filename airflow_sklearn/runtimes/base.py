@@ -92,6 +92,16 @@ class JobStatus(Value):
         message = "The job ran past the task's deadline or execution_timeout, and was stopped."
         return cls(state=JobState.CANCELLED, message=message, expired=True)
 
+    @classmethod
+    def of_unseen(cls, seconds: float, last: JobStatus) -> Self:
+        """The status of a job that polls have not seen for long, though they succeeded.
+
+        :param seconds: for how long.
+        :param last: what the last poll said, ``UNKNOWN``.
+        """
+        said = f"The job has not been seen for {seconds:,.0f} s. {last.message}".rstrip()
+        return cls(state=JobState.LOST, message=said)
+
 
 class AwsAccess(Protocol):
     """What a runtime may be given of AWS: the operator's connection, without its name."""
@@ -113,7 +123,7 @@ class Runtime(ABC):
     """
 
     template_fields: ClassVar[tuple[str, ...]] = ()
-    startup_allowance: ClassVar[float] = 15.0
+    startup_allowance: float = 15.0
     """Seconds that a job may take to start before its deadline begins to count."""
     default_poll_interval: ClassVar[float] = 10.0
     """Seconds between two polls of a job that has run for a while."""

@@ -8,33 +8,58 @@ import logging
 import random
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
 
-from airflow_sklearn.runtimes.base import JobState
+from airflow_sklearn.runtimes.base import JobState, JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from pydantic import JsonValue
 
-    from airflow_sklearn.runtimes.base import JobHandle, JobStatus
+    from airflow_sklearn.runtimes.base import JobHandle
 
     Poll = Callable[[Sequence[JobHandle]], Awaitable[list[JobStatus]]]
     Logs = Callable[[JobHandle, JsonValue], Awaitable[tuple[list[str], JsonValue]]]
 
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
+
 JITTER = 0.2  # share of an interval by which polls are moved, so that pollers of many triggerers drift apart
 LONGEST_PAUSE = 120.0  # seconds between two polls, however many have failed
 LOGS_A_TICK = 2  # jobs whose logs are read after a poll
 GATHERING = 0.5  # seconds before the first poll: triggers that start together are polled together
+GIVE_UP_AFTER = 900.0  # seconds for which a job may go unseen, because polls fail or do not see it
+LONGEST_CALL = 300.0  # seconds; a call that has not come back by then failed, though its thread may hang for ever
+LONGEST_LOG = 60.0  # seconds, of a look at one job's log: the polls wait for it
 
 
 def backoff(interval: float, failures: int) -> float:
     """Seconds to the next poll: the interval, doubled for each failure in a row, with jitter."""
     pause = min(interval * 2.0**failures, max(interval, LONGEST_PAUSE))
     return pause * random.uniform(1 - JITTER, 1 + JITTER)
+
+
+async def bounded(call: Awaitable[_T], seconds: float) -> _T:
+    """The answer of a blocking call in a thread, if it comes in time. A thread that hangs is left alone.
+
+    The call is a task of its own: where it is cancelled, or what it waits for, who asks is not.
+
+    :raises TimeoutError: it did not come.
+    :raises ConnectionAbortedError: the call was cancelled.
+    """
+    task = asyncio.ensure_future(call)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    finally:
+        task.cancel()  # nothing happens to one that is done
+    if not done:
+        raise TimeoutError(f"no answer for {seconds:,.0f} s")
+    if task.cancelled():
+        raise ConnectionAbortedError("the call was cancelled")
+    return task.result()
 
 
 @dataclass(frozen=True)
@@ -53,6 +78,8 @@ class _Watcher:
     news: asyncio.Queue[Sighting | Exception] = field(default_factory=asyncio.Queue)
     running: bool = False
     cursor: JsonValue = None
+    seen_at: float = field(default_factory=time.monotonic)
+    """When a poll last saw the job."""
 
 
 class SharedPoller:
@@ -61,15 +88,30 @@ class SharedPoller:
     Running jobs' logs are read in turn, a few jobs a tick: one job's log is followed closely, a thousand jobs' logs
     cost no more than one's.
 
+    Nobody waits for what will not come: a call has ``longest_call`` seconds, a job that is not seen for
+    ``give_up_after`` seconds is lost, and the end of the poller itself, whatever ended it, is an error.
+
     :param poll: ``Runtime.poll``, as a coroutine.
     :param logs: ``Runtime.logs``, as a coroutine.
-    :param give_up_after: seconds without one successful poll after which every watcher gets the error.
+    :param give_up_after: seconds without one successful poll after which every watcher gets the error; or, when polls
+        succeed and do not see a job, that job is lost.
+    :param longest_call: seconds that ``poll`` may take.
     """
 
     _pollers: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedPoller]]] = WeakKeyDictionary()
 
-    def __init__(self, poll: Poll, logs: Logs, interval: float, *, give_up_after: float = 900.0) -> None:
-        self._poll, self._logs, self._interval, self._give_up_after = poll, logs, interval, give_up_after
+    def __init__(
+        self,
+        poll: Poll,
+        logs: Logs,
+        interval: float,
+        *,
+        give_up_after: float = GIVE_UP_AFTER,
+        longest_call: float = LONGEST_CALL,
+    ) -> None:
+        self._poll, self._logs, self._interval = poll, logs, interval
+        self._give_up_after = give_up_after
+        self._longest_call, self._longest_log = longest_call, min(longest_call, LONGEST_LOG)
         self._watchers: dict[int, _Watcher] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -84,7 +126,8 @@ class SharedPoller:
     async def watch(self, handle: JobHandle) -> AsyncIterator[Sighting]:
         """Everything that is seen of a job; a finished status comes last.
 
-        :raises Exception: what the runtime's ``poll`` raised, when it has failed for ``give_up_after`` seconds.
+        :raises Exception: what the runtime's ``poll`` raised, when it has failed for ``give_up_after`` seconds; or what
+            ended the poller.
         """
         watcher = _Watcher(handle)
         self._watchers[id(watcher)] = watcher
@@ -103,29 +146,48 @@ class SharedPoller:
             self._watchers.pop(id(watcher), None)
 
     async def _run(self) -> None:
+        try:
+            await self._poll_while_watched()
+        except BaseException as error:
+            self._tell_all(error if isinstance(error, Exception) else RuntimeError(f"The polling was ended: {error!r}"))
+            if not isinstance(error, Exception):
+                raise
+            log.exception("The polling ended of an error.")
+
+    async def _poll_while_watched(self) -> None:
         failures, good = 0, time.monotonic()
         await asyncio.sleep(min(GATHERING, self._interval))
         while self._watchers:
             watchers = list(self._watchers.values())
             handles = {watcher.handle.job_uri: watcher.handle for watcher in watchers}
             try:
-                statuses = dict(zip(handles, await self._poll(list(handles.values())), strict=True))
+                polled = await bounded(self._poll(list(handles.values())), self._longest_call)
+                statuses = dict(zip(handles, polled, strict=True))
             except Exception as error:
                 failures += 1
                 log.warning("Polling %d jobs failed (%d in a row): %s", len(handles), failures, error)
                 if time.monotonic() - good > self._give_up_after:
-                    for watcher in list(self._watchers.values()):
-                        watcher.news.put_nowait(error)
+                    self._tell_all(error)
                     return
             else:
                 failures, good = 0, time.monotonic()
                 for watcher in watchers:
-                    status = statuses[watcher.handle.job_uri]
-                    watcher.running = status.state is JobState.RUNNING
-                    if status.state is not JobState.UNKNOWN:
-                        watcher.news.put_nowait(Sighting(status))
+                    self._tell(watcher, statuses[watcher.handle.job_uri])
                 await self._read_some_logs()
             await asyncio.sleep(backoff(self._interval, failures))
+
+    def _tell(self, watcher: _Watcher, status: JobStatus) -> None:
+        now = time.monotonic()
+        watcher.running = status.state is JobState.RUNNING
+        if status.state is not JobState.UNKNOWN:
+            watcher.seen_at = now
+            watcher.news.put_nowait(Sighting(status))
+        elif now - watcher.seen_at > self._give_up_after:
+            watcher.news.put_nowait(Sighting(JobStatus.of_unseen(now - watcher.seen_at, status)))
+
+    def _tell_all(self, error: Exception) -> None:
+        for watcher in list(self._watchers.values()):
+            watcher.news.put_nowait(error)
 
     async def _read_some_logs(self) -> None:
         running = [key for key, watcher in self._watchers.items() if watcher.running][:LOGS_A_TICK]
@@ -135,7 +197,7 @@ class SharedPoller:
                 continue
             self._watchers[key] = watcher  # to the end of the line
             try:
-                lines, watcher.cursor = await self._logs(watcher.handle, watcher.cursor)
+                lines, watcher.cursor = await bounded(self._logs(watcher.handle, watcher.cursor), self._longest_log)
             except Exception as error:
                 log.info("The log of %s could not be read this time: %s", watcher.handle.job_uri, error)
                 return

@@ -116,9 +116,19 @@ def test_polls_that_fail_are_repeated(operator: Any, script: Script, tmp_path: P
 def test_a_runtime_out_of_reach_for_long_fails_the_task_and_the_job_is_stopped(
     operator: Any, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "_GIVE_UP_POLLING", 0.02)
+    monkeypatch.setattr(jobs, "GIVE_UP_AFTER", 0.02)
     script.polls = [OSError("unreachable")]
     with pytest.raises(OSError, match="unreachable"):
+        run(operator())
+    assert len(script.cancelled) == 1
+
+
+def test_a_job_that_polls_do_not_see_for_long_is_lost_and_stopped(
+    operator: Any, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "GIVE_UP_AFTER", 0.02)
+    script.polls = [status(JobState.RUNNING), status(JobState.UNKNOWN, message="Its record cannot be read.")]
+    with pytest.raises(JobLostError, match=r"has not been seen for 0 s. Its record cannot be read."):
         run(operator())
     assert len(script.cancelled) == 1
 

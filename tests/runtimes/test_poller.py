@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import threading
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -165,3 +168,98 @@ def test_what_one_poll_could_not_see_is_no_news() -> None:
     place = Flickering(polls=3)
     seen = asyncio.run(statuses(SharedPoller(place.poll, place.logs, 0.01), 1))
     assert [status.state for status in seen] == ["running", "succeeded"]
+
+
+def watch_at_most(seconds: float, poller: SharedPoller, count: int = 1) -> list[list[JobStatus] | BaseException]:
+    """What so many watchers get; an error if one of them still waits after a while."""
+
+    async def run() -> list[list[JobStatus] | BaseException]:
+        async with asyncio.timeout(seconds):
+            return await asyncio.gather(*(statuses(poller, n) for n in range(count)), return_exceptions=True)
+
+    return asyncio.run(run())
+
+
+def test_a_poll_that_never_comes_back_is_a_failed_one() -> None:
+    place, forever = Place(polls=1), threading.Event()
+
+    async def poll(handles: Sequence[JobHandle]) -> list[JobStatus]:
+        if not place.calls:
+            place.calls.append(0)
+            await asyncio.get_running_loop().run_in_executor(None, forever.wait, 5.0)
+        return await place.poll(handles)
+
+    try:
+        (seen,) = watch_at_most(4.0, SharedPoller(poll, place.logs, 0.01, longest_call=0.05))
+    finally:
+        forever.set()
+    assert [status.state for status in seen] == ["succeeded"]  # type: ignore[union-attr]
+
+
+def test_a_log_that_never_comes_back_keeps_no_poll_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONGEST_LOG", 0.05)
+
+    async def logs(*_: object) -> tuple[list[str], JsonValue]:
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    (seen,) = watch_at_most(4.0, SharedPoller(Place(polls=3).poll, logs, 0.01))
+    assert [status.state for status in seen] == ["running", "running", "succeeded"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, concurrent.futures.CancelledError])
+def test_a_call_that_somebody_cancels_is_a_failed_one_and_the_polling_goes_on(kind: type[BaseException]) -> None:
+    """Airflow's own calls in the thread are cancelled when their answer will not come."""
+    place = Place(polls=2)
+
+    def cancelled() -> None:
+        raise kind
+
+    async def poll(handles: Sequence[JobHandle]) -> list[JobStatus]:
+        answer = await place.poll(handles)
+        if len(place.calls) == 1:
+            await asyncio.get_running_loop().run_in_executor(None, cancelled)
+        return answer
+
+    (seen,) = watch_at_most(4.0, SharedPoller(poll, place.logs, 0.01))
+    assert [status.state for status in seen] == ["succeeded"]  # type: ignore[union-attr]
+
+
+def test_when_the_polling_ends_of_itself_nobody_goes_on_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> float:
+        raise ZeroDivisionError("a fault in the poller")
+
+    monkeypatch.setattr(module, "backoff", broken)
+    errors = watch_at_most(4.0, SharedPoller(Place().poll, Place().logs, 0.01), count=3)
+    assert [repr(error) for error in errors] == ["ZeroDivisionError('a fault in the poller')"] * 3
+
+
+def test_when_the_polling_is_cancelled_nobody_goes_on_waiting() -> None:
+    async def run() -> str:
+        poller = SharedPoller(Place(polls=10**6).poll, Place().logs, 0.01)
+        watcher = asyncio.create_task(statuses(poller, 1))
+        await asyncio.sleep(0.05)
+        assert poller._task is not None
+        poller._task.cancel()
+        async with asyncio.timeout(4.0):
+            with pytest.raises(RuntimeError) as error:
+                await watcher
+        return str(error.value)
+
+    assert "was ended" in asyncio.run(run())
+
+
+def test_a_job_that_polls_do_not_see_for_long_is_lost_and_the_others_are_not() -> None:
+    class Blind(Place):
+        async def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
+            unseen = JobStatus(state=JobState.UNKNOWN, message="Its record cannot be read.")
+            states = await super().poll(handles)
+            return [unseen if one.key == "1" else state for one, state in zip(handles, states, strict=True)]
+
+    began = time.monotonic()
+    place = Blind(polls=12)
+    seen, unseen = watch_at_most(4.0, SharedPoller(place.poll, place.logs, 0.02, give_up_after=0.1), count=2)
+    assert time.monotonic() - began >= 0.1
+    assert seen[-1].state is JobState.SUCCEEDED  # type: ignore[index]
+    assert [status.state for status in unseen] == ["lost"]  # type: ignore[union-attr]
+    assert unseen[0].message == "The job has not been seen for 0 s. Its record cannot be read."  # type: ignore[index]

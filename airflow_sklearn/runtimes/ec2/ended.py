@@ -83,6 +83,20 @@ def status_of_gone(instance: Mapping[str, Any], console: Callable[[], str]) -> J
     return JobStatus(state=state, message=message)
 
 
+def status_of_silent(instance_id: str, seconds: float, *, heard: bool, console: str) -> JobStatus:
+    """What is to be said of a job whose instance runs, and is not heard of.
+
+    :param heard: whether it has been heard of before.
+    """
+    said = f"Nothing has been heard of the instance {instance_id} for {seconds:,.0f} s, though EC2 says that it runs."
+    if not heard:
+        said = (
+            f"The instance {instance_id} was launched, and {seconds:,.0f} s later its worker has not begun. "
+            "Fix: see its console; a slow start may have more time with Ec2Runtime(startup_allowance=...)."
+        )
+    return JobStatus(state=JobState.LOST, message=f"{said} {_shown(console)}")
+
+
 def _reason(instance: Mapping[str, Any]) -> str:
     return str((instance.get("StateReason") or {}).get("Code", ""))
 
@@ -109,7 +123,10 @@ def _judge_console(name: str, console: str) -> Judgement:
         return judge_pull(found["why"], found["image"], "the instance profile's role")
     if reason := too_old(None, console.splitlines()):
         return JobState.FAILED, reason
+    return JobState.LOST, f"The instance {name} ended itself without doing the job. {_shown(console)}"
+
+
+def _shown(console: str) -> str:
     lines = console.rstrip().splitlines()[-_TAIL:]
     tail = "\n".join(f"  {line}" for line in lines)
-    shown = f"Its console's last lines:\n{tail}" if lines else "Its console says nothing (yet)."
-    return JobState.LOST, f"The instance {name} ended itself without doing the job. {shown}"
+    return f"Its console's last lines:\n{tail}" if lines else "Its console says nothing (yet)."

@@ -12,6 +12,8 @@ from airflow_sklearn.runtimes.insist import insist
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from airflow_sklearn.roster import Roster
+
 _LOG = logging.getLogger(__name__)
 _IDS_A_CALL = 200  # values of one filter: "Filtering" in the Amazon EC2 user guide
 _ALIVE = ["pending", "running"]
@@ -84,6 +86,19 @@ def terminate(client: Any, instance_id: str, *, is_young: bool) -> None:
         # Rights go by tags, and ended instances lose theirs after a while.
         if not is_denied(error) or not _has_ended(client, instance_id):
             raise
+
+
+def abandon(client: Any, roster: Roster, instance_id: str) -> None:
+    """End an instance that is silent: its jobs are lost, no further one shall come to it, and nobody shall pay for it.
+
+    No error if that fails: the tasks of its jobs will try again.
+    """
+    _LOG.warning("The instance %s is silent: it is ended.", instance_id)
+    for step in (roster.close, lambda: terminate(client, instance_id, is_young=False)):
+        try:
+            step()
+        except Exception as error:
+            _LOG.warning("The silent instance %s could not be given up: %s", instance_id, error)
 
 
 def _has_ended(client: Any, instance_id: str) -> bool:

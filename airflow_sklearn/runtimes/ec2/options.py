@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.runtimes.ec2.runtime import Ec2Runtime
 
 WHOLE_NUMBERS = ("volume_size", "jobs_per_instance", "on_demand_from_attempt")
-NUMBERS = ("idle_timeout", "capacity_timeout")
+NUMBERS = ("idle_timeout", "capacity_timeout", "startup_allowance")
 LISTS = ("instance_types", "larger_instance_types", "subnets", "security_groups")
 #: What RunInstances is asked beside ``run_instances_kwargs``, and where a user says it.
 _TAKEN = {

@@ -17,13 +17,14 @@ from airflow_sklearn.runtimes.base import JobHandle, JobStatus, Runtime, job_key
 from airflow_sklearn.runtimes.cloudwatch import LogStream, stream_of
 from airflow_sklearn.runtimes.console import console_of
 from airflow_sklearn.runtimes.ec2.ended import is_gone
-from airflow_sklearn.runtimes.ec2.instances import by_tag, describe, has_tag, terminate
+from airflow_sklearn.runtimes.ec2.hearing import Hearing
+from airflow_sklearn.runtimes.ec2.instances import abandon, by_tag, describe, has_tag, terminate
 from airflow_sklearn.runtimes.ec2.launch import UnansweredError, common_request, launch, offers
 from airflow_sklearn.runtimes.ec2.options import LISTS, NUMBERS, WHOLE_NUMBERS, problems
 from airflow_sklearn.runtimes.ec2.placing import place, pool_of, record, recorded
 from airflow_sklearn.runtimes.ec2.refusals import SpentTokenError, explained
 from airflow_sklearn.runtimes.ec2.user_data import HostOptions, user_data
-from airflow_sklearn.runtimes.ec2.watching import instance_id_of, is_young_since, look, placement_of
+from airflow_sklearn.runtimes.ec2.watching import instance_id_of, is_young_since, look, lost_in_silence, placement_of
 from airflow_sklearn.runtimes.options import check_rendered, raise_problems, read_numbers
 from airflow_sklearn.runtimes.tags import tags_of
 from airflow_sklearn.storage import parent
@@ -84,6 +85,8 @@ class Ec2Runtime(Runtime):
     :param awslogs_region: the log group's region, where it is another than the instances'.
     :param awslogs_stream_prefix: of the log streams; each job has one of its own.
     :param capacity_timeout: seconds for which a task waits while EC2 has no capacity, or throttles.
+    :param startup_allowance: seconds from the launch of an instance until its worker must have been heard of: boot,
+        installation of Docker where it is missing, pull of the image. Then the job is lost, and the instance is ended.
     :param run_instances_kwargs: what RunInstances takes and no other parameter is for, such as ``Placement`` or
         ``BlockDeviceMappings`` (which then say themselves that they are encrypted).
     """
@@ -100,7 +103,6 @@ class Ec2Runtime(Runtime):
         "env",
         "tags",
     )
-    startup_allowance: ClassVar[float] = 900.0
     default_poll_interval: ClassVar[float] = 10.0
     first_poll_pause: ClassVar[float] = 1.0
     log_delay: ClassVar[float] = 5.0
@@ -131,6 +133,7 @@ class Ec2Runtime(Runtime):
     awslogs_region: str | None = None
     awslogs_stream_prefix: str = "worker"
     capacity_timeout: float = 900.0
+    startup_allowance: float = 900.0
     run_instances_kwargs: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -167,7 +170,10 @@ class Ec2Runtime(Runtime):
         return self._handle(request.placement, job_key(job), instance_id, request.larger, taken_over=False)
 
     def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
-        return look(self._ec2, self._storage, handles)
+        statuses = look(self._ec2, self._storage, handles, self._hearing)
+        for handle in lost_in_silence(handles, statuses, self._hearing):
+            abandon(self._ec2, self._roster(placement_of(handle)), instance_id_of(handle))
+        return statuses
 
     def cancel(self, handle: JobHandle) -> None:
         """Ends the instance; one that has other jobs to do leaves out, or stops, this one."""
@@ -340,6 +346,10 @@ class Ec2Runtime(Runtime):
 
     # --- what is found ---
 
+    @cached_property
+    def _hearing(self) -> Hearing:
+        return Hearing()
+
     def _is_alive(self, placement: Placement, instance: RosterInstance) -> bool:
         """:raises DocumentError: it is not the roster's: nothing may be done to it."""
         instances, errors = describe(self._ec2, [instance.instance_id])
@@ -380,6 +390,7 @@ class Ec2Runtime(Runtime):
                 "region": self._region,
                 "placement": placement.model_dump(mode="json"),
                 "larger": larger,
+                "startup_allowance": self.startup_allowance,
                 "log": stream.model_dump() if stream else None,
             },
         )

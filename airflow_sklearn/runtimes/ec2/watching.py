@@ -12,23 +12,33 @@ from typing import TYPE_CHECKING, Any
 from airflow_sklearn.contract.roster import JobEnd, Placement
 from airflow_sklearn.roster import end_uri, ended_places, place_name
 from airflow_sklearn.runtimes.base import JobState, JobStatus
-from airflow_sklearn.runtimes.ec2.ended import is_gone, is_over, status_of_end, status_of_gone, was_stopped
+from airflow_sklearn.runtimes.ec2.ended import (
+    is_gone,
+    is_over,
+    status_of_end,
+    status_of_gone,
+    status_of_silent,
+    was_stopped,
+)
 from airflow_sklearn.runtimes.ec2.instances import console_output, describe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_sklearn.runtimes.base import JobHandle
+    from airflow_sklearn.runtimes.ec2.hearing import Hearing
     from airflow_sklearn.storage import Storage
 
 _MISSING_AT_FIRST = 300.0  # seconds for which EC2's other calls may not know a new instance ("eventual consistency")
+_LONGEST_SILENCE = 600.0  # seconds without a beat of an instance that has been heard before
 _READERS = 16  # threads that read how jobs have ended
 
 
-def look(client: Any, storage: Storage, handles: Sequence[JobHandle]) -> list[JobStatus]:
+def look(client: Any, storage: Storage, handles: Sequence[JobHandle], hearing: Hearing) -> list[JobStatus]:
     """The states of many jobs, in their order.
 
     :param client: boto3's, of ``ec2``.
+    :param hearing: what was heard of the instances until now.
     :raises Exception: nothing could be seen of any.
     """
     instances, errors = describe(client, [instance_id_of(handle) for handle in handles])
@@ -47,7 +57,10 @@ def look(client: Any, storage: Storage, handles: Sequence[JobHandle]) -> list[Jo
     stopped = [one for one in handles if was_stopped(ends.get(_roster_place(placement_of(one))))]
     if alive := [name for name in map(instance_id_of, stopped) if (one := instances.get(name)) and not is_gone(one)]:
         instances |= describe(client, alive)[0]
-    statuses = [_status(client, one, instances, ended, ends.get(_roster_place(placement_of(one)))) for one in handles]
+    hearing.listen(storage, ended)
+    statuses = [
+        _status(client, one, instances, ended, ends.get(_roster_place(placement_of(one))), hearing) for one in handles
+    ]
     if errors and all(status.state is JobState.UNKNOWN for status in statuses):
         raise errors[0]
     return statuses
@@ -61,6 +74,12 @@ def placement_of(handle: JobHandle) -> Placement:
 def instance_id_of(handle: JobHandle) -> str:
     """The instance that does the job."""
     return str(handle.data["instance_id"])
+
+
+def lost_in_silence(handles: Sequence[JobHandle], statuses: Sequence[JobStatus], hearing: Hearing) -> list[JobHandle]:
+    """Of each instance that ``look`` has found silent, one job."""
+    lost = [one for one, status in zip(handles, statuses, strict=True) if status.state is JobState.LOST]
+    return list({instance_id_of(one): one for one in lost if _is_silent(one, hearing)}.values())
 
 
 def is_young_since(moment: float) -> bool:
@@ -84,6 +103,7 @@ def _status(
     instances: Mapping[str, Mapping[str, Any] | None],
     ended: Mapping[str, set[str]],
     end: JobEnd | Exception | None,
+    hearing: Hearing,
 ) -> JobStatus:
     placement, instance_id = placement_of(handle), instance_id_of(handle)
     if placement.pool not in ended or instance_id not in instances or isinstance(end, Exception):
@@ -99,6 +119,11 @@ def _status(
         return JobStatus(state=JobState.LOST, message=message)
     if is_over(instance):
         return status_of_gone(instance, lambda: console_output(client, instance_id))
+    if not is_gone(instance) and _is_silent(handle, hearing):
+        silence = hearing.of(placement)
+        return status_of_silent(
+            instance_id, silence.seconds, heard=silence.heard, console=console_output(client, instance_id)
+        )
     if instance["State"]["Name"] == "pending":
         return JobStatus(state=JobState.PENDING, message=f"The instance {instance_id} is pending.")
     if is_gone(instance):
@@ -107,6 +132,15 @@ def _status(
     if before := [name for name in names if name not in ended[placement.pool]]:
         return JobStatus(state=JobState.PENDING, message=f"{len(before)} jobs come before it on {instance_id}.")
     return JobStatus(state=JobState.RUNNING)
+
+
+def _is_silent(handle: JobHandle, hearing: Hearing) -> bool:
+    """Whether its instance has not been heard of for so long that the job counts as lost."""
+    longest = handle.data.get("startup_allowance")
+    if not isinstance(longest, int | float):
+        return False  # submitted by an older version, which may have launched an image whose hosts do not beat
+    silence = hearing.of(placement_of(handle))
+    return silence.seconds > (_LONGEST_SILENCE if silence.heard else longest)
 
 
 def _name(placement: Placement) -> str:

@@ -96,7 +96,7 @@ class EcsRuntime(Runtime):
         "env",
         "tags",
     )
-    startup_allowance: ClassVar[float] = 900.0
+    startup_allowance = 900.0
     default_poll_interval: ClassVar[float] = 10.0
     first_poll_pause: ClassVar[float] = 1.0
     log_delay: ClassVar[float] = 5.0

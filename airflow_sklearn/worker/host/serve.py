@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +29,8 @@ _LOG = logging.getLogger("airflow_sklearn.host")
 _LOOK = 1.0  # seconds between looks for a next job
 _CANCEL_LOOK = 2.0  # seconds between looks whether the job is still wanted
 _PAUSES = (1.0, 5.0, 15.0, 30.0, 60.0)  # seconds between attempts at the roster
+_BEAT = 30.0  # seconds between beats
+_LAST_BEAT = 5.0  # seconds to wait for one that is being written
 _TO_END = 60.0  # seconds that a worker has to end in order; Airflow has given it up by then
 
 
@@ -50,19 +53,22 @@ def serve(
     :param log_region: of the log group; None: boto3's own.
     """
     waiting = True
-    for place in range(roster.places):
-        if stop:
-            break
-        entry = _next(roster, place, idle_timeout if waiting else 0.0, stop)
-        if entry == CLOSED:
-            waiting = False  # of the places behind it, somebody may have taken one before it could be closed too
-            continue
-        if pins and not _is_own(roster, entry):
-            end = JobEnd(exit_code=exit_codes.BROKEN_ENVIRONMENT, message=f"{entry.job_uri} is no job of this pool.")
-        else:
-            end = _do(roster, place, entry, LogShipper(log_group, entry.log_stream, log_region), stop, pins)
-        if _insist(roster.entry, place) is not None:  # else all of it has been removed: nobody asks any more
-            _insist(roster.set_end, place, end)
+    with _beating(roster):
+        for place in range(roster.places):
+            if stop:
+                break
+            entry = _next(roster, place, idle_timeout if waiting else 0.0, stop)
+            if entry == CLOSED:
+                waiting = False  # of the places behind it, somebody may have taken one before it could be closed too
+                continue
+            if pins and not _is_own(roster, entry):
+                end = JobEnd(
+                    exit_code=exit_codes.BROKEN_ENVIRONMENT, message=f"{entry.job_uri} is no job of this pool."
+                )
+            else:
+                end = _do(roster, place, entry, LogShipper(log_group, entry.log_stream, log_region), stop, pins)
+            if _insist(roster.entry, place) is not None:  # else all of it has been removed: nobody asks any more
+                _insist(roster.set_end, place, end)
     if stop:
         _LOG.warning("The instance is being stopped (%s).", stop[0].name)
         _leave(roster)
@@ -82,6 +88,31 @@ def signals() -> Iterator[list[signal.Signals]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _beating(roster: Roster) -> Iterator[None]:
+    """While the block is open, say again and again that this process works: if it hangs, its silence tells."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while True:
+            try:
+                if roster.entry(0) is None:  # all of it has been removed
+                    return
+                roster.beat()
+            except Exception as error:
+                _LOG.warning("It could not be said that this instance lives: %s", error)
+            if over.wait(_BEAT):
+                return
+
+    thread = threading.Thread(target=beat, name="beats", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(_LAST_BEAT)
 
 
 def _next(roster: Roster, place: int, seconds: float, stop: Sequence[signal.Signals]) -> RosterEntry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from airflow_sklearn.contract.roster import JobEnd, RosterInstance
 from airflow_sklearn.exceptions import NoCapacityError, ThrottledError, UserError
 from airflow_sklearn.roster import Roster
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
-from airflow_sklearn.runtimes.ec2 import Ec2Runtime, watching
+from airflow_sklearn.runtimes.ec2 import Ec2Runtime, hearing, instances, watching
 from airflow_sklearn.runtimes.ec2 import runtime as module
 from airflow_sklearn.runtimes.ec2.launch import Offer, UnansweredError, launch, offers
 from airflow_sklearn.runtimes.ec2.refusals import NotHereError, SpentTokenError
@@ -393,6 +394,91 @@ def test_an_instance_that_ec2_has_forgotten_is_lost(
     assert status.state is JobState.LOST
     assert "knows no instance i-00000000000000001 any more" in status.message
     place.cancel(gone)  # no error
+
+
+@pytest.fixture
+def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[Ec2Runtime, JobHandle, float], JobStatus]:
+    """``pass_time(place, handle, 600)``: polls for so many seconds of a clock of the test's own, or until it ends."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(hearing, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def poll(place: Ec2Runtime, handle: JobHandle, seconds: float) -> JobStatus:
+        give_up, status = clock.now + seconds, place.poll([handle])[0]
+        while clock.now < give_up and not status.state.finished:
+            clock.now += 120.0
+            status = place.poll([handle])[0]
+        return status
+
+    return poll
+
+
+def test_an_instance_whose_worker_never_begins_is_ended_and_its_jobs_are_lost(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access, pass_time: Any
+) -> None:
+    """EC2 says that it runs; no user data were run, or Docker hangs, or there is no network."""
+    place = runtime(jobs_per_instance=3, startup_allowance=600)
+    first, second = submitted(place, job_of(0)), submitted(place, job_of(1))
+    assert pass_time(place, second, 600) == JobStatus(
+        state=JobState.PENDING, message=f"1 jobs come before it on {first.data['instance_id']}."
+    )
+    status = pass_time(place, second, 120)
+    assert status.state is JobState.LOST
+    assert "720 s later its worker has not begun" in status.message
+    assert "startup_allowance" in status.message
+    assert "console" in status.message
+    assert place.poll([first])[0].state in (JobState.LOST, JobState.CANCELLED), "all of them are lost"
+    again = submitted(place, job_of(0, attempt=2))
+    assert again.data["instance_id"] != first.data["instance_id"], "no job comes to it any more"
+    state = aws.client("ec2").describe_instances(InstanceIds=[first.data["instance_id"]])
+    assert state["Reservations"][0]["Instances"][0]["State"]["Name"] in ("shutting-down", "terminated")
+
+
+def test_an_instance_that_falls_silent_is_noticed_within_minutes(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access, pass_time: Any
+) -> None:
+    place = runtime()
+    handle = submitted(place, job_of())
+    placement = handle.data["placement"]
+    roster = Roster(Storage(lambda: aws.cloud.client()), placement["pool"], placement["number"], 1)
+    for _ in range(2):
+        roster.beat()
+        assert pass_time(place, handle, 480).state is JobState.RUNNING
+    status = pass_time(place, handle, 360)
+    assert status.state is JobState.LOST
+    assert "Nothing has been heard of the instance" in status.message
+
+
+def test_a_job_that_has_ended_is_not_lost_with_an_instance_that_falls_silent(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access, pass_time: Any
+) -> None:
+    place = runtime(jobs_per_instance=2)
+    done, other = submitted(place, job_of(0)), submitted(place, job_of(1))
+    placement = done.data["placement"]
+    roster = Roster(Storage(lambda: aws.cloud.client()), placement["pool"], placement["number"], 2)
+    roster.set_end(0, JobEnd(exit_code=0))
+    assert pass_time(place, other, 2000).state is JobState.LOST
+    assert place.poll([done])[0].state is JobState.SUCCEEDED
+
+
+def test_instances_of_an_older_version_are_not_expected_to_be_heard(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, pass_time: Any
+) -> None:
+    place = runtime()
+    handle = submitted(place, job_of())
+    old = {name: value for name, value in handle.data.items() if name != "startup_allowance"}
+    assert pass_time(place, handle.model_copy(update={"data": old}), 1800).state is JobState.RUNNING
+
+
+def test_a_silent_instance_that_cannot_be_ended_is_lost_all_the_same(
+    runtime: Callable[..., Ec2Runtime], job_of: Any, pass_time: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def throttled(*_: object, **__: object) -> None:
+        raise ThrottledError("Rate exceeded")
+
+    monkeypatch.setattr(instances, "terminate", throttled)
+    place = runtime()
+    handle = submitted(place, job_of())
+    assert pass_time(place, handle, 1080).state is JobState.LOST
 
 
 def test_trouble_with_one_service_hides_nothing_of_the_rest(

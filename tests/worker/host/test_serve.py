@@ -7,6 +7,7 @@ import signal
 import stat
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ import pytest
 
 from airflow_sklearn.contract.roster import JobEnd, RosterEntry
 from airflow_sklearn.exceptions import StorageError
-from airflow_sklearn.roster import CLOSED, Roster
+from airflow_sklearn.roster import CLOSED, Roster, beats
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.host import job_process, serve
 from airflow_sklearn.worker.host.__main__ import main
@@ -217,7 +218,54 @@ def test_nothing_is_written_where_the_roster_has_been_removed(roster_of: Callabl
     roster = roster_of(remove)
     with serve.signals() as came:
         serve.serve(roster, came, idle_timeout=0)
-    assert not list(tmp_path.rglob("*.json"))
+    assert not [path for path in (tmp_path / "pool").rglob("*") if path.is_file()]
+
+
+def test_a_host_beats_while_it_works_or_waits_and_no_longer(
+    roster_of: Callable[..., Roster], served: Callable[[Roster], threading.Thread], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_BEAT", 0.02)
+
+    def heard() -> str | None:
+        return beats(Storage(), roster.pool).get(roster.number)
+
+    roster = roster_of("time.sleep(0.5)", places=2)
+    thread = served(roster)
+    first = wait_for(heard)
+    wait_for(lambda: heard() != first)
+    wait_for(lambda: roster.end(0))
+    later = heard()
+    wait_for(lambda: heard() != later or roster.entry(1) == CLOSED)
+    thread.join(PATIENCE)
+    last = heard()
+    time.sleep(0.1)
+    assert heard() == last
+
+
+def test_a_beat_that_cannot_be_written_costs_no_job(
+    roster_of: Callable[..., Roster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise StorageError("503")
+
+    roster = roster_of("print(1)")
+    monkeypatch.setattr(roster, "beat", fails)
+    serve.serve(roster, [], idle_timeout=0)
+    assert exit_codes(roster) == [0]
+
+
+def test_a_beat_that_never_comes_back_keeps_no_instance_from_its_end(
+    roster_of: Callable[..., Roster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_LAST_BEAT", 0.05)
+    forever = threading.Event()
+    roster = roster_of("print(1)")
+    monkeypatch.setattr(roster, "beat", lambda: forever.wait(PATIENCE))
+    began = time.monotonic()
+    serve.serve(roster, [], idle_timeout=0)
+    forever.set()
+    assert time.monotonic() - began < PATIENCE / 2
+    assert exit_codes(roster) == [0]
 
 
 def test_the_command_serves_a_roster(roster_of: Callable[..., Roster], tmp_path: Path) -> None:

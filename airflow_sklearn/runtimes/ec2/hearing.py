@@ -1,0 +1,81 @@
+"""Whether instances are still heard of: each writes beats into its pool for as long as it looks after its jobs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.roster import beats
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from airflow_sklearn.contract.roster import Placement
+    from airflow_sklearn.storage import Storage
+
+_LOG = logging.getLogger(__name__)
+_EVERY = 30.0  # seconds between two listings of a pool's beats
+_LONGEST_GAP = 120.0  # seconds; while nobody could look, nobody has been silent
+_FORGET_AFTER = 3600.0  # seconds after the last question
+
+
+@dataclass
+class Silence:
+    """Of one instance.
+
+    :param seconds: since its last beat was first seen, or since it was first looked for.
+    :param heard: whether there has been any beat.
+    """
+
+    beat: str = ""
+    seconds: float = 0.0
+    asked_at: float = 0.0
+
+    @property
+    def heard(self) -> bool:
+        return bool(self.beat)
+
+
+class Hearing:
+    """How long instances have been silent, by this process's own clock.
+
+    What was heard is known to this process only: in another one, all instances begin anew.
+    """
+
+    def __init__(self) -> None:
+        self._silences: dict[tuple[str, str], Silence] = {}
+        self._listened: dict[str, float] = {}
+
+    def of(self, placement: Placement) -> Silence:
+        """The silence of the instance that does a job, as of the last ``listen``."""
+        silence = self._silences.setdefault((placement.pool, placement.number), Silence())
+        silence.asked_at = time.monotonic()
+        return silence
+
+    def listen(self, storage: Storage, pools: Collection[str]) -> None:
+        """Look for new beats: one listing a pool, once in a while. A pool that cannot be listed is not judged."""
+        now = time.monotonic()
+        for pool in pools:
+            gap = now - self._listened.setdefault(pool, now)
+            if gap < _EVERY:
+                continue
+            try:
+                heard = beats(storage, pool)
+            except Exception as error:
+                _LOG.info("The beats in %s could not be listed this time: %s", pool, error)
+                continue
+            self._listened[pool] = now
+            self._note(pool, heard, min(gap, _LONGEST_GAP))
+        self._silences = {key: one for key, one in self._silences.items() if now - one.asked_at < _FORGET_AFTER}
+        of_use = {pool for pool, _ in self._silences} | set(pools)
+        self._listened = {pool: moment for pool, moment in self._listened.items() if pool in of_use}
+
+    def _note(self, pool: str, heard: dict[str, str], gap: float) -> None:
+        for (where, number), silence in self._silences.items():
+            if where != pool:
+                continue
+            beat = heard.get(number, silence.beat)
+            silence.seconds = silence.seconds + gap if beat == silence.beat else 0.0
+            silence.beat = beat

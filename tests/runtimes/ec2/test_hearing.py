@@ -1,0 +1,119 @@
+"""How long instances have been silent. The clock is the test's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_sklearn.contract.roster import Placement
+from airflow_sklearn.exceptions import StorageError
+from airflow_sklearn.roster import Roster
+from airflow_sklearn.runtimes.ec2 import hearing as module
+from airflow_sklearn.runtimes.ec2.hearing import Hearing
+from airflow_sklearn.storage import Storage
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def roster(tmp_path: Path) -> Roster:
+    return Roster(Storage(), f"file://{tmp_path}/pool", "000007", 3)
+
+
+@pytest.fixture
+def look(roster: Roster, clock: Clock) -> Callable[..., tuple[float, bool]]:
+    """``look(after=10)``: some seconds pass, then somebody looks; how long it was silent, and whether it was heard."""
+    hearing = Hearing()
+
+    def look(after: float = 0.0, *, storage: Storage | None = None) -> tuple[float, bool]:
+        clock.now += after
+        hearing.listen(storage or Storage(), [roster.pool])
+        silence = hearing.of(placement(roster))
+        return silence.seconds, silence.heard
+
+    return look
+
+
+def placement(roster: Roster, number: str = "") -> Placement:
+    number = number or roster.number
+    return Placement(pool=roster.pool, number=number, place=1, places=3, job_uri="j", result_uri="r", submitted_at=0.0)
+
+
+def test_silence_grows_until_there_is_a_new_beat(look: Callable[..., tuple[float, bool]], roster: Roster) -> None:
+    assert look() == (0.0, False)
+    assert look(30) == (30.0, False)
+    assert look(60) == (90.0, False)
+    roster.beat()
+    assert look(30) == (0.0, True)
+    assert look(30) == (30.0, True)
+    roster.beat()
+    assert look(30) == (0.0, True)
+
+
+def test_the_beats_are_listed_once_in_a_while_only(look: Callable[..., tuple[float, bool]], roster: Roster) -> None:
+    look()
+    look(30)
+    roster.beat()
+    assert look(10) == (30.0, False), "it was listed 10 s ago"
+    assert look(20) == (0.0, True)
+
+
+def test_while_nobody_could_look_nobody_was_silent(look: Callable[..., tuple[float, bool]]) -> None:
+    """Storage was out of reach, for the instance perhaps too: it has not had the time to beat again."""
+
+    def fails(_: str) -> list[object]:
+        raise StorageError("503")
+
+    look()
+    for _ in range(100):
+        assert look(30, storage=SimpleNamespace(list=fails)) == (0.0, False)  # type: ignore[arg-type]
+    assert look(30) == (120.0, False)
+
+
+def test_a_beat_that_somebody_removed_is_no_new_one(
+    look: Callable[..., tuple[float, bool]], roster: Roster, tmp_path: Path
+) -> None:
+    roster.beat()
+    look()
+    assert look(30) == (0.0, True)
+    (tmp_path / "pool" / "beats" / roster.number).unlink()
+    assert look(30) == (30.0, True)
+
+
+def test_instances_are_told_apart(roster: Roster, clock: Clock) -> None:
+    hearing, other = Hearing(), placement(roster, "000008")
+    hearing.of(placement(roster)), hearing.of(other)
+    for _ in range(3):
+        roster.beat()
+        hearing.listen(Storage(), [roster.pool])
+        clock.now += 30
+    assert (hearing.of(placement(roster)).seconds, hearing.of(other).seconds) == (0.0, 60.0)
+
+
+def test_what_nobody_asks_for_any_more_is_forgotten(roster: Roster, clock: Clock) -> None:
+    hearing = Hearing()
+    for number in range(100):
+        hearing.of(placement(roster, f"{number:06}"))
+        hearing.listen(Storage(), [roster.pool])
+        clock.now += 600
+    assert len(hearing._silences) <= 7
+    hearing.listen(Storage(), ["file:///another/pool"])
+    clock.now += 7200
+    hearing.listen(Storage(), ["file:///another/pool"])
+    assert list(hearing._listened) == ["file:///another/pool"]
