@@ -65,7 +65,7 @@ def _cut(storage: Storage, files: SourceFiles, piece: Piece, cuts: list[int]) ->
     exact = files.file_format == "csv" and files.csv.newlines_in_values
     if exact:
         with storage.open(piece.object.uri, start=piece.start, end=piece.end, etag=piece.object.etag) as stream:
-            cuts = record_starts(stream, cuts, files.csv.quote)
+            cuts = record_starts(stream, cuts, files.csv.quote, files.csv.delimiter)
     borders = sorted({piece.start, piece.end, *(piece.start + cut for cut in cuts)})
     for start, end in pairwise(borders):
         yield Piece(object=piece.object, start=start, end=end, exact=exact)

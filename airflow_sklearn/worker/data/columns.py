@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
+from airflow_sklearn.contract.data import NULL_SPELLINGS
 from airflow_sklearn.worker.data.types import is_text
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class ReadColumn:
     :param required: false: where a file lacks the column, it is read as nulls, and counted as ``missing_column``.
     :param carried: goes into the output as it is, so that nulls cannot stand for it.
     :param keep_spelling: text that a number would not keep (``0123``) is no number.
+    :param null_spellings: text that is null in a CSV column of text, unless the user has said what is.
     :param source_name: as in the header, the Parquet schema, or a folder's ``name=value``; default: ``name``.
         Columns of different names and types may come from one.
     """
@@ -40,6 +42,7 @@ class ReadColumn:
     required: bool = True
     carried: bool = False
     keep_spelling: bool = False
+    null_spellings: tuple[str, ...] = NULL_SPELLINGS
     source_name: str | None = None
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import io
 import re
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import pyarrow as pa
 
 from airflow_sklearn.contract.problems import Problem
-from airflow_sklearn.csv_records import ends_inside_quotes
+from airflow_sklearn.csv_records import first_record_end, split_record
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.worker.data.types import is_undecodable
 
@@ -22,19 +21,20 @@ if TYPE_CHECKING:
 
 _HEAD_BYTES = 1 << 16
 _LONGEST_HEADER = 1 << 24
+#: Binary formats by their first bytes. Where those are letters, a column may be called so: more must follow.
 _MAGIC = {
-    b"PAR1": "Parquet (set file_format='parquet')",
-    b"\x1f\x8b": "gzip (end its name in .gz, or set compression='gzip')",
-    b"\x28\xb5\x2f\xfd": "Zstandard (end its name in .zst, or set compression='zstd')",
-    b"BZh": "bzip2 (end its name in .bz2, or set compression='bz2')",
-    b"PK\x03\x04": "a ZIP archive or an Excel workbook (export it as CSV)",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook (export it as CSV)",
-    b"%PDF": "PDF",
-    b"Obj\x01": "Avro",
-    b"ORC": "ORC",
+    rb"\x1f\x8b": "gzip (end its name in .gz, or set compression='gzip')",
+    rb"\x28\xb5\x2f\xfd": "Zstandard (end its name in .zst, or set compression='zstd')",
+    rb"BZh[1-9]\x31\x41\x59\x26\x53\x59": "bzip2 (end its name in .bz2, or set compression='bz2')",
+    rb"PK\x03\x04": "a ZIP archive or an Excel workbook (export it as CSV)",
+    rb"\xd0\xcf\x11\xe0": "an old Excel workbook (export it as CSV)",
+    rb"%PDF-\d": "PDF",
+    rb"Obj\x01": "Avro",
+    rb"PAR[1E][^\n]*[\x00-\x08\x0e-\x1f]": "Parquet (set file_format='parquet')",
+    rb"ORC[^\n]*[\x00-\x08\x0e-\x1f]": "ORC",
 }
 _ENCODING_FIX = "name the file's encoding: encoding='latin-1', 'cp1252', 'utf-16'."
-_MARKUP = re.compile(rb"\s*<(!doctype|html|\?xml|error)", re.IGNORECASE)
+_MARKUP = re.compile(rb"\s*<(!doctype\s|html[\s>]|\?xml\s|error>\s*<)", re.IGNORECASE)
 _DATUM = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*|\d{4}-\d\d-\d\d.*")
 
 
@@ -43,11 +43,13 @@ class Head:
     """What the first bytes of a file say.
 
     :param names: the columns in file order; empty when the file holds no record.
+    :param header: the fields of the first record where it is the header; ``column_names`` may rename them.
     :param data_start: where the first data record begins, in bytes of the stream (after decompression).
     :param problems: why this is not the CSV that was declared.
     """
 
     names: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
     data_start: int = 0
     problems: tuple[Problem, ...] = field(default=())
 
@@ -97,7 +99,7 @@ def stream_problem(error: Exception, uri: str, options: CsvOptions) -> Problem |
     if options.compression_of(uri) == "none" or not is_undecodable(error):
         return None
     if "runcated" in str(error):
-        return _problem("truncated_file", "the compressed file ends too early", uri, "write it again, whole.")
+        return _truncated("the compressed file ends too early", uri)
     return _problem("not_csv", f"the file does not decompress as {options.compression_of(uri)}: {error}", uri)
 
 
@@ -124,6 +126,8 @@ def read_head(storage: Storage, files: SourceFiles, obj: SourceObject) -> Head:
     :raises UserError: the dialect is one that is not read.
     """
     _check_dialect(files.csv)
+    if not obj.size and files.csv.compression_of(obj.uri) != "none":
+        return Head(problems=(_truncated("the compressed file is empty", obj.uri),))
     size = _HEAD_BYTES
     while True:
         try:
@@ -133,34 +137,57 @@ def read_head(storage: Storage, files: SourceFiles, obj: SourceObject) -> Head:
             if problem is None:
                 raise
             return Head(problems=(problem,))
-        problem = _foreign(sample, obj.uri, files.csv)
+        problem = _foreign(sample, obj.uri)
         if problem:
             return Head(problems=(problem,))
-        whole = len(sample) < size
-        start = 3 if sample.startswith(codecs.BOM_UTF8) else 0
-        start += len(sample[start:]) - len(sample[start:].lstrip(b"\r\n"))
-        end = _record_end(sample, start, files.csv)
-        if end is None and whole:
-            end = len(sample)
-        if end is not None and _ends_open(sample[start:end], files.csv):
-            return Head(problems=(newline_in_value(obj.uri),))
-        if end is not None:
-            return _head(sample[start:end], start, end, obj.uri, files.csv)
+        head = _find_head(sample, len(sample) < size, obj.uri, files.csv)
+        if head is not None:
+            return head
         if size > _LONGEST_HEADER:
             return Head(problems=(_problem("not_csv", f"no line ends within {size:,} bytes", obj.uri),))
         size *= 8
 
 
-def _head(record: bytes, start: int, end: int, uri: str, options: CsvOptions) -> Head:
+def _find_head(sample: bytes, whole: bool, uri: str, options: CsvOptions) -> Head | None:
+    """The head in a file's first bytes; None: they do not hold its end.
+
+    :param whole: whether they are the whole file.
+    """
+    start = len(codecs.BOM_UTF8) if sample.startswith(codecs.BOM_UTF8) else 0
+    start += len(sample[start:]) - len(sample[start:].lstrip(b"\r\n"))
+    length = first_record_end(sample[start:], options.quote if options.newlines_in_values else "", options.delimiter)
+    settled = whole or length is not None
+    end = len(sample) if length is None else start + length
     try:
-        text = record.decode(text_encoding(options))
+        text = sample[start:end].decode(text_encoding(options), "strict" if settled else "replace")
     except UnicodeDecodeError as error:
         message = f"the first line is not {options.encoding}: {error.reason}"
         return Head(problems=(_problem("wrong_encoding", message, uri, _ENCODING_FIX),))
-    fields = tuple(_fields(text, options))
+    record = split_record(text, options.delimiter, options.quote)
+    if record is not None:
+        fields, at = record
+        if options.header and text[at:].strip("\r\n"):  # it would be lost
+            return Head(problems=(_lone_carriage_return("a carriage return alone ends the header", uri),))
+        return _head(tuple(fields) if text else (), start, end, uri, options) if settled else None
+    if not settled:
+        return None
+    if not options.header:
+        return Head(names=options.column_names, data_start=start)  # data records are checked as they are read
+    if length is None:
+        return Head(problems=(_truncated("the header ends inside a quoted name", uri),))
+    return Head(problems=(newline_in_value(uri),))
+
+
+def _head(fields: tuple[str, ...], start: int, end: int, uri: str, options: CsvOptions) -> Head:
+    """:param end: behind the first record's line break."""
     if not options.header:
         return _headless(fields, start, uri, options)
-    if fields and not options.column_names and all(not name or _DATUM.fullmatch(name) for name in fields):
+    if not fields:
+        message = "the file is empty: it does not even have a header"
+        fix = "write the file again, or leave it out of the source. A file without rows still needs its header."
+        return Head(problems=(_problem("no_header", message, uri, fix),))
+    header = fields
+    if not options.column_names and all(not name or _DATUM.fullmatch(name) for name in fields):
         found = ", ".join(fields[:5])
         fix = (
             "set header=False and give column_names, or add a header to the file; if these are the names, repeat them "
@@ -169,12 +196,12 @@ def _head(record: bytes, start: int, end: int, uri: str, options: CsvOptions) ->
         return Head(
             problems=(_problem("no_header", f"the first line looks like data, not like names: {found}", uri, fix),)
         )
-    if options.column_names and fields:
+    if options.column_names:
         if len(options.column_names) != len(fields):
             message = f"the header has {len(fields)} names, column_names has {len(options.column_names)}"
             return Head(problems=(_problem("wrong_header", message, uri, "leave column_names out to use the header."),))
         fields = options.column_names
-    return Head(names=fields, data_start=end)
+    return Head(names=fields, header=header, data_start=end)
 
 
 def _headless(fields: tuple[str, ...], start: int, uri: str, options: CsvOptions) -> Head:
@@ -186,8 +213,10 @@ def _headless(fields: tuple[str, ...], start: int, uri: str, options: CsvOptions
 
 def _check_dialect(options: CsvOptions) -> None:
     for name, value in (("delimiter", options.delimiter), ("quote", options.quote)):
-        if not value.isascii():
-            raise UserError(f"The CSV {name} {value!r} is not an ASCII character.")
+        if not value.isascii() or value in ("\r", "\n"):
+            raise UserError(f"The CSV {name} {value!r} is not an ASCII character within a line.")
+    if options.delimiter == options.quote:
+        raise UserError(f"The CSV delimiter and quote are both {options.quote!r}.")
 
 
 def _sample(storage: Storage, files: SourceFiles, obj: SourceObject, size: int) -> bytes:
@@ -200,45 +229,26 @@ def _sample(storage: Storage, files: SourceFiles, obj: SourceObject, size: int) 
     return sample
 
 
-def _foreign(sample: bytes, uri: str, options: CsvOptions) -> Problem | None:
+def _foreign(sample: bytes, uri: str) -> Problem | None:
     """Why these bytes are no CSV, if so."""
     for magic, name in _MAGIC.items():
-        if sample.startswith(magic):
+        if re.match(magic, sample):
             return _problem("not_csv", f"the file is {name}", uri)
     if _MARKUP.match(sample):
         return _problem("not_csv", "the file is HTML or XML, perhaps an error page", uri)
     if b"\0" in sample:
         fix = "if it is text, name its encoding (encoding='utf-16'); otherwise leave the file out."
         return _problem("not_csv", "the file holds NUL bytes", uri, fix)
-    if b"\r" in sample and b"\n" not in sample:
-        fix = "convert it to line feeds, for example with `tr '\\r' '\\n'`."
-        return _problem("lone_carriage_return", "lines end with carriage returns alone", uri, fix)
     return None
 
 
-def _record_end(sample: bytes, start: int, options: CsvOptions) -> int | None:
-    """Where the record at ``start`` ends, behind its line feed; None when the sample does not hold its end."""
-    quote = options.quote.encode() if options.newlines_in_values else b""
-    end = start
-    while (line_feed := sample.find(b"\n", end)) >= 0:
-        end = line_feed + 1
-        if not quote or sample.count(quote, start, end) % 2 == 0:
-            return end
-    return None
+def _lone_carriage_return(message: str, uri: str) -> Problem:
+    fix = "end every line in the same way: convert carriage returns to line feeds, for example with `tr '\\r' '\\n'`."
+    return _problem("lone_carriage_return", message, uri, fix)
 
 
-def _ends_open(record: bytes, options: CsvOptions) -> bool:
-    """Whether the first line ends inside quotes that no line break was declared to stand in."""
-    if options.newlines_in_values or not options.header:
-        return False  # data records are checked as they are read
-    return ends_inside_quotes(record, options.delimiter.encode(), options.quote.encode())
-
-
-def _fields(text: str, options: CsvOptions) -> list[str]:
-    lines = io.StringIO(text, newline="")
-    if options.quote:
-        return next(csv.reader(lines, delimiter=options.delimiter, quotechar=options.quote), [])
-    return next(csv.reader(lines, delimiter=options.delimiter, quoting=csv.QUOTE_NONE), [])
+def _truncated(message: str, uri: str) -> Problem:
+    return _problem("truncated_file", message, uri, "write it again, whole.")
 
 
 def _problem(kind: str, message: str, uri: str, fix: str = "") -> Problem:

@@ -1,32 +1,18 @@
-"""Reading one piece of a CSV file: cut at record ends, parsed block by block with declared types, flat in memory.
-
-A block is parsed by pyarrow's reader straight into the types asked for. Where that fails, the block is parsed again as
-text and converted value by value, which finds every bad value; columns that needed it (``1.0`` in an integer column)
-are read as text from then on.
-"""
+"""Reading one piece of a CSV file: cut at record ends, parsed block by block with declared types, flat in memory."""
 
 from __future__ import annotations
 
-import codecs
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
+import pyarrow.compute as pc
 
-from airflow_sklearn.contract.data import NULL_SPELLINGS
 from airflow_sklearn.contract.receipt import Consumed
-from airflow_sklearn.csv_records import ends_inside_quotes
+from airflow_sklearn.csv_records import LONGEST_RECORD, ends_inside_quotes, split_record
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.worker.data.columns import Layout, match_columns
-from airflow_sklearn.worker.data.convert import FALSE_VALUES, TRUE_VALUES, is_number
-from airflow_sklearn.worker.data.csv_blocks import (
-    LONGEST_RECORD,
-    Block,
-    RecordTooLongError,
-    read_blocks,
-    record_offsets,
-)
+from airflow_sklearn.worker.data.csv_blocks import Block, RecordTooLongError, read_blocks, record_offsets
 from airflow_sklearn.worker.data.csv_head import (
     Head,
     newline_in_value,
@@ -35,14 +21,19 @@ from airflow_sklearn.worker.data.csv_head import (
     stream_problem,
     text_encoding,
 )
+from airflow_sklearn.worker.data.csv_parser import BlockParser
+from airflow_sklearn.worker.data.csv_values import with_nulls
 from airflow_sklearn.worker.data.reader import PieceReader, ReadRequest
 from airflow_sklearn.worker.data.types import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import pyarrow.csv as pa_csv
+
     from airflow_sklearn.contract.data import SourceObject
     from airflow_sklearn.storage import Storage
+    from airflow_sklearn.worker.data.csv_parser import Parsed
 
 _PROBE_BYTES = 1 << 16
 
@@ -54,22 +45,9 @@ class CsvPieceReader(PieceReader):
         super().__init__(request)
         self._csv = request.files.csv
         self._quote = self._csv.quote if self._csv.newlines_in_values else ""
-        self._names: tuple[str, ...] = ()
+        self._head = Head()
         self._layout = Layout({}, {}, ())
-        self._as_text: frozenset[str] = frozenset()
-        self._options: dict[frozenset[str], pa_csv.ConvertOptions] = {}
-        self._invalid: list[pa_csv.InvalidRow] = []
-        self._parse_options = self._make_parse_options(self._set_aside)
-        # pyarrow cannot hand undecodable records to a handler
-        self._undecodable_options = self._make_parse_options(None)
-
-    def _make_parse_options(self, on_invalid: Callable[[pa_csv.InvalidRow], str] | None) -> pa_csv.ParseOptions:
-        return pa_csv.ParseOptions(
-            delimiter=self._csv.delimiter,
-            quote_char=self._csv.quote or False,
-            newlines_in_values=bool(self._quote),
-            invalid_row_handler=on_invalid,
-        )
+        self._parser = BlockParser(self._csv, (), {}, 0)
 
     def _tables(self) -> Iterator[pa.Table]:
         request, obj = self._request, self._request.piece.object
@@ -93,7 +71,7 @@ class CsvPieceReader(PieceReader):
         return tuple(next_record_start(storage, piece.object, at) for at in (piece.start, piece.end))  # type: ignore[return-value]
 
     def _begin(self, head: Head) -> None:
-        self._names = head.names
+        self._head = head
         self._layout = match_columns(
             self._request.columns,
             head.names,
@@ -103,6 +81,7 @@ class CsvPieceReader(PieceReader):
             errors=self._errors,
             counted=self._request.problems,
         )
+        self._parser = BlockParser(self._csv, self._request.columns, self._layout.positions, len(head.names))
 
     def _blocks(self, head: Head, first: int, last: int) -> Iterator[pa.Table]:
         request, obj = self._request, self._request.piece.object
@@ -116,8 +95,9 @@ class CsvPieceReader(PieceReader):
                 stream = open_decoded(request.storage, request.files, obj)
                 _skip(stream, start)
             with stream:
-                for block in read_blocks(stream, start, self._quote):
-                    yield self._read(block)
+                to_end = not splittable or last >= obj.size
+                for block in read_blocks(stream, start, self._quote, self._csv.delimiter):
+                    yield self._read(block, is_last=to_end and not block.ended)
                     if splittable:
                         self.bytes_read += len(block.data)
         except RecordTooLongError:
@@ -132,21 +112,33 @@ class CsvPieceReader(PieceReader):
                 raise
             self._errors.merge([problem])
 
-    def _read(self, block: Block) -> pa.Table:
-        """Parse, check and convert one block."""
+    def _read(self, block: Block, *, is_last: bool) -> pa.Table:
+        """Parse, check and convert one block.
+
+        :param is_last: the file ends in its last record, without a line break.
+        """
         data = self._utf8(block)
-        parsed = self._parse(data)
-        invalid, self._invalid = self._invalid, []
-        self._check_lines(block, parsed.num_rows + len(invalid))
-        self.rows += parsed.num_rows + len(invalid)
+        parsed = self._parser.parse(data)
+        if parsed.undecodable is not None:
+            self._wrong_encoding(parsed.undecodable, None)
+        records, invalid = parsed.rows + len(parsed.invalid), parsed.invalid
+        if is_last and self._is_cut_off(block):
+            # reported so, and as nothing else
+            invalid = [row for row in invalid if row.number != records]
+        else:
+            self._check_lines(block, records)
+        self.rows += records
         self._settle_invalid(invalid)
-        read = {name: _single(parsed[str(position)]) for name, position in self._layout.positions.items()}
-        table, bad, slow = self._assemble(read, parsed.num_rows, self._layout)
-        self._as_text |= slow & set(read)
-        if not bad:
-            return table
-        place = _Places(block, self._quote, [row.number for row in invalid])
-        return self._settle(table, bad, lambda rows: self._spelled(data, rows), place)
+        read = self._parser.columns(parsed.raw)
+        table, bad, slow = self._assemble(read, parsed.rows, self._layout)
+        self._parser.read_slowly(slow)
+        place = _Places(block, self._quote, self._csv.delimiter, records, [row.number for row in parsed.invalid])
+        if len(header := self._repeated_headers(parsed, data)):
+            self._report_headers(header, place)
+            for flags in bad.values():
+                flags[header] = False
+        bad = {name: flags for name, flags in bad.items() if flags.any()}
+        return self._settle(table, bad, lambda rows: self._spelled(data, rows), place) if bad else table
 
     def _utf8(self, block: Block) -> pa.Buffer:
         encoding = text_encoding(self._csv)
@@ -158,69 +150,66 @@ class CsvPieceReader(PieceReader):
             self._wrong_encoding(error, block.offset)
             return pa.py_buffer(bytes(block.data).decode(encoding, "replace").encode())
 
-    def _parse(self, data: pa.Buffer, *, all_text: bool = False) -> pa.Table:
-        """The asked columns that the file has, named by their place; rows of another length go to ``_invalid``."""
-        text = frozenset(self._layout.positions) if all_text else self._as_text
-        self._invalid = []
-        undecodable = _decoding_error(data)
-        try:
-            return self._read_csv(data, text, self._undecodable_options if undecodable else self._parse_options)
-        except pa.ArrowInvalid:
-            if not all_text:
-                return self._parse(data, all_text=True)
-            if undecodable is None:
-                raise
-            self._wrong_encoding(undecodable, None)
-            return self._parse(pa.py_buffer(data.to_pybytes().decode("utf-8", "replace").encode()), all_text=True)
-
-    def _read_csv(self, data: pa.Buffer, text: frozenset[str], options: pa_csv.ParseOptions) -> pa.Table:
-        names = [str(position) for position in range(len(self._names))]
-        return pa_csv.read_csv(
-            pa.BufferReader(data),
-            pa_csv.ReadOptions(use_threads=False, block_size=data.size + 1, column_names=names),
-            options,
-            self._convert_options(text),
+    def _is_cut_off(self, block: Block) -> bool:
+        """Whether the file, which ends in this block, ends within its last record; that is reported."""
+        start = int(record_offsets(block, self._quote, self._csv.delimiter)[-1])
+        text = bytes(block.data[start - block.offset :]).decode(text_encoding(self._csv), "replace")
+        record = split_record(text, self._csv.delimiter, self._csv.quote)
+        if record is None:
+            how = "inside a quoted value: the file was cut off, or a quote is never closed"
+        elif len(record[0]) < len(self._head.names) and text.strip("\r"):
+            how = f"after {len(record[0])} of {len(self._head.names)} fields, without a line break: it was cut off"
+        else:
+            return False
+        self._fatal(
+            "truncated_file",
+            f"the file ends in its last record, {how}",
+            examples=[f"{text[:80]!r} at byte {start:,}"],
+            fix="write the file again, whole; if nothing is missing, remove its last line.",
         )
+        return True
 
-    def _convert_options(self, text: frozenset[str]) -> pa_csv.ConvertOptions:
-        if text not in self._options:
-            types = self._reading_types(text)
-            self._options[text] = pa_csv.ConvertOptions(
-                column_types=types or {"0": pa.string()},  # none asked for: rows still count
-                include_columns=list(types) or ["0"],
-                null_values=list(NULL_SPELLINGS if self._csv.null_values is None else self._csv.null_values),
-                true_values=list(TRUE_VALUES),
-                false_values=list(FALSE_VALUES),
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=True,
-            )
-        return self._options[text]
+    def _repeated_headers(self, parsed: Parsed, data: pa.Buffer) -> np.ndarray:
+        """The rows that are the header again, as in files put together by ``cat``; their columns may be in any order.
 
-    def _reading_types(self, text: frozenset[str]) -> dict[str, pa.DataType]:
-        """What pyarrow shall make of each column of the file; a column wanted as several types is read as text."""
-        types: dict[str, pa.DataType] = {}
-        for column in self._request.columns:
-            if column.name in self._layout.positions:
-                position = str(self._layout.positions[column.name])
-                as_text = column.name in text or (column.keep_spelling and is_number(column.type))
-                wanted = pa.string() if as_text else _reading_type(column.output_type)
-                types[position] = wanted if types.get(position, wanted) == wanted else pa.string()
-        return types
+        Values that were read as numbers, booleans or dates are no names. So this costs nothing but for text.
+        """
+        names = (self._head.header, self._head.names)
+        known = pa.array({f"\ufeff{self._head.names[0]}", *self._head.header, *self._head.names}, pa.string())
+        texts = sorted((v for v in parsed.raw.values() if is_text(v.type)), key=lambda v: pa.types.is_string(v.type))
+        rows = np.arange(parsed.rows)
+        if len(texts) < len(parsed.raw) or len(self._head.names) < 2:
+            return rows[:0]
+        for values in texts:
+            rows = rows[_are_in(values if len(rows) == parsed.rows else values.take(pa.array(rows)), known)]
+            if not len(rows):
+                return rows
+        whole = self._parser.parse_as_text(data).raw
+        found = zip(*(whole[place].take(pa.array(rows)).to_pylist() for place in sorted(whole)), strict=True)
+        same = [sorted(fields) for fields in names]
+        return rows[[sorted([first.removeprefix("\ufeff"), *others]) in same for first, *others in found]]
+
+    def _report_headers(self, rows: np.ndarray, place: Callable[[int], str]) -> None:
+        self._fatal(
+            "repeated_header",
+            "the header stands among the rows again, as where files were put together by `cat`",
+            count=len(rows),
+            examples=[f"at {place(row)}" for row in rows[:5].tolist()],
+            fix="give the files one by one (a list of URIs, a prefix or a glob), or remove these lines.",
+        )
 
     def _spelled(self, data: pa.Buffer, rows: np.ndarray) -> pa.Table:
         """Rows of a block as text, all asked columns."""
-        parsed = self._parse(data, all_text=True).take(pa.array(rows))
-        self._invalid = []
+        parsed = self._parser.parse_as_text(data).raw
         columns = {}
         for column in self._request.columns:
             name, position = column.name, self._layout.positions.get(column.name)
             value = self._layout.folder_values.get(name)
-            columns[name] = pa.array([value] * len(rows), pa.string()) if position is None else parsed[str(position)]
+            if position is None:
+                columns[name] = pa.array([value] * len(rows), pa.string())
+            else:
+                columns[name] = with_nulls(parsed[position].take(pa.array(rows)), [""])
         return pa.table(columns)
-
-    def _set_aside(self, row: pa_csv.InvalidRow) -> str:
-        self._invalid.append(row)
-        return "skip"
 
     def _settle_invalid(self, invalid: list[pa_csv.InvalidRow]) -> None:
         """Records with a wrong number of fields: nothing in them can be trusted, so no policy reads them as null."""
@@ -245,8 +234,8 @@ class CsvPieceReader(PieceReader):
     def _check_lines(self, block: Block, records: int) -> None:
         """Whether the parser saw the records that the file was cut into: otherwise cuts elsewhere would change rows."""
         if records != block.lines:  # blank lines are the harmless cause
-            starts = record_offsets(block, self._quote)
-            if records > len(starts) and not self._quote:
+            starts = record_offsets(block, self._quote, self._csv.delimiter)
+            if records > len(starts):
                 self._fatal(
                     "lone_carriage_return",
                     "carriage returns without line feed end records",
@@ -301,36 +290,34 @@ def next_record_start(storage: Storage, obj: SourceObject, position: int) -> int
 
 
 class _Places:
-    """Says at which byte a parsed row of a block begins; works it out only when asked."""
+    """Says at which byte a parsed row of a block begins; works it out only when asked.
 
-    def __init__(self, block: Block, quote: str, invalid: list[int]) -> None:
-        self._block, self._quote, self._invalid = block, quote, invalid
+    :param records: that the parser saw, those set aside among them.
+    :param invalid: numbers of the latter, from 1.
+    """
+
+    def __init__(self, block: Block, quote: str, delimiter: str, records: int, invalid: list[int]) -> None:
+        self._block, self._quote, self._delimiter = block, quote, delimiter
+        self._records, self._invalid = records, invalid
         self._offsets: np.ndarray | None = None
 
     def __call__(self, row: int) -> str:
         if self._offsets is None:
-            offsets = record_offsets(self._block, self._quote)
+            offsets = record_offsets(self._block, self._quote, self._delimiter)
+            if len(offsets) != self._records:  # lone carriage returns, which are reported
+                return "an unknown place"
             self._offsets = np.delete(offsets, [number - 1 for number in self._invalid])
         return f"byte {int(self._offsets[row]):,}" if row < len(self._offsets) else "an unknown place"
 
 
-def _reading_type(wanted: pa.DataType) -> pa.DataType:
-    """The type that pyarrow's CSV reader is asked for; it has no half floats and no string views."""
-    if is_text(wanted) and not pa.types.is_dictionary(wanted):
-        return pa.string()
-    return pa.float32() if pa.types.is_float16(wanted) else wanted
-
-
-def _decoding_error(data: pa.Buffer) -> UnicodeDecodeError | None:
-    try:
-        codecs.utf_8_decode(memoryview(data), "strict", True)
-    except UnicodeDecodeError as error:
-        return error
-    return None
-
-
-def _single(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+def _are_in(values: pa.Array, names: pa.Array) -> np.ndarray:
+    """Which strings, dictionary-encoded or not, are one of the names."""
+    if pa.types.is_dictionary(values.type):
+        found = pc.is_in(values.dictionary, names)
+        if not pc.any(found).as_py():
+            return np.zeros(len(values), bool)
+        return pc.fill_null(found.take(values.indices), False).to_numpy(zero_copy_only=False)
+    return pc.is_in(values, names).to_numpy(zero_copy_only=False)
 
 
 def _skip(stream: object, count: int) -> None:

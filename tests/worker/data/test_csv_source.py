@@ -34,7 +34,6 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
         b'a,b\n1,"x,"\n22,"y""y"\n333,zzz\n',
         b"a,b",
         b"a,b\n1,x",
-        b"",
     ],
 )
 def test_pieces_cut_anywhere_tile_the_file(tmp_path: Path, content: bytes, small_blocks: None) -> None:
@@ -336,7 +335,12 @@ def test_a_name_twice_in_the_header_is_an_error_when_it_is_read(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (b"PAR1\x00\x00", "not_csv"),
+        (b"", "no_header"),
+        (b"\n\r\n", "no_header"),
+        (b"\xef\xbb\xbf", "no_header"),
+        (b"PAR1\x15\x04", "not_csv"),
+        (b"ORC\x0a\x0b\x00", "not_csv"),
+        (bz2.compress(b"a,b\n"), "not_csv"),
         (gzip.compress(b"a,b\n", mtime=0), "not_csv"),
         (b"PK\x03\x04rest", "not_csv"),
         (b"<!DOCTYPE html><html>\n", "not_csv"),
@@ -388,9 +392,14 @@ def test_a_quote_that_never_closes_is_an_error_not_a_row(tmp_path: Path, monkeyp
     assert read(obj, columns(a=TEXT), newlines_in_values=True).fatal == ["unbalanced_quotes"]
 
 
-def test_stray_quotes_in_a_file_with_line_breaks_are_an_error(tmp_path: Path) -> None:
-    obj = stored(tmp_path / "t.csv", b'a,b\n1,5" pipe\n2,x\n3,6" pipe\n')
-    assert read(obj, columns(a=INT), newlines_in_values=True).fatal == ["unbalanced_quotes"]
+@pytest.mark.parametrize("newlines_in_values", [False, True])
+def test_inch_marks_are_characters_of_names_and_values(
+    tmp_path: Path, newlines_in_values: bool, small_blocks: None
+) -> None:
+    content = b'id,size 5",b\n1,5" pipe,x\n2,6" x 7","y, ""z"""\n3,"a"b"c,8"\n'
+    wanted = columns(**{"id": INT, 'size 5"': TEXT, "b": TEXT})
+    found = read(stored(tmp_path / "t.csv", content), wanted, newlines_in_values=newlines_in_values)
+    assert found.rows == [(1, '5" pipe', "x"), (2, '6" x 7"', 'y, "z"'), (3, 'ab"c', '8"')]
 
 
 def test_no_rows_after_a_fault_and_the_rest_is_still_checked(tmp_path: Path, small_blocks: None) -> None:
@@ -399,6 +408,146 @@ def test_no_rows_after_a_fault_and_the_rest_is_still_checked(tmp_path: Path, sma
     assert result.error.problems[0].count == 2
     assert len(result.rows) < 30
     assert result.reader.rows == 42
+
+
+def test_names_that_begin_like_another_format_are_names(tmp_path: Path) -> None:
+    for name in ("ORC", "PAR1", "PARE", "BZh", "BZh9", "PK", "%PDF", "Obj", "<error>", "<HTML-code>"):
+        obj = stored(tmp_path / "t.csv", f"{name},b\n1,2\n".encode())
+        assert read(obj, columns(**{name: INT})).rows == [(1,)], name
+
+
+# --- line ends
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a,b\r1,x\n2,y\n",
+        b"a,b\r1,x\r2,y\r3,z\n4,u\n",
+        b"a,b\r1,x\r\n2,y\r\n",
+        b"a,b\n1,x\r2,y\r",
+        b"a,b\n1,x\n2,y\r3,z\n",
+        b"a,b\r" + b"1,x\r" * 50_000,
+        b'"a\r",b\r1,x\n',
+    ],
+)
+@pytest.mark.parametrize("newlines_in_values", [False, True])
+def test_lone_carriage_returns_are_an_error_and_lose_no_row(
+    tmp_path: Path, content: bytes, newlines_in_values: bool
+) -> None:
+    result = read(stored(tmp_path / "t.csv", content), [], newlines_in_values=newlines_in_values)
+    assert result.fatal == ["lone_carriage_return"]
+    assert "line feeds" in result.error.problems[0].fix
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,x\r\n2,y\n", b"a,b\r\n1,x\n2,y\r\n", b"a,b\r\r\n1,x\r\r\n2,y\r\r\n"])
+def test_line_ends_may_differ_where_no_row_is_lost(tmp_path: Path, content: bytes) -> None:
+    assert read(stored(tmp_path / "t.csv", content), columns(a=INT, b=TEXT)).rows == [(1, "x"), (2, "y")]
+
+
+def test_carriage_returns_in_quoted_values_are_characters(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b'"a\rb",c\n1,"x\ry"\n')
+    assert read(obj, columns(**{"a\rb": INT, "c": TEXT})).rows == [(1, "x\ry")]
+
+
+# --- files that were put together, or cut off
+
+
+@pytest.mark.parametrize("policy", ["error", "null", "quarantine"])
+@pytest.mark.parametrize(
+    ("again", "kinds"),
+    [
+        (b"id,a,b\n", (TEXT, TEXT, TEXT)),
+        (b"id,a,b\r\n", (INT, FLOAT, TEXT)),
+        (b'"id","a","b"\n', (INT, FLOAT, TEXT)),
+        (b"\xef\xbb\xbfid,a,b\n", (TEXT, TEXT, TEXT)),
+        (b"b,id,a\n", (TEXT, TEXT, TEXT)),
+        (b"id,a,b\n", (INT, BOOL, DATE)),
+    ],
+)
+def test_a_header_among_the_rows_is_an_error_that_says_where(
+    tmp_path: Path, policy: str, again: bytes, kinds: tuple[pa.DataType, ...], small_blocks: None
+) -> None:
+    first = b"id,a,b\n1,1,2013-01-02\n"
+    obj = stored(tmp_path / "t.csv", first + again + b"2,0,2013-01-03\n")
+    result = read(obj, columns(**dict(zip(("id", "a", "b"), kinds, strict=True))), wrong_types=policy)
+    assert result.fatal == ["repeated_header"]
+    problem = result.error.problems[0]
+    assert (problem.file, problem.count, problem.examples) == (obj.uri, 1, (f"at byte {len(first)}",))
+
+
+def test_a_header_among_the_rows_is_found_whatever_is_read_of_them(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"id,a\n1,x\nid,a\n2,y\n")
+    wanted = [[ReadColumn("a", TEXT, dictionary=True)], columns(id=TEXT), columns(id=INT), []]
+    assert [read(obj, asked, wrong_types="null").fatal for asked in wanted] == [["repeated_header"]] * 4
+
+
+def test_a_header_that_was_renamed_or_not_declared_is_found_among_the_rows(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"id,a\n1,x\nid,a\n")
+    assert read(obj, columns(k=TEXT), column_names=("k", "v")).fatal == ["repeated_header"]
+    obj = stored(tmp_path / "t.csv", b"1,x\nid,a\n")
+    assert read(obj, columns(id=TEXT), header=False, column_names=("id", "a")).fatal == ["repeated_header"]
+
+
+def test_values_that_are_names_of_columns_are_values(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b"color,shape\ncolor,round\nblue,shape\ncolor,color\n")
+    assert len(read(obj, columns(color=TEXT, shape=TEXT)).rows) == 3
+    assert len(read(obj, columns(shape=TEXT)).rows) == 3
+
+
+@pytest.mark.parametrize("policy", ["error", "null", "quarantine"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a,b,c\n1,x,2\n2",
+        b"a,b,c\n1,x,2\n2,y",
+        b"a,b,c\r\n1,x,2\r\n2,y\r",
+        b'a,b,c\n1,x,2\n2,"y',
+        b'a,b,c\n1,x,2\n2,y,"3',
+        b'a,b,c\n1,x,2\n2,y,"3""',
+    ],
+)
+@pytest.mark.parametrize("newlines_in_values", [False, True])
+def test_a_file_that_ends_within_its_last_record_is_always_an_error(
+    tmp_path: Path, policy: str, content: bytes, newlines_in_values: bool
+) -> None:
+    obj = stored(tmp_path / "t.csv", content)
+    result = read(obj, columns(a=TEXT), wrong_types=policy, newlines_in_values=newlines_in_values)
+    assert result.fatal == ["truncated_file"]
+    last = content.rindex(b"\n") + 1
+    assert result.error.problems[0].examples == (f"{content[last:].decode()!r} at byte {last}",)
+    packed = stored(tmp_path / "t.csv.gz", gzip.compress(content))
+    assert read(packed, columns(a=TEXT), newlines_in_values=newlines_in_values).fatal == ["truncated_file"]
+
+
+def test_a_file_cut_off_is_told_by_the_chunk_that_holds_its_end(tmp_path: Path) -> None:
+    content = b"a,b\n1,x\n2,y\n3"
+    obj = stored(tmp_path / "t.csv", content)
+    for cut in range(1, obj.size):
+        parts = [read(obj, columns(a=INT), start=a, end=b) for a, b in ((0, cut), (cut, obj.size))]
+        assert [kind for part in parts for kind in part.fatal] == ["truncated_file"], cut
+
+
+def test_a_quote_that_is_open_at_the_end_is_an_error_also_before_a_line_end(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", b'a,b\n1,x\n2,"y\n3,z\n')
+    assert read(obj, columns(a=INT), newlines_in_values=True).fatal == ["truncated_file"]
+
+
+def test_a_last_record_without_a_line_end_is_whole_when_it_has_all_fields(tmp_path: Path) -> None:
+    for content in (b"a,b\n1,x\n2,", b'a,b\n1,x\n2,""', b"a,b\n1,x\n2,\r"):
+        assert read(stored(tmp_path / "t.csv", content), columns(a=INT, b=TEXT)).rows == [(1, "x"), (2, None)]
+
+
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".zst"])
+def test_a_compressed_file_that_is_cut_anywhere_is_an_error(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"t.csv{ending}"
+    kind = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}[ending]
+    with pa.output_stream(path, compression=kind) as stream:
+        stream.write(b"a\n" + b"".join(b"%d\n" % (i * 7919 % 10007) for i in range(3000)))
+    data = path.read_bytes()
+    for size in [0, 1, 5, len(data) // 2, len(data) - 9, len(data) - 1]:
+        result = read(stored(path, data[:size]), columns(a=INT), wrong_types="quarantine")
+        assert result.fatal in (["truncated_file"], ["not_csv"]), size
 
 
 # --- folders

@@ -1,0 +1,185 @@
+"""Blocks of CSV records as columns, by pyarrow's parser.
+
+A block is parsed straight into the types asked for. Where that fails, it is parsed again as text, which the reader
+converts value by value to find every bad one; columns that needed it (``1.0`` in an integer column) are read as text
+from then on.
+"""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from airflow_sklearn.contract.data import NULL_SPELLINGS
+from airflow_sklearn.worker.data.convert import FALSE_VALUES, TRUE_VALUES, is_number
+from airflow_sklearn.worker.data.csv_values import Numerals, null_spellings, with_nulls
+from airflow_sklearn.worker.data.types import is_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from airflow_sklearn.contract.data import CsvOptions
+    from airflow_sklearn.worker.data.columns import ReadColumn
+
+
+@dataclass
+class Parsed:
+    """A block of records.
+
+    :param raw: the columns of the file that were read, by their place, as the parser gave them.
+    :param rows: records in them.
+    :param invalid: records with a wrong number of fields, which are not among these.
+    :param undecodable: why text in the block is not of the encoding declared, if so.
+    """
+
+    raw: Mapping[int, pa.Array]
+    rows: int
+    invalid: list[pa_csv.InvalidRow] = field(default_factory=list)
+    undecodable: UnicodeDecodeError | None = None
+
+
+class BlockParser:
+    """Parses the blocks of one file.
+
+    :param positions: where the file has the asked columns, by their names.
+    :param width: fields of a record.
+    """
+
+    def __init__(
+        self, options: CsvOptions, columns: Sequence[ReadColumn], positions: Mapping[str, int], width: int
+    ) -> None:
+        self._csv, self._width = options, width
+        self._columns = [column for column in columns if column.name in positions]
+        self._positions = positions
+        self._numerals = Numerals(options.decimal, options.thousands)
+        self._slow: frozenset[str] = frozenset()
+        self._parser_nulls = NULL_SPELLINGS if options.null_values is None else options.null_values
+        self._nulls = {column.name: null_spellings(column, options) for column in self._columns}
+        # pyarrow has one set for all columns: it serves text only where every column of text has that set
+        self._text_nulls = all(
+            set(self._nulls[c.name]) == set(self._parser_nulls) for c in self._columns if is_text(c.type)
+        )
+        self._options: dict[frozenset[str], pa_csv.ConvertOptions] = {}
+
+    def read_slowly(self, names: set[str]) -> None:
+        """Read these columns as text from now on."""
+        self._slow |= names & self._positions.keys()
+
+    def parse(self, data: pa.Buffer) -> Parsed:
+        """The asked columns that the file has, as text where they cannot be read as the types asked for."""
+        undecodable = _decoding_error(data)
+        try:
+            return self._parse(data, self._convert_options(self._slow), undecodable)
+        except pa.ArrowInvalid:
+            return self._parse_text(data, self._convert_options(frozenset(self._positions)), undecodable)
+
+    def parse_as_text(self, data: pa.Buffer) -> Parsed:
+        """All columns of the file as they are spelled."""
+        options = self._make_options(dict.fromkeys(range(self._width), pa.string()), nulls=False)
+        return self._parse_text(data, options, _decoding_error(data))
+
+    def columns(self, raw: Mapping[int, pa.Array]) -> dict[str, pa.Array]:
+        """The asked columns by name, with their nulls, numbers as Arrow spells them."""
+        found = {}
+        for column in self._columns:
+            values = raw[self._positions[column.name]]
+            if is_text(values.type):
+                if not self._text_nulls:
+                    values = with_nulls(values, self._nulls[column.name])
+                if is_number(column.type):
+                    values = self._numerals.plain(values)
+            found[column.name] = values
+        return found
+
+    def _parse(self, data: pa.Buffer, options: pa_csv.ConvertOptions, undecodable: UnicodeDecodeError | None) -> Parsed:
+        invalid: list[pa_csv.InvalidRow] = []
+
+        def set_aside(row: pa_csv.InvalidRow) -> str:
+            invalid.append(row)
+            return "skip"
+
+        table = pa_csv.read_csv(
+            pa.BufferReader(data),
+            pa_csv.ReadOptions(
+                use_threads=False,
+                block_size=data.size + 1,
+                column_names=[str(position) for position in range(self._width)],
+            ),
+            # pyarrow cannot hand undecodable records to a handler
+            self._parse_options(None if undecodable else set_aside),
+            options,
+        )
+        return Parsed({int(name): _single(table[name]) for name in table.column_names}, table.num_rows, invalid)
+
+    def _parse_text(
+        self, data: pa.Buffer, options: pa_csv.ConvertOptions, undecodable: UnicodeDecodeError | None
+    ) -> Parsed:
+        try:
+            return self._parse(data, options, undecodable)
+        except pa.ArrowInvalid:
+            if undecodable is None:
+                raise
+        replaced = pa.py_buffer(data.to_pybytes().decode("utf-8", "replace").encode())
+        parsed = self._parse(replaced, options, None)
+        parsed.undecodable = undecodable
+        return parsed
+
+    def _parse_options(self, on_invalid: Callable[[pa_csv.InvalidRow], str] | None) -> pa_csv.ParseOptions:
+        return pa_csv.ParseOptions(
+            delimiter=self._csv.delimiter,
+            quote_char=self._csv.quote or False,
+            newlines_in_values=bool(self._csv.quote) and self._csv.newlines_in_values,
+            invalid_row_handler=on_invalid,
+        )
+
+    def _convert_options(self, text: frozenset[str]) -> pa_csv.ConvertOptions:
+        if text not in self._options:
+            # none asked for: rows still count
+            types = self._reading_types(text) or {0: pa.string()}
+            self._options[text] = self._make_options(types, nulls=self._text_nulls)
+        return self._options[text]
+
+    def _make_options(self, types: Mapping[int, pa.DataType], *, nulls: bool) -> pa_csv.ConvertOptions:
+        return pa_csv.ConvertOptions(
+            column_types={str(position): kind for position, kind in types.items()},
+            include_columns=[str(position) for position in types],
+            null_values=list(self._parser_nulls),
+            true_values=list(TRUE_VALUES),
+            false_values=list(FALSE_VALUES),
+            strings_can_be_null=nulls,
+            quoted_strings_can_be_null=True,
+            decimal_point=self._csv.decimal,
+        )
+
+    def _reading_types(self, text: frozenset[str]) -> dict[int, pa.DataType]:
+        """What pyarrow shall make of each column of the file; a column wanted as several types is read as text."""
+        types: dict[int, pa.DataType] = {}
+        for column in self._columns:
+            position = self._positions[column.name]
+            as_text = column.name in text or (column.keep_spelling and is_number(column.type))
+            wanted = pa.string() if as_text else _reading_type(column.output_type)
+            types[position] = wanted if types.get(position, wanted) == wanted else pa.string()
+        return types
+
+
+def _reading_type(wanted: pa.DataType) -> pa.DataType:
+    """The type that pyarrow's CSV reader is asked for; it has no half floats and no string views."""
+    if is_text(wanted) and not pa.types.is_dictionary(wanted):
+        return pa.string()
+    return pa.float32() if pa.types.is_float16(wanted) else wanted
+
+
+def _decoding_error(data: pa.Buffer) -> UnicodeDecodeError | None:
+    try:
+        codecs.utf_8_decode(memoryview(data), "strict", True)
+    except UnicodeDecodeError as error:
+        return error
+    return None
+
+
+def _single(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

@@ -1,0 +1,84 @@
+"""What the values of a CSV column mean before they are converted: which are null, and how numbers are spelled."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_sklearn.contract.data import NULL_SPELLINGS
+from airflow_sklearn.worker.data.types import is_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_sklearn.contract.data import CsvOptions
+    from airflow_sklearn.worker.data.columns import ReadColumn
+
+#: Before a text that is no number in this dialect, though Arrow would read it as one.
+_NO_NUMBER = "no number: "
+
+
+def null_spellings(column: ReadColumn, options: CsvOptions) -> tuple[str, ...]:
+    """What is null in a column: what the user says, else what pandas knows; of text, what the column's role says."""
+    if options.null_values is not None:
+        return options.null_values
+    return column.null_spellings if is_text(column.type) else NULL_SPELLINGS
+
+
+def with_nulls(values: pa.Array, spellings: Sequence[str]) -> pa.Array:
+    """A column of strings, dictionary-encoded or not, with null for these spellings."""
+    if not pa.types.is_dictionary(values.type):
+        one = len(spellings) == 1  # ten times as fast
+        hits = pc.equal(values, spellings[0]) if one else pc.is_in(values, pa.array(spellings, values.type))
+        return pc.if_else(hits, pa.scalar(None, values.type), values) if pc.any(hits).as_py() else values
+    hits = pc.is_in(values.dictionary, pa.array(spellings, values.dictionary.type))
+    if not pc.any(hits).as_py():
+        return values
+    null = hits.to_numpy(zero_copy_only=False)
+    places = np.where(null, 0, np.cumsum(~null) - 1).astype(np.int32)  # in the dictionary without these spellings
+    codes = values.indices.fill_null(0).to_numpy()
+    mask = null[codes] | values.indices.is_null().to_numpy(zero_copy_only=False)
+    kept = values.dictionary.filter(pa.array(~null))
+    return pa.DictionaryArray.from_arrays(pa.array(places[codes], pa.int32(), mask=mask), kept)
+
+
+@dataclass(frozen=True)
+class Numerals:
+    """How a dialect spells numbers.
+
+    :param decimal: the character before the fraction.
+    :param thousands: the character between groups of digits; ``""``: none.
+    """
+
+    decimal: str = "."
+    thousands: str = ""
+
+    @property
+    def are_plain(self) -> bool:
+        """Whether Arrow reads them as they are."""
+        return self.decimal == "." and not self.thousands
+
+    def plain(self, values: pa.Array) -> pa.Array:
+        """Strings with numbers as Arrow spells them. Text that is no number in this dialect is none afterwards.
+
+        ``1.234,5`` becomes ``1234.5``. Where a group has the wrong size, as in ``1.5`` with points between thousands,
+        it is no number: nobody knows what was meant.
+        """
+        if self.are_plain:
+            return values
+        if self.thousands:
+            group = re.escape(self.thousands)
+            pattern = rf"^\s*[+-]?\d{{1,3}}({group}\d{{2,3}})*{group}\d{{3}}({re.escape(self.decimal)}\d*)?\s*$"
+            grouped = pc.match_substring_regex(values, pattern)
+            values = pc.if_else(grouped, pc.replace_substring(values, self.thousands, ""), values)
+        if self.decimal == ".":
+            return values
+        wrong = pc.match_substring(values, ".")
+        if pc.any(wrong).as_py():
+            values = pc.if_else(wrong, pc.binary_join_element_wise(_NO_NUMBER, values, ""), values)
+        return pc.replace_substring(values, self.decimal, ".")
