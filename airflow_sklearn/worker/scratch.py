@@ -63,12 +63,15 @@ def _make(parent: str) -> tuple[str, int]:
     """:return: the folder, and the open descriptor that holds its lock."""
     while True:
         path = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue  # another job took it for abandoned, in the moment before it was locked
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(lock, fcntl.LOCK_EX)
         if os.path.exists(path):
             return path, lock
-        os.close(lock)  # another job took it for abandoned, in the moment before it was locked
+        os.close(lock)
 
 
 def _is_own_folder(path: str) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,25 @@ def test_a_link_or_another_folder_is_left_alone(temporary: Path) -> None:
     (temporary / "airflow-sklearn-other").mkdir()
     assert remove_abandoned(str(temporary)) == []
     assert (temporary / "elsewhere").exists()
+
+
+def test_a_folder_that_another_job_takes_for_abandoned_before_it_is_locked_is_made_again(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, real, real_lock = [], tempfile.mkdtemp, fcntl.flock
+
+    def mkdtemp(**options: str) -> str:
+        made.append(real(**options))
+        if len(made) == 1:
+            os.rmdir(made[0])
+        return made[-1]
+
+    def flock(descriptor: int, operation: int) -> None:
+        if len(made) == 2:
+            os.rmdir(made[1])
+        real_lock(descriptor, operation)
+
+    monkeypatch.setattr("tempfile.mkdtemp", mkdtemp)
+    monkeypatch.setattr("fcntl.flock", flock)
+    with scratch_folder() as path:
+        assert path == made[2]
