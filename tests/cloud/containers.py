@@ -113,6 +113,10 @@ class ContainerCloud:
         code = code or "InsufficientInstanceCapacity"
         self._call_ec2("RefuseRunInstances", Types=",".join(types), Times=str(times), Market=market, Code=code)
 
+    def launch_blank(self, instance_type: str) -> None:
+        """The next instance of a type runs, and does nothing: its user data are not run."""
+        self._call_ec2("LaunchBlank", Type=instance_type)
+
     def spot_instance_interruption(self, instance_id: str) -> None:
         """AWS takes a Spot instance back."""
         self._call_ec2("InterruptInstance", InstanceId=instance_id)

@@ -10,12 +10,14 @@ import pytest
 
 from airflow_sklearn.contract.jobs import JobIdentity, JobResult, TrainJob
 from airflow_sklearn.exceptions import NoCapacityError, UserError
+from airflow_sklearn.roster import beats
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
-from airflow_sklearn.runtimes.ec2 import Ec2Runtime
+from airflow_sklearn.runtimes.ec2 import Ec2Runtime, hearing
+from airflow_sklearn.runtimes.ec2.watching import placement_of
 from airflow_sklearn.storage import Storage, join, parent
 from tests.cloud import engine
 from tests.cloud.containers import ContainerCloud
-from tests.cloud.instance_workload import InstanceWorkload, workloads
+from tests.cloud.instance_workload import TYPE, InstanceWorkload, workloads
 from tests.operators.conftest import plain_train_job
 from tests.waiting import wait_for
 
@@ -101,6 +103,8 @@ def test_an_instance_does_its_job_logs_it_and_ends_itself(workload: InstanceWork
     assert wait_for_end(runtime, handle).state is JobState.SUCCEEDED
     lines = wait_for_line(runtime, handle, "Exit code 0.")
     assert sum("Succeeded after" in line for line in lines) == 1
+    storage = Storage(lambda: workload.local.direct.client("s3"))
+    assert placement_of(handle).number in beats(storage, placement_of(handle).pool), "it said that it lived"
     instance = wait_until_terminated(workload, handle)
     assert instance["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
     assert instance["MetadataOptions"]["HttpTokens"] == "required"
@@ -239,6 +243,23 @@ def test_an_instance_that_hangs_is_switched_off_at_its_deadline(
     status = wait_for_end(runtime, handle)
     assert status.state is JobState.LOST
     wait_until_terminated(workload, handle)
+
+
+def test_an_instance_that_never_boots_is_ended_and_its_job_goes_to_another(
+    workload: InstanceWorkload, job_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hearing, "_EVERY", 0.5)
+    runtime = workload.bound(startup_allowance=5.0)
+    workload.local.launch_blank(TYPE)
+    handle = submitted(runtime, job_of(attempt=1))
+    status = wait_for_end(runtime, handle)
+    assert status.state is JobState.LOST
+    assert "its worker has not begun" in status.message
+    wait_for(lambda: not workload.tasks("RUNNING"), "the blank instance to end")
+    retry = runtime.find(job_of(attempt=2)[1])
+    assert retry is None, "nobody takes over what is lost"
+    patient = workload.bound()
+    assert wait_for_end(patient, submitted(patient, job_of(attempt=2))).state is JobState.SUCCEEDED
 
 
 def test_jobs_share_instances_as_many_as_they_fill(workload: InstanceWorkload, job_of: Any) -> None:

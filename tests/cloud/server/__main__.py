@@ -51,6 +51,7 @@ USED = {
         "_matches_filters",
         "_p",
         "_parse_member_list",
+        "_probe_shell",
         "_registered_image",
         "_vm_get_container",
         "_vm_reconcile_running",

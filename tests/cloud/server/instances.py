@@ -1,8 +1,8 @@
 """The EC2 operations on instances, with what Amazon EC2 does around ministack's own, and what tests inject into them.
 
 Sources: the Amazon EC2 API reference (RunInstances, DescribeInstances, TerminateInstances, GetConsoleOutput). Beside
-EC2's own operations the port takes ``LocalCloud...`` ones from tests: ``LocalCloudRefuseRunInstances`` and
-``LocalCloudInterruptInstance``.
+EC2's own operations the port takes ``LocalCloud...`` ones from tests: ``LocalCloudRefuseRunInstances``,
+``LocalCloudInterruptInstance`` and ``LocalCloudLaunchBlank``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ from tests.cloud.server import machines
 Params = dict[str, Any]
 Answer = tuple[int, Any, Any]
 USER_DATA_BYTES = 16_384
-_launching = threading.Lock()
-#: Tokens of RunInstances: the request that came with it, and the instance that it made.
+_lock = threading.Lock()
+#: Tokens of RunInstances: one launch at a time for each. Others go on beside it: on a busy machine one takes a minute.
+_launching: dict[str, threading.Lock] = {}
+#: The request that came with a token, and the instance that it made.
 _tokens: dict[str, tuple[Params, str]] = {}
 _refusals: list[dict[str, Any]] = []
+_blanks: list[str] = []  # types of which the next instance will not boot
 _AUTHENTICATION = ("Version", "Action")
 
 
@@ -45,6 +48,7 @@ def install() -> None:
         "GetConsoleOutput": _get_console_output,
         "LocalCloudRefuseRunInstances": _refuse,
         "LocalCloudInterruptInstance": _interrupt,
+        "LocalCloudLaunchBlank": _launch_blank,
     }
     for name, operation in ours.items():
         ec2._ACTION_MAP[name] = lambda params, operation=operation: _answered(operation, params)
@@ -53,6 +57,7 @@ def install() -> None:
     ec2._matches_filters = lambda instance, filters: fits(instance, filters) and _fits(instance, filters)
     ec2._cleanup_terminated = lambda: None  # EC2 tells of ended instances for about an hour
     ec2._vm_reconcile_running = lambda _: None  # a thread sees the end of each
+    ec2._probe_shell = lambda _: False  # nobody runs commands by SSM; and a container that answers late blocks nothing
 
 
 def _answered(operation: Any, params: Params) -> Answer:
@@ -74,8 +79,10 @@ def _run_instances(params: Params, theirs: Any) -> Answer:
     if len(user_data.encode()) > USER_DATA_BYTES:
         raise RefusedError("InvalidParameterValue", f"User data is limited to {USER_DATA_BYTES} bytes")
     asked["SubnetId"] = [ec2._p(asked, "SubnetId") or ec2._p(asked, "NetworkInterface.1.SubnetId")]
-    with _launching:  # two requests with one token at the same moment make one instance
-        token = ec2._p(asked, "ClientToken")
+    token = ec2._p(asked, "ClientToken")
+    with _lock:
+        launching = _launching.setdefault(token, threading.Lock()) if token else threading.Lock()
+    with launching:  # two requests with one token at the same moment make one instance
         if token in _tokens:
             return _same_again(params, *_tokens[token])
         _raise_refusal(asked)
@@ -92,6 +99,9 @@ def _run_instances(params: Params, theirs: Any) -> Answer:
         }
         if token:
             _tokens[token] = (_comparable(params), instance_id)
+    if instance["InstanceType"] in _blanks:
+        _blanks.remove(instance["InstanceType"])
+        user_data = ""
     machines.boot(instance, user_data)
     return _launched(instance)
 
@@ -193,10 +203,17 @@ def _refuse(params: Params) -> Answer:
 
 def _raise_refusal(asked: Params) -> None:
     kind, market = ec2._p(asked, "InstanceType"), ec2._p(asked, "InstanceMarketOptions.MarketType") or "on-demand"
-    for refusal in _refusals:
-        if refusal["left"] > 0 and kind in refusal["types"] and refusal["market"] in ("", market):
-            refusal["left"] -= 1
-            raise RefusedError(refusal["code"], f"We currently do not have sufficient {kind} capacity", 500)
+    with _lock:
+        for refusal in _refusals:
+            if refusal["left"] > 0 and kind in refusal["types"] and refusal["market"] in ("", market):
+                refusal["left"] -= 1
+                raise RefusedError(refusal["code"], f"We currently do not have sufficient {kind} capacity", 500)
+
+
+def _launch_blank(params: Params) -> Answer:
+    """The next instance of a type runs, and does nothing: no user data, no agent."""
+    _blanks.append(ec2._p(params, "Type"))
+    return ec2._xml(200, "LocalCloudResponse", "")
 
 
 def _interrupt(params: Params) -> Answer:

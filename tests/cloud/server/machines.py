@@ -42,10 +42,21 @@ _logger = logging.getLogger("local-cloud")
 
 
 def boot(instance: dict[str, Any], user_data: str) -> None:
-    """Run the user data, once; and see the instance's end."""
+    """Run the user data, once; and see the instance's end.
+
+    On a busy machine Docker may fail at any of it. Then the instance ends, as one does whose host fails: else it would
+    run for ever, and do nothing.
+    """
+    try:
+        _boot(instance, user_data)
+    except Exception as error:
+        _fail(instance, error)
+
+
+def _boot(instance: dict[str, Any], user_data: str) -> None:
     container = ec2._vm_get_container(instance)
     if container is None:
-        return
+        raise RuntimeError("it has no container, or Docker does not tell")
     for name in ("docker", "shutdown"):
         _put(container, f"/usr/local/sbin/{name}", (_PROGRAMS / name).read_text())
     _put(container, "/etc/local-cloud-memory", str(MEMORY.get(instance["InstanceType"], 1 << 20)))
@@ -71,8 +82,23 @@ def console(instance: dict[str, Any]) -> bytes:
 
 def _run_user_data(instance: dict[str, Any], container: Any) -> None:
     instance["_console"] = bytearray(b"[    0.000000] Linux version of the local cloud\r\n")
+    try:
+        run = _exec_of_user_data(instance, container)
+    except Exception as error:
+        _fail(instance, error)
+        return
+    try:
+        for printed in container.client.api.exec_start(run["Id"], stream=True):
+            instance["_console"] += printed
+    except Exception as error:  # the machine is off, or Docker fails
+        _logger.info("%s: the console ended: %s", instance["InstanceId"], error)
+        if _runs(container):
+            _fail(instance, error)
+
+
+def _exec_of_user_data(instance: dict[str, Any], container: Any) -> Any:
     # What a login shell of cloud-init does not have, is not there: HOME, for one.
-    run = container.client.api.exec_create(
+    return container.client.api.exec_create(
         container.id,
         ["/var/lib/cloud/instance/scripts/part-001"],
         environment={
@@ -83,11 +109,19 @@ def _run_user_data(instance: dict[str, Any], container: Any) -> None:
             "LOCAL_CLOUD_MINUTE": os.environ["LOCAL_CLOUD_MINUTE"],
         },
     )
+
+
+def _fail(instance: dict[str, Any], error: Exception) -> None:
+    _logger.warning("%s does not boot: %s", instance["InstanceId"], error)
+    end(instance, HOST_FAILED)
+
+
+def _runs(container: Any) -> bool:
     try:
-        for printed in container.client.api.exec_start(run["Id"], stream=True):
-            instance["_console"] += printed
-    except Exception as error:  # the machine is off
-        _logger.info("%s: the console ended: %s", instance["InstanceId"], error)
+        container.reload()
+    except Exception:
+        return False
+    return str(container.status) == "running"
 
 
 def _see_the_end(instance: dict[str, Any], container: Any) -> None:
