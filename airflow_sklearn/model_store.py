@@ -2,6 +2,7 @@
 
 <model>/versions/<version>/manifest.json    the version is there when its manifest and its artifact are
 <model>/versions/<version>/artifact-<digest>.joblib
+<model>/versions/<version>/parity-<digest>.json    training rows and their predictions; models of 0.1.0 have none
 <model>/latest.json                         the version that was trained, or found trained, last
 """
 
@@ -38,11 +39,11 @@ def is_manifest_of(model: str, uri: str) -> bool:
 
 
 def find_version(storage: Storage, model: str, version: str) -> tuple[str, str] | None:
-    """The manifest's URI and SHA-256, if the version is there with its artifact; it becomes the model's latest."""
+    """The manifest's URI and SHA-256, if the version is whole; it becomes the model's latest."""
     uri = manifest_uri_of(model, version)
     try:
         data = storage.read(uri)
-        if not _has_artifact(storage, ModelManifest.from_json(data, where=uri)):
+        if not _is_whole(storage, ModelManifest.from_json(data, where=uri)):
             return None
     except ObjectNotFoundError:  # never trained, or cleaned up since
         return None
@@ -53,7 +54,7 @@ def find_version(storage: Storage, model: str, version: str) -> tuple[str, str] 
 
 
 def store_version(storage: Storage, manifest: ModelManifest) -> bool:
-    """Store a version's manifest, unless another attempt was first. One whose artifact is gone is replaced.
+    """Store a version's manifest, unless another attempt was first. One whose artifact or sample is gone is replaced.
 
     :return: whether it is this manifest that counts.
     """
@@ -63,7 +64,7 @@ def store_version(storage: Storage, manifest: ModelManifest) -> bool:
         return True
     except ObjectExistsError:
         etag = storage.stat(uri).etag
-        if _has_artifact(storage, ModelManifest.from_json(storage.read(uri, etag=etag), where=uri)):
+        if _is_whole(storage, ModelManifest.from_json(storage.read(uri, etag=etag), where=uri)):
             return False
         storage.replace(uri, manifest.to_json(), etag=etag)
         return True
@@ -105,8 +106,9 @@ def _latest(storage: Storage, model: str) -> tuple[str, str]:
     return pointer.manifest_uri, pointer.manifest_sha256
 
 
-def _has_artifact(storage: Storage, manifest: ModelManifest) -> bool:
+def _is_whole(storage: Storage, manifest: ModelManifest) -> bool:
+    """Whether the artifact and the parity sample are still there."""
     try:
-        return storage.stat(manifest.artifact.uri).size == manifest.artifact.size
+        return all(storage.stat(one.uri).size == one.size for one in (manifest.artifact, manifest.parity_object) if one)
     except ObjectNotFoundError:
         return False

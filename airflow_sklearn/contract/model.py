@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from airflow_sklearn.contract.data import SourceFiles, SourceObject
-from airflow_sklearn.contract.document import Document, Value
+from airflow_sklearn.contract.document import Document, Later, Value
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart
 from airflow_sklearn.contract.schema import LARGEST_BATCH, Column, FeatureSchema, Method, OutputColumn, Scalar
 from airflow_sklearn.contract.tables import Snapshot
@@ -71,6 +71,8 @@ class Versions(Value):
 class ParitySample(Value):
     """Training rows with the predictions made right after fitting, replayed wherever the model is loaded.
 
+    A manifest has neither rows nor predictions in it: they are a ``StoredParitySample``. Version 0.1.0 had them there.
+
     ``columns`` holds one list a feature (K values, null as None, datetimes as ISO 8601); ``predictions`` one list an
     output column, in the order of ``outputs``.
     """
@@ -79,6 +81,24 @@ class ParitySample(Value):
     outputs: tuple[OutputColumn, ...] = ()
     predictions: tuple[tuple[Scalar, ...], ...] = ()
     processor: str = ""
+
+
+class StoredParitySample(Document):
+    """The parity sample as an object of its own beside the artifact: whoever may read the manifest, to see what a model
+    is, need not see training rows."""
+
+    FORMAT = "airflow-sklearn/parity-sample"
+
+    sample: ParitySample
+
+
+class StoredObject(Value):
+    """An object, and what its bytes must be."""
+
+    uri: str
+    sha256: str
+    size: int
+    """Bytes."""
 
 
 class TrainingSource(Value):
@@ -133,6 +153,8 @@ class ModelManifest(Document):
     batch_rows: int = Field(ge=1, le=LARGEST_BATCH)
     """Rows of every call of the estimator, in training's parity sample and in prediction: one fixed shape."""
     parity: ParitySample
+    parity_object: Annotated[StoredObject | None, Later()] = None
+    """The parity sample's rows and predictions. None: ``parity`` has them."""
     source: TrainingSource
     columns: tuple[Column, ...] = ()
     """Every column of the training table with its type: what a passthrough column is read as."""

@@ -49,6 +49,7 @@ _SCORES = "*versions/*/out_of_sample/*"
 MODEL_BY_AIRFLOW = ("*estimators/*", "*versions/*/jobs/*", "*latest.json")
 MODEL_BY_WORKER = (
     "*versions/*/artifact-*",
+    "*versions/*/parity-*",
     _SCORES,
     "*versions/*/manifest.json",
     "*versions/*/jobs/*.result.json",

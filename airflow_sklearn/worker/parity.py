@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_sklearn.contract.model import ParitySample
-from airflow_sklearn.exceptions import BrokenEnvironmentError
+from airflow_sklearn.contract.model import ParitySample, StoredObject, StoredParitySample
+from airflow_sklearn.exceptions import BrokenEnvironmentError, ObjectNotFoundError
 from airflow_sklearn.models.schema import read_columns
+from airflow_sklearn.storage import join
 from airflow_sklearn.worker.data.convert import convert
 from airflow_sklearn.worker.data.types import parse_type
 from airflow_sklearn.worker.environment import processor
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.contract.model import ModelManifest
     from airflow_sklearn.contract.schema import Feature, FeatureSchema, OutputColumn
+    from airflow_sklearn.storage import Storage
 
 SAMPLE_ROWS = 64
 #: Relative difference of a number beyond which a model is refused. Other processors' kernels move the last bits only
@@ -44,6 +47,42 @@ def make_sample(
     columns = {feature.name: _to_json(sample[feature.name], feature) for feature in schema.features}
     predictions = _predict(estimator, _rebuild(columns, schema), schema, outputs, batch_rows)
     return ParitySample(columns=columns, outputs=tuple(outputs), predictions=predictions, processor=processor())
+
+
+def store_sample(storage: Storage, sample: ParitySample, folder: str) -> tuple[ParitySample, StoredObject]:
+    """Store a sample in ``folder``, under a name that has its digest.
+
+    :return: what the manifest says of it, without a row; and the object.
+    """
+    data = StoredParitySample(sample=sample).to_json()
+    digest = hashlib.sha256(data).hexdigest()
+    stored = StoredObject(uri=join(folder, f"parity-{digest[:16]}.json"), sha256=digest, size=len(data))
+    storage.write(stored.uri, data)
+    return sample.model_copy(update={"columns": {}, "predictions": ()}), stored
+
+
+def with_sample(storage: Storage, manifest: ModelManifest) -> ModelManifest:
+    """The manifest with the sample in it, wherever that is stored.
+
+    :raises BrokenEnvironmentError: the sample is gone, or is not the one of the manifest.
+    """
+    stored = manifest.parity_object
+    if stored is None:
+        return manifest
+    try:
+        data = storage.read(stored.uri)
+    except ObjectNotFoundError:
+        raise BrokenEnvironmentError(
+            "The model's parity sample is gone, without which nobody knows whether it predicts here what it did at "
+            f"training. Fix: restore it from a backup, or clear the train task. ({stored.uri})"
+        ) from None
+    if (found := hashlib.sha256(data).hexdigest()) != stored.sha256:
+        raise BrokenEnvironmentError(
+            f"The model's parity sample has the SHA-256 {found}, but its manifest says {stored.sha256}: it was changed "
+            f"or damaged after training. Fix: restore it from a backup, or train again. ({stored.uri})"
+        )
+    sample = StoredParitySample.from_json(data, where=stored.uri).sample
+    return manifest.model_copy(update={"parity": sample, "parity_object": None})
 
 
 def replay(estimator: Any, manifest: ModelManifest, outputs: Sequence[OutputColumn]) -> float:

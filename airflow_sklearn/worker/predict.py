@@ -26,7 +26,7 @@ from airflow_sklearn.worker.environment import check_versions, processor
 from airflow_sklearn.worker.fnv import hash_columns
 from airflow_sklearn.worker.keys import repeated_hashes
 from airflow_sklearn.worker.memory import PeakMemory
-from airflow_sklearn.worker.parity import replay
+from airflow_sklearn.worker.parity import replay, with_sample
 from airflow_sklearn.worker.processes import run_forked
 from airflow_sklearn.worker.progress import Progress
 from airflow_sklearn.worker.scratch import scratch_folder
@@ -76,7 +76,7 @@ def _compute(job: PredictJob, storage: Storage, ledger: Ledger, started: float) 
     with scratch_folder() as scratch, PeakMemory() as memory:
         _LOG.info("Loading %s (%s, %.1f MB)", manifest.version, manifest.estimator_class, manifest.artifact.size / 1e6)
         estimator = load_estimator(storage, manifest.artifact, scratch)
-        parity = replay(estimator, manifest, job.spec.outputs)
+        parity = replay(estimator, with_sample(storage, manifest), job.spec.outputs)
         if parity:
             _LOG.warning(
                 "The parity sample differs in its last bits (%.1e relative): trained on %r, predicting on %r.",

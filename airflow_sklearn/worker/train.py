@@ -37,7 +37,7 @@ from airflow_sklearn.worker.environment import record_versions
 from airflow_sklearn.worker.estimators import make_estimator
 from airflow_sklearn.worker.memory import PeakMemory
 from airflow_sklearn.worker.out_of_sample import store_out_of_sample
-from airflow_sklearn.worker.parity import make_sample
+from airflow_sklearn.worker.parity import make_sample, store_sample
 from airflow_sklearn.worker.predictor import Predictor
 from airflow_sklearn.worker.search import search_containers
 
@@ -106,7 +106,7 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
         by_method = usable_outputs(estimator, target, data.table.slice(0, 2), data.features)
         methods, outputs = tuple(by_method), [output for outputs in by_method.values() for output in outputs]
         rows = batch_rows_for(len(data.features))
-        sample = make_sample(estimator, data.table, schema, outputs, rows)
+        sample, stored_sample = store_sample(storage, make_sample(estimator, data.table, schema, outputs, rows), folder)
         rate = _predict_rate(estimator, data.table, schema, by_method[methods[0]], rows)
         out_of_sample = validation and store_out_of_sample(
             storage,
@@ -130,6 +130,7 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
         methods=methods,
         batch_rows=rows,
         parity=sample,
+        parity_object=stored_sample,
         source=TrainingSource(
             files=job.source,
             objects=job.objects,

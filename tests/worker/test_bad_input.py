@@ -16,6 +16,7 @@ from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.exceptions import IncompleteRunError
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker import exit_codes, parity
+from airflow_sklearn.worker.parity import with_sample
 from tests.worker.workbench import Workbench, error_of, problems_of
 
 ROWS = 200
@@ -29,7 +30,8 @@ def rows(table: pa.Table) -> pa.Table:
 
 @pytest.fixture(autouse=True)
 def model(bench: Workbench, table: pa.Table) -> ModelManifest:
-    return bench.train(bench.write(table, "train.parquet"))
+    """With its parity sample in the manifest, so that a test can change both at once."""
+    return with_sample(bench.storage, bench.train(bench.write(table, "train.parquet")))
 
 
 def predict(bench: Workbench, source: SourceFiles, **options: Any) -> JobResult:

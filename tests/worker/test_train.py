@@ -14,6 +14,7 @@ from airflow_sklearn.contract.jobs import JobResult
 from airflow_sklearn.contract.model import ModelManifest, ModelPointer
 from airflow_sklearn.contract.schema import Column
 from airflow_sklearn.worker import exit_codes
+from airflow_sklearn.worker.parity import SAMPLE_ROWS, with_sample
 from airflow_sklearn.worker.run import run_job
 from tests.worker.workbench import Workbench, error_of, problems_of
 
@@ -49,7 +50,9 @@ def test_the_manifest_says_all_that_prediction_needs(bench: Workbench, table: pa
     assert "scikit-learn" in manifest.versions.estimator_packages
     assert manifest.performance.predict_rows_per_second > 0
     assert manifest.performance.peak_memory_bytes > 50e6
-    assert len(manifest.parity.predictions) == len(manifest.parity.outputs) == 4
+    sample = with_sample(bench.storage, manifest).parity
+    assert len(sample.predictions) == len(manifest.parity.outputs) == 4
+    assert {len(values) for values in sample.predictions} == {SAMPLE_ROWS}
 
 
 def test_the_artifact_has_the_manifests_digest_and_latest_points_to_it(bench: Workbench, source: SourceFiles) -> None:
@@ -75,7 +78,8 @@ def test_csv_and_parquet_train_the_same_model(bench: Workbench, table: pa.Table,
     from_csv = bench.train(source)
     from_parquet = bench.train(bench.write(table, "train.parquet"))
     assert from_csv.feature_schema == from_parquet.feature_schema
-    assert from_csv.parity.predictions == from_parquet.parity.predictions
+    samples = [with_sample(bench.storage, one).parity for one in (from_csv, from_parquet)]
+    assert samples[0].predictions == samples[1].predictions
 
 
 def test_rows_without_a_target_are_left_out_and_counted(bench: Workbench, table: pa.Table) -> None:
