@@ -36,7 +36,7 @@ class DataError(AirflowSklearnError):
 
     def __init__(self, summary: str, problems: Sequence[Problem] = ()) -> None:
         self.summary = summary
-        self.problems = tuple(problems)
+        self.problems = tuple(problem.shown() for problem in problems)
         super().__init__(with_problems(summary, self.problems))
 
     def __reduce__(self) -> tuple[type[DataError], tuple[str, tuple[Problem, ...]]]:

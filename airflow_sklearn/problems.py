@@ -61,7 +61,8 @@ class ProblemCollector:
 
     def problems(self) -> tuple[Problem, ...]:
         """Most frequent first."""
-        return tuple(sorted(self._problems.values(), key=lambda p: (-p.count, p.kind, p.column or "", p.file or "")))
+        found = (problem.shown() for problem in self._problems.values())
+        return tuple(sorted(found, key=lambda p: (-p.count, p.kind, p.column or "", p.file or "")))
 
     def raise_if_any(self, summary: str) -> None:
         """:raises DataError: with everything collected, if there is anything."""

@@ -43,6 +43,14 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "/local-files",
                         "default": "",
                     },
+                    "show_values": {
+                        "description": "Whether messages, logs, XComs, results and receipts may have values of rows in "
+                        "them, such as primary keys that occur twice. False: problems say what, where and how many.",
+                        "version_added": "0.2.0",
+                        "type": "boolean",
+                        "example": "False",
+                        "default": "True",
+                    },
                     "redshift_staging": {
                         "description": "A folder in S3 for what goes between Redshift and the containers: unloaded "
                         "rows, ledgers, COPY's manifests. Where a RedshiftTable or RedshiftQuery names none.",

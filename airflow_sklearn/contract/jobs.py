@@ -37,6 +37,8 @@ class Job(Document):
     """Where the worker writes its ``JobResult``, whatever happens. Empty: nowhere."""
     deadline_seconds: float | None = Field(default=None, gt=0, le=LONGEST_SECONDS)
     """The worker ends itself after this many seconds, even if Airflow is gone."""
+    show_values: Annotated[bool, Later()] = True
+    """Whether messages, the log, the result and the receipt may have values of rows in them."""
 
     @property
     def shared_plan(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow_sklearn.contract.document import Value
+from airflow_sklearn.contract.shown import shown_example, values_shown
 
 _MESSAGE, _EXAMPLE, _END = 500, 160, 60  # characters
 
@@ -31,6 +32,13 @@ class Problem(Value):
         return (
             f"{self.kind}: {f'{where}: ' if where else ''}{_shortened(self.message, _MESSAGE)}{examples}{times}.{fix}"
         )
+
+    def shown(self) -> Problem:
+        """As it may be shown: without values of rows, where these are hidden."""
+        if values_shown():
+            return self
+        examples = tuple(filter(None, map(shown_example, self.examples)))
+        return self.model_copy(update={"examples": examples})
 
     @property
     def place(self) -> str:

@@ -16,6 +16,7 @@ from joblib import cpu_count
 
 from airflow_sklearn.contract.jobs import PoolWorkerJob
 from airflow_sklearn.contract.pool import REPORT, Control, Done, Ready, Refused, Task
+from airflow_sklearn.contract.shown import values_shown
 from airflow_sklearn.exceptions import (
     AirflowSklearnError,
     BrokenEnvironmentError,
@@ -221,6 +222,7 @@ class Session:
             idle_seconds=settings.idle_timeout,
             driver_seconds=settings.driver_timeout,
             key_sha256=self._seal.key_sha256,
+            show_values=values_shown(),
         )
         uri = self.folder.job_uri(worker, starts)
         self.folder.write_job(uri, job, self._seal)

@@ -10,6 +10,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 
+from airflow_sklearn.contract.shown import shown_text
 from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def asking(estimator: Any, method: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{type(estimator).__name__}.{method} raised {type(error).__name__}: {error}") from error
+        raise UserError(
+            f"{type(estimator).__name__}.{method} raised {type(error).__name__}: {shown_text(error)}"
+        ) from error
 
 
 def _weight_parameter(estimator: Any) -> str:

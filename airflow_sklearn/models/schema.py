@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from airflow_sklearn.contract.schema import Distribution, Feature, FeatureSchema, Scalar, Target
+from airflow_sklearn.contract.shown import shown
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.columns import (
     ArrowColumn,
@@ -76,7 +77,7 @@ def target_values(column: ArrowColumn, name: str, is_classifier: bool) -> np.nda
         return numbers(column)
     values = _labels(column, kind, name)
     if len(classes := np.unique(values)) < 2:
-        raise UserError(f"The target {name!r} has one class only, {classes.tolist()}: nothing can be learned.")
+        raise UserError(f"The target {name!r} has one class only, {shown(classes.tolist())}: nothing can be learned.")
     return values
 
 
@@ -186,7 +187,6 @@ def _labels(column: ArrowColumn, kind: str | None, name: str) -> np.ndarray:
         return contiguous(values if pat.is_uint64(values.type) else values.cast(pa.int64())).to_numpy()
     floats = numbers(values)
     if len(fractions := floats[floats != np.floor(floats)]):
-        raise UserError(
-            f"The target {name!r} holds fractions such as {fractions[0]}: use a regressor, or give it labels."
-        )
+        such = shown(float(fractions[0]))
+        raise UserError(f"The target {name!r} holds fractions such as {such}: use a regressor, or give it labels.")
     return floats

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from airflow_sklearn import exceptions
-from airflow_sklearn.airflow_compat import AirflowFailException, Asset, BaseOperator
+from airflow_sklearn.airflow_compat import AirflowFailException, Asset, BaseOperator, conf
 from airflow_sklearn.arguments import check_names
 from airflow_sklearn.aws import AwsConnection
+from airflow_sklearn.contract.shown import showing_values
 from airflow_sklearn.datasets import absolute_uri
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.links import UriLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from typing import Self
 
     from airflow_sklearn.airflow_compat import Context
@@ -100,7 +102,7 @@ class SklearnOperator(BaseOperator):
 
     def attempt(self, context: Context) -> Any:
         """``work``, with errors that say whether a retry helps."""
-        with final_errors(), self.aws.explained_errors():
+        with showing_as_configured(), final_errors(), self.aws.explained_errors():
             self._check_named()
             return self.work(context)
 
@@ -159,6 +161,11 @@ def told_once(work: Callable[[], _T]) -> _T:
         log.debug("The error in full:", exc_info=True)
         told = error.with_traceback(None)
     raise told from None
+
+
+def showing_as_configured() -> AbstractContextManager[None]:
+    """Messages within have values of rows in them only if Airflow's configuration lets them."""
+    return showing_values(conf.getboolean("airflow_sklearn", "show_values", fallback=True))
 
 
 @contextlib.contextmanager

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow_sklearn.airflow_compat import AirflowException, conf
 from airflow_sklearn.arguments import check_duration, check_flag, check_runtime, check_seconds
+from airflow_sklearn.contract.shown import values_shown
 from airflow_sklearn.exceptions import DocumentError, NoCapacityError, StorageError, ThrottledError
 from airflow_sklearn.links import JobLink, JobLogLink
-from airflow_sklearn.operators.base import SklearnOperator, final_errors, own_copy, told_once
+from airflow_sklearn.operators.base import SklearnOperator, final_errors, own_copy, showing_as_configured, told_once
 from airflow_sklearn.operators.job_log import JobLog
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime
 from airflow_sklearn.runtimes.poller import GIVE_UP_AFTER, backoff
@@ -80,7 +81,7 @@ class RuntimeOperator(SklearnOperator):
         status, log = JobStatus.model_validate(event["status"]), JobLog(self.log, event.get("log"))
 
         def complete() -> Any:
-            with final_errors(), self.aws.explained_errors():
+            with showing_as_configured(), final_errors(), self.aws.explained_errors():
                 return self._complete(context, handle, status, log)
 
         return told_once(complete)
@@ -104,6 +105,8 @@ class RuntimeOperator(SklearnOperator):
             return answer
         if handle is None:
             self._raise_if_killed()
+            if not values_shown():
+                job = job.model_copy(update={"show_values": False})
             self.storage.write(job_uri, job.to_json())
             handle = self._submit(job_uri, job)
             self.log.info("Submitted %s to %r.", job_uri, self.runtime)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.receipt import KEY_HASH_ALGORITHM
+from airflow_sklearn.contract.shown import shown
 from airflow_sklearn.exceptions import LoadError, RedshiftError, StorageError
 from airflow_sklearn.redshift.catalog import exists, statement, tables_named
 from airflow_sklearn.redshift.database import Statement
@@ -242,7 +243,7 @@ def _described(answer: Answer) -> list[str]:
         where = [str(file)]
         where += [f"line {line}"] if line is not None and int(line) > 0 else []
         where += [f"column {column!r}"] if column else []
-        where += [f"value {value!r}"] if value else []
+        where += [f"value {shown(value)}"] if value else []
         found.append(f"{', '.join(where)}: {reason}")
     return list(dict.fromkeys(found))
 

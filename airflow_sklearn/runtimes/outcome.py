@@ -83,4 +83,6 @@ def too_old(exit_code: int | None, lines: Sequence[str]) -> str:
 def _describe(error: JobError) -> str:
     """The package's own errors speak for themselves; another one's class is part of what it says."""
     own = hasattr(exceptions, error.type)
-    return exceptions.with_problems(error.message if own else f"{error.type}: {error.message}", error.problems)
+    return exceptions.with_problems(
+        error.message if own else f"{error.type}: {error.message}", [problem.shown() for problem in error.problems]
+    )

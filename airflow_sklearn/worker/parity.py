@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_sklearn.contract.model import ParitySample, StoredObject, StoredParitySample
+from airflow_sklearn.contract.shown import shown
 from airflow_sklearn.exceptions import BrokenEnvironmentError, ObjectNotFoundError
 from airflow_sklearn.models.schema import read_columns
 from airflow_sklearn.storage import join
@@ -103,7 +104,7 @@ def replay(estimator: Any, manifest: ModelManifest, outputs: Sequence[OutputColu
             difference = _difference(x, y, least)
             worst = max(worst, difference)
             if difference > TOLERANCE:
-                faults.append(f"{output.name}, row {row}: {y!r} here, {x!r} at training")
+                faults.append(f"{output.name}, row {row}: {shown(y)} here, {shown(x)} at training")
     if faults:
         raise BrokenEnvironmentError(
             "The model does not predict here what it predicted at training "

@@ -16,6 +16,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.jobs import JobError, JobResult, PoolWorkerJob, PredictJob
+from airflow_sklearn.contract.shown import showing_values, told, values_shown
 from airflow_sklearn.exceptions import AirflowSklearnError, DataError, DeadlineExceededError
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker import exit_codes
@@ -49,6 +50,11 @@ def run_job(uri: str, storage: Storage | None = None, *, digest: str = "", plan:
     except AirflowSklearnError as error:
         result_uri = error.result_uri if isinstance(error, UnreadableJobError) else ""
         return _fail(result_uri, storage, error, time.monotonic())
+    with showing_values(job.show_values):
+        return _run(job, storage)
+
+
+def _run(job: AnyJob, storage: Storage) -> int:
     started, kills = time.monotonic(), oom_kills()
     stopping = Stopping(lambda error: _end_at_once(job, storage, error, started))
     try:
@@ -110,13 +116,13 @@ def _succeed(result_uri: str, storage: Storage, output_uri: str, sha256: str, st
 
 def _fail(result_uri: str, storage: Storage, error: BaseException, started: float) -> int:
     kind = exit_codes.kind_of(error)
-    text = "".join(traceback.format_exception(error))
+    message, text = told(error, error.summary if isinstance(error, DataError) else None), _traceback(error)
     result = JobResult(
         status="failed",
         error=JobError(
             kind=kind,
             type=type(error).__name__,
-            message=error.summary if isinstance(error, DataError) else str(error),
+            message=message,
             problems=error.problems if isinstance(error, DataError) else (),
             traceback=text,
         ),
@@ -125,15 +131,22 @@ def _fail(result_uri: str, storage: Storage, error: BaseException, started: floa
     if kind == "internal":
         _LOG.error("%s", text)
     elif kind == "user" and error.__cause__ is not None:  # what the user's own code raised, and where
-        _LOG.error("%s", "".join(traceback.format_exception(error.__cause__)))
+        _LOG.error("%s", _traceback(error.__cause__))
     try:
         if result_uri:
             storage.write(result_uri, result.to_json())
             _LOG.info("%s", exit_codes.ERROR_FOLLOWS)
     except Exception as failure:
         _LOG.error("The result could not be written to %s: %s", result_uri, failure)
-    _LOG.error("%s: %s", type(error).__name__, error)
+    _LOG.error("%s: %s", type(error).__name__, error if isinstance(error, DataError) else message)
     return exit_codes.BY_KIND[kind]
+
+
+def _traceback(error: BaseException) -> str:
+    """Where values are hidden, the frames alone: errors of libraries quote what they could not take."""
+    if values_shown():
+        return "".join(traceback.format_exception(error))
+    return "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
 
 
 def _end_at_once(job: AnyJob, storage: Storage, error: BaseException, started: float) -> None:

@@ -270,3 +270,21 @@ def test_a_worker_with_its_parent_alive_goes_on(bench: Workbench, table: pa.Tabl
     process = start(bench, job, AIRFLOW_SKLEARN_EXIT_WITH_PARENT=str(os.getpid()))
     process.communicate(timeout=PATIENCE)
     assert process.returncode == exit_codes.SUCCESS
+
+
+SECRET = "Ada Lovelace"
+
+
+@pytest.mark.parametrize("show_values", [True, False])
+def test_no_value_of_a_row_is_in_the_log_nor_in_the_result_where_the_job_hides_them(
+    bench: Workbench, show_values: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = "".join(f"{SECRET},{number},{number % 2}\n" for number in range(20))
+    source = bench.write_bytes(f"key,x,y\n{rows}".encode(), "train.csv")
+    with caplog.at_level("INFO"):
+        result = bench.run(bench.train_job(source, show_values=show_values))
+    assert result.error
+    said = result.to_json().decode() + caplog.text
+    assert "duplicate_key" in said
+    assert (SECRET in said) == show_values
+    assert os.environ.get("AIRFLOW_SKLEARN_HIDE_VALUES") is None
