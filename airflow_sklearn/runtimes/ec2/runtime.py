@@ -403,10 +403,14 @@ class Ec2Runtime(Runtime):
 
     @property
     def _storage(self) -> Storage:
-        """With the connection's client of now: a poller lives as long as somebody watches."""
+        """With the connection's client of now: a poller lives as long as somebody watches.
+
+        It is asked for here: not all threads that read may ask Airflow for the connection.
+        """
         from airflow_sklearn.storage import Storage
 
-        return Storage(lambda: self._client("s3", None))
+        client = self._client("s3", None)
+        return Storage(lambda: client)
 
     @property
     def _region(self) -> str:
