@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from tests.cloud import engine
 from tests.cloud.workload import Workload
 from tests.operators.conftest import Run
 from tests.operators.real_airflow import RealAirflow
@@ -25,9 +26,23 @@ def at_the_gate(airflow: RealAirflow, workload: Workload, run: Run, count: int =
 def finish(airflow: RealAirflow, workload: Workload, run: Run, *, seconds: float = 600) -> None:
     """Open the gate, and see the run through: every row once, and no container left."""
     workload.open_gate()
-    assert airflow.wait_for_run(run, seconds=seconds) == "success"
+    try:
+        assert airflow.wait_for_run(run, seconds=seconds) == "success"
+    except AssertionError as error:
+        error.add_note(standing(workload))
+        raise
     assert workload.published() == workload.rows
     workload.local.wait_until_none_runs()
+
+
+def standing(workload: Workload) -> str:
+    """How each of a workload's ECS tasks or instances stands, and what it said last."""
+    said = []
+    for one in workload.tasks():
+        name = one.get("taskArn") or one["InstanceId"]
+        state = one.get("lastStatus") or (one["State"]["Name"], one.get("StateReason"))
+        said.append(f"--- {name}: {state}\n{workload.log_of(one)[-1500:]}")
+    return "\n".join([*said, engine.docker("ps")])
 
 
 def containers_by_chunk(workload: Workload) -> Counter[str]:

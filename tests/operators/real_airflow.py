@@ -159,7 +159,7 @@ class RealAirflow:
         while not (found := look()):
             for name, process in self._processes.items():
                 assert process.poll() is None, f"{name} ended:\n{self._tail(name)}"
-            assert time.monotonic() < give_up, f"waited {seconds} s for {what}\n{self._tail('scheduler')}"
+            assert time.monotonic() < give_up, f"waited {seconds} s for {what}\n{self._standing()}"
             time.sleep(pause)
         return found
 
@@ -171,6 +171,23 @@ class RealAirflow:
 
     def _tail(self, name: str) -> str:
         return (self.home / f"{name}.log").read_text(errors="replace")[-3000:]
+
+    def _standing(self) -> str:
+        """What is known of those that have not ended: which task, since when, who has it, and what they said last."""
+        query = (
+            "SELECT dag_id, task_id, map_index, state, try_number, queued_dttm, start_date, next_method, trigger_id "
+            "FROM task_instance WHERE state IS NULL OR state NOT IN ('success', 'failed', 'skipped', 'upstream_failed')"
+        )
+        with contextlib.closing(sqlite3.connect(self.database, timeout=120)) as connection:
+            tasks = [*connection.execute(query)]
+            triggers = [*connection.execute("SELECT id, triggerer_id, created_date FROM trigger")]
+        said = [f"Triggers: {triggers}", "Tasks that have not ended:", *map(repr, tasks)]
+        for dag_id, task_id, map_index, *_ in tasks:
+            wanted = f"map_index={map_index}" if map_index >= 0 else ""
+            for path in sorted((self.home / "logs").glob(f"dag_id={dag_id}/run_id=*/task_id={task_id}/**/*.log*")):
+                if wanted in str(path):
+                    said += [f"--- {path.relative_to(self.home)}", path.read_text(errors="replace")[-1500:]]
+        return "\n".join([*said, *(f"--- {name}\n{self._tail(name)}" for name in self._processes)])
 
     def _row(self, query: str, *values: Any) -> Any:
         with contextlib.closing(sqlite3.connect(self.database, timeout=120)) as connection:
