@@ -30,6 +30,7 @@ _LOOK = 1.0  # seconds between looks for a next job
 _CANCEL_LOOK = 2.0  # seconds between looks whether the job is still wanted
 _PAUSES = (1.0, 5.0, 15.0, 30.0, 60.0)  # seconds between attempts at the roster
 _BEAT = 30.0  # seconds between beats
+_LONGEST_STEP = 300.0  # seconds; who has not got on for so long hangs
 _LAST_BEAT = 5.0  # seconds to wait for one that is being written
 _TO_END = 60.0  # seconds that a worker has to end in order; Airflow has given it up by then
 
@@ -53,11 +54,11 @@ def serve(
     :param log_region: of the log group; None: boto3's own.
     """
     waiting = True
-    with _beating(roster):
+    with _beating(roster) as step:
         for place in range(roster.places):
             if stop:
                 break
-            entry = _next(roster, place, idle_timeout if waiting else 0.0, stop)
+            entry = _next(roster, place, idle_timeout if waiting else 0.0, stop, step)
             if entry == CLOSED:
                 waiting = False  # of the places behind it, somebody may have taken one before it could be closed too
                 continue
@@ -66,7 +67,7 @@ def serve(
                     exit_code=exit_codes.BROKEN_ENVIRONMENT, message=f"{entry.job_uri} is no job of this pool."
                 )
             else:
-                end = _do(roster, place, entry, LogShipper(log_group, entry.log_stream, log_region), stop, pins)
+                end = _do(roster, place, entry, LogShipper(log_group, entry.log_stream, log_region), stop, pins, step)
             if _insist(roster.entry, place) is not None:  # else all of it has been removed: nobody asks any more
                 _insist(roster.set_end, place, end)
     if stop:
@@ -91,16 +92,23 @@ def signals() -> Iterator[list[signal.Signals]]:
 
 
 @contextlib.contextmanager
-def _beating(roster: Roster) -> Iterator[None]:
-    """While the block is open, say again and again that this process works: if it hangs, its silence tells."""
-    over = threading.Event()
+def _beating(roster: Roster) -> Iterator[Callable[[], None]]:
+    """While the block is open, say again and again that this process works: if it hangs, its silence tells.
+
+    :return: what the work calls at each step; without a step for long there is no beat.
+    """
+    over, stepped = threading.Event(), [time.monotonic()]
+
+    def step() -> None:
+        stepped[0] = time.monotonic()
 
     def beat() -> None:
         while True:
             try:
                 if roster.entry(0) is None:  # all of it has been removed
                     return
-                roster.beat()
+                if time.monotonic() - stepped[0] < _LONGEST_STEP:
+                    roster.beat()
             except Exception as error:
                 _LOG.warning("It could not be said that this instance lives: %s", error)
             if over.wait(_BEAT):
@@ -109,16 +117,19 @@ def _beating(roster: Roster) -> Iterator[None]:
     thread = threading.Thread(target=beat, name="beats", daemon=True)
     thread.start()
     try:
-        yield
+        yield step
     finally:
         over.set()
         thread.join(_LAST_BEAT)
 
 
-def _next(roster: Roster, place: int, seconds: float, stop: Sequence[signal.Signals]) -> RosterEntry:
+def _next(
+    roster: Roster, place: int, seconds: float, stop: Sequence[signal.Signals], step: Callable[[], None]
+) -> RosterEntry:
     """The job of a place; it is closed if none comes in time."""
     give_up = time.monotonic() + seconds
     while (entry := _insist(roster.entry, place)) is None:
+        step()
         if stop or time.monotonic() > give_up:
             if _insist(roster.take, place, CLOSED):
                 return CLOSED
@@ -140,6 +151,7 @@ def _do(
     shipper: LogShipper,
     stop: Sequence[signal.Signals],
     pins: Sequence[str],
+    step: Callable[[], None],
 ) -> JobEnd:
     if _is_cancelled(roster, place):
         return JobEnd(exit_code=exit_codes.CANCELLED, message="It was cancelled before its turn came.")
@@ -147,6 +159,7 @@ def _do(
     with shipper, JobProcess(entry.job_uri, shipper.write, pins) as job:
         asked, look_at = 0.0, time.monotonic() + _CANCEL_LOOK
         while job.runs():
+            step()
             now = time.monotonic()
             # Who has one place is ended with its instance.
             if not asked and (stop or (roster.places > 1 and now > look_at and _is_cancelled(roster, place))):

@@ -242,6 +242,27 @@ def test_a_host_beats_while_it_works_or_waits_and_no_longer(
     assert heard() == last
 
 
+def test_a_host_that_does_not_get_on_does_not_say_that_it_works(
+    roster_of: Callable[..., Roster], served: Callable[[Roster], threading.Thread], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_BEAT", 0.02)
+    monkeypatch.setattr(serve, "_LONGEST_STEP", 1.0)
+    hangs = threading.Event()
+    monkeypatch.setattr(job_process.JobProcess, "runs", lambda _: hangs.wait(PATIENCE) and False)
+    roster = roster_of("print(1)")
+    thread = served(roster)
+    try:
+        wait_for(lambda: beats(Storage(), roster.pool))
+        time.sleep(1.2)
+        last = beats(Storage(), roster.pool)
+        time.sleep(0.2)
+        assert beats(Storage(), roster.pool) == last
+    finally:
+        hangs.set()
+        thread.join(PATIENCE)
+    assert exit_codes(roster) == [0]
+
+
 def test_a_beat_that_cannot_be_written_costs_no_job(
     roster_of: Callable[..., Roster], monkeypatch: pytest.MonkeyPatch
 ) -> None:
