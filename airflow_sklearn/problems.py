@@ -13,6 +13,17 @@ if TYPE_CHECKING:
 _EXAMPLES = 5
 
 
+def let_pass(policy: str, **choices: str) -> str:
+    """The end of a fix: by which argument, of which operators, a policy lets something pass.
+
+    :param choices: the policy's values that do, and what becomes of the data then.
+    """
+    first, *others = choices.items()
+    values = f"policies={{{policy!r}: {first[0]!r}}} ({first[1]})"
+    values += "".join(f" or {value!r} ({meaning})" for value, meaning in others)
+    return f"or let them pass: give sklearn_predict (or SklearnPlanOperator) {values}, and clear the plan task."
+
+
 class ProblemCollector:
     """Merges faults of one kind, column and file into one ``Problem`` with a count and a few examples."""
 

@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_sklearn.contract.receipt import FeatureSketch
+from airflow_sklearn.problems import let_pass
+from airflow_sklearn.worker.data.types import null_count
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -29,7 +31,7 @@ class _Counts:
 class Conformer:
     """Looks at rows as they were read; collects problems and a sketch of each feature.
 
-    :param problems: where unseen levels, unexpected nulls, infinite values and null keys are counted.
+    :param problems: where unseen levels, unexpected nulls and infinite values are counted.
     :param infinite: features that training had infinite values of, so that they are no news.
     """
 
@@ -70,23 +72,13 @@ class Conformer:
                     column=feature.name,
                     file=file,
                     count=nulls,
-                    fix="fill them in the source, or train on data that have them; "
-                    "the policy unexpected_nulls says whether they pass.",
+                    fix="fill them in the source; train on data that have them; "
+                    + let_pass("unexpected_nulls", count="counted"),
                 )
             if feature.name in self._levels:
                 counts.unseen += self._check_levels(feature, column, file)
             elif feature.kind == "numeric" and (limits := _range(column)):
                 counts.low, counts.high = min(counts.low, limits[0]), max(counts.high, limits[1])
-        for key in self._schema.primary_key:
-            if nulls := null_count(table[key.name]):
-                self._problems.add(
-                    "null_key",
-                    "rows without a primary key",
-                    column=key.name,
-                    file=file,
-                    count=nulls,
-                    fix="give every row a key, or leave these rows out of the source.",
-                )
         return table
 
     def _without_infinite(self, table: pa.Table, name: str, file: str) -> pa.ChunkedArray:
@@ -103,7 +95,7 @@ class Conformer:
             file=file,
             count=found.num_rows,
             examples=examples,
-            fix="mend the source, or let them be read as nulls with wrong_types='null'.",
+            fix="correct them in the source; " + let_pass("wrong_types", null="read as null"),
         )
         return pc.if_else(infinite, pa.scalar(None, table[name].type), table[name])
 
@@ -125,8 +117,8 @@ class Conformer:
                     file=file,
                     count=count,
                     examples=[repr(value) for value in pc.unique(values.filter(unseen))[:5].to_pylist()],
-                    fix="train again with data that have them, or mend their spelling; "
-                    "the policy unseen_levels says whether they pass.",
+                    fix="train again with data that have them; correct their spelling; "
+                    + let_pass("unseen_levels", count="counted"),
                 )
         return total
 
@@ -144,17 +136,6 @@ def merge_sketches(a: FeatureSketch, b: FeatureSketch) -> FeatureSketch:
 def _pick(choose: Any, x: Any, y: Any) -> Any:
     present = [value for value in (x, y) if value is not None]
     return choose(present) if present else None
-
-
-def null_count(column: pa.ChunkedArray) -> int:
-    """Rows without a value: NaN is none, as for pandas."""
-    nulls: int = column.null_count
-    # a sum is cheaper than a look at each value, and is NaN when one of them is
-    if pa.types.is_float16(column.type):
-        column = column.cast(pa.float32())  # Arrow computes nothing with the narrow ones
-    if pa.types.is_floating(column.type) and math.isnan(pc.sum(column).as_py() or 0.0):
-        nulls += pc.sum(pc.is_nan(column)).as_py() or 0
-    return nulls
 
 
 def _has_infinite(column: pa.ChunkedArray) -> bool:

@@ -17,7 +17,7 @@ from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.contract.receipt import Consumed, KeyHash, Receipt, Timings
 from airflow_sklearn.exceptions import BrokenEnvironmentError, DataError, ObjectChangedError
 from airflow_sklearn.ledger import Ledger
-from airflow_sklearn.problems import ProblemCollector
+from airflow_sklearn.problems import ProblemCollector, let_pass
 from airflow_sklearn.worker.artifact import load_estimator
 from airflow_sklearn.worker.conform import merge_sketches
 from airflow_sklearn.worker.container import process_limit
@@ -109,8 +109,8 @@ def _compute(job: PredictJob, storage: Storage, ledger: Ledger, started: float) 
                 return slice_predictor.run(groups[number], f"slice-{number}")
 
             results = run_forked(work, len(groups))
-        _LOG.info("Done: %s", progress.line())
         problems = _gather_problems(job, results)
+        _LOG.info("Done: %s", progress.line())
     return _receipt(job, manifest, results, problems, start_up, time.monotonic() - started, memory.bytes, parity)
 
 
@@ -136,8 +136,14 @@ def _gather_problems(job: PredictJob, results: Sequence[SliceResult]) -> Problem
     for result in results:
         problems.merge(result.problems)
     _find_duplicates(job, results, problems)
-    if any(result.refused for result in results) or refused_kinds(job) & problems.kinds:
-        raise DataError(f"The chunk {job.chunk.label!r} cannot be predicted:", problems.problems())
+    refused = ProblemCollector()  # without what the policies let pass, which is no cause
+    for result in results:
+        refused.merge(result.errors)
+    refused.merge(problem for problem in problems.problems() if problem.kind in refused_kinds(job))
+    if refused:
+        count = len(refused.problems())
+        found = "this problem is in it: " if count == 1 else f"these {count} problems are in it:"
+        raise DataError(f"{job.chunk.label} cannot be predicted, because {found}".rstrip(), refused.problems())
     for problem in problems.problems():
         _LOG.warning("%s", problem)
     return problems
@@ -150,8 +156,11 @@ def _find_duplicates(job: PredictJob, results: Sequence[SliceResult], problems: 
     if not repeated:
         return
     counts: Counter[tuple[Any, ...]] = Counter()
-    for path in (path for result in results for path in result.local_parts):
-        for table in _read_back(path, job, results[0].columns, names):
+    written = (path for result in results for path in result.local_parts)
+    read_back = [_read_back(path, job, results[0].columns, names) for path in written]
+    read_back += [_read_keys(path, names) for result in results for path in result.local_keys]
+    for tables in read_back:
+        for table in tables:
             mask = [int(value) in repeated for value in hash_columns(table)]
             counts.update(zip(*(table.filter(mask)[name].to_pylist() for name in names), strict=True))
     twice = {key: count for key, count in counts.items() if count > 1 and None not in key}
@@ -163,7 +172,8 @@ def _find_duplicates(job: PredictJob, results: Sequence[SliceResult], problems: 
             file=job.chunk.label,
             count=sum(twice.values()) - len(twice),
             examples=[f"{', '.join(map(str, key))} {count} times" for key, count in list(twice.items())[:5]],
-            fix="remove them from the source or choose a key that is unique; duplicate_keys='count' lets them pass.",
+            fix="remove them from the source; train with a primary_key that is unique; "
+            + let_pass("duplicate_keys", count="counted"),
         )
 
 
@@ -184,6 +194,11 @@ def _read_back(path: str, job: PredictJob, columns: Sequence[Column], names: lis
             convert_options=csv.ConvertOptions(include_columns=names, column_types=types),
         )
     return (pa.Table.from_batches([batch]).select(names) for batch in batches)
+
+
+def _read_keys(path: str, names: list[str]) -> Iterator[pa.Table]:
+    """The keys of rows that were not predicted."""
+    return (pa.Table.from_batches([batch]) for batch in pq.ParquetFile(path).iter_batches(columns=names))
 
 
 def _receipt(

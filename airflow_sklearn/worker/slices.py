@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart, Timings
 from airflow_sklearn.contract.schema import Column
@@ -62,7 +63,11 @@ class SliceResult:
     columns: tuple[Column, ...] = ()
     quarantine: list[OutputPart] = field(default_factory=list)
     local_parts: list[str] = field(default_factory=list)
+    local_keys: list[str] = field(default_factory=list)
+    """Parquet files with the keys of rows that were read for further faults only."""
     problems: tuple[Problem, ...] = ()
+    errors: tuple[Problem, ...] = ()
+    """Those of the problems that no policy lets pass as rows were read."""
     refused: bool = False
     """Problems that the policies do not let pass: there is no output."""
     sketches: dict[str, FeatureSketch] = field(default_factory=dict)
@@ -95,7 +100,7 @@ class SlicePredictor:
         self._ledger, self._scratch, self._advance = ledger, scratch, advance
         self._predictor = Predictor(estimator, self._schema.features, job.spec.outputs, job.spec.batch_rows)
         self._problems = ProblemCollector()
-        self._refused = False
+        self._errors = ProblemCollector()
         self._refused_kinds = refused_kinds(job)
         self._conformer = Conformer(self._schema, self._problems, _infinite_features(manifest))
         self._storage = storage
@@ -118,7 +123,8 @@ class SlicePredictor:
         result.columns = tuple(Column(name=field.name, arrow_type=str(field.type)) for field in schema)
         sink = open_sink(path, schema, self._spec.output_format, self._spec.output_csv)
         rows_out = 0
-        for batch in _rebatch(self._read(pieces, rejects, result), self._spec.batch_rows):
+        refused = _Keys(os.path.join(self._scratch, f"{name}.refused.parquet"), self._key_columns(), keys)
+        for batch in _rebatch(self._read(pieces, rejects, refused, result), self._spec.batch_rows):
             carried = batch.select([name for name, _ in self._carried]).rename_columns([n for _, n in self._carried])
             with _Clock(self._seconds, "predict"):
                 predicted = self._predictor(batch)
@@ -130,9 +136,11 @@ class SlicePredictor:
                 sink.write(pa.Table.from_arrays([*carried.columns, *predicted.columns], schema=schema))
             rows_out += batch.num_rows
         sink.close()
+        result.local_keys = refused.close()
         result.key_hash = keys.close()
         result.rows_quarantined = rejects.close()
         result.problems, result.sketches = self._problems.problems(), self._conformer.sketches
+        result.errors = self._errors.problems()
         result.refused = self._is_refused()
         if not result.refused:
             with _Clock(self._seconds, "write"):
@@ -143,7 +151,12 @@ class SlicePredictor:
         result.timings = Timings(**self._seconds)
         return result
 
-    def _read(self, pieces: Iterable[Piece], rejects: _Rejects, result: SliceResult) -> Iterator[pa.Table]:
+    def _key_columns(self) -> list[tuple[str, str]]:
+        return self._carried[: len(self._schema.primary_key)]
+
+    def _read(
+        self, pieces: Iterable[Piece], rejects: _Rejects, refused: _Keys, result: SliceResult
+    ) -> Iterator[pa.Table]:
         """Rows of all pieces. After a fault that refuses the chunk, the rest is read for its faults, not predicted."""
         for piece in pieces:
             uri, before, started = piece.object.uri, 0, time.perf_counter()
@@ -156,18 +169,21 @@ class SlicePredictor:
                     wrong_types=self._spec.policies.wrong_types,
                     problems=self._problems,
                     on_rejected=rejects.add,
-                    key=[name for name, _ in self._carried[: len(self._schema.primary_key)]],
+                    key=[name for name, _ in self._key_columns()],
                     ignored=self._known,
                 )
-                for table in _rebatch(reader, self._spec.batch_rows):
+                for table in _rebatch(reader.blocks(), self._spec.batch_rows):
                     table = self._as_written(self._conformer.check(table, uri), self._carried, uri)
                     self._seconds["read"] += time.perf_counter() - started
-                    if not self._is_refused():
+                    if not self._is_refused() and not reader.failed:
                         yield table
+                    else:
+                        refused.add(table)
                     self._advance(table.num_rows, reader.bytes_read - before)
                     before, started = reader.bytes_read, time.perf_counter()
-            except DataError:  # what it says is in self._problems already
-                self._refused = True
+                reader.finish()
+            except DataError as error:
+                self._errors.merge(error.problems)
                 continue
             self._advance(0, reader.bytes_read - before)
             assert reader.consumed is not None
@@ -175,7 +191,7 @@ class SlicePredictor:
             result.rows_in += reader.consumed.rows
 
     def _is_refused(self) -> bool:
-        return self._refused or not self._refused_kinds.isdisjoint(self._problems.kinds)
+        return bool(self._errors) or not self._refused_kinds.isdisjoint(self._problems.kinds)
 
     def _as_written(self, table: pa.Table, names: Iterable[tuple[str, str]], file: str) -> pa.Table:
         """The table with the columns that the output has in their output types.
@@ -194,6 +210,34 @@ class SlicePredictor:
         uri = self._ledger.part_uri(sha256, ending)
         etag = self._storage.upload(path, uri)
         return OutputPart(uri=uri, sha256=sha256, size=os.path.getsize(path), rows=rows, etag=etag)
+
+
+class _Keys:
+    """The keys of rows that are not predicted, so that their duplicates are found all the same.
+
+    :param columns: of the key, by their names in the tables and in the output.
+    :param log: takes the keys' hashes.
+    """
+
+    def __init__(self, path: str, columns: Sequence[tuple[str, str]], log: KeyLog) -> None:
+        self._path, self._columns, self._log = path, columns, log
+        self._writer: pq.ParquetWriter | None = None
+
+    def add(self, table: pa.Table) -> None:
+        if not self._columns:
+            return
+        keys = table.select([name for name, _ in self._columns]).rename_columns([name for _, name in self._columns])
+        self._log.add(keys)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, keys.schema)
+        self._writer.write_table(keys)
+
+    def close(self) -> list[str]:
+        """:return: the file, if there is one."""
+        if self._writer is None:
+            return []
+        self._writer.close()
+        return [self._path]
 
 
 def refused_kinds(job: PredictJob) -> frozenset[str]:

@@ -29,11 +29,10 @@ from airflow_sklearn.models.schema import learn_features, learn_target, read_col
 from airflow_sklearn.models.validation import Validation, cross_validate
 from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.artifact import store_estimator
-from airflow_sklearn.worker.conform import null_count
 from airflow_sklearn.worker.container import image_with_digest
 from airflow_sklearn.worker.data.convert import convert
 from airflow_sklearn.worker.data.training import read_table
-from airflow_sklearn.worker.data.types import is_nested, parse_type
+from airflow_sklearn.worker.data.types import is_nested, null_count, parse_type
 from airflow_sklearn.worker.environment import record_versions
 from airflow_sklearn.worker.estimators import make_estimator
 from airflow_sklearn.worker.memory import PeakMemory

@@ -64,7 +64,7 @@ def test_all_missing_columns_are_named_at_once(bench: Workbench, rows: pa.Table,
         ("missing_column", "key"),
     }
     assert name in error_of(result)
-    assert "missing_columns='null'" in error_of(result)
+    assert "sklearn_predict (or SklearnPlanOperator) policies={'missing_columns': 'null'}" in error_of(result)
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.parquet"])
@@ -166,6 +166,43 @@ def test_rows_without_a_key_are_refused(bench: Workbench, rows: pa.Table) -> Non
     keys = rows["key"].to_pylist()
     result = predict(bench, bench.write(replaced(rows, "key", [None, *keys[1:]], pa.int64()), "x.csv"))
     assert problems_of(result) == {("null_key", "key"): 1}
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_all_that_refuses_a_file_is_named_at_once_with_places_and_nothing_else_is(
+    bench: Workbench, rows: pa.Table, processes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_SKLEARN_PROCESSES", processes)
+    monkeypatch.setattr("airflow_sklearn.worker.predict._SLICE_BYTES", 1_000)
+    keys = [str(key) for key in rows["key"].to_pylist()]
+    keys[1], keys[2], keys[-1] = "x1", None, keys[5]  # type: ignore[call-overload]
+    broken = replaced(rows, "key", keys, pa.string())
+    floats = [str(value) for value in rows["float_0"].to_pylist()]
+    broken = replaced(broken, "float_0", ["abc", *floats[1:]], pa.string())
+    levels = rows["category_0"].to_pylist()
+    broken = replaced(broken, "category_0", [*levels[:-1], "never seen"], pa.string())
+    result = predict(bench, bench.write(broken, "x.csv"))
+    assert problems_of(result) == {
+        ("wrong_type", "float_0"): 1,
+        ("wrong_type", "key"): 1,
+        ("null_key", "key"): 1,
+        ("duplicate_key", "key"): 1,
+    }
+    text = error_of(result)
+    assert f"'abc' at key={keys[0]}" in text
+    assert "'x1' at byte " in text
+    assert "values that are not a whole number" in text
+    assert "values that are not a number" in text
+    assert f"{keys[5]} 2 times" in text
+    null_key = next(line for line in text.splitlines() if line.startswith("null_key"))
+    assert "(for example at byte " in null_key
+
+
+def test_a_renamed_column_is_told_what_it_may_be_called_now(bench: Workbench, rows: pa.Table) -> None:
+    names = ["Category_0" if name == "category_0" else name for name in rows.column_names]
+    result = predict(bench, bench.write(rows.rename_columns(names), "x.csv"))
+    assert problems_of(result) == {("missing_column", "category_0"): 1}
+    assert "Did you mean 'Category_0'?" in error_of(result)
 
 
 def test_a_header_that_does_not_match_says_what_the_file_has(bench: Workbench, rows: pa.Table) -> None:

@@ -42,7 +42,7 @@ def test_codes_are_never_silently_numbers(bench: Workbench) -> None:
     result = run(bench, source, passthrough=("zip", "amount"))
     assert problems_of(result) == {("wrong_type", "key"): 1, ("wrong_type", "zip"): 1, ("wrong_type", "amount"): 2}
     assert "'00501' at" in error_of(result)
-    assert "types={'zip': 'string'} at training" in error_of(result)
+    assert "train again with Dataset(..., types={'zip': 'string'})" in error_of(result)
 
 
 def test_a_feature_that_is_not_carried_may_be_spelled_like_a_code(bench: Workbench) -> None:

@@ -212,7 +212,7 @@ def test_values_that_do_not_fit_refuse_the_chunk_and_are_all_named(bench: Workbe
     bench.train(source)
     result = predict(bench, source, {"key": "int64", "big": "int16"}, passthrough=("big",))
     assert problems_of(result) == {("does_not_fit", "big"): 2, ("does_not_fit", "key"): 60}
-    assert f"column 'big' in {bench.root}/t.parquet" in error_of(result)
+    assert "column 'big' in t.parquet" in error_of(result)
     assert "40000" in error_of(result)
     assert str(2**63) in error_of(result)
 

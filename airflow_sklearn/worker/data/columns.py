@@ -10,6 +10,8 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from airflow_sklearn.contract.data import NULL_SPELLINGS
+from airflow_sklearn.contract.faults import suggestion
+from airflow_sklearn.problems import let_pass
 from airflow_sklearn.worker.data.types import is_text
 
 if TYPE_CHECKING:
@@ -90,16 +92,17 @@ def match_columns(
     missing = [column for column in columns if column.source not in positions and column.source not in folder_values]
     shown = ", ".join(file_names[:_NAMES_SHOWN]) + (", ..." if len(file_names) > _NAMES_SHOWN else "")
     carried = {column.source for column in columns if column.carried}
+    asked = {column.source for column in columns}
     for name in dict.fromkeys(column.source for column in missing if column.required):
-        or_null = "" if name in carried else ", or let it be read as nulls with missing_columns='null'"
+        or_null = "." if name in carried else "; " + let_pass("missing_columns", null="read as nulls")
+        hint = suggestion(name, [other for other in file_names if other not in asked])
         errors.add(
             "missing_column",
-            f"the file does not have this column. It has: {shown}",
+            f"the file does not have this column.{hint} It has: {shown}",
             column=name,
             file=file,
-            fix=f"add or rename the column in the source (names are matched exactly){or_null}.",
+            fix=f"add or rename the column in the source (names are matched exactly){or_null}",
         )
-    asked = {column.source for column in columns}
     for name, count in Counter(file_names).items():
         if count > 1 and name in asked and name not in folder_values:
             errors.add(

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from airflow_sklearn.contract.receipt import Consumed
 from airflow_sklearn.csv_records import LONGEST_RECORD, ends_inside_quotes, split_record
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.problems import let_pass
 from airflow_sklearn.worker.data.columns import Layout, match_columns
 from airflow_sklearn.worker.data.csv_blocks import Block, RecordTooLongError, read_blocks, record_offsets
 from airflow_sklearn.worker.data.csv_head import (
@@ -56,7 +57,7 @@ class CsvPieceReader(PieceReader):
         self._errors.merge(head.problems)
         if not head.problems and head.names:
             self._begin(head)
-            if not self._failed:
+            if not self.failed:
                 yield from self._blocks(head, first, last)
         self.consumed = Consumed(object=obj, first=first, last=last, total=obj.size, rows=self.rows)
 
@@ -133,6 +134,7 @@ class CsvPieceReader(PieceReader):
         table, bad, slow = self._assemble(read, parsed.rows, self._layout)
         self._parser.read_slowly(slow)
         place = _Places(block, self._quote, self._csv.delimiter, records, [row.number for row in parsed.invalid])
+        self._count_null_keys(table, bad, place)
         if len(header := self._repeated_headers(parsed, data)):
             self._report_headers(header, place)
             for flags in bad.values():
@@ -223,8 +225,8 @@ class CsvPieceReader(PieceReader):
             file=self._uri,
             count=len(invalid),
             examples=[f"{row.actual_columns} fields: {row.text[:80]!r}" for row in invalid[:5]],
-            fix="mend the source (quote values that hold the delimiter or a line break), or set such rows aside with "
-            "wrong_types='quarantine'.",
+            fix="correct the source: quote values that hold the delimiter or a line break"
+            + ("." if self._request.for_training else "; " + let_pass("wrong_types", quarantine="they are set aside")),
         )
         if quarantine:
             empty = pa.table({column.name: pa.nulls(len(invalid), pa.string()) for column in self._request.columns})

@@ -58,7 +58,7 @@ class ParquetPieceReader(PieceReader):
             errors=self._errors,
             counted=self._request.problems,
         )
-        if not self._failed:
+        if not self.failed:
             try:
                 yield from self._groups(footer, range(first, last), layout)
             except (pa.ArrowException, OSError) as error:
@@ -105,7 +105,12 @@ class ParquetPieceReader(PieceReader):
         read = {name: plain_values(batch.column(self._sources[name])) for name in layout.positions}
         table, bad, _ = self._assemble(read, batch.num_rows, layout)
         spelled = partial(self._spelled, read, layout)
-        return self._settle(table, bad, spelled, lambda row: f"row {start + row:,} of the piece")
+
+        def place(row: int) -> str:
+            return f"row {start + row:,} of the piece"
+
+        self._count_null_keys(table, bad, place)
+        return self._settle(table, bad, spelled, place)
 
     def _spelled(self, read: dict[str, pa.Array], layout: Layout, rows: np.ndarray) -> pa.Table:
         columns = {}

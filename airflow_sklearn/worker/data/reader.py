@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from airflow_sklearn.problems import ProblemCollector
+from airflow_sklearn.problems import ProblemCollector, let_pass
 from airflow_sklearn.worker.data.columns import Layout, folder_values
 from airflow_sklearn.worker.data.convert import convert, is_number
+from airflow_sklearn.worker.data.types import in_words, null_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -52,13 +54,15 @@ class ReadRequest:
     on_rejected: Callable[[pa.Table], None] | None = None
     key: Sequence[str] = ()
     ignored: Collection[str] = field(default=frozenset())
+    for_training: bool = False
 
 
 class PieceReader(ABC):
     """Iterates over the rows of one piece as ``pa.Table`` blocks of ``schema``.
 
-    Faults that the policy does not let pass are collected until the piece ends (no block is handed over any more), and
-    then raised together, and added to the request's ``problems``. After exhaustion ``consumed`` says what was read;
+    Faults that the policy does not let pass are collected until the piece ends, and then raised together, and added to
+    the request's ``problems``. Blocks are handed over all the same (``failed`` says that they are good for finding
+    further faults only), unless they are for training. After exhaustion ``consumed`` says what was read;
     ``rows`` counts the records read, those set aside among them, and ``rejected`` the latter. ``bytes_read`` grows
     while reading, up to about the piece's size, to tell how far it is.
     """
@@ -78,11 +82,20 @@ class PieceReader(ABC):
 
     def __iter__(self) -> Iterator[pa.Table]:
         """:raises DataError: the piece breaks the policy; carries all its problems."""
+        yield from self.blocks()
+        self.finish()
+
+    def blocks(self) -> Iterator[pa.Table]:
+        """The blocks, without an error at their end: for whoever gathers rows over blocks, and calls ``finish``."""
         for table in self._tables():
-            if table.num_rows and not self._failed:
+            if table.num_rows and not (self.failed and self._request.for_training):
                 yield table
         piece = self._request.piece
         self.bytes_read = piece.end - piece.start
+
+    def finish(self) -> None:
+        """:raises DataError: the piece breaks the policy; carries all its problems."""
+        piece = self._request.piece
         self._request.problems.merge(self._errors.problems())
         self._errors.raise_if_any(f"Reading {self._uri}, bytes {piece.start:,} to {piece.end:,}:")
 
@@ -91,7 +104,8 @@ class PieceReader(ABC):
         """The blocks; sets ``consumed`` at the end. Goes on after a fault, to find all of them."""
 
     @property
-    def _failed(self) -> bool:
+    def failed(self) -> bool:
+        """Whether the piece has faults that the policy does not let pass."""
         return bool(self._errors)
 
     def _folder_values(self) -> Mapping[str, str | None]:
@@ -147,10 +161,17 @@ class PieceReader(ABC):
         originals = spelled(rows)
         collector = self._errors if self._request.wrong_types == "error" else self._request.problems
         for name, flags in {self._sources[name]: (name, flags) for name, flags in bad.items()}.values():
-            source, message, fix = self._sources[name], f"values that are no {self._types[name]}", ""
+            source = self._sources[name]
+            message, fix = f"values that are not {in_words(self._types[name])}", "correct them in the source; "
             if name in self._spelled_codes:
-                message += ", or whose spelling it would not keep"
-                fix = f"if these are codes, declare types={{{source!r}: 'string'}} at training; "
+                message += ", or would not keep their spelling as one"
+                fix += f"if these are codes, train again with Dataset(..., types={{{source!r}: 'string'}}); "
+            if self._request.for_training:
+                fix += (
+                    f"or give SklearnTrainOperator a Dataset(..., types={{{source!r}: 'string'}}) to read them as text."
+                )
+            else:
+                fix += let_pass("wrong_types", null="read as null", quarantine="their rows are set aside")
             collector.add(
                 "wrong_type",
                 message,
@@ -158,8 +179,7 @@ class PieceReader(ABC):
                 file=self._uri,
                 count=int(flags.sum()),
                 examples=self._examples(table, name, np.flatnonzero(flags)[:_EXAMPLES], rows, originals, place),
-                fix=f"{fix}mend the source, or let them pass with wrong_types='null' (read as null) or 'quarantine' "
-                "(rows set aside).",
+                fix=fix,
             )
         if self._request.wrong_types != "quarantine":
             return table
@@ -171,6 +191,27 @@ class PieceReader(ABC):
         keep = np.ones(table.num_rows, bool)
         keep[rows] = False
         return table.filter(pa.array(keep))
+
+    def _count_null_keys(self, table: pa.Table, bad: Mapping[str, np.ndarray], place: Callable[[int], str]) -> None:
+        """Rows without a key, unless they have a fault that says why, or are set aside for another one."""
+        if self._request.wrong_types == "quarantine":
+            faulty = list(bad.values())
+        else:
+            faulty = [flags for name, flags in bad.items() if name in self._request.key]
+        for name in (name for name in self._request.key if name in table.column_names and null_count(table[name])):
+            values = table[name].combine_chunks()
+            flags = np.asarray(pc.is_null(values, nan_is_null=True))
+            rows = np.flatnonzero(flags & ~np.logical_or.reduce(faulty) if faulty else flags)
+            if len(rows):
+                self._request.problems.add(
+                    "null_key",
+                    "rows without a primary key",
+                    column=self._sources[name],
+                    file=self._uri,
+                    count=len(rows),
+                    examples=[f"at {place(row)}" for row in rows[:_EXAMPLES].tolist()],
+                    fix="give every row a key, or leave these rows out of the source.",
+                )
 
     def _examples(
         self,

@@ -33,6 +33,7 @@ def read_piece(
     on_rejected: Callable[[pa.Table], None] | None = None,
     key: Sequence[str] = (),
     ignored: Collection[str] = (),
+    for_training: bool = False,
 ) -> PieceReader:
     """Read the records of one piece.
 
@@ -46,9 +47,19 @@ def read_piece(
     :param on_rejected: is given rows set aside, as tables of ``rejected_schema(columns)``.
     :param key: columns that name a row in messages; where they are not read, its place in the file does.
     :param ignored: columns that a file may have without being reported as ``extra_column``.
+    :param for_training: say in messages what helps there, and hand no block over after a fault.
     :return: iterate over it for ``pa.Table`` blocks; nothing is read before.
     """
     request = ReadRequest(
-        storage, files, piece, tuple(columns), wrong_types, problems, on_rejected, tuple(key), frozenset(ignored)
+        storage,
+        files,
+        piece,
+        tuple(columns),
+        wrong_types,
+        problems,
+        on_rejected,
+        tuple(key),
+        frozenset(ignored),
+        for_training,
     )
     return CsvPieceReader(request) if files.file_format == "csv" else ParquetPieceReader(request)

@@ -98,7 +98,7 @@ def _check_expected(
                     "missing_column",
                     f"named in {role}, but no file has such a column; there are {shown}",
                     column=name,
-                    fix=f"mend the name in {role}, or the source.",
+                    fix=f"correct the name in SklearnTrainOperator({role}=...), or the source.",
                 )
 
 
@@ -182,7 +182,14 @@ def _whole_reader(
 ) -> PieceReader:
     piece = Piece(object=obj, start=0, end=obj.size)
     return read_piece(
-        storage, files, piece, columns, wrong_types="error", problems=problems, ignored=frozenset(ignored)
+        storage,
+        files,
+        piece,
+        columns,
+        wrong_types="error",
+        problems=problems,
+        ignored=frozenset(ignored),
+        for_training=True,
     )
 
 

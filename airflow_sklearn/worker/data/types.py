@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
@@ -39,6 +40,32 @@ def parse_type(text: str) -> pa.DataType:
             f"{text!r} is not a column type. Use an Arrow type: int64, double, bool, string, date32, timestamp[us], "
             "timestamp[us, tz=UTC], decimal128(10, 2)."
         ) from None
+
+
+def in_words(data_type: pa.DataType) -> str:
+    """What values of a type are, for people: ``a whole number``, ``text``, ``a date``."""
+    data_type = canonical(data_type)
+    kinds = {
+        "true or false": pa.types.is_boolean,
+        "a whole number": pa.types.is_integer,
+        "a number": lambda kind: pa.types.is_floating(kind) or pa.types.is_decimal(kind),
+        "a date": pa.types.is_date,
+        "a date with a time": pa.types.is_timestamp,
+        "a time of day": pa.types.is_time,
+        "text": is_text,
+    }
+    return next((words for words, is_kind in kinds.items() if is_kind(data_type)), str(data_type))
+
+
+def null_count(column: pa.ChunkedArray) -> int:
+    """Rows without a value: NaN is none, as for pandas."""
+    nulls: int = column.null_count
+    # a sum is cheaper than a look at each value, and is NaN when one of them is
+    if pa.types.is_float16(column.type):
+        column = column.cast(pa.float32())  # Arrow computes nothing with the narrow ones
+    if pa.types.is_floating(column.type) and math.isnan(pc.sum(column).as_py() or 0.0):
+        nulls += pc.sum(pc.is_nan(column)).as_py() or 0
+    return nulls
 
 
 def is_nested(data_type: pa.DataType) -> bool:
