@@ -15,6 +15,7 @@ from airflow_sklearn.contract.tables import OutputTable
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.ledger import Ledger
 from airflow_sklearn.model_store import resolve_model
+from airflow_sklearn.source_columns import column_faults
 from airflow_sklearn.storage import join
 from airflow_sklearn.storage.uris import pattern_regex, split_scheme
 
@@ -111,11 +112,19 @@ def make_plan(
     chunk_size: int = DEFAULT_CHUNK_SIZE,
     max_chunks: int = DEFAULT_MAX_CHUNKS,
     planned: Planned | None = None,
+    look_at_columns: bool = True,
     **asked: Any,
 ) -> tuple[Plan, str]:
     """Draft and finish a plan over files in one call; ``asked`` goes to ``draft_plan``."""
-    draft = draft_plan(storage, **asked)
-    return finish_plan(storage, draft, source, chunk_size=chunk_size, max_chunks=max_chunks, planned=planned)
+    return finish_plan(
+        storage,
+        draft_plan(storage, **asked),
+        source,
+        chunk_size=chunk_size,
+        max_chunks=max_chunks,
+        planned=planned,
+        look_at_columns=look_at_columns,
+    )
 
 
 def finish_plan(
@@ -128,6 +137,7 @@ def finish_plan(
     chunk_size: int = DEFAULT_CHUNK_SIZE,
     max_chunks: int = DEFAULT_MAX_CHUNKS,
     planned: Planned | None = None,
+    look_at_columns: bool = True,
 ) -> tuple[Plan, str]:
     """Plan one prediction run and store the plan in its ledger.
 
@@ -135,13 +145,17 @@ def finish_plan(
     :param table_columns: of a destination that is a table: the columns of the parts, in order.
     :param chunk_size: bytes of source a chunk, about; grows when there would be more than ``max_chunks``.
     :param planned: when, and by which task; default: now, by none.
+    :param look_at_columns: look for columns that are missing, in a few of the source's files.
     :return: the plan, and the URI it is stored at.
-    :raises UserError: what was asked for contradicts the model; every contradiction is named.
+    :raises UserError: what was asked for contradicts the model or the source; every contradiction is named.
     """
     destination, source = draft.destination, source.for_model_of(draft.manifest.source.files)
     faults = _place_faults(source, destination, draft.partition) if isinstance(destination, OutputFiles) else []
     if chunk_size < 1 or max_chunks < 1:
         faults.append(f"chunk_size ({chunk_size}) and max_chunks ({max_chunks}) must be at least 1")
+    objects = storage.expand(source.uris, allow_empty=True)
+    if look_at_columns and snapshot is None:  # what was unloaded has the columns that were asked for
+        faults += column_faults(storage, source, objects, _needed_columns(draft))
     draft.check(faults)
     spec = PredictionSpec(
         model_manifest_uri=draft.manifest_uri,
@@ -156,7 +170,6 @@ def finish_plan(
         batch_rows=draft.manifest.batch_rows,
         policies=draft.policies,
     )
-    objects = storage.expand(source.uris, allow_empty=True)
     fingerprint = Plan.make_fingerprint(spec, objects)
     folder = join(draft.ledger or join(destination.ledger_root, LEDGER_FOLDER), fingerprint[:32])
     plan = Plan(
@@ -172,6 +185,17 @@ def finish_plan(
         planned=planned or Planned.now(),
     )
     return plan, Ledger(storage, folder).write_plan(plan)
+
+
+def _needed_columns(draft: Draft) -> dict[str, str]:
+    """What each column is needed as, by its name."""
+    schema = draft.manifest.feature_schema
+    features = schema.feature_names if draft.policies.missing_columns == "error" else ()
+    return {
+        **dict.fromkeys(features, "feature"),
+        **dict.fromkeys(draft.passthrough, "passthrough"),
+        **dict.fromkeys((column.name for column in schema.primary_key), "primary key"),
+    }
 
 
 def _output_options(destination: OutputFiles) -> dict[str, Any]:

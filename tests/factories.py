@@ -78,6 +78,7 @@ def csv_plan(storage: Storage, root: str, *, rows: int = 100, chunks: int = 4, *
         "destination": OutputFiles(uri=f"{root}/out", file_format="csv"),
         "partition": "day=1",
         "chunk_size": rows * 10 // chunks,
+        "look_at_columns": False,
     }
     return make_plan(storage, **{**fields, **changes})
 

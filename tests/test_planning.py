@@ -148,3 +148,15 @@ def test_a_source_beside_the_predictions_is_planned(root: str) -> None:
 def test_a_ledger_in_another_kind_of_storage_is_refused_before_anything_is_computed(root: str) -> None:
     with pytest.raises(UserError, match="another kind of storage"):
         csv_plan(Storage(), root, ledger="s3://bucket/ledgers")
+
+
+def test_columns_that_the_source_lacks_are_faults_of_the_plan_together_with_all_others(root: str) -> None:
+    storage = Storage()
+    storage.write(f"{root}/in/named.csv", b"ID,x\n1,2\n")
+    source = SourceFiles(uris=(f"{root}/in/named.csv",), file_format="csv")
+    with pytest.raises(UserError) as caught:
+        csv_plan(storage, root, source=source, passthrough=["zip"], partition="../up", look_at_columns=True)
+    text = str(caught.value)
+    assert "column 'zip' (passthrough) is not in named.csv. It has: ID, x." in text
+    assert "(primary key) is not in named.csv" in text
+    assert "not a safe path" in text

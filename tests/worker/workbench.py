@@ -96,6 +96,7 @@ class Workbench:
             "destination": OutputFiles(uri=f"{self.root}/out-{uuid.uuid4()}", file_format=output),
             "partition": "p",
             "chunk_size": max(1, -(-size // chunks)),
+            "look_at_columns": False,  # what the plan does not find, the worker must
         }
         return make_plan(self.storage, **{**fields, **changes})
 

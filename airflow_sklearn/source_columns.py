@@ -1,0 +1,147 @@
+"""Which columns files have, before anything runs: a column that is missing is found once, and not in every chunk.
+
+Only what is certain is said. A file whose beginning is not understood is left to the worker, which knows why.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import importlib.util
+import io
+import re
+import zlib
+from collections import defaultdict
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from airflow_sklearn.contract.faults import suggestion
+from airflow_sklearn.csv_records import first_record_end, split_record
+from airflow_sklearn.exceptions import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from airflow_sklearn.contract.data import CsvOptions, SourceFiles, SourceObject
+    from airflow_sklearn.storage import Storage
+
+MOST_FILES = 20
+_HEAD_BYTES = 1 << 16
+_LONGEST_FOOTER = 1 << 26  # bytes; a longer one is left to the worker
+_NAMES_SHOWN = 20
+_DATUM = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*|\d{4}-\d\d-\d\d.*")
+
+
+def column_faults(
+    storage: Storage,
+    source: SourceFiles,
+    objects: Sequence[SourceObject],
+    needed: Mapping[str, str],
+) -> list[str]:
+    """What is missing in the first, the last, and some files between, at most ``MOST_FILES``.
+
+    :param needed: what each column is needed as, such as ``passthrough``, by its name.
+    :return: a line a column.
+    """
+    looked = _spread(objects)
+    missing: defaultdict[str, list[tuple[str, tuple[str, ...]]]] = defaultdict(list)
+    count = 0
+    for obj in looked:
+        names = _columns(storage, source, obj)
+        if names is None:
+            continue
+        count += 1
+        for name in needed:
+            if name not in names:
+                missing[name].append((obj.uri, names))
+    return [_fault(name, needed[name], missing[name], count) for name in needed if name in missing]
+
+
+def _fault(name: str, role: str, files: Sequence[tuple[str, tuple[str, ...]]], count: int) -> str:
+    uri, names = files[0]
+    shown = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+    where = uri.rpartition("/")[2]
+    if count > 1:
+        where = f"{len(files)} of {count} files that were looked at, such as {where}"
+    fix = "add or rename the column in the source (names are matched exactly)"
+    fix += {
+        "passthrough": ", or correct passthrough=... of sklearn_predict (or SklearnPlanOperator)",
+        "feature": ", or have it read as nulls: give sklearn_predict (or SklearnPlanOperator) "
+        "policies={'missing_columns': 'null'}",
+    }.get(role, "")
+    return f"column {name!r} ({role}) is not in {where}. It has: {shown}.{suggestion(name, names)} Fix: {fix}."
+
+
+def _spread(objects: Sequence[SourceObject]) -> Iterator[SourceObject]:
+    if len(objects) <= MOST_FILES:
+        yield from objects
+        return
+    for number in range(MOST_FILES):
+        yield objects[number * (len(objects) - 1) // (MOST_FILES - 1)]
+
+
+def _columns(storage: Storage, source: SourceFiles, obj: SourceObject) -> tuple[str, ...] | None:
+    """A file's columns and its folders'; None: not certain."""
+    try:
+        found = _csv_columns(storage, source.csv, obj) if source.file_format == "csv" else _parquet(storage, obj)
+    except StorageError:  # gone or changed since: whoever reads it will say so
+        return None
+    if found is None or not source.hive_partitions:
+        return found
+    folders = [unquote(name) for name, equals, _ in (part.partition("=") for part in obj.uri.split("/")) if equals]
+    return (*found, *folders)
+
+
+def _csv_columns(storage: Storage, options: CsvOptions, obj: SourceObject) -> tuple[str, ...] | None:
+    if options.column_names:
+        return options.column_names
+    if not options.header:
+        return None
+    data = storage.read(obj.uri, start=0, end=min(obj.size, _HEAD_BYTES), etag=obj.etag)
+    compression = options.compression_of(obj.uri)
+    try:
+        if compression != "none":
+            data = _DECOMPRESS[compression](data)
+        # Bytes as the worker looks at them: a line feed is one.
+        text = codecs.getincrementaldecoder(options.encoding)().decode(data)
+    except (KeyError, OSError, EOFError, ValueError, zlib.error):
+        return None
+    text = text.removeprefix("\ufeff").lstrip("\r\n")
+    end = first_record_end(text.encode(), options.quote if options.newlines_in_values else "", options.delimiter)
+    if end is None:
+        return None
+    record = split_record(text.encode()[:end].decode(), options.delimiter, options.quote)
+    if record is None or all(not name or _DATUM.fullmatch(name) for name in record[0]):
+        return None  # no header, as the worker will say
+    return tuple(record[0])
+
+
+def _gunzip(data: bytes) -> bytes:
+    return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, _HEAD_BYTES)
+
+
+def _bunzip(data: bytes) -> bytes:
+    return bz2.BZ2Decompressor().decompress(data, _HEAD_BYTES)
+
+
+_DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": _gunzip, "bz2": _bunzip}  # zstd: the worker's
+
+
+def _parquet(storage: Storage, obj: SourceObject) -> tuple[str, ...] | None:
+    """From the footer, where pyarrow is installed beside Airflow."""
+    if obj.size < 12 or importlib.util.find_spec("pyarrow") is None:
+        return None
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tail = storage.read(obj.uri, start=max(0, obj.size - _HEAD_BYTES), end=obj.size, etag=obj.etag)
+    length = int.from_bytes(tail[-8:-4], "little") + 8
+    if tail[-4:] != b"PAR1" or length > min(obj.size, _LONGEST_FOOTER):
+        return None
+    if length > len(tail):
+        tail = storage.read(obj.uri, start=obj.size - length, end=obj.size, etag=obj.etag)
+    try:
+        schema = pq.read_schema(io.BytesIO(b"PAR1" + tail[-length:]))
+    except (pa.ArrowException, OSError):
+        return None
+    return tuple(schema.names)
