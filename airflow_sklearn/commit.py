@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.proof import Proof
 from airflow_sklearn.contract.receipt import KEY_HASH_ALGORITHM, KeyHash
 from airflow_sklearn.exceptions import IncompleteRunError
 from airflow_sklearn.folder_lock import LOCK_EXPIRES
 from airflow_sklearn.ledger import Ledger
 from airflow_sklearn.problems import ProblemCollector
-from airflow_sklearn.publish_files import FileLoad, publish_files, read_published
+from airflow_sklearn.publish_files import FileLoad, load_of, publish_files, read_published
 from airflow_sklearn.storage import join
 
 if TYPE_CHECKING:
@@ -82,18 +81,7 @@ def publish(
     storage: Storage, plan: Plan, proof: Proof, *, replace_newer: bool = False
 ) -> tuple[PublishedManifest, bool]:
     """Make a run's proven parts the content of the folder that it was planned for; see ``publish_files``."""
-    if not isinstance(plan.destination, OutputFiles):
-        raise TypeError(f"{plan.destination.uri} is a table: see airflow_sklearn.redshift.publish")
-    load = FileLoad(
-        destination=plan.destination,
-        partition=plan.partition,
-        files=proof.files,
-        rows=proof.rows_out,
-        fingerprint=proof.fingerprint,
-        proof_uri=write_proof(storage, plan, proof),
-        planned=plan.planned,
-        replace_newer=replace_newer,
-    )
+    load = load_of(plan, proof, proof_uri=write_proof(storage, plan, proof), replace_newer=replace_newer)
     published = publish_files(storage, load, lock_expires=_LOCK_EXPIRES)
     storage.remove_abandoned(join(plan.ledger, ""))
     return published

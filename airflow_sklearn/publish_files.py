@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.planned import Planned
 from airflow_sklearn.contract.proof import PublishedManifest, Publishing
 from airflow_sklearn.exceptions import (
@@ -31,13 +32,15 @@ from airflow_sklearn.exceptions import (
     PublishError,
 )
 from airflow_sklearn.folder_lock import LOCK_EXPIRES, FolderLock
+from airflow_sklearn.run_order import older_fault, rival_fault
 from airflow_sklearn.storage import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import timedelta
 
-    from airflow_sklearn.contract.data import OutputFiles
+    from airflow_sklearn.contract.plan import Plan
+    from airflow_sklearn.contract.proof import Proof
     from airflow_sklearn.contract.receipt import OutputPart
     from airflow_sklearn.storage import Storage
 
@@ -75,6 +78,25 @@ class FileLoad:
         return join(self.destination.uri, self.partition)
 
 
+def load_of(plan: Plan, proof: Proof | None = None, *, proof_uri: str = "", replace_newer: bool = False) -> FileLoad:
+    """What a run publishes; without a proof, what it will be.
+
+    :raises TypeError: it publishes into a table.
+    """
+    if not isinstance(plan.destination, OutputFiles):
+        raise TypeError(f"{plan.destination.uri} is a table: see airflow_sklearn.redshift.publish")
+    return FileLoad(
+        destination=plan.destination,
+        partition=plan.partition,
+        files=proof.files if proof else (),
+        rows=proof.rows_out if proof else 0,
+        fingerprint=plan.fingerprint,
+        proof_uri=proof_uri,
+        planned=plan.planned,
+        replace_newer=replace_newer,
+    )
+
+
 def publish_files(
     storage: Storage, load: FileLoad, *, lock_expires: timedelta = LOCK_EXPIRES
 ) -> tuple[PublishedManifest, bool]:
@@ -110,10 +132,7 @@ def read_published(storage: Storage, folder: str) -> PublishedManifest | None:
 
 
 def replacement_faults(storage: Storage, load: FileLoad) -> list[str]:
-    """Why a run could not replace what its folder holds now: better known before it has computed anything.
-
-    :param load: without files, rows and a proof.
-    """
+    """Why a run could not replace what its folder holds now: better known before it has computed anything."""
     before = read_published(storage, load.folder)
     if before is None or before.fingerprint == load.fingerprint:
         return []
@@ -302,31 +321,10 @@ def _fault(before: PublishedManifest, load: FileLoad) -> str:
     if before.fingerprint == load.fingerprint:
         return ""
     if load.planned.is_rival_of(before.planned):
-        return rival_fault(load.folder, str(before.publication()), "partition")
+        return rival_fault(load.folder, str(before.publication()))
     if load.planned.is_older_than(before.planned) and not load.replace_newer:
         return older_fault(load.folder, str(before.publication()), load.planned)
     return ""
-
-
-def rival_fault(place: str, there: str, argument: str) -> str:
-    """Two tasks that would take turns in replacing each other's rows.
-
-    :param argument: that keeps their rows apart.
-    """
-    return (
-        f"{place} holds the rows of another task: {there}. Both would replace each other's rows. "
-        f"Fix: give each task a {argument} or a destination of its own; if the other task's rows are no longer "
-        "wanted, remove them."
-    )
-
-
-def older_fault(place: str, there: str, planned: Planned) -> str:
-    """An older run that comes after a newer one."""
-    return (
-        f"{place} holds the rows of a newer run: {there}. This run is older ({planned}). Its rows would replace newer "
-        "ones, so nothing was changed. Fix: clear the plan task too, so that the run is planned anew over what the "
-        "source holds now; or set replace_newer=True on the commit, if the older rows are wanted."
-    )
 
 
 def _read_manifest(storage: Storage, folder: str) -> tuple[PublishedManifest | None, str | None]:

@@ -56,6 +56,7 @@ def sklearn_predict(
     max_chunks: int = NOT_GIVEN,
     policies: Mapping[str, str] | None = NOT_GIVEN,
     ledger: str | None = NOT_GIVEN,
+    replace_newer: bool = NOT_GIVEN,
     aws_conn_id: str | None = NOT_GIVEN,
     deferrable: bool = NOT_GIVEN,
     poll_interval: float | None = NOT_GIVEN,
@@ -74,6 +75,7 @@ def sklearn_predict(
     :param source: see ``SklearnPlanOperator``; as are ``destination``, ``partition``, ``method``, ``passthrough``,
         ``chunk_size``, ``max_chunks``, ``policies`` and ``ledger``.
     :param runtime: where the chunks are predicted.
+    :param replace_newer: let an older run, whose commit is cleared, replace the rows that a newer one has published.
     :param aws_conn_id: the Airflow connection for S3 and for the runtime.
     :param deferrable: wait in the triggerer, without a worker slot: for chunks, and for statements of the Redshift Data
         API.
@@ -125,7 +127,7 @@ def sklearn_predict(
             task_id="commit",
             plan=cast("Any", group.plan.output),
             outlets=static_outlets(getattr(destination, "uri", destination)),
-            **_given(deferrable=deferrable),
+            **_given(deferrable=deferrable, replace_newer=replace_newer),
             **common,
         )
         group.predict >> group.commit

@@ -8,7 +8,7 @@ import functools
 import inspect
 import logging
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import ValidationError
 
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
+_NO_LITERAL = "\u2060"
 _LONGEST_ASSET_URI = 1500  # characters, in Airflow 3; Airflow 2's database may refuse a longer one when all is done
 
 #: Errors that the same attempt would meet again. Others, such as a source that is not there yet, are worth a retry.
@@ -58,6 +59,8 @@ class SklearnOperator(BaseOperator):
     :param aws_conn_id: the Airflow connection for S3 (and for the runtime); not looked up for ``file://`` paths.
     """
 
+    text_fields: ClassVar[Sequence[str]] = ("aws_conn_id",)
+    """Those of the template fields that can only be a text, or None."""
     known_links: Mapping[str, str] | None = {}
     """URIs of links that this process has stored, by their XCom's key; None: an earlier process of this attempt stored
     them all, or an empty text."""
@@ -111,7 +114,22 @@ class SklearnOperator(BaseOperator):
         shared by other tasks, and by other runs in this process."""
         for name in self.template_fields:
             setattr(self, name, own_copy(getattr(self, name)))
+        texts = self._rendered_texts(context, jinja_env)
         super().render_template_fields(context, jinja_env)
+        for name, text in texts.items():
+            if getattr(self, name) is not None:
+                setattr(self, name, text)
+
+    def _rendered_texts(self, context: Context, jinja_env: Any) -> dict[str, str]:
+        """What can only be a text, rendered to one: ``render_template_as_native_obj`` makes numbers of dates, and so
+        another spelling of some."""
+        given = {name: getattr(self, name) for name in self.text_fields if name in self.template_fields}
+        return {
+            # With such an end it is no literal of Python, which is what native rendering looks for.
+            name: str(self.render_template(f"{text}{_NO_LITERAL}", context, jinja_env)).removesuffix(_NO_LITERAL)
+            for name, text in given.items()
+            if isinstance(text, str)
+        }
 
     @property
     def aws(self) -> AwsConnection:

@@ -28,7 +28,11 @@ class SklearnCommitOperator(StatementsOperator):
     there already; ``problems`` are the most frequent, merged over files: the proof has them all. Emits an asset event
     for the destination's URI.
 
+    A partition, and a table that is replaced, remember which run published: a run that was planned before that one
+    fails here, as does one of another task of the same DAG run. What is replaced is logged.
+
     :param plan: what ``SklearnPlanOperator`` returned, one element of it, or the plan's URI. (templated)
+    :param replace_newer: let an older run replace the rows of a newer one.
     :param aws_conn_id: the Airflow connection for S3.
     :param deferrable: wait in the triggerer for statements of the Redshift Data API.
     """
@@ -41,17 +45,20 @@ class SklearnCommitOperator(StatementsOperator):
         self,
         *,
         plan: str | Mapping[str, str] | Sequence[Mapping[str, str]],
+        replace_newer: bool = False,
         aws_conn_id: str | None = "aws_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(aws_conn_id=aws_conn_id, **kwargs)
         self.plan = plan
+        self.replace_newer = replace_newer
         self.deferrable = deferrable
         self.check_early()
 
     def check_arguments(self) -> None:
         super().check_arguments()
+        check_flag("replace_newer", self.replace_newer)
         check_flag("deferrable", self.deferrable)
 
     def work(self, context: Context) -> dict[str, Any]:
@@ -95,7 +102,7 @@ class SklearnCommitOperator(StatementsOperator):
         from airflow_sklearn.commit import publish, write_proof
 
         if isinstance(plan.destination, OutputFiles):
-            manifest, published = publish(self.storage, plan, proof)
+            manifest, published = publish(self.storage, plan, proof, replace_newer=self.replace_newer)
             return manifest.rows, published, manifest.proof_uri
         from airflow_sklearn.redshift.publish import TableLoad, publish_table
 
@@ -111,6 +118,8 @@ class SklearnCommitOperator(StatementsOperator):
             run=plan.partition,
             published_by=tag_of(context),
             attempt=attempt_of(context),
+            planned=plan.planned,
+            replace_newer=self.replace_newer,
         )
         done = publish_table(self.database(context, plan.destination.access), self.storage, load)
         for warning in done.warnings:

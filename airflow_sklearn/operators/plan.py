@@ -21,7 +21,7 @@ from airflow_sklearn.arguments import (
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.tables import OutputTable
 from airflow_sklearn.datasets import absolute_uri, as_output, as_source, as_table_source
-from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.exceptions import PublicationRefusedError, UserError
 from airflow_sklearn.links import RunLedgerLink
 from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy
 from airflow_sklearn.operators.places import check_destination, check_location, check_model, check_source
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.contract.data import OutputFiles, SourceFiles
+    from airflow_sklearn.contract.plan import Plan
     from airflow_sklearn.datasets import Destination, Source, TableSource
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?\s*")
@@ -51,8 +52,9 @@ class SklearnPlanOperator(StatementsOperator):
         (templated)
     :param destination: where predictions go: a folder's URI, a ``Dataset``, or a ``RedshiftTable``. (templated)
     :param partition: the folder below the destination that this run fills, and replaces when it is run again, such
-        as ``date={{ ds }}``. Default: the run's id. Of a table: a name for the run's rows; default: what its
-        ``partition`` or ``where`` says, the run's id where rows are appended. (templated)
+        as ``date={{ ds }}``. Two tasks of one DAG run need two partitions, or two destinations: the commit of the
+        second one fails else. Default: the run's id. Of a table: a name for the run's rows; default: what its
+        ``partition`` or ``where`` says, the run's id where rows are appended. (templated, always to a text)
     :param method: ``auto`` (``predict_proba`` where the model has it, else ``predict``), ``predict``,
         ``predict_proba`` or ``decision_function``. (templated)
     :param passthrough: the column or columns of the source to carry into every row of predictions. (templated)
@@ -77,6 +79,7 @@ class SklearnPlanOperator(StatementsOperator):
         "ledger",
         "aws_conn_id",
     )
+    text_fields = ("partition", "method", "ledger", "aws_conn_id")
     template_fields_renderers = {"policies": "json"}
     operator_extra_links = (RunLedgerLink(),)
     ui_color = "#d9e8f7"
@@ -130,9 +133,12 @@ class SklearnPlanOperator(StatementsOperator):
         check_flag("deferrable", self.deferrable)
 
     def work(self, context: Context) -> list[dict[str, str]]:
+        from airflow_sklearn.contract.planned import Planned
         from airflow_sklearn.planning import draft_plan, finish_plan
         from airflow_sklearn.redshift.planning import TableRun
 
+        who = identity_of(context)
+        planned = Planned.now(dag_id=who.dag_id, task_id=who.task_id, run_id=who.run_id, map_index=who.map_index)
         destination = as_output(self.destination)
         draft = draft_plan(
             self.storage,
@@ -148,7 +154,7 @@ class SklearnPlanOperator(StatementsOperator):
         source = as_table_source(self.source) or as_source(self.source)
         run = TableRun(draft, source, partial(self.database, context))
         run.check()
-        snapshot = run.unload(self.storage, identity_of(context), clears_of(context, self.retries), chunk_size)
+        snapshot = run.unload(self.storage, who, clears_of(context, self.retries), chunk_size)
         plan, uri = finish_plan(
             self.storage,
             draft,
@@ -157,7 +163,9 @@ class SklearnPlanOperator(StatementsOperator):
             table_columns=run.output_columns(snapshot),
             chunk_size=chunk_size,
             max_chunks=min(self.max_chunks, conf.getint("core", "max_map_length", fallback=1024)),
+            planned=planned.model_copy(update={"by_default": not self.partition}),
         )
+        self._check_replacement(plan)
         self.store_link(context, RunLedgerLink, f"{plan.ledger}/")
         size = sum(obj.size for obj in plan.objects)
         self.log.info(
@@ -174,6 +182,18 @@ class SklearnPlanOperator(StatementsOperator):
                 ", ".join(plan.spec.source.uris),
             )
         return [{"plan": uri, "id": chunk.id, "label": chunk.label} for chunk in plan.chunks]
+
+    def _check_replacement(self, plan: Plan) -> None:
+        """Better now than when all is computed. A table's publication finds out in its own transaction.
+
+        :raises PublicationRefusedError: the commit would not replace what the partition holds.
+        """
+        from airflow_sklearn.contract.data import OutputFiles
+        from airflow_sklearn.publish_files import load_of, replacement_faults
+
+        if isinstance(plan.destination, OutputFiles):
+            for fault in replacement_faults(self.storage, load_of(plan)):
+                raise PublicationRefusedError(fault)
 
     def _partition(self, context: Context, destination: OutputFiles | OutputTable) -> str:
         run_id = context["ti"].run_id

@@ -110,6 +110,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         "code_version",
         "aws_conn_id",
     )
+    text_fields = ("target", "model", "sample_weight", "code_version", "aws_conn_id")
     template_fields_renderers = {"estimator_params": "json", "policies": "json"}
     operator_extra_links = (ModelManifestLink(), JobLink(), JobLogLink())
     ui_color = "#f7d9b8"

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.exceptions import RedshiftError
 from airflow_sklearn.redshift.catalog import exists, statement
 from airflow_sklearn.redshift.sql import qualified
@@ -18,6 +20,7 @@ from airflow_sklearn.redshift.sql import qualified
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from airflow_sklearn.contract.planned import Planned
     from airflow_sklearn.redshift.database import Database, Statement
 
 TABLE = "airflow_sklearn_publications"
@@ -25,6 +28,9 @@ TABLE = "airflow_sklearn_publications"
 WHOLE = "table"
 _LONGEST_SHARE = 1000
 _LONGEST_AUTHOR = 1000
+#: How the author's text ends: when the run was planned, and digests of the task and of the DAG run. Version 0.1.0 wrote
+#: no such end, and reads over it. A column would have to be added by the table's owner.
+_PLANNED = re.compile(r"; planned at (\S+) by ([0-9a-f]{16}|-)/([0-9a-f]{16}|-)\Z")
 _SHARE = "CAST(:publish_partition AS VARCHAR(1024))"
 _OF_DESTINATION = 'WHERE "destination" = CAST(:publish_destination AS VARCHAR(600))'
 
@@ -50,6 +56,9 @@ class Record:
     :param partition: whose rows these are, see ``share``.
     :param publication: the id of the attempt that published.
     :param table: the number that the database has given the table: another one has another. 0: it is not known.
+    :param planned_at: when the run was planned, see ``Planned.at``; empty: it is not known.
+    :param task: see ``task_of``.
+    :param run: see ``run_of``.
     """
 
     number: int
@@ -61,16 +70,30 @@ class Record:
     published_at: str = ""
     published_by: str = ""
     table: int = 0
+    planned_at: str = ""
+    task: str = ""
+    run: str = ""
 
     def __str__(self) -> str:
         by = f" by {self.published_by}" if self.published_by else ""
-        return f"{self.rows:,} rows at {self.published_at}{by} (fingerprint {self.fingerprint[:16]})"
+        planned = f"planned at {self.planned_at}, " if self.planned_at else ""
+        return f"{self.rows:,} rows at {self.published_at}{by} ({planned}fingerprint {self.fingerprint[:16]})"
+
+    def by(self, author: str, planned: Planned) -> Record:
+        """The same, published by another run."""
+        return replace(self, published_by=author, planned_at=planned.at, task=task_of(planned), run=run_of(planned))
+
+    @property
+    def author(self) -> str:
+        """What the bookkeeping holds of who published."""
+        end = f"; planned at {self.planned_at} by {self.task or '-'}/{self.run or '-'}" if self.planned_at else ""
+        return shortened(self.published_by, _LONGEST_AUTHOR - len(end)) + end
 
 
 @dataclass(frozen=True)
 class History:
     """What was published into one destination, newest first: the newest of all, those of a share and all that came
-    since, those of the whole table."""
+    since, those of the whole table; all, where the share is the whole table."""
 
     records: tuple[Record, ...] = ()
 
@@ -125,7 +148,7 @@ class Bookkeeping:
         newest = f'SELECT MAX("number") FROM {self._table} {_OF_DESTINATION}'
         sql = (
             f'SELECT {fields}, CAST("published_at" AS VARCHAR(19)), "published_by", "table_id" FROM {self._table} '
-            f"{_OF_DESTINATION} AND (\"partition\" IN ({_SHARE}, '{WHOLE}') "
+            f"{_OF_DESTINATION} AND ({_SHARE} = '{WHOLE}' OR \"partition\" IN ({_SHARE}, '{WHOLE}') "
             f'OR "number" >= COALESCE(({newest} AND "partition" = {_SHARE}), ({newest}))) ORDER BY "number" DESC'
         )
         rows = self._database.run([statement(sql, self._values)], step=step)[0].rows
@@ -175,7 +198,7 @@ class Bookkeeping:
             "publish_fingerprint": record.fingerprint,
             "publish_mode": record.mode,
             "publish_rows": str(record.rows),
-            "publish_author": shortened(record.published_by, _LONGEST_AUTHOR),
+            "publish_author": record.author,
             "publish_gone": str(gone),
             "publish_table_id": str(record.table) if record.table else None,
         }
@@ -203,6 +226,27 @@ class Bookkeeping:
         )
         return [self.lock(), statement(sql, {"publish_id": publication, "publish_table_id": str(table)})]
 
+    def note_author(self, record: Record) -> list[Statement]:
+        """A newer run has found its rows published by an older one, and is who they are of now."""
+        sql = (
+            f'UPDATE {self._table} SET "published_by" = CAST(:publish_author AS VARCHAR(1024)) '
+            'WHERE "publication" = CAST(:publish_id AS VARCHAR(64))'
+        )
+        return [
+            self.lock(),
+            statement(sql, {"publish_id": record.publication, "publish_author": record.author}),
+        ]
+
+
+def task_of(planned: Planned) -> str:
+    """The task that planned a run, in short; empty outside of Airflow."""
+    return content_id([planned.dag_id, planned.task_id, planned.map_index]) if planned.task_id else ""
+
+
+def run_of(planned: Planned) -> str:
+    """The DAG run in which a run was planned, in short; empty outside of Airflow."""
+    return content_id([planned.dag_id, planned.run_id]) if planned.task_id else ""
+
 
 def partition_share(values: Mapping[str, str | None]) -> str:
     """The share of a partition: each value in the one spelling that its column has."""
@@ -211,8 +255,12 @@ def partition_share(values: Mapping[str, str | None]) -> str:
 
 def _record(row: Sequence[Any]) -> Record:
     number, partition, publication, fingerprint, mode, rows, at, by, table = row
+    by = by or ""
+    found = _PLANNED.search(by)
+    planned = [text.strip("-") for text in found.groups()] if found else []
+    by = by[: found.start()] if found else by
     return Record(
-        int(number), partition, publication, fingerprint, mode, int(rows), at or "", by or "", int(table or 0)
+        int(number), partition, publication, fingerprint, mode, int(rows), at or "", by, int(table or 0), *planned
     )
 
 

@@ -5,15 +5,17 @@ It is a table like others in the target's schema: one of a session's own would n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.receipt import KEY_HASH_ALGORITHM
 from airflow_sklearn.contract.shown import shown
-from airflow_sklearn.exceptions import LoadError, RedshiftError, StorageError
+from airflow_sklearn.exceptions import LoadError, ObjectNotFoundError, RedshiftError, StorageError
 from airflow_sklearn.redshift.catalog import exists, statement, tables_named
 from airflow_sklearn.redshift.database import Statement
 from airflow_sklearn.redshift.sql import iam_role, identifier, qualified, quoted
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 
 _PREFIX = "airflow_sklearn_staging"
 _SHOWN = 10
+_CHECKERS = 16  # threads
 #: Both keep the rows of a load that was rolled back. Only the first has the values; Serverless has only the second.
 _LOAD_ERRORS = {
     "stl_load_errors": f"""
@@ -97,6 +100,11 @@ class Staging:
         ]
         self._id = str(self._database.run(statements, step="publish: create the staging table")[-1].rows[0][0])
 
+    def check_files(self, files: Sequence[OutputPart]) -> None:
+        """:raises ObjectChangedError: a file is not what was stored there."""
+        with ThreadPoolExecutor(_CHECKERS) as pool:
+            list(pool.map(self._check_file, files))
+
     def copy(self, files: Sequence[OutputPart]) -> None:
         """Load files with one COPY, all or none.
 
@@ -123,6 +131,11 @@ class Staging:
                 f"{error}{listed}",
                 sqlstate=error.sqlstate,
             ) from error
+
+    def _check_file(self, part: OutputPart) -> None:
+        """What is missing is COPY's to say."""
+        with contextlib.suppress(ObjectNotFoundError):
+            self._storage.check(part.uri, sha256=part.sha256, etag=part.etag or None)
 
     def check(self, rows: int, key_hash: KeyHash) -> Findings:
         """Compare what was loaded with what the receipts say."""

@@ -12,10 +12,11 @@ Whatever dies on the way, the target holds the rows of before or the new ones, a
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.document import content_id
+from airflow_sklearn.contract.planned import Planned
 from airflow_sklearn.exceptions import (
     PublicationRefusedError,
     PublishError,
@@ -28,6 +29,7 @@ from airflow_sklearn.redshift.bookkeeping import Bookkeeping, History, Record
 from airflow_sklearn.redshift.destination import Destination
 from airflow_sklearn.redshift.grants import read_grants, read_protections, rights_faults
 from airflow_sklearn.redshift.load import Staging
+from airflow_sklearn.redshift.order import check_order, replaced_records
 from airflow_sklearn.redshift.sql import qualified
 from airflow_sklearn.redshift.swap import ANOTHER_COUNT, counted, rivals, swap
 
@@ -56,6 +58,8 @@ class TableLoad:
     :param run: whose rows these are, see ``planning.whose_rows``. Rows of a run are appended once.
     :param attempt: this attempt's own name: another one for each attempt at the same publication.
     :param published_by: DAG, task and run, for people.
+    :param planned: when and by whom the run was: an older one does not replace the rows of a newer one.
+    :param replace_newer: it does all the same.
     """
 
     table: OutputTable
@@ -68,6 +72,8 @@ class TableLoad:
     run: str
     attempt: str
     published_by: str = ""
+    planned: Planned = field(default_factory=Planned)
+    replace_newer: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,14 +167,20 @@ class _Publication:
         )
         staging.drop_leftovers()
         if (before := self._published_before(history, share)) is not None:
+            self._note_newer(books, history.newest(share))
             return before
+        replaced = replaced_records(self._destination, history, share, load.fingerprint)
+        check_order(self._destination.name, replaced, load.planned, replace_newer=load.replace_newer)
         faults, warnings = self._destination.table_faults(), list[str]()
         if self._destination.is_made_anew():
             lost, warnings = read_protections(self._database, self._destination.target, step="publish: protections")
             faults += lost
         if faults:
             raise self._refused(faults)
-        return self._swap(staging, books, history, share, (*warnings, *self._stage(staging)))
+        published = self._swap(staging, books, history, share, (*warnings, *self._stage(staging)))
+        for record in replaced if published.published else ():
+            log.info("Replaced in %s: %s.", published.table, record)
+        return published
 
     def _look(self, step: str) -> Destination:
         load = self._load
@@ -177,6 +189,7 @@ class _Publication:
 
     def _stage(self, staging: Staging) -> tuple[str, ...]:
         """Load and check; returns what is worth a warning."""
+        staging.check_files(self._load.files)
         staging.create()
         try:
             staging.copy(self._load.files)
@@ -204,9 +217,8 @@ class _Publication:
             fingerprint=load.fingerprint,
             mode=load.table.if_exists,
             rows=load.rows,
-            published_by=load.published_by,
             table=0 if destination.is_made_anew() else destination.target.number,
-        )
+        ).by(load.published_by, load.planned)
         grants = []
         try:
             if destination.is_made_anew():
@@ -285,6 +297,13 @@ class _Publication:
     def _books(self, share: str) -> Bookkeeping:
         parts = self._destination.target.parts
         return Bookkeeping(self._database, parts[0], qualified(parts), share)
+
+    def _note_newer(self, books: Bookkeeping, own: Record | None) -> None:
+        """The rows were there already: they are the newest run's now."""
+        load = self._load
+        if own is not None and load.planned.at > own.planned_at:
+            newer = own.by(load.published_by, load.planned)
+            self._database.run(books.note_author(newer), step="publish: note the newer run")
 
     def _note_table(self, books: Bookkeeping, record: Record, table: int) -> None:
         """The rows are published: without the number, a table that is dropped and made anew is not noticed."""

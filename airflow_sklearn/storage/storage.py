@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_sklearn.exceptions import ObjectNotFoundError, UserError
 from airflow_sklearn.storage import uris as _uris
+from airflow_sklearn.storage.digests import check_digest
 from airflow_sklearn.storage.local import LocalStore
 from airflow_sklearn.storage.s3 import S3Store
 
@@ -102,6 +103,20 @@ class Storage:
                 f"Cannot copy {source_uri} to {target_uri}: put the ledger and the destination in one kind of storage."
             )
         self._store(source_uri).copy(source_uri, target_uri, etag, sha256)
+
+    def check(self, uri: str, *, sha256: str, etag: str | None = None) -> str:
+        """Make sure that an object holds what was stored there. Its bytes are read, unless its version is known.
+
+        :param etag: the version that is known to hold that.
+        :return: the version that does.
+        :raises ObjectNotFoundError: no object there.
+        :raises ObjectChangedError: it holds something else.
+        """
+        now = self.stat(uri).etag
+        if now != etag:
+            with self.open(uri, etag=now) as stream:
+                check_digest(stream, sha256, uri)
+        return now
 
     def remove_abandoned(self, folder: str) -> int:
         """Remove what writers that were killed left in a folder and below it. Returns how many files that were.

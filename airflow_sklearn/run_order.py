@@ -1,0 +1,33 @@
+"""Why a run may not replace the rows of another one, in a folder or in a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_sklearn.contract.planned import Planned
+
+
+def rival_fault(place: str, there: str) -> str:
+    """Two tasks would take turns in replacing each other's rows.
+
+    :param there: whose rows are there now.
+    """
+    return (
+        f"{place} holds the rows of another task: {there}. Both would replace each other's rows, so nothing was "
+        "changed. Fix: give each task a partition or a destination of its own; if the other task's rows are no longer "
+        "wanted, remove them."
+    )
+
+
+def older_fault(place: str, there: str, planned: Planned) -> str:
+    """An older run comes after a newer one.
+
+    :param there: whose rows are there now.
+    :param planned: of the older run.
+    """
+    return (
+        f"{place} holds the rows of a newer run: {there}. This run is older ({planned}): its rows would replace newer "
+        "ones, so nothing was changed. Fix: clear the plan task too, so that the run is planned anew over what the "
+        "source holds now; or set replace_newer=True on the commit, if the older rows are wanted."
+    )
