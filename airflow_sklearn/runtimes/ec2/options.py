@@ -49,5 +49,10 @@ def problems(runtime: Ec2Runtime) -> Iterator[str]:
         yield f"jobs_per_instance={runtime.jobs_per_instance}: it is 1 or more"
     if runtime.volume_size is not None and runtime.volume_size < 1:
         yield f"volume_size={runtime.volume_size}: it is in GiB, 1 or more"
+    for name in ("idle_timeout", "capacity_timeout"):
+        if not getattr(runtime, name) >= 0:  # nor is NaN
+            yield f"{name}={getattr(runtime, name)}: it is in seconds, 0 or more"
+    if not runtime.startup_allowance > 0:
+        yield f"startup_allowance={runtime.startup_allowance}: it is in seconds, more than 0; an instance takes minutes"
     yield from list_problems(runtime, LISTS)
     yield from taken_problems("run_instances_kwargs", runtime.run_instances_kwargs, _TAKEN, "instance")

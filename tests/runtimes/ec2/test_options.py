@@ -20,6 +20,9 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
             launch_template_version="3",
             jobs_per_instance=0,
             volume_size=0,
+            idle_timeout=-1,
+            capacity_timeout="nan",  # type: ignore[arg-type]
+            startup_allowance=0,
             run_instances_kwargs={"SubnetId": "subnet-1", "UserData": "x", "Monitoring": {"Enabled": True}},
         )
     said = str(caught.value)
@@ -29,6 +32,9 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         "launch_template_version goes with launch_template",
         "jobs_per_instance=0",
         "volume_size=0",
+        "idle_timeout=-1",
+        "capacity_timeout=nan: it is in seconds",
+        "startup_allowance=0",
         "instance_types='m7i.large': it is a list",
         "SubnetId is set for each instance, from subnets=",
         "UserData is set for each instance\n",
