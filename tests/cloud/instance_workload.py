@@ -31,6 +31,8 @@ class InstanceWorkload(Workload):
             "iam_instance_profile": INSTANCE_PROFILE,
             "env": {"GATE": f"{self.uri}/gate"},
             "tags": {"workload": self.name},
+            # One whose container Docker never starts is told before the test gives up.
+            "startup_allowance": 300.0,
         }
 
     def bound(self, **changes: Any) -> Ec2Runtime:
