@@ -53,8 +53,8 @@ class LocalRuntime(Runtime):
         ``airflow-sklearn[worker]``. Default: the interpreter of the task, with the task's import path.
     :param env: further environment variables for the worker.
     :param processes: processes a job may use; default: one a core. Set it where several tasks run side by side.
-    :param state_dir: a folder for logs and process ids, the same for all attempts of a task. Default: one of the
-        user's in the system's temporary folder.
+    :param state_dir: a folder for logs and process ids, the same for all attempts of a task, to which only this user
+        may write. Default: one in Airflow's home, or in the system's temporary folder where that is not the user's own.
     """
 
     template_fields: ClassVar[tuple[str, ...]] = ("python", "env", "state_dir")

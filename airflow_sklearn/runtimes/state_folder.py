@@ -1,10 +1,16 @@
-"""The folder in which ``LocalRuntime`` remembers its jobs: one folder a job, with its handle, log and exit code."""
+"""The folder in which ``LocalRuntime`` remembers its jobs: one folder a job, with its handle, log and exit code.
+
+What lies in it decides which processes are taken for jobs, and killed. So nobody else may write there, and only what
+this package has made is ever removed, whatever else somebody keeps beside it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -12,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.runtimes.base import JobHandle
+from airflow_sklearn.runtimes.processes import Process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +27,8 @@ log = logging.getLogger(__name__)
 
 KEPT_DAYS = 7
 _DAY = 86_400.0  # seconds
+#: In each job's folder. Folders of version 0.1.0 have none, but a handle that names them.
+_MARKER = "made_by_airflow_sklearn"
 
 
 class StateFolder:
@@ -31,18 +40,25 @@ class StateFolder:
     def create(self, name: str) -> Path:
         """A new folder for one job. Those of long ago are removed.
 
-        :raises UserError: the folder belongs to somebody else, who could then make us run things.
+        :raises UserError: others can put something into the folder, and so make us do things.
         """
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.path.stat().st_uid != os.getuid():
-            raise UserError(f"{self.path} belongs to another user. Give LocalRuntime a state_dir of your own.")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            self.path.mkdir(mode=0o700)
+        self._check()
         self._remove_old()
         folder = self.path / name
         folder.mkdir(mode=0o700)
+        (folder / _MARKER).touch(mode=0o600)
         return folder
 
     def handles(self, key: str) -> Iterator[JobHandle]:
-        """The stored handles of a job key, newest first; without those that cannot be read."""
+        """The stored handles of a job key, newest first; without those that cannot be read.
+
+        :raises UserError: others can put something into the folder.
+        """
+        if os.path.lexists(self.path):
+            self._check()
         found = []
         for path in self.path.glob(f"{key}-*/handle.json"):
             try:
@@ -50,6 +66,20 @@ class StateFolder:
             except (OSError, ValueError) as error:
                 log.warning("%s cannot be read and is ignored: %s", path, error)
         return (handle for _, handle in sorted(found, key=lambda pair: pair[0], reverse=True))
+
+    def _check(self) -> None:
+        found = self.path.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            fault = "is a symbolic link. Fix: give LocalRuntime the folder itself as its state_dir"
+        elif not stat.S_ISDIR(found.st_mode):
+            fault = "is no folder. Fix: give LocalRuntime a folder as its state_dir"
+        elif found.st_uid != os.getuid():
+            fault = "belongs to another user. Fix: give LocalRuntime a state_dir of your own"
+        elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            fault = f"can be written to by others. Fix: chmod go-w {self.path}, or give LocalRuntime another state_dir"
+        else:
+            return
+        raise UserError(f"{self.path} {fault}.")
 
     def _remove_old(self) -> None:
         now = time.time()
@@ -60,10 +90,11 @@ class StateFolder:
         for folder in self.path.glob("*-*/"):
             try:
                 # The log is written to while the job lives.
-                newest = max(entry.stat().st_mtime for entry in (folder, *folder.iterdir()))
+                newest = max(entry.lstat().st_mtime for entry in (folder, *folder.iterdir()))
+                is_over = now - newest > KEPT_DAYS * _DAY and _is_own(folder) and not _may_run(folder)
             except OSError:
                 continue
-            if now - newest > KEPT_DAYS * _DAY:
+            if is_over:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -80,4 +111,46 @@ def folder_of(handle: JobHandle) -> Path:
 
 
 def default_state_dir() -> str:
-    return str(Path(tempfile.gettempdir()) / f"airflow-sklearn-{os.getuid()}")
+    """A folder in Airflow's home, where that is this user's; else in the system's temporary folder, where another user
+    can only take its name."""
+    home = os.environ.get("AIRFLOW_HOME", "")
+    parent = home if os.path.isabs(home) and _is_private(home) else tempfile.gettempdir()
+    return str(Path(parent) / f"airflow-sklearn-{os.getuid()}")
+
+
+def _is_private(path: str) -> bool:
+    """Whether there is a folder of this user's into which nobody else can put anything."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return False
+    others_write = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not others_write
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether this package has made a job's folder, for this user."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        return False
+    handle = _handle_in(folder)
+    return (folder / _MARKER).is_file() or (handle is not None and folder_of(handle).name == folder.name)
+
+
+def _may_run(folder: Path) -> bool:
+    """Whether its job may run still: a job of another machine may."""
+    handle = _handle_in(folder)
+    if handle is None:
+        return False  # it died before it was known, a week ago
+    try:
+        return Process.from_dict(handle.data).is_alive()
+    except (UserError, KeyError):
+        return True
+
+
+def _handle_in(folder: Path) -> JobHandle | None:
+    try:
+        handle = JobHandle.model_validate_json((folder / "handle.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return handle if "folder" in handle.data else None

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from airflow_sklearn.contract.jobs import PredictJob
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
 from airflow_sklearn.runtimes.local import LocalRuntime
+from airflow_sklearn.runtimes.state_folder import default_state_dir
 from tests.runtimes.conftest import make_job
 from tests.waiting import wait_for
 
@@ -340,6 +342,82 @@ def test_a_state_folder_of_another_user_is_refused(
     monkeypatch.setattr(os, "getuid", lambda: os.geteuid() + 1)
     with pytest.raises(Exception, match="belongs to another user"):
         runtime.submit("job", job, detached=False)
+
+
+def test_folders_that_this_package_did_not_make_are_never_removed(
+    runtime_of: RuntimeOf, job: PredictJob, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    thesis = state / "my-thesis"
+    thesis.mkdir(parents=True)
+    (thesis / "handle.json").write_text("{}")
+    (state / "a-link").symlink_to(tmp_path)
+    for path in (thesis / "handle.json", thesis):
+        os.utime(path, (1, 1))
+    runtime_of("").submit("job", job, detached=True)
+    assert (thesis / "handle.json").exists()
+    assert (state / "a-link").exists()
+
+
+def test_the_folder_of_a_silent_job_that_runs_still_is_kept(
+    runtime_of: RuntimeOf, job: PredictJob, tmp_path: Path
+) -> None:
+    runtime = runtime_of("import time; time.sleep(60)")
+    handle = runtime.submit("job", job, detached=True)
+    folder = Path(str(handle.data["folder"]))
+    elsewhere = tmp_path / "state" / "other-host"
+    elsewhere.mkdir()
+    of_another_machine = handle.model_copy(
+        update={"data": {**handle.data, "folder": str(elsewhere), "host": "elsewhere"}}
+    )
+    (elsewhere / "handle.json").write_text(of_another_machine.model_dump_json())
+    for path in (*folder.iterdir(), folder, elsewhere / "handle.json", elsewhere, tmp_path / "state" / "cleaned"):
+        os.utime(path, (1, 1))
+    second = runtime.submit("job", job, detached=True)
+    try:
+        assert folder.exists()
+        assert elsewhere.exists()
+    finally:
+        runtime.cancel(handle)
+        runtime.cancel(second)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_state_folder_that_others_can_write_to_is_refused(
+    runtime_of: RuntimeOf, job: PredictJob, tmp_path: Path, mode: int
+) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(mode)
+    for use in (lambda: runtime_of("").submit("job", job, detached=False), lambda: runtime_of("").find(job)):
+        with pytest.raises(UserError, match=r"written to by others\. Fix: chmod go-w"):
+            use()
+
+
+def test_a_state_folder_that_is_a_link_or_a_file_is_refused(
+    runtime_of: RuntimeOf, job: PredictJob, tmp_path: Path
+) -> None:
+    (tmp_path / "state").symlink_to(tmp_path)
+    with pytest.raises(UserError, match="symbolic link"):
+        runtime_of("").submit("job", job, detached=False)
+    (tmp_path / "state").unlink()
+    (tmp_path / "state").write_text("")
+    with pytest.raises(UserError, match="no folder"):
+        runtime_of("").submit("job", job, detached=False)
+
+
+def test_the_default_state_folder_is_in_airflows_home_where_only_this_user_can_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary, home = tmp_path / "tmp", tmp_path / "home"
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setenv("AIRFLOW_HOME", str(home))
+    assert Path(default_state_dir()).parent == temporary  # there is no home
+    home.mkdir(mode=0o755)
+    assert Path(default_state_dir()).parent == home
+    home.chmod(0o777)
+    assert Path(default_state_dir()).parent == temporary
+    monkeypatch.delenv("AIRFLOW_HOME")
+    assert Path(default_state_dir()).parent == temporary
 
 
 def test_the_real_worker_dies_with_its_task(tmp_path: Path) -> None:
