@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from airflow_sklearn.contract.data import NULL_SPELLINGS
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart, Timings
 from airflow_sklearn.contract.schema import Column
 from airflow_sklearn.exceptions import DataError, UserError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.plan import Piece
     from airflow_sklearn.contract.problems import Problem
     from airflow_sklearn.contract.receipt import Consumed, FeatureSketch
+    from airflow_sklearn.contract.schema import Feature
     from airflow_sklearn.ledger import Ledger
     from airflow_sklearn.storage import Storage
     from airflow_sklearn.worker.data.sinks import Sink
@@ -263,7 +265,11 @@ def _columns_to_read(
     """
     schema, policies = manifest.feature_schema, job.spec.policies
     required = policies.missing_columns == "error"
-    read = [ReadColumn(n, parse_type(t), dictionary=d, required=required) for n, t, d in read_columns(schema)]
+    nulls = {feature.name: _null_spellings(feature) for feature in schema.features}
+    read = [
+        ReadColumn(name, parse_type(kind), dictionary=dictionary, required=required, null_spellings=nulls[name])
+        for name, kind, dictionary in read_columns(schema)
+    ]
     features = frozenset(schema.feature_names)
     declared = {**manifest.source.files.types, **job.spec.source.types}
     carried = []
@@ -271,8 +277,18 @@ def _columns_to_read(
         read_name = _CARRIED + name if name in features else name
         carried.append((read_name, name))
         guessed = name not in declared  # a type that the user declared is meant
-        read.append(ReadColumn(read_name, kind, carried=True, keep_spelling=guessed, source_name=name))
+        read.append(
+            ReadColumn(read_name, kind, carried=True, keep_spelling=guessed, null_spellings=("",), source_name=name)
+        )
     return carried, read
+
+
+def _null_spellings(feature: Feature) -> tuple[str, ...]:
+    """What text is null: not what training knew as a value, such as ``NA`` from Parquet, where it is no null."""
+    levels = frozenset(feature.levels or ())
+    if feature.null_count:  # some rows have an empty text and others nothing: CSV does not tell them apart
+        levels -= {""}
+    return tuple(spelling for spelling in NULL_SPELLINGS if spelling not in levels)
 
 
 def _carried_types(storage: Storage, job: PredictJob, manifest: ModelManifest) -> dict[str, pa.DataType]:

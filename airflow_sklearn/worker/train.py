@@ -31,6 +31,7 @@ from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.artifact import store_estimator
 from airflow_sklearn.worker.container import image_with_digest
 from airflow_sklearn.worker.data.convert import convert
+from airflow_sklearn.worker.data.doubts import warn_of_null_labels, warn_of_numbers_in_text
 from airflow_sklearn.worker.data.training import read_table
 from airflow_sklearn.worker.data.types import is_nested, null_count, parse_type
 from airflow_sklearn.worker.environment import record_versions
@@ -42,7 +43,7 @@ from airflow_sklearn.worker.predictor import Predictor
 from airflow_sklearn.worker.search import search_containers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_sklearn.contract.jobs import TrainJob
     from airflow_sklearn.contract.schema import Feature, OutputColumn
@@ -54,6 +55,7 @@ _LOG = logging.getLogger("airflow_sklearn.worker")
 @dataclass
 class _TrainingData:
     table: pa.Table  # rows with a target
+    carried: Mapping[str, pa.DataType]
     features: tuple[Feature, ...]
     y: np.ndarray
     sample_weight: np.ndarray | None
@@ -96,7 +98,7 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
         artifact, estimator = store_estimator(storage, estimator, folder)
         classes = [_plain(value) for value in estimator.classes_] if classifier else []
         target = learn_target(data.table[job.target], job.target, classifier, classes)
-        types = {field.name: _carried_type(field.type) for field in data.table.schema}
+        types = {name: _carried_type(kind) for name, kind in data.carried.items()}
         schema = FeatureSchema(
             features=data.features,
             targets=(target,),
@@ -158,7 +160,18 @@ def _load(job: TrainJob, storage: Storage, estimator: Any) -> _TrainingData:
     named = {"target": (job.target,), "primary_key": job.primary_key, "excluded_columns": job.excluded_columns}
     named["sample_weight"] = (job.sample_weight,) if job.sample_weight else ()
     exclude = set(job.excluded_columns) - {job.target, *job.primary_key, job.sample_weight}
-    table = read_table(storage, job.source, job.objects, exclude=exclude, expected=named, problems=problems)
+    classifier = is_classifier(estimator)
+    read = read_table(
+        storage,
+        job.source,
+        job.objects,
+        exclude=exclude,
+        expected=named,
+        keys=job.primary_key,
+        labels=(job.target,) if classifier else (),
+        problems=problems,
+    )
+    table = read.table
     problems.raise_if_any("The training data cannot be read:")
     _LOG.info("Read %s rows, %d columns from %d objects", f"{table.num_rows:,}", table.num_columns, len(job.objects))
     _check_snapshot(job, table, problems)
@@ -167,15 +180,22 @@ def _load(job: TrainJob, storage: Storage, estimator: Any) -> _TrainingData:
     rows_read = table.num_rows
     has_target = pc.invert(pc.is_null(table[job.target], nan_is_null=True))
     if (dropped := rows_read - pc.sum(has_target).as_py()) if rows_read else 0:
-        _LOG.warning("%s rows without a target (%r is null) are left out", f"{dropped:,}", job.target)
+        warnings.warn(
+            f"{dropped:,} of {rows_read:,} rows have no target ({job.target!r} is null) and are left out. In CSV, an "
+            "empty value is null, and NA and the like among numbers; null_values says it otherwise.",
+            stacklevel=1,
+        )
         table = table.filter(has_target)
     _check_rows(job, table, problems)
     problems.raise_if_any("The training table cannot be learned from:")
     not_features = {job.target, *job.primary_key, *job.excluded_columns, job.sample_weight}
     names = [name for name in table.column_names if name not in not_features]
     weight = table[job.sample_weight].cast(pa.float64()).to_numpy() if job.sample_weight else None
-    y = target_values(table[job.target], job.target, is_classifier(estimator))
-    return _TrainingData(table, learn_features(table.select(names)), y, weight, rows_read)
+    y = target_values(table[job.target], job.target, classifier)
+    if classifier:
+        warn_of_null_labels(table[job.target], job.target)
+    warn_of_numbers_in_text(table.select([name for name in names if name not in job.source.types]))
+    return _TrainingData(table, read.carried, learn_features(table.select(names)), y, weight, rows_read)
 
 
 def _check_unloaded(job: TrainJob, problems: ProblemCollector) -> None:
@@ -229,7 +249,12 @@ def _check_rows(job: TrainJob, table: pa.Table, problems: ProblemCollector) -> N
     for name in job.primary_key:
         if nulls := null_count(table[name]):
             problems.add(
-                "null_key", "rows without a primary key", column=name, count=nulls, fix="give every row a key."
+                "null_key",
+                "rows without a primary key",
+                column=name,
+                count=nulls,
+                fix="give every row a key. In CSV, an empty value is null, and NA and the like among numbers; "
+                "null_values says it otherwise.",
             )
     if job.primary_key and job.policies.duplicate_keys == "error":
         repeated, times = _repeated_keys(table.select(list(job.primary_key)))

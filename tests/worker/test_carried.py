@@ -42,7 +42,38 @@ def test_codes_are_never_silently_numbers(bench: Workbench) -> None:
     result = run(bench, source, passthrough=("zip", "amount"))
     assert problems_of(result) == {("wrong_type", "key"): 1, ("wrong_type", "zip"): 1, ("wrong_type", "amount"): 2}
     assert "'00501' at" in error_of(result)
-    assert "train again with Dataset(..., types={'zip': 'string'})" in error_of(result)
+    assert "types={'zip': 'string'}" in error_of(result)
+
+
+def test_keys_and_passthrough_columns_of_a_csv_keep_their_spelling(bench: Workbench) -> None:
+    codes = {
+        "key": [f"{250 + i // 10}.{i % 10}0" for i in range(ROWS)],
+        "phone": [f"+49151{i:07d}" for i in range(ROWS)],
+        "article": [f"{100 + i}E4" for i in range(ROWS)],
+        "price": [f"{i}.50" for i in range(ROWS)],
+        "padded": [f" {i}" for i in range(ROWS)],
+        "country": [("NA", "DE", "n/a", "")[i % 4] for i in range(ROWS)],
+        "x": [repr(i / 7) for i in range(ROWS)],
+        "y": [str(i % 2) for i in range(ROWS)],
+    }
+    lines = [",".join(codes), *(",".join(row) for row in zip(*codes.values(), strict=True))]
+    source = bench.write_bytes("\n".join(lines).encode() + b"\n", "t.csv")
+    manifest = bench.train(source)
+    names = ["phone", "article", "price", "padded", "country", "x"]
+    out = bench.predict(source, passthrough=tuple(names), chunks=3)
+    for name in ("key", *names[:-2]):
+        assert out[name].to_pylist() == codes[name], name
+    assert out["country"].to_pylist() == [country or None for country in codes["country"]]
+    assert out["x"].to_pylist() == [i / 7 for i in range(ROWS)]
+    kinds = {feature.name: feature.kind for feature in manifest.feature_schema.features}
+    assert {kinds[name] for name in ("phone", "price", "padded", "x")} == {"numeric"}
+
+
+def test_what_is_carried_of_a_model_that_knows_the_column_as_a_number_is_spelled_as_one(bench: Workbench) -> None:
+    train = "key,x,y\n" + "".join(f"{i},{i / 7},{i % 2}\n" for i in range(ROWS))
+    bench.train(bench.write_bytes(train.encode(), "t.csv"))
+    result = run(bench, bench.write_bytes(b"key,x\n+5,1\n 6,1\n7.0,1\n8,2.50\n", "p.csv"), passthrough=("x",))
+    assert problems_of(result) == {("wrong_type", "key"): 3}
 
 
 def test_a_feature_that_is_not_carried_may_be_spelled_like_a_code(bench: Workbench) -> None:

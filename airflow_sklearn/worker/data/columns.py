@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,12 +17,13 @@ from airflow_sklearn.problems import let_pass
 from airflow_sklearn.worker.data.types import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from airflow_sklearn.problems import ProblemCollector
 
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _NAMES_SHOWN = 20
+_NAMED_BY_PANDAS = re.compile(r"Unnamed: \d+(_level_\d+)?")
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Layout:
 
     positions: Mapping[str, int]
     """In the file, by its place."""
+    stored: Mapping[str, str]
+    """What the file calls these."""
     folder_values: Mapping[str, str | None]
     """In the folder's name, one value for all rows."""
     absent: tuple[str, ...]
@@ -87,6 +92,10 @@ def match_columns(
     :param counted: takes ``extra_column``.
     """
     positions = {name: position for position, name in enumerate(file_names)}
+    look_alikes = Names(file_names)
+    for column in columns:
+        if column.source not in positions and (spelled := look_alikes.find(column.source)) is not None:
+            positions[column.source] = positions[spelled]
     in_folder = [column for column in columns if column.source in folder_values]
     in_file = [column for column in columns if column.source in positions and column.source not in folder_values]
     missing = [column for column in columns if column.source not in positions and column.source not in folder_values]
@@ -103,19 +112,52 @@ def match_columns(
             file=file,
             fix=f"add or rename the column in the source (names are matched exactly){or_null}",
         )
+    stored = {column.name: file_names[positions[column.source]] for column in in_file}
+    known = Names((*asked, *stored.values(), *ignored))
     for name, count in Counter(file_names).items():
         if count > 1 and name in asked and name not in folder_values:
             errors.add(
                 "duplicate_column", f"{count} columns have this name", column=name, file=file, fix="rename all but one."
             )
-    extra = [name for name in dict.fromkeys(file_names) if name not in asked and name not in ignored]
+    extra = [name for name in dict.fromkeys(file_names) if known.find(name) is None and not is_index_name(name)]
     if extra:
         counted.add("extra_column", "columns that are not used", count=len(extra), examples=[repr(n) for n in extra])
     return Layout(
         positions={column.name: positions[column.source] for column in in_file},
+        stored=stored,
         folder_values={column.name: folder_values[column.source] for column in in_folder},
         absent=tuple(column.name for column in missing if not column.required),
     )
+
+
+class Names:
+    """Names of columns, by what people see of them.
+
+    Letters such as ``é`` may be one code point or two; nobody can see which, so that it makes no other name.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names: set[str] = set()
+        self._by_form: dict[str, str] = {}
+        for name in names:
+            self.add(name)
+
+    def add(self, name: str) -> None:
+        self._names.add(name)
+        self._by_form.setdefault(_composed(name), name)
+
+    def find(self, name: str) -> str | None:
+        """The name itself where it is known, else the first one that looks the same, else None."""
+        return name if name in self._names else self._by_form.get(_composed(name))
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def is_index_name(name: str) -> bool:
+    """Whether a column of a CSV file has no name, or that which pandas gives to such: the index of a DataFrame."""
+    return not name.strip() or _NAMED_BY_PANDAS.fullmatch(name) is not None
 
 
 def folder_values(uri: str) -> dict[str, str | None]:

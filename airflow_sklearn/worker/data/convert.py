@@ -23,6 +23,8 @@ FALSE_VALUES = (*(s for w in ("false", "f", "no", "n") for s in (w, w.capitalize
 
 #: Codes, not numbers: "00501" and "0x1F" would lose their spelling.
 _CODE = r"^[+-]?0[\dxX]"
+#: The one spelling of a whole number that it has when it is written.
+_WHOLE = r"^(0|-?[1-9]\d*)$"
 #: So many digits are exact as int64 at best, never beside fractions.
 _LONG_CODE = r"^[+-]?\d{19,}$"
 _LONG = 19
@@ -56,7 +58,8 @@ def convert(values: pa.Array, target: pa.DataType, *, keep_spelling: bool = Fals
 
     :param values: text, or typed values; nulls stay nulls.
     :param target: the type asked for; a dictionary type for dictionary-encoded strings.
-    :param keep_spelling: text that a number would not keep, such as ``0123``, does not convert to a number.
+    :param keep_spelling: text that a number would not keep, such as ``0123``, does not convert to a number; to whole
+        numbers neither ``+5``, `` 5`` and ``5.0``. Of fractions the value counts: ``2.50`` is 2.5.
     """
     converted = _convert(values, target)
     return _without_codes(values, converted) if keep_spelling and is_text(values.type) else converted
@@ -88,10 +91,14 @@ def _without_codes(values: pa.Array, converted: Converted) -> Converted:
     kind = converted.values.type
     if not is_number(kind):
         return converted
-    spelled = pc.utf8_trim_whitespace(_decoded(values).cast(_TEXT))
-    codes = _flags(is_code(spelled))
-    if not pa.types.is_integer(kind):
-        codes |= _flags(is_long_code(spelled))
+    spelled = _decoded(values).cast(_TEXT)
+    if pa.types.is_integer(kind):
+        codes = _flags(pc.or_(is_code(spelled), pc.equal(spelled, "-0")))
+        if not converted.at_once:  # one is spelled in another way
+            codes |= ~_flags(pc.match_substring_regex(spelled, _WHOLE)) & _flags(pc.is_valid(converted.values))
+    else:
+        spelled = pc.utf8_trim_whitespace(spelled)
+        codes = _flags(pc.or_(is_code(spelled), is_long_code(spelled))) | _flags(pc.starts_with(spelled, "+"))
     if not codes.any():
         return converted
     bad = codes if converted.bad is None else codes | converted.bad

@@ -47,7 +47,7 @@ class CsvPieceReader(PieceReader):
         self._csv = request.files.csv
         self._quote = self._csv.quote if self._csv.newlines_in_values else ""
         self._head = Head()
-        self._layout = Layout({}, {}, ())
+        self._layout = Layout({}, {}, {}, ())
         self._parser = BlockParser(self._csv, (), {}, 0)
 
     def _tables(self) -> Iterator[pa.Table]:

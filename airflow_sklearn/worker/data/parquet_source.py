@@ -70,7 +70,7 @@ class ParquetPieceReader(PieceReader):
         self.consumed = Consumed(object=obj, first=first, last=last, total=total, rows=self.rows)
 
     def _groups(self, footer: Footer, groups: range, layout: Layout) -> Iterator[pa.Table]:
-        sources = list(dict.fromkeys(self._sources[name] for name in layout.positions))
+        sources = list(dict.fromkeys(layout.stored.values()))
         leaves = _leaf_columns(footer, sources)
         piece = self._request.piece
         rows = sum(footer.metadata.row_group(group).num_rows for group in groups)
@@ -92,7 +92,7 @@ class ParquetPieceReader(PieceReader):
     def _as_dictionary(self, footer: Footer, layout: Layout) -> list[str]:
         """String columns that are wanted dictionary-encoded, as they are stored."""
         wanted = [
-            c.source
+            layout.stored[c.name]
             for c in self._request.columns
             if c.name in layout.positions and pa.types.is_dictionary(c.output_type)
         ]
@@ -102,7 +102,7 @@ class ParquetPieceReader(PieceReader):
     def _read(self, batch: pa.RecordBatch, layout: Layout) -> pa.Table:
         start = self.rows
         self.rows += batch.num_rows
-        read = {name: plain_values(batch.column(self._sources[name])) for name in layout.positions}
+        read = {name: plain_values(batch.column(stored)) for name, stored in layout.stored.items()}
         table, bad, _ = self._assemble(read, batch.num_rows, layout)
         spelled = partial(self._spelled, read, layout)
 

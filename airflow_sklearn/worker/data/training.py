@@ -6,15 +6,17 @@ second reads with those types, by the very code that reads for prediction.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from airflow_sklearn.contract.data import NULL_SPELLINGS
 from airflow_sklearn.contract.plan import Piece
 from airflow_sklearn.exceptions import DataError
 from airflow_sklearn.worker.data.columns import ReadColumn, folder_values
-from airflow_sklearn.worker.data.csv_head import read_head
+from airflow_sklearn.worker.data.csv_types import guess_columns
 from airflow_sklearn.worker.data.guess import ColumnGuess
 from airflow_sklearn.worker.data.parquet_file import NotParquetError, read_footer
 from airflow_sklearn.worker.data.source import PieceReader, read_piece
@@ -33,6 +35,29 @@ _DISTINCT_SHARE = 0.5
 _NAMES_SHOWN = 30
 
 
+@dataclass(frozen=True)
+class ColumnType:
+    """What a column is.
+
+    :param type: of its values in the table.
+    :param carried: as what it is carried into an output, with the spelling that it has in the files.
+    """
+
+    type: pa.DataType
+    carried: pa.DataType
+
+
+@dataclass(frozen=True)
+class TrainingTable:
+    """A source, read.
+
+    :param carried: the types as which columns are carried, by their names.
+    """
+
+    table: pa.Table
+    carried: Mapping[str, pa.DataType]
+
+
 def read_table(
     storage: Storage,
     files: SourceFiles,
@@ -40,20 +65,35 @@ def read_table(
     *,
     exclude: Collection[str] = (),
     expected: Mapping[str, Collection[str]] = MappingProxyType({}),
+    keys: Collection[str] = (),
+    labels: Collection[str] = (),
     problems: ProblemCollector,
-) -> pa.Table:
+) -> TrainingTable:
     """Read all objects as one table, in their order.
 
     :param files: how they are written; ``files.types`` overrides types by column name.
     :param objects: the source; columns are matched by name, in the order of the first file.
     :param exclude: columns not to read.
     :param expected: columns that must be there, excluded ones too, by the parameter that names them.
+    :param keys: columns whose values are told apart by their spelling: a CSV column is text where numbers would not
+        keep it (``250.10``, ``+49151``), and only empty text is null.
+    :param labels: columns of classes: only empty text is null, so that a class may be called ``None``.
     :param problems: takes all that is wrong.
     :return: strings as ``dictionary<int32, string>`` unless most values are distinct, other columns as inferred.
     :raises DataError: files do not agree on columns or types, or hold what is no data.
     """
-    types = column_types(storage, files, objects, exclude=exclude, expected=expected, problems=problems)
-    columns = [ReadColumn(name, kind, dictionary=is_text(kind)) for name, kind in types.items()]
+    types = column_types(
+        storage, files, objects, exclude=exclude, expected=expected, keys=keys, labels=labels, problems=problems
+    )
+    columns = [
+        ReadColumn(
+            name,
+            kind.type,
+            dictionary=is_text(kind.type),
+            null_spellings=("",) if name in keys or name in labels else NULL_SPELLINGS,
+        )
+        for name, kind in types.items()
+    ]
     blocks: list[pa.Table] = []
     for obj in objects:
         reader = _whole_reader(storage, files, obj, columns, exclude, problems)
@@ -62,7 +102,8 @@ def read_table(
         except DataError:
             continue  # its problems are collected
     problems.raise_if_any(_SUMMARY)
-    return _join(blocks, pa.schema([(column.name, column.output_type) for column in columns]))
+    table = _join(blocks, pa.schema([(column.name, column.output_type) for column in columns]))
+    return TrainingTable(table, {name: kind.carried for name, kind in types.items()})
 
 
 def column_types(
@@ -72,18 +113,28 @@ def column_types(
     *,
     exclude: Collection[str] = (),
     expected: Mapping[str, Collection[str]] = MappingProxyType({}),
+    keys: Collection[str] = (),
+    labels: Collection[str] = (),
     problems: ProblemCollector,
-) -> dict[str, pa.DataType]:
+) -> dict[str, ColumnType]:
     """The columns of a source and their types, over all its objects. Parameters as for ``read_table``.
 
     :raises DataError: see there.
     """
-    settle = _csv_types if files.file_format == "csv" else _parquet_types
-    types = {**settle(storage, files, objects, exclude, problems), **_folder_types(files, objects)}
+    if files.file_format == "csv":
+        named = [name for names in expected.values() for name in names]
+        guesses = guess_columns(storage, files, objects, exclude, named, problems)
+    else:
+        guesses = {}
+    types = {name: _guessed_type(guess, name in keys, name in labels) for name, guess in guesses.items()}
+    if files.file_format == "parquet":
+        found = _parquet_types(storage, files, objects, exclude, problems)
+        types = {name: ColumnType(kind, kind) for name, kind in found.items()}
+    types |= {name: ColumnType(kind, kind) for name, kind in _folder_types(files, objects).items()}
     if types or not problems:  # otherwise no file could be read, and nothing is known of columns
         _check_expected({"types": files.types, **expected}, types, problems)
     problems.raise_if_any(_SUMMARY)
-    declared = {name: parse_type(kind) for name, kind in files.types.items()}
+    declared = {name: ColumnType(kind, kind) for name, kind in ((n, parse_type(k)) for n, k in files.types.items())}
     return {name: declared.get(name, kind) for name, kind in types.items() if name not in exclude}
 
 
@@ -102,30 +153,10 @@ def _check_expected(
                 )
 
 
-def _csv_types(
-    storage: Storage,
-    files: SourceFiles,
-    objects: Sequence[SourceObject],
-    exclude: Collection[str],
-    problems: ProblemCollector,
-) -> dict[str, pa.DataType]:
-    guesses: dict[str, ColumnGuess] = {}
-    for obj in objects:
-        head = read_head(storage, files, obj)
-        problems.merge(head.problems)
-        for name in head.names:
-            guesses.setdefault(name, ColumnGuess())
-        wanted = [name for name in head.names if name not in exclude and name not in files.types]
-        columns = [ReadColumn(name, pa.string()) for name in dict.fromkeys(wanted)]
-        if head.problems:
-            continue
-        try:
-            for block in _whole_reader(storage, files, obj, columns, (*exclude, *files.types), problems):
-                for column in columns:
-                    guesses[column.name].add(block[column.name].combine_chunks())
-        except DataError:
-            continue  # its problems are collected
-    return {name: guess.type for name, guess in guesses.items()}
+def _guessed_type(guess: ColumnGuess, is_key: bool, is_label: bool) -> ColumnType:
+    if pa.types.is_null(guess.type):  # perhaps not empty: what is a null elsewhere is none in text of keys and classes
+        return ColumnType(pa.string() if is_key or is_label else guess.type, pa.string())
+    return ColumnType(guess.key, guess.key) if is_key else ColumnType(guess.type, guess.carried)
 
 
 def _parquet_types(

@@ -605,8 +605,10 @@ def test_an_unknown_encoding_is_refused_by_name(encoding: str) -> None:
 
 
 def test_numbers_whose_spelling_must_be_kept_are_no_codes(tmp_path: Path) -> None:
-    obj = stored(tmp_path / "t.csv", b"a,b\n0123,0.5\n 5,0\n-0,1e3\n,12345678901234567890\n")
+    rows = b"0123,0.5\n 5,0\n-0,1e3\n+5,+49151\n5.0,2.50\n5,-0.25\n,12345678901234567890\n"
+    obj = stored(tmp_path / "t.csv", b"a,b\n" + rows)
     wanted = [ReadColumn(name, kind, keep_spelling=True) for name, kind in (("a", INT), ("b", FLOAT))]
     result = read(obj, wanted, wrong_types="null")
-    assert result.rows == [(None, 0.5), (5, 0.0), (0, 1000.0), (None, None)]
-    assert read(obj, columns(a=INT)).rows[0] == (123,)
+    assert [a for a, _ in result.rows] == [None, None, None, None, None, 5, None]
+    assert [b for _, b in result.rows] == [0.5, 0.0, 1000.0, None, 2.5, -0.25, None]
+    assert [row[0] for row in read(obj, columns(a=INT)).rows] == [123, 5, 0, 5, 5, 5, None]
