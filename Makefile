@@ -11,7 +11,8 @@ INSTALL = $(UV) pip install --quiet --compile-bytecode
 PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo airflow cloud test test-airflow3 test-airflow2 test-worker lint format schemas image lock setup clean distclean
+.PHONY: help demo airflow cloud test test-airflow3 test-airflow2 test-worker test-airflows test-sklearn lint format schemas \
+	image package lock setup clean distclean
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +43,19 @@ test-airflow2: .venv-airflow2/ready .venv-ministack/ready  ## the Airflow-facing
 test-worker: .venv-worker/ready .venv-ministack/ready  ## the container side's tests, where Airflow is not installed
 	.venv-worker/bin/$(PYTEST) --ignore tests/demo --ignore tests/images
 
+# Both are too slow for every change: before a release, and after a change of floors, airflow_compat.py or models/.
+
+test-airflows: .venv/ready .venv-worker/ready  ## a template of dags/ in each Airflow of requirements/airflows; VERSIONS='3.0.6 3.1.8'
+	.venv/bin/python -m tests.airflows $(VERSIONS)
+
+# The newest scikit-learn is test-worker's.
+SKLEARNS = $(basename $(notdir $(wildcard requirements/workers/*.txt)))
+SKLEARN_TESTS = tests/models tests/worker/data tests/worker/test_train.py tests/worker/test_carried.py \
+	tests/worker/test_out_of_sample.py tests/worker/test_cuts.py tests/golden
+
+test-sklearn: $(SKLEARNS:%=.venv-workers/%/ready)  ## tests of models and data with the scikit-learns of requirements/workers
+	for version in $(SKLEARNS); do echo "$$version" && .venv-workers/$$version/bin/$(PYTEST) -q $(SKLEARN_TESTS) || exit; done
+
 lint: .venv/ready  ## ruff and mypy
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -57,6 +71,9 @@ schemas: .venv/ready  ## write docs/schemas from airflow_sklearn/contract
 image:  ## the worker's container image, airflow-sklearn-worker:local; PYTHON_IMAGE=... takes another base
 	docker build $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) -f images/Dockerfile -t airflow-sklearn-worker:local .
 
+package: .venv/ready  ## dist/: the source distribution, and the wheel; AIRFLOW_SKLEARN_DOCS_URL=... is in their metadata
+	$(UV) build --quiet --out-dir dist
+
 setup: .venv/ready .venv-airflow2/ready .venv-worker/ready .venv-ministack/ready  ## the environments of all of the above
 
 clean:  ## forget the demo's data, models and Airflow, and all caches; the environments stay
@@ -64,7 +81,7 @@ clean:  ## forget the demo's data, models and Airflow, and all caches; the envir
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## the environments go too
-	rm -rf .venv .venv-airflow2 .venv-worker .venv-ministack
+	rm -rf .venv .venv-airflow2 .venv-airflows .venv-worker .venv-workers .venv-ministack
 
 # --- Environments: each from a lock file, so that a fresh machine gets the versions that were tested ---
 
@@ -95,6 +112,15 @@ distclean: clean  ## the environments go too
 	@$(INSTALL) --python .venv-worker/bin/python --constraint requirements/airflow3.txt pytest pytest-timeout
 	@touch $@
 
+# Older ones, each with the libraries of its time.
+.venv-workers/%/ready: requirements/workers/%.txt setup.cfg | .venv/bin/uv
+	@echo "Setting up .venv-workers/$* (no Airflow)"
+	@$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-workers/$*
+	@$(INSTALL) --python .venv-workers/$*/bin/python --requirement $<
+	@$(INSTALL) --python .venv-workers/$*/bin/python --no-deps --editable .
+	@$(INSTALL) --python .venv-workers/$*/bin/python --constraint requirements/airflow3.txt pytest pytest-timeout
+	@touch $@
+
 # The local cloud has an environment of its own: it pins its own botocore.
 .venv-ministack/ready: requirements/ministack.txt | .venv/bin/uv
 	@echo "Setting up .venv-ministack (a local AWS)"
@@ -112,3 +138,9 @@ lock: | .venv/bin/uv  ## resolve the versions of all environments again
 	$(COMPILE) setup.cfg --extra worker --extra dev --constraint requirements/airflow2.in -o requirements/airflow2.txt
 	$(COMPILE) images/requirements.in --constraint requirements/airflow3.txt -o images/requirements.txt
 	$(COMPILE) requirements/ministack.in -o requirements/ministack.txt
+	for version in $(basename $(notdir $(wildcard requirements/airflows/*.in))); do \
+		$(COMPILE) setup.cfg --extra worker --constraint requirements/airflows/$$version.in \
+			-o requirements/airflows/$$version.txt || exit; done
+	for version in $(basename $(notdir $(wildcard requirements/workers/*.in))); do \
+		$(COMPILE) images/requirements.in --constraint requirements/workers/$$version.in \
+			-o requirements/workers/$$version.txt || exit; done

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.runtimes.local import LocalRuntime
     from airflow_sklearn.task_groups import sklearn_predict
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "Dataset",

@@ -10,13 +10,7 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-sklearn",
         "name": "scikit-learn",
         "description": "Train scikit-learn models, and predict tables of any size, in containers or local processes.",
-        "integrations": [
-            {
-                "integration-name": "scikit-learn",
-                "external-doc-url": "https://scikit-learn.org/",
-                "tags": ["software"],
-            }
-        ],
+        "integrations": [{"integration-name": "scikit-learn", "tags": ["software"]}],
         "operators": [
             {
                 "integration-name": "scikit-learn",

@@ -35,7 +35,6 @@ AIRFLOW_SIDE = (
     "test_datasets.py",
     "test_house_rules.py",
     "test_links.py",
-    "test_package.py",
     "test_task_groups.py",
     "test_triggers.py",
 )
