@@ -140,8 +140,8 @@ def _is_own(folder: Path) -> bool:
 def _may_run(folder: Path) -> bool:
     """Whether its job may run still: a job of another machine may."""
     handle = _handle_in(folder)
-    if handle is None:
-        return False  # it died before it was known, a week ago
+    if handle is None or (folder / "exit_code").exists():
+        return False  # it died before it was known, a week ago; or it has ended
     try:
         return Process.from_dict(handle.data).is_alive()
     except (UserError, KeyError):
