@@ -190,7 +190,9 @@ def finish_plan(
 def _needed_columns(draft: Draft) -> dict[str, str]:
     """What each column is needed as, by its name."""
     schema = draft.manifest.feature_schema
-    features = schema.feature_names if draft.policies.missing_columns == "error" else ()
+    features = (
+        tuple(feature.name for feature in schema.used_features) if draft.policies.missing_columns == "error" else ()
+    )
     return {
         **dict.fromkeys(features, "feature"),
         **dict.fromkeys(draft.passthrough, "passthrough"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from airflow_sklearn.contract.document import Value
+from airflow_sklearn.contract.document import Later, Value
 
 FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "text"]
 Method = Literal["predict", "predict_proba", "decision_function"]
@@ -23,6 +23,17 @@ class Distribution(Value):
     counts: tuple[int, ...] = ()
 
 
+class Dtype(Value):
+    """What pandas made of a column of the training files: an estimator with preprocessing of its own is handed this."""
+
+    name: str
+    """As pandas spells it: ``int64``, ``float32``, ``str``, ``category``, ``datetime64[us, UTC]``, ``Int64``."""
+    categories: tuple[Scalar, ...] | None = None
+    """``category``: all of them in their order, also those that no row has; dates as ISO 8601."""
+    null: Literal["None", "NaN"] = "None"
+    """What a null is among Python objects: pandas reads None from Parquet and NaN from CSV."""
+
+
 class Feature(Value):
     """One column that the estimator sees."""
 
@@ -30,14 +41,24 @@ class Feature(Value):
     kind: FeatureKind
     arrow_type: str
     """As pyarrow spells it: ``int64``, ``double``, ``string``, ``bool``, ``timestamp[us]``, ``date32[day]``."""
+    dtype: Annotated[Dtype | None, Later()] = None
+    """None: the package's own preprocessing takes the column as its kind, whatever pandas would make of it."""
     levels: tuple[str, ...] | None = None
-    """Categorical: the values seen in training, sorted; None for other kinds."""
+    """Categorical: the values seen in training as text, sorted; all categories in their order where they are ordered.
+    None for other kinds."""
+    ordered: Annotated[bool, Later()] = False
+    """Categorical: the order of the levels means something."""
     null_count: int = 0
     null_rate: float = 0.0
     minimum: Scalar = None
     maximum: Scalar = None
     """Numbers as they are, datetimes as ISO 8601; None where a range means nothing."""
     distribution: Distribution = Distribution()
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether training saw no value at all, so that nothing could be learned, nor can anything be asked for."""
+        return self.null_rate == 1.0
 
 
 class Column(Value):
@@ -96,3 +117,8 @@ class FeatureSchema(Value):
     @property
     def feature_names(self) -> tuple[str, ...]:
         return tuple(feature.name for feature in self.features)
+
+    @property
+    def used_features(self) -> tuple[Feature, ...]:
+        """Those that training saw values of: others need not be there."""
+        return tuple(feature for feature in self.features if not feature.is_unused)

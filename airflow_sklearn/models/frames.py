@@ -9,7 +9,9 @@ import pandas as pd
 import pyarrow as pa
 
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.models.arrow_types import parse_type
 from airflow_sklearn.models.columns import ArrowColumn, arrow_columns, decoded, microseconds, numbers
+from airflow_sklearn.models.dtypes import as_dtype, categorical
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,8 +50,9 @@ def accepts_arrow(estimator: Any) -> bool:
 def to_frame(table: pa.Table | pa.RecordBatch, features: Sequence[Feature]) -> pd.DataFrame:
     """A DataFrame of the features, in training order, with dtypes that depend on the features only.
 
-    Numeric and boolean features become float64 with NaN for null, categorical and text ones pandas' ``str`` with NaN
-    for null, datetimes ``datetime64[us]`` in UTC without a zone, with NaT for null.
+    A feature with a ``dtype`` becomes that one (see ``as_dtype``). Of others numeric and boolean ones become float64
+    with NaN for null, categorical and text ones pandas' ``str`` with NaN for null (``category`` where they are ordered,
+    or of other values), datetimes ``datetime64[us]`` in UTC without a zone, with NaT for null.
 
     :param table: shape (rows, at least the features); strings may be dictionary-encoded.
     :raises UserError: columns are missing, or their values do not convert; all of them are named.
@@ -58,7 +61,7 @@ def to_frame(table: pa.Table | pa.RecordBatch, features: Sequence[Feature]) -> p
     converted, wrong = {}, []
     for feature in features:
         try:
-            converted[feature.name] = _convert(columns[feature.name], feature.kind)
+            converted[feature.name] = _convert(columns[feature.name], feature)
         except pa.ArrowException as error:
             wrong.append(f"{feature.name!r} is {feature.kind} but holds {columns[feature.name].type} ({error})")
     if wrong:
@@ -73,12 +76,17 @@ def _require(table: pa.Table | pa.RecordBatch, features: Sequence[Feature]) -> d
     return columns
 
 
-def _convert(column: ArrowColumn, kind: str) -> Any:
-    if kind in ("numeric", "boolean"):
+def _convert(column: ArrowColumn, feature: Feature) -> Any:
+    if feature.dtype is not None:
+        return as_dtype(column, feature)
+    if feature.kind in ("numeric", "boolean"):
         return numbers(column)
-    if kind == "datetime":
+    if feature.kind == "datetime":
         values, nulls = microseconds(column)
         moments = values.astype("datetime64[us]")
         moments[nulls] = np.datetime64("NaT")
         return moments
+    if feature.kind == "categorical" and (feature.ordered or feature.arrow_type != "string"):
+        levels = pa.array(feature.levels, pa.string()).cast(parse_type(feature.arrow_type))
+        return categorical(column, levels, feature.ordered)
     return _STR.__from_arrow__(decoded(column).cast(pa.large_string()))

@@ -12,8 +12,9 @@ import pyarrow.types as pat
 from airflow_sklearn.contract.schema import Feature, Method, OutputColumn, Scalar, Target
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.columns import kind_of
+from airflow_sklearn.models.dtypes import same_dtypes
 from airflow_sklearn.models.fitting import asking
-from airflow_sklearn.models.frames import estimator_input
+from airflow_sklearn.models.frames import accepts_arrow, estimator_input
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,6 +166,10 @@ def predict_table(
     :param table: shape (rows, at least the features); may be empty.
     :returns: shape (rows, outputs), in the same order.
     """
+    groups = [] if accepts_arrow(estimator) else same_dtypes(table, features)
+    if len(groups) > 1:
+        answers = [predict_table(estimator, table.take(pa.array(g)), features, outputs, batch_rows) for g in groups]
+        return pa.concat_tables(answers).take(pa.array(np.argsort(np.concatenate(groups)))).combine_chunks()
     batches = []
     schema = pa.schema([(output.name, _LABEL_TYPES[output.arrow_type]) for output in outputs])
     for start in range(0, table.num_rows, batch_rows):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +16,16 @@ from airflow_sklearn.models.columns import (
     arrow_columns,
     codes,
     count_levels,
+    dictionary_of,
+    is_string,
     kind_of,
     microseconds,
     numbers,
 )
 from airflow_sklearn.models.dates import PERIODS, date_part, on_circle
+
+if TYPE_CHECKING:
+    from collections import Counter
 
 #: Rows that are scaled at a time: their numbers stay in the processor's cache.
 _BLOCK_ROWS = 1024
@@ -28,7 +33,15 @@ _BLOCK_ROWS = 1024
 #: From this share of entries other than zero on, a dense matrix is smaller and faster (scikit-learn's own limit too).
 _DENSE_FROM = 0.3
 
-_NULL_TYPES = {"numeric": pa.float64(), "string": pa.large_string(), "datetime": pa.timestamp("us")}
+_NULL_TYPES = {
+    "numeric": pa.float64(),
+    "string": pa.large_string(),
+    "category": pa.large_string(),
+    "datetime": pa.timestamp("us"),
+}
+
+#: The warning about columns without a value.
+UNUSED = "Columns are null in every row, and are not used: {}"
 
 
 class TablePreprocessor(TransformerMixin, BaseEstimator):
@@ -40,9 +53,10 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
     - Columns that are null in every row of training are not used.
     - Numbers and booleans are imputed with the mean, get an indicator column where training had nulls, and are scaled.
     - Dates become year, month, day, weekday and hour (UTC), those that vary in training; then they are numbers.
-    - Strings and categories become one indicator column a level, with one for nulls where training had nulls; a value
-      that training did not have gives zeros in all of them. With ``categories="ordinal"`` they become the level's
-      number instead, in sorted order; nulls and values that training did not have are NaN (-1 when imputing).
+    - Strings and categories (of any values: a category of numbers is none) become one indicator column a level, with
+      one for nulls where training had nulls; a value that training did not have gives zeros in all of them. With
+      ``categories="ordinal"`` they become the level's number instead, ordered categories in their order, others
+      sorted as text; nulls and values that training did not have are NaN (-1 when imputing).
 
     :param categories: ``"onehot"`` or ``"ordinal"`` (for trees).
     :param impute: ``"mean"``, or None to keep nulls as NaN for estimators that take them.
@@ -53,7 +67,7 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
     :param warn_levels: warn of columns with more levels than this.
     :param max_levels: refuse columns with more levels than this.
 
-    Learned: ``feature_names_in_``, ``n_features_in_``, ``kinds_`` (a word a column), ``levels_`` (name to sorted list),
+    Learned: ``feature_names_in_``, ``n_features_in_``, ``kinds_`` (a word a column), ``levels_`` (name to list),
     ``numbers_`` ((column, date part or "") of each number), ``means_`` and ``scales_`` (of each number),
     ``null_indicators_`` and ``null_levels_`` (columns that have one), ``sparse_``.
     """
@@ -98,6 +112,8 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         self.feature_names_in_ = np.array(list(columns), dtype=object)
         self.n_features_in_ = len(columns)
         self.kinds_ = _learn_kinds(columns)
+        if unused := self._of_kind("unused"):
+            warnings.warn(UNUSED.format(unused), stacklevel=2)
         self._learn_levels(columns)
         self._learn_numbers(columns)
         self.sparse_ = self._wants_sparse()
@@ -117,15 +133,11 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
     def _learn_levels(self, columns: dict[str, ArrowColumn]) -> None:
         self.levels_: dict[str, list[str]] = {}
         self.null_levels_: list[str] = []
-        for name in self._of_kind("string"):
+        for name in self._of_kind("string", "category"):
             counts = count_levels(columns[name], limit=self.max_levels)
-            self.levels_[name] = sorted(counts)
+            self.levels_[name] = self._in_order(counts, columns[name])
             if self.categories == "onehot" and counts.total() < len(columns[name]):
                 self.null_levels_.append(name)
-        if empty := [name for name, levels in self.levels_.items() if not levels]:
-            warnings.warn(f"Columns are null in every row, and are not used: {empty}", stacklevel=3)
-            self.levels_ = {name: levels for name, levels in self.levels_.items() if levels}
-            self.null_levels_ = [name for name in self.null_levels_ if name in self.levels_]
         if too_many := [name for name, levels in self.levels_.items() if len(levels) > self.max_levels]:
             raise ValueError(
                 f"Columns have more than {self.max_levels:,} levels: {too_many}. They look like keys or free text. "
@@ -134,17 +146,20 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         if many := {name: len(levels) for name, levels in self.levels_.items() if len(levels) > self.warn_levels}:
             warnings.warn(f"Columns have more than {self.warn_levels} levels: {many}. Are they keys?", stacklevel=3)
 
+    def _in_order(self, counts: Counter[str], column: ArrowColumn) -> list[str]:
+        if not (pa.types.is_dictionary(column.type) and column.type.ordered):
+            return sorted(counts)
+        ordered = dictionary_of(column).cast(pa.large_string()).to_pylist()
+        return [level for level in ordered if level in counts or self.categories == "ordinal"]
+
     def _learn_numbers(self, columns: dict[str, ArrowColumn]) -> None:
         self.numbers_: list[tuple[str, str]] = []
         self.null_indicators_: list[str] = []
-        means, scales, infinite, unused = [], [], [], []
+        means, scales, infinite = [], [], []
         sources = [(name, [""]) for name in self._of_kind("numeric")]
         sources += [(name, self._informative_parts(columns[name])) for name in self._of_kind("datetime")]
         for name, parts in sources:
             arrays = _number_arrays(columns[name], parts)
-            if parts == [""] and np.isnan(arrays[0]).all():
-                unused.append(name)
-                continue
             for part, values in zip(parts, arrays, strict=True):
                 mean, scale = _mean_and_scale(values)
                 if not (np.isfinite(mean) and np.isfinite(scale)) and self.impute:
@@ -154,8 +169,6 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
                 scales.append(scale)
             if self.impute and arrays and np.isnan(arrays[0]).any():
                 self.null_indicators_.append(name)
-        if unused:
-            warnings.warn(f"Columns are null in every row, and are not used: {unused}", stacklevel=3)
         if infinite:
             raise ValueError(f"Columns hold infinite or too large numbers: {infinite}. Replace them by nulls.")
         self.means_, self.scales_ = np.array(means, dtype=np.float64), np.array(scales, dtype=np.float64)
@@ -187,13 +200,14 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
             training, or are infinite.
         """
         check_is_fitted(self)
-        columns = self._conform(arrow_columns(X))
+        given = arrow_columns(X)
+        columns = self._conform(given)
         parts: dict[str, list[str]] = {}
         for name, part in self.numbers_:
             parts.setdefault(name, []).append(part)
         arrays = [values for name in parts for values in _number_arrays(columns[name], parts[name])]
         places = [codes(columns[name], levels) for name, levels in self.levels_.items()]
-        rows = len(next(iter(columns.values())))
+        rows = len(next(iter(given.values()), ()))
         if self.categories == "ordinal":
             return self._ordinal(rows, arrays, places)
         return self._sparse_onehot(rows, arrays, places) if self.sparse_ else self._dense_onehot(rows, arrays, places)
@@ -219,17 +233,18 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         tags.input_tags.string = tags.input_tags.categorical = tags.input_tags.allow_nan = True
         return tags
 
-    def _of_kind(self, kind: str) -> list[str]:
-        return [name for name, found in zip(self.feature_names_in_, self.kinds_, strict=True) if found == kind]
+    def _of_kind(self, *kinds: str) -> list[str]:
+        return [name for name, found in zip(self.feature_names_in_, self.kinds_, strict=True) if found in kinds]
 
     def _conform(self, columns: dict[str, ArrowColumn]) -> dict[str, ArrowColumn]:
         """Columns in training order; all that is wrong with them in one error."""
-        expected = dict(zip(self.feature_names_in_, self.kinds_, strict=True))
+        every = dict(zip(self.feature_names_in_, self.kinds_, strict=True))
+        expected = {name: kind for name, kind in every.items() if kind != "unused"}
         conformed = {name: _as_kind(columns[name], kind) for name, kind in expected.items() if name in columns}
         wrong = []
         if missing := [name for name in expected if name not in columns]:
             wrong.append(f"missing: {missing}")
-        if extra := [name for name in columns if name not in expected]:
+        if extra := [name for name in columns if name not in every]:
             wrong.append(f"not seen in training: {extra}")
         for name in [name for name, column in conformed.items() if column is None]:
             wrong.append(f"{name!r} was {expected[name]} in training and is {columns[name].type} now")
@@ -315,20 +330,31 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
 
 
 def _learn_kinds(columns: dict[str, ArrowColumn]) -> list[str]:
+    """``numeric``, ``string``, ``category`` (of other values than strings), ``datetime``, or ``unused``."""
     kinds = {name: kind_of(column.type) for name, column in columns.items()}
     if wrong := {name: str(columns[name].type) for name, kind in kinds.items() if kind is None}:
         raise TypeError(f"Columns are neither numbers, booleans, strings nor dates: {wrong}. Exclude or convert them.")
-    return ["numeric" if kind == "boolean" else str(kind) for kind in kinds.values()]
+    return [_learn_kind(column, str(kinds[name])) for name, column in columns.items()]
+
+
+def _learn_kind(column: ArrowColumn, kind: str) -> str:
+    if _is_all_null(column, kind):
+        return "unused"
+    if pa.types.is_dictionary(column.type) and not is_string(column.type.value_type):
+        return "category"
+    return "numeric" if kind == "boolean" else kind
+
+
+def _is_all_null(column: ArrowColumn, kind: str | None) -> bool:
+    return bool(column.null_count == len(column) or (kind == "numeric" and np.isnan(numbers(column)).all()))
 
 
 def _as_kind(column: ArrowColumn, kind: str) -> ArrowColumn | None:
     """The column, if it can stand for one of that kind in training; an all-null column can, whatever its type."""
     found = kind_of(column.type)
-    if found == kind or (found == "boolean" and kind == "numeric"):
+    if found == kind or (found == "boolean" and kind == "numeric") or (found and kind == "category"):
         return column
-    if column.null_count == len(column) or (found == "numeric" and np.isnan(numbers(column)).all()):
-        return pa.nulls(len(column), _NULL_TYPES[kind])
-    return None
+    return pa.nulls(len(column), _NULL_TYPES[kind]) if _is_all_null(column, found) else None
 
 
 def _number_arrays(column: ArrowColumn, parts: list[str]) -> list[np.ndarray]:

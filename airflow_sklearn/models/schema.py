@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +19,14 @@ from airflow_sklearn.models.columns import (
     contiguous,
     count_levels,
     decoded,
+    dictionary_of,
     is_string,
     kind_of,
     microseconds,
     numbers,
 )
+from airflow_sklearn.models.dtypes import learn_dtypes, pandas_categories, stored_type
+from airflow_sklearn.models.preprocessing import UNUSED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,12 +38,17 @@ MAX_LEVELS = 5000
 BINS = 20
 
 _EXACT_IN_DOUBLE = 2**53
+_MOST_DIGITS = 38
 
 
-def learn_features(table: pa.Table) -> tuple[Feature, ...]:
+def learn_features(table: pa.Table, *, as_pandas: bool = False) -> tuple[Feature, ...]:
     """The features of a training table, in its order.
 
+    Categories are so however their values are stored, also numbers that pandas wrote as categories, which Parquet
+    itself does not keep. With ``as_pandas`` they are what pandas reads: numbers there.
+
     :param table: the features only (no target, key or weight), shape (rows, features).
+    :param as_pandas: for an estimator that does its own preprocessing: features have the ``dtype`` of pandas.
     :raises UserError: columns are of types that no estimator takes (nested, binary, times of day); all are named.
     """
     columns = arrow_columns(table)
@@ -48,7 +57,18 @@ def learn_features(table: pa.Table) -> tuple[Feature, ...]:
             f"These columns can not be features, for what they hold: {wrong}. Exclude them "
             f"(excluded_columns={sorted(wrong)}) or convert them to numbers, strings, booleans or dates."
         )
-    return tuple(_learn_feature(name, column) for name, column in columns.items())
+    dtypes = learn_dtypes(table) if as_pandas else {}
+    written = set() if as_pandas else pandas_categories(table.schema)
+    features = []
+    for field, column in zip(table.schema, columns.values(), strict=True):
+        stored = stored_type(field)
+        is_category = pat.is_dictionary(stored) or field.name in written
+        ordered = bool(pat.is_dictionary(stored) and stored.ordered)
+        feature = _learn_feature(field.name, column, is_category, ordered)
+        features.append(feature.model_copy(update={"dtype": dtypes.get(field.name)}))
+    if unused := [feature.name for feature in features if feature.is_unused]:
+        warnings.warn(UNUSED.format(unused), stacklevel=2)
+    return tuple(features)
 
 
 def learn_target(column: ArrowColumn, name: str, is_classifier: bool, classes: Sequence[Any] = ()) -> Target:
@@ -68,7 +88,7 @@ def target_values(column: ArrowColumn, name: str, is_classifier: bool) -> np.nda
     :param column: without nulls.
     :raises UserError: there are nulls, one class only, fractions for a classifier, or no numbers for a regressor.
     """
-    kind = kind_of(column.type)
+    kind = kind_of(decoded(column).type)
     if column.null_count or (kind == "numeric" and np.isnan(numbers(column)).any()):
         raise UserError(f"The target {name!r} has nulls: drop these rows first.")
     if not is_classifier:
@@ -91,20 +111,23 @@ def read_columns(schema: FeatureSchema) -> tuple[tuple[str, str, bool], ...]:
 
 
 def _read_as(feature: Feature) -> tuple[str, bool]:
+    if feature.dtype is not None and feature.arrow_type.startswith("decimal"):
+        scale = feature.arrow_type.rpartition(",")[2].strip(" )")  # pandas has decimals as Python's own
+        return f"decimal{256 if feature.arrow_type.startswith('decimal256') else 128}({_MOST_DIGITS}, {scale})", False
     if feature.kind == "numeric":
         ends = [abs(end) for end in (feature.minimum, feature.maximum) if isinstance(end, int)]
         return (feature.arrow_type if max(ends, default=0) > _EXACT_IN_DOUBLE else "double"), False
-    if feature.kind in ("categorical", "text"):
+    if feature.arrow_type == "string":
         return "string", feature.kind == "categorical"
     return feature.arrow_type, False
 
 
-def _learn_feature(name: str, column: ArrowColumn) -> Feature:
-    kind = kind_of(column.type)
+def _learn_feature(name: str, column: ArrowColumn, is_category: bool, ordered: bool) -> Feature:
+    kind = kind_of(decoded(column).type)
     rows = len(column)
     fields: dict[str, Any]
-    if kind == "string":
-        fields, nulls = _learn_levels(column)
+    if kind == "string" or (is_category and len(dictionary_of(column)) <= MAX_LEVELS):
+        fields, nulls = _learn_levels(column, ordered)
     elif kind == "datetime":
         fields, nulls = _learn_dates(column)
     elif kind == "boolean":
@@ -140,13 +163,14 @@ def _learn_dates(column: ArrowColumn) -> tuple[dict[str, Any], int]:
     return fields, int(nulls.sum())
 
 
-def _learn_levels(column: ArrowColumn) -> tuple[dict[str, Any], int]:
+def _learn_levels(column: ArrowColumn, ordered: bool) -> tuple[dict[str, Any], int]:
     counts = count_levels(column, limit=MAX_LEVELS)
     if len(counts) > MAX_LEVELS:
         return {"kind": "text"}, int(decoded(column).null_count)
-    levels = tuple(sorted(counts))
+    levels = tuple(dictionary_of(column).cast(pa.large_string()).to_pylist() if ordered else sorted(counts))
     distribution = Distribution(counts=tuple(counts[level] for level in levels))
-    return {"kind": "categorical", "levels": levels, "distribution": distribution}, len(column) - counts.total()
+    fields = {"kind": "categorical", "levels": levels, "distribution": distribution, "ordered": ordered}
+    return fields, len(column) - counts.total()
 
 
 def _quantile_bins(values: np.ndarray) -> Distribution:

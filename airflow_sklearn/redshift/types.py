@@ -170,7 +170,7 @@ def feature_faults(
     """
     policies, there = policies or schema.policies, {column.name: column for column in columns}
     required = policies.missing_columns == "error"
-    wanted: list[tuple[str, str | None, bool]] = [(f.name, _read_as(f), required) for f in schema.features]
+    wanted: list[tuple[str, str | None, bool]] = [(f.name, _read_as(f), required) for f in schema.used_features]
     wanted += [(column.name, column.arrow_type, True) for column in schema.primary_key]
     wanted += [(name, (types or {}).get(name), True) for name in passthrough]
     faults: list[str] = []
@@ -318,7 +318,7 @@ def _read_as(feature: Feature) -> str:
     """The worker's numbers are doubles, or integers where a double would lose digits: the same table types serve."""
     if feature.kind == "numeric":
         return "double"
-    return "string" if feature.kind in ("categorical", "text") else feature.arrow_type
+    return feature.arrow_type
 
 
 def _is_readable(redshift_type: str, wanted: str) -> bool:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_sklearn.contract.receipt import FeatureSketch
+from airflow_sklearn.models.arrow_types import parse_type
 from airflow_sklearn.problems import let_pass
 from airflow_sklearn.worker.data.types import null_count
 
@@ -37,7 +38,11 @@ class Conformer:
 
     def __init__(self, schema: FeatureSchema, problems: ProblemCollector, infinite: Collection[str] = ()) -> None:
         self._schema, self._problems, self._infinite = schema, problems, frozenset(infinite)
-        self._levels = {f.name: pa.array(f.levels, pa.string()) for f in schema.features if f.levels is not None}
+        self._levels = {
+            f.name: pa.array(f.levels, pa.string()).cast(parse_type(f.arrow_type))
+            for f in schema.features
+            if f.levels is not None and not f.is_unused
+        }
         self._counts = {feature.name: _Counts() for feature in schema.features}
 
     @property

@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from airflow_sklearn.contract.model import ParitySample, StoredObject, StoredParitySample
 from airflow_sklearn.contract.shown import shown
 from airflow_sklearn.exceptions import BrokenEnvironmentError, ObjectNotFoundError
+from airflow_sklearn.models.arrow_types import parse_type
 from airflow_sklearn.models.schema import read_columns
 from airflow_sklearn.storage import join
 from airflow_sklearn.worker.data.convert import convert
-from airflow_sklearn.worker.data.types import parse_type
 from airflow_sklearn.worker.environment import processor
 from airflow_sklearn.worker.predictor import Predictor
 

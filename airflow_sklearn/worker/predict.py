@@ -17,11 +17,11 @@ from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.contract.receipt import Consumed, KeyHash, Receipt, Timings
 from airflow_sklearn.exceptions import BrokenEnvironmentError, DataError, ObjectChangedError
 from airflow_sklearn.ledger import Ledger
+from airflow_sklearn.models.arrow_types import parse_type
 from airflow_sklearn.problems import ProblemCollector, let_pass
 from airflow_sklearn.worker.artifact import load_estimator
 from airflow_sklearn.worker.conform import merge_sketches
 from airflow_sklearn.worker.container import process_limit
-from airflow_sklearn.worker.data.types import parse_type
 from airflow_sklearn.worker.environment import check_versions, processor
 from airflow_sklearn.worker.fnv import hash_columns
 from airflow_sklearn.worker.keys import repeated_hashes

@@ -17,6 +17,7 @@ from airflow_sklearn.contract.data import NULL_SPELLINGS
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart, Timings
 from airflow_sklearn.contract.schema import Column
 from airflow_sklearn.exceptions import DataError, UserError
+from airflow_sklearn.models.arrow_types import parse_type
 from airflow_sklearn.models.schema import read_columns
 from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.artifact import file_sha256
@@ -25,7 +26,7 @@ from airflow_sklearn.worker.data.output_types import DOES_NOT_FIT, OutputTypes
 from airflow_sklearn.worker.data.parquet_file import NotParquetError, read_footer
 from airflow_sklearn.worker.data.sinks import open_sink
 from airflow_sklearn.worker.data.source import ReadColumn, read_piece
-from airflow_sklearn.worker.data.types import canonical, parse_type
+from airflow_sklearn.worker.data.types import canonical, with_room
 from airflow_sklearn.worker.keys import KeyLog
 from airflow_sklearn.worker.predictor import Predictor
 
@@ -266,8 +267,11 @@ def _columns_to_read(
     schema, policies = manifest.feature_schema, job.spec.policies
     required = policies.missing_columns == "error"
     nulls = {feature.name: _null_spellings(feature) for feature in schema.features}
+    unused = {feature.name for feature in schema.features if feature.is_unused}
     read = [
-        ReadColumn(name, parse_type(kind), dictionary=dictionary, required=required, null_spellings=nulls[name])
+        ReadColumn(name, pa.string(), required=False, unused=True)
+        if name in unused
+        else ReadColumn(name, parse_type(kind), dictionary=dictionary, required=required, null_spellings=nulls[name])
         for name, kind, dictionary in read_columns(schema)
     ]
     features = frozenset(schema.feature_names)
@@ -294,7 +298,8 @@ def _null_spellings(feature: Feature) -> tuple[str, ...]:
 def _carried_types(storage: Storage, job: PredictJob, manifest: ModelManifest) -> dict[str, pa.DataType]:
     """The keys and passthrough columns, in order, with the types of training, or those that the source declares.
 
-    A column that training did not have, or of a nested type, is what the chunk's first file says; in CSV it stays the
+    Whole numbers and times have room for those of other files that are wider. A column that training did not have, or
+    of a nested type, is what the chunk's first file says; in CSV it stays the
     text it is.
     """
     recorded = {column.name: column.arrow_type for column in manifest.columns} | job.spec.source.types
@@ -306,7 +311,7 @@ def _carried_types(storage: Storage, job: PredictJob, manifest: ModelManifest) -
             types |= {name: parse_type(recorded[name])} if name in recorded else {}
     if set(names) - set(types) and job.spec.source.file_format == "parquet":
         types = _types_of_first_file(storage, job.chunk.pieces) | types
-    return {name: types.get(name, pa.string()) for name in names}
+    return {name: with_room(types.get(name, pa.string())) for name in names}
 
 
 def _types_of_first_file(storage: Storage, pieces: Sequence[Piece]) -> dict[str, pa.DataType]:

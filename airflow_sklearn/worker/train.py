@@ -20,20 +20,23 @@ from airflow_sklearn.contract.schema import Column, FeatureSchema
 from airflow_sklearn.contract.shown import shown_text
 from airflow_sklearn.exceptions import ObjectNotFoundError
 from airflow_sklearn.model_store import find_version, store_version, version_folder
-from airflow_sklearn.models.columns import contiguous
+from airflow_sklearn.models.arrow_types import parse_type
+from airflow_sklearn.models.columns import contiguous, numbers
+from airflow_sklearn.models.dtypes import pandas_index
 from airflow_sklearn.models.factories import with_preprocessing
 from airflow_sklearn.models.fitting import fit
-from airflow_sklearn.models.frames import to_frame
+from airflow_sklearn.models.frames import accepts_arrow, to_frame
 from airflow_sklearn.models.outputs import batch_rows_for, usable_outputs
 from airflow_sklearn.models.schema import learn_features, learn_target, read_columns, target_values
 from airflow_sklearn.models.validation import Validation, cross_validate
 from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.artifact import store_estimator
 from airflow_sklearn.worker.container import image_with_digest
+from airflow_sklearn.worker.data.columns import folder_values
 from airflow_sklearn.worker.data.convert import convert
 from airflow_sklearn.worker.data.doubts import warn_of_null_labels, warn_of_numbers_in_text
 from airflow_sklearn.worker.data.training import read_table
-from airflow_sklearn.worker.data.types import is_nested, null_count, parse_type
+from airflow_sklearn.worker.data.types import is_nested, null_count
 from airflow_sklearn.worker.environment import record_versions
 from airflow_sklearn.worker.estimators import make_estimator
 from airflow_sklearn.worker.memory import PeakMemory
@@ -189,13 +192,40 @@ def _load(job: TrainJob, storage: Storage, estimator: Any) -> _TrainingData:
     _check_rows(job, table, problems)
     problems.raise_if_any("The training table cannot be learned from:")
     not_features = {job.target, *job.primary_key, *job.excluded_columns, job.sample_weight}
+    if index := [
+        name for name in pandas_index(table.schema) if name in table.column_names and name not in not_features
+    ]:
+        not_features.update(index)
+        warnings.warn(
+            f"The columns {index} are the index of the pandas frame that was written, and are not learned from. To "
+            "learn from them, write the frame after reset_index().",
+            stacklevel=2,
+        )
+    _warn_of_folders(job, table.column_names)
     names = [name for name in table.column_names if name not in not_features]
-    weight = table[job.sample_weight].cast(pa.float64()).to_numpy() if job.sample_weight else None
+    weight = numbers(table[job.sample_weight]) if job.sample_weight else None
     y = target_values(table[job.target], job.target, classifier)
     if classifier:
         warn_of_null_labels(table[job.target], job.target)
     warn_of_numbers_in_text(table.select([name for name in names if name not in job.source.types]))
-    return _TrainingData(table, read.carried, learn_features(table.select(names)), y, weight, rows_read)
+    features = learn_features(table.select(names), as_pandas=not accepts_arrow(estimator))
+    return _TrainingData(table, read.carried, features, y, weight, rows_read)
+
+
+def _warn_of_folders(job: TrainJob, columns: Sequence[str]) -> None:
+    """Of folders named ``column=value`` that are not taken for columns, though other readers take them."""
+    if job.source.hive_partitions:
+        return
+    values: dict[str, set[str | None]] = {}
+    for obj in job.objects:
+        for name, value in folder_values(obj.uri).items():
+            values.setdefault(name, set()).add(value)
+    if left_out := [name for name, found in values.items() if len(found) > 1 and name not in columns]:
+        warnings.warn(
+            f"The folders have values of {left_out} in their names, which are not learned from. Say "
+            "Dataset(..., hive_partitions=True) to have them as columns.",
+            stacklevel=2,
+        )
 
 
 def _check_unloaded(job: TrainJob, problems: ProblemCollector) -> None:

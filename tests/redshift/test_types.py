@@ -146,8 +146,8 @@ def test_a_feature_that_is_carried_as_well_is_told_once() -> None:
 def test_types_that_pass_are_those_of_which_the_worker_converts_a_value(redshift: str, kind: str) -> None:
     """Held against the worker's own converter, where it is installed."""
     pa = pytest.importorskip("pyarrow")
+    from airflow_sklearn.models.arrow_types import parse_type as arrow
     from airflow_sklearn.worker.data.convert import convert
-    from airflow_sklearn.worker.data.types import parse_type as arrow
 
     wanted = {"numeric": "double", "categorical": "string", "boolean": "bool", "datetime": "timestamp[us]"}[kind]
     values = pa.array(SAMPLES[redshift], arrow(arrow_type(redshift) or ""))
@@ -268,7 +268,7 @@ KEYS: dict[str, list[Any]] = {
 @pytest.mark.parametrize("kind", KEYS)
 def test_the_database_hashes_a_key_as_the_worker_does(redshift_cloud: RedshiftCloud, kind: str) -> None:
     pa = pytest.importorskip("pyarrow")
-    from airflow_sklearn.worker.data.types import parse_type as arrow
+    from airflow_sklearn.models.arrow_types import parse_type as arrow
     from airflow_sklearn.worker.fnv import hash_columns
 
     column = _spec("Key", kind)

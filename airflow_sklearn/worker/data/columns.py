@@ -37,6 +37,8 @@ class ReadColumn:
     :param carried: goes into the output as it is, so that nulls cannot stand for it.
     :param keep_spelling: text that a number would not keep (``0123``) is no number.
     :param null_spellings: text that is null in a CSV column of text, unless the user has said what is.
+    :param unused: training saw no value of it, so that its values are not looked at: whatever they are, they are read
+        as nulls, and counted as ``unused_column``; a file may lack it.
     :param source_name: as in the header, the Parquet schema, or a folder's ``name=value``; default: ``name``.
         Columns of different names and types may come from one.
     """
@@ -48,6 +50,7 @@ class ReadColumn:
     carried: bool = False
     keep_spelling: bool = False
     null_spellings: tuple[str, ...] = NULL_SPELLINGS
+    unused: bool = False
     source_name: str | None = None
 
     @property

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_sklearn.models.columns import doubles_of_decimals
 from airflow_sklearn.worker.data.types import is_text
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ _SHAPES = {
 }
 
 
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+#: Digits of a second that are finer than the unit.
+_FINER = {"s": r"(:\d\d)\.\d+", "ms": r"(\.\d{3})\d+", "us": r"(\.\d{6})\d+"}
+
+
 @dataclass(frozen=True)
 class Converted:
     """A column after conversion.
@@ -53,15 +59,17 @@ class Converted:
     at_once: bool = True
 
 
-def convert(values: pa.Array, target: pa.DataType, *, keep_spelling: bool = False) -> Converted:
+def convert(values: pa.Array, target: pa.DataType, *, keep_spelling: bool = False, exact: bool = True) -> Converted:
     """Convert a column.
 
     :param values: text, or typed values; nulls stay nulls.
     :param target: the type asked for; a dictionary type for dictionary-encoded strings.
     :param keep_spelling: text that a number would not keep, such as ``0123``, does not convert to a number; to whole
         numbers neither ``+5``, `` 5`` and ``5.0``. Of fractions the value counts: ``2.50`` is 2.5.
+    :param exact: typed values that the type would round do not convert. Otherwise floats are rounded, and times cut, to
+        what the type holds, as an estimator that was trained on the type would have it.
     """
-    converted = _convert(values, target)
+    converted = _convert(values, target, exact)
     return _without_codes(values, converted) if keep_spelling and is_text(values.type) else converted
 
 
@@ -105,14 +113,20 @@ def _without_codes(values: pa.Array, converted: Converted) -> Converted:
     return Converted(pc.if_else(pa.array(codes), pa.scalar(None, kind), converted.values), bad, at_once=False)
 
 
-def _convert(values: pa.Array, target: pa.DataType) -> Converted:
+def _convert(values: pa.Array, target: pa.DataType, exact: bool) -> Converted:
     if values.type == target:
         return Converted(values)
     if values.null_count == len(values):
         return Converted(pa.nulls(len(values), target))
     if is_text(target):
         return _to_text(values, target)
-    rule = _text_rule(target) if is_text(values.type) else _value_rule(values.type, target)
+    if is_text(values.type):
+        rule = _text_rule(target)
+        values = values if exact else _without_fine_digits(values, target)
+    else:
+        rule = _value_rule(values.type, target, exact)
+    if rule is _refuse:
+        return _all_bad(values, target)
     try:
         return Converted(rule(_decoded(values)))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -203,7 +217,7 @@ def _shape_of(target: pa.DataType) -> str | None:
     return _SHAPES["time"] if pa.types.is_time(target) else None
 
 
-def _value_rule(source: pa.DataType, target: pa.DataType) -> Callable[[pa.Array], pa.Array]:
+def _value_rule(source: pa.DataType, target: pa.DataType, exact: bool) -> Callable[[pa.Array], pa.Array]:
     """How typed values (of Parquet) become another type: only where the meaning is plain."""
     if pa.types.is_dictionary(source):
         source = source.value_type
@@ -212,13 +226,63 @@ def _value_rule(source: pa.DataType, target: pa.DataType) -> Callable[[pa.Array]
         return _booleans_from_numbers
     if pa.types.is_integer(target) and pa.types.is_floating(source):
         return lambda values: pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values).cast(target)
-    if pa.types.is_floating(target) and (pa.types.is_integer(source) or pa.types.is_floating(source)):
-        return lambda values: values.cast(target, safe=False)  # rounds as reading the number from text would
+    if pa.types.is_floating(target) and number[source]:
+        return lambda values: _to_float(values, target, exact)
+    if pa.types.is_decimal(target) and pa.types.is_integer(source):  # Arrow asks for room for all values of the type
+        return lambda values: values.cast(pa.decimal256(20 + max(target.scale, 0), target.scale)).cast(target)
     if number[target] and (number[source] or pa.types.is_boolean(source)):
         return lambda values: values.cast(target)
     if pa.types.is_temporal(source) and pa.types.is_temporal(target):
-        return lambda values: values.cast(target)
+        return lambda values: _to_time(values, target, exact)
     return _refuse
+
+
+def _to_float(values: pa.Array, target: pa.DataType, exact: bool) -> pa.Array:
+    if pa.types.is_decimal(values.type):
+        return doubles_of_decimals(values).cast(target, safe=False)
+    rounded = values.cast(target, safe=False)  # as reading the number from text would
+    if exact and not pc.all(pc.or_(pc.equal(rounded.cast(values.type, safe=False), values), _is_nan(values))).as_py():
+        raise pa.ArrowInvalid("digits would be lost")
+    return rounded
+
+
+def _is_nan(values: pa.Array) -> pa.Array:
+    return pc.is_nan(values) if pa.types.is_floating(values.type) else pa.scalar(False)
+
+
+def _to_time(values: pa.Array, target: pa.DataType, exact: bool) -> pa.Array:
+    """Days are midnights without a zone, and midnights days; no zone comes or goes, and no time of day."""
+    source = values.type
+    calendar = [pa.types.is_date(kind) or pa.types.is_timestamp(kind) for kind in (source, target)]
+    if calendar[0] != calendar[1] or has_zone(source) != has_zone(target):
+        raise pa.ArrowInvalid(f"{source} does not become {target}")
+    if not all(calendar):
+        return values.cast(target)  # times of day, durations
+    if pa.types.is_date(target):
+        days = values.cast(target, safe=False)
+        if not pc.all(pc.equal(days.cast(source), values)).as_py():
+            raise pa.ArrowInvalid("a time of day would be lost")
+        return days
+    if exact or not pa.types.is_timestamp(source):
+        return values.cast(target)
+    step = _PER_SECOND[source.unit] // _PER_SECOND[target.unit]
+    if step < 2:
+        return values.cast(target)
+    since_1970 = values.cast(pa.int64()).fill_null(0).to_numpy() // step  # down, also before 1970
+    moments = pa.array(since_1970, mask=values.is_null().to_numpy(zero_copy_only=False))
+    return moments.cast(pa.timestamp(target.unit)).cast(target)
+
+
+def has_zone(kind: pa.DataType) -> bool:
+    """Whether values are moments with a zone: others are days and times on nobody's clock."""
+    return bool(pa.types.is_timestamp(kind) and kind.tz)
+
+
+def _without_fine_digits(values: pa.Array, target: pa.DataType) -> pa.Array:
+    """Text without the digits of a second that the type has no room for."""
+    if not pa.types.is_timestamp(target) or target.unit not in _FINER:
+        return values
+    return pc.replace_substring_regex(_decoded(values), _FINER[target.unit], r"\1")
 
 
 def _booleans_from_numbers(values: pa.Array) -> pa.Array:

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.worker.data.types import is_text, parse_type
+from airflow_sklearn.models.arrow_types import parse_type
+from airflow_sklearn.worker.data.types import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -132,8 +132,7 @@ def _fetch(
     storage: Storage, obj: SourceObject, footer: Footer, groups: Sequence[int], columns: Sequence[int], path: str
 ) -> None:
     """Make a sparse copy of the object that has its footer and some column chunks."""
-    with open(path, "r+b") as file:
-        file.truncate(0)
+    with open(path, "wb") as file:
         file.truncate(obj.size)
         file.seek(footer.start)
         file.write(footer.raw)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from airflow_sklearn.problems import ProblemCollector, let_pass
 from airflow_sklearn.worker.data.columns import Layout, folder_values
-from airflow_sklearn.worker.data.convert import convert, is_number
+from airflow_sklearn.worker.data.convert import convert, has_zone, is_number
 from airflow_sklearn.worker.data.types import in_words, null_count
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class PieceReader(ABC):
         self.rejected = 0
         self.bytes_read = 0
         self._sources = {column.name: column.source for column in request.columns}
+        self._found_types: dict[str, pa.DataType] = {}
         self._types = {column.name: column.type for column in request.columns}
         self._spelled_codes = {c.name for c in request.columns if c.keep_spelling and is_number(c.type)}
 
@@ -130,17 +131,34 @@ class PieceReader(ABC):
                 )
             else:
                 values = read.get(column.name, pa.nulls(rows))
-            converted = convert(values, column.output_type, keep_spelling=column.keep_spelling)
+            if column.unused:
+                arrays.append(self._unused(column, values))
+                continue
+            converted = convert(values, column.output_type, keep_spelling=column.keep_spelling, exact=column.carried)
+            self._found_types[column.name] = values.type
             arrays.append(converted.values)
             if converted.bad is not None:
                 bad[column.name] = converted.bad
             if not converted.at_once:
                 slow.add(column.name)
-        for name in dict.fromkeys(self._sources[name] for name in layout.absent):
+        unused = {column.name for column in self._request.columns if column.unused}
+        for name in dict.fromkeys(self._sources[name] for name in layout.absent if name not in unused):
             self._request.problems.add(
                 "missing_column", "rows without this column, read as null", column=name, file=self._uri, count=rows
             )
         return pa.Table.from_arrays(arrays, schema=self.schema), bad, slow
+
+    def _unused(self, column: ReadColumn, values: pa.Array) -> pa.Array:
+        if count := len(values) - null_count(values):
+            self._request.problems.add(
+                "unused_column",
+                "values in a column that was empty in every row of training: the model does not use it",
+                column=column.source,
+                file=self._uri,
+                count=count,
+                fix="train again on data that have values there.",
+            )
+        return pa.nulls(len(values), column.output_type)
 
     def _settle(
         self,
@@ -161,8 +179,8 @@ class PieceReader(ABC):
         originals = spelled(rows)
         collector = self._errors if self._request.wrong_types == "error" else self._request.problems
         for name, flags in {self._sources[name]: (name, flags) for name, flags in bad.items()}.values():
-            source = self._sources[name]
-            message, fix = f"values that are not {in_words(self._types[name])}", "correct them in the source; "
+            source, fix = self._sources[name], "correct them in the source; "
+            message = _what_they_are_not(self._found_types[name], self._types[name])
             if name in self._spelled_codes:
                 message += ", or would not keep their spelling as one"
                 fix += f"if these are codes, train again with Dataset(..., types={{{source!r}: 'string'}}); "
@@ -244,3 +262,11 @@ class PieceReader(ABC):
         beside = [pa.array([self._uri] * count), pa.array(reasons), pa.array(records or [None] * count, pa.string())]
         schema = rejected_schema(self._request.columns)
         self._request.on_rejected(pa.Table.from_arrays([*originals.columns, *beside], schema=schema))
+
+
+def _what_they_are_not(found: pa.DataType, wanted: pa.DataType) -> str:
+    if pa.types.is_temporal(found) and pa.types.is_temporal(wanted) and has_zone(found) != has_zone(wanted):
+        if has_zone(found):
+            return f"times with a zone ({found.tz}), where training had times without one: which clock is meant?"
+        return f"times without a zone, where training had a zone ({wanted.tz}): which moments are meant?"
+    return f"values that are not {in_words(wanted)}"

@@ -15,12 +15,14 @@ import pyarrow as pa
 from airflow_sklearn.contract.data import NULL_SPELLINGS
 from airflow_sklearn.contract.plan import Piece
 from airflow_sklearn.exceptions import DataError
+from airflow_sklearn.models.arrow_types import parse_type
+from airflow_sklearn.models.dtypes import FILE_FORMAT, STORED_TYPE
 from airflow_sklearn.worker.data.columns import ReadColumn, folder_values
 from airflow_sklearn.worker.data.csv_types import guess_columns
 from airflow_sklearn.worker.data.guess import ColumnGuess
 from airflow_sklearn.worker.data.parquet_file import NotParquetError, read_footer
 from airflow_sklearn.worker.data.source import PieceReader, read_piece
-from airflow_sklearn.worker.data.types import is_text, parse_type, plain_type
+from airflow_sklearn.worker.data.types import is_text, plain_type
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -79,16 +81,18 @@ def read_table(
         keep it (``250.10``, ``+49151``), and only empty text is null.
     :param labels: columns of classes: only empty text is null, so that a class may be called ``None``.
     :param problems: takes all that is wrong.
-    :return: strings as ``dictionary<int32, string>`` unless most values are distinct, other columns as inferred.
+    :return: strings as ``dictionary<int32, string>`` unless most values are distinct, other columns as inferred. Its
+        metadata say what pandas would make of the files (see ``models.dtypes``).
     :raises DataError: files do not agree on columns or types, or hold what is no data.
     """
     types = column_types(
         storage, files, objects, exclude=exclude, expected=expected, keys=keys, labels=labels, problems=problems
     )
+    noted = _noted_schema(storage, files, objects, types)
     columns = [
         ReadColumn(
             name,
-            kind.type,
+            _plain(kind.type),
             dictionary=is_text(kind.type),
             null_spellings=("",) if name in keys or name in labels else NULL_SPELLINGS,
         )
@@ -102,7 +106,7 @@ def read_table(
         except DataError:
             continue  # its problems are collected
     problems.raise_if_any(_SUMMARY)
-    table = _join(blocks, pa.schema([(column.name, column.output_type) for column in columns]))
+    table = _join(blocks, pa.schema([(column.name, column.output_type) for column in columns]), noted)
     return TrainingTable(table, {name: kind.carried for name, kind in types.items()})
 
 
@@ -203,6 +207,22 @@ def _folder_types(files: SourceFiles, objects: Sequence[SourceObject]) -> dict[s
     return {name: guess.type for name, guess in guesses.items()}
 
 
+def _noted_schema(
+    storage: Storage, files: SourceFiles, objects: Sequence[SourceObject], columns: Mapping[str, ColumnType]
+) -> pa.Schema:
+    """The columns as pandas finds them in the files (of Parquet: in the first one), with what pandas wrote about them.
+
+    :param columns: those that are read.
+    """
+    types = {name: column.type for name, column in columns.items()}
+    if files.file_format == "csv" or not objects:
+        return pa.schema(list(types.items()), metadata={FILE_FORMAT: files.file_format})
+    first = read_footer(storage, objects[0]).schema
+    there = {field.name: field.type for field in first if pa.types.is_dictionary(field.type)}
+    stored = {name: kind if name in files.types else there.get(name, kind) for name, kind in types.items()}
+    return pa.schema(list(stored.items()), metadata=first.metadata)
+
+
 def _whole_reader(
     storage: Storage,
     files: SourceFiles,
@@ -245,21 +265,33 @@ def _common(kinds: Sequence[pa.DataType]) -> pa.DataType | None:
     return common
 
 
-def _join(blocks: list[pa.Table], schema: pa.Schema) -> pa.Table:
-    """One table; a column at a time, so that never two copies of all are held."""
+def _join(blocks: list[pa.Table], schema: pa.Schema, noted: pa.Schema) -> pa.Table:
+    """One table; a column at a time, so that never two copies of all are held.
+
+    :param noted: the columns' types in the files, which the table's metadata keep.
+    """
     arrays = [[chunk for block in blocks for chunk in block.column(i).chunks] for i in range(len(schema))]
     blocks.clear()
     columns = []
     for i, field in enumerate(schema):
         column = pa.chunked_array(arrays[i], type=field.type)
         arrays[i] = []
-        columns.append(_join_strings(column) if pa.types.is_dictionary(field.type) else column.combine_chunks())
-    return pa.table(columns, names=schema.names)
+        is_category = pa.types.is_dictionary(noted.field(field.name).type)
+        if pa.types.is_dictionary(field.type):
+            columns.append(_join_strings(column, is_category))
+        else:
+            columns.append(column.combine_chunks())
+    fields = []
+    for name, column in zip(schema.names, columns, strict=True):
+        kind = noted.field(name).type
+        fields.append(pa.field(name, column.type, metadata=None if kind == column.type else {STORED_TYPE: str(kind)}))
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata=noted.metadata))
 
 
-def _join_strings(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _join_strings(column: pa.ChunkedArray, is_category: bool) -> pa.ChunkedArray:
+    """:param is_category: the values are few by declaration, and those that no row has count as well."""
     column = column.unify_dictionaries()
     distinct = len(column.chunk(0).dictionary) if column.num_chunks else 0
-    if distinct > len(column) * _DISTINCT_SHARE:
+    if distinct > len(column) * _DISTINCT_SHARE and not is_category:
         return column.cast(pa.string())
     return pa.chunked_array([column.combine_chunks()])

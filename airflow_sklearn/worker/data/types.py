@@ -1,45 +1,15 @@
-"""Arrow types from their names in documents."""
+"""Kinds of Arrow types: which hold the same values, which are text, which are none that a flat table has."""
 
 from __future__ import annotations
 
 import math
-import re
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_sklearn.exceptions import UserError
-
-_ZONED = re.compile(r"timestamp\[(s|ms|us|ns), tz=(.+)\]")
-_DECIMAL = re.compile(r"decimal(32|64|128|256)\((\d+),\s*(-?\d+)\)")
-_FIXED_BINARY = re.compile(r"fixed_size_binary\[(\d+)\]")
-_DICTIONARY = re.compile(r"dictionary<values=(.+), indices=(u?int\d+), ordered=([01])>")
-
-
-def parse_type(text: str) -> pa.DataType:
-    """The Arrow type that ``str(type)`` spelled.
-
-    :param text: ``"int64"``, ``"timestamp[us, tz=UTC]"``, ``"decimal128(10, 2)"``, ``"string"``, ...
-    :raises UserError: no flat Arrow type is spelled so.
-    """
-    text = text.strip()
-    if match := _ZONED.fullmatch(text):
-        return pa.timestamp(match[1], tz=match[2])
-    match = _DECIMAL.fullmatch(text)
-    if match and (make := getattr(pa, f"decimal{match[1]}", None)):  # pyarrow before 19 has no small ones
-        return make(int(match[2]), int(match[3]))
-    if match := _FIXED_BINARY.fullmatch(text):
-        return pa.binary(int(match[1]))
-    if match := _DICTIONARY.fullmatch(text):
-        return pa.dictionary(parse_type(match[2]), parse_type(match[1]), ordered=match[3] == "1")
-    try:
-        return pa.type_for_alias(text)
-    except ValueError:
-        raise UserError(
-            f"{text!r} is not a column type. Use an Arrow type: int64, double, bool, string, date32, timestamp[us], "
-            "timestamp[us, tz=UTC], decimal128(10, 2)."
-        ) from None
+from airflow_sklearn.models.arrow_types import parse_type
 
 
 def in_words(data_type: pa.DataType) -> str:
@@ -57,7 +27,7 @@ def in_words(data_type: pa.DataType) -> str:
     return next((words for words, is_kind in kinds.items() if is_kind(data_type)), str(data_type))
 
 
-def null_count(column: pa.ChunkedArray) -> int:
+def null_count(column: pa.Array | pa.ChunkedArray) -> int:
     """Rows without a value: NaN is none, as for pandas."""
     nulls: int = column.null_count
     # a sum is cheaper than a look at each value, and is NaN when one of them is
@@ -88,6 +58,15 @@ def canonical(data_type: pa.DataType) -> pa.DataType:
     if pa.types.is_floating(data_type):
         return pa.float64()
     return pa.timestamp("us", data_type.tz) if pa.types.is_timestamp(data_type) else data_type
+
+
+def with_room(data_type: pa.DataType) -> pa.DataType:
+    """The widest type that spells values as this one does: narrower files and wider ones are read alike."""
+    if pa.types.is_integer(data_type):
+        return data_type if pa.types.is_uint64(data_type) else pa.int64()
+    if pa.types.is_timestamp(data_type) and data_type.unit in ("s", "ms"):
+        return pa.timestamp("us", data_type.tz)
+    return data_type
 
 
 def plain_type(data_type: pa.DataType) -> pa.DataType:

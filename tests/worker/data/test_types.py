@@ -4,7 +4,8 @@ import pyarrow as pa
 import pytest
 
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.worker.data.types import is_text, parse_type
+from airflow_sklearn.models.arrow_types import parse_type
+from airflow_sklearn.worker.data.types import is_text
 
 FLAT_TYPES = [
     pa.int8(), pa.uint64(), pa.float16(), pa.float32(), pa.float64(), pa.bool_(), pa.string(), pa.large_string(),
