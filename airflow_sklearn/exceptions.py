@@ -59,6 +59,10 @@ class StorageError(AirflowSklearnError):
     """Bytes could not be read or written."""
 
 
+class DiskFullError(AirflowSklearnError):
+    """A disk is full: of the worker, or of the machine that Airflow's task runs on."""
+
+
 class ObjectNotFoundError(StorageError):
     """No object at that URI."""
 

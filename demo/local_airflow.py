@@ -38,6 +38,7 @@ class LocalAirflow:
     :param environment: what is added to the environment: further settings of Airflow, what the DAGs read.
     :param port: of the API server and UI; any free one when that is taken.
     :param triggerer: start the triggerer too (deferrable operators need it).
+    :param tell: called with what is being done now, whenever that changes.
     """
 
     def __init__(
@@ -48,8 +49,9 @@ class LocalAirflow:
         *,
         port: int | None = None,
         triggerer: bool = False,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.home = home
+        self.home, self._tell = home, tell
         self.url = f"http://{HOST}:{_free_port(port)}"
         self.environment = {**_clean_environment(), **environment, **_settings(home, dags, self.url)}
         self._services = ["api-server", "scheduler --skip-serve-logs", "dag-processor"]
@@ -123,6 +125,7 @@ class LocalAirflow:
 
     def stop(self) -> None:
         """End every service and whatever it started, politely at first."""
+        self._tell("Airflow's services end")
         running = [process for process in self._processes.values() if process.poll() is None]
         for process in running:
             process.terminate()
@@ -138,6 +141,7 @@ class LocalAirflow:
     def _migrate(self) -> None:
         migrated = self.home / "migrated"
         if not migrated.exists() or migrated.read_text() != version("apache-airflow"):
+            self._tell("Airflow makes its database")
             self.command("db", "migrate")
             migrated.write_text(version("apache-airflow"))
 
@@ -160,6 +164,7 @@ class LocalAirflow:
         return self.home / "logs" / "services" / f"{service}.log"
 
     def _wait_for(self, ask: Callable[[], Any], what: str, check: Callable[[], None] = lambda: None) -> Any:
+        self._tell(f"waiting until Airflow offers {what}")
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             self.check_services()

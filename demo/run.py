@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
@@ -18,13 +21,17 @@ TRIES = 10
 DAG_RUNS = f"/api/v2/dags/{settings.DAG_ID}/dagRuns"
 DONE, ENDED = "success", ("success", "failed")
 
+QUIET_SECONDS = 4.0
+
 _started = time.monotonic()
+_spoke = threading.Event()
+_doing = ""
 
 
 def main() -> int:
     """:return: the exit code."""
     try:
-        with only_one(settings.HOME / "lock"), ended_by_signals():
+        with only_one(settings.HOME / "lock"), ended_by_signals(), never_silent():
             return demonstrate()
     except LocalAirflowError as error:
         print(f"\n{error}", file=sys.stderr)
@@ -34,18 +41,25 @@ def main() -> int:
 def demonstrate() -> int:
     """Make the data, run the backfill in a real Airflow, print the table."""
     say("Will a flight from New York arrive more than 15 minutes late? All 336,776 flights of 2013.")
+    doing("writing the flights, with the weather and the planes, as a table a month")
     written = data.prepare()
     say(f"Data: twelve monthly files in {_shown(settings.CSV_FOLDER)}" + ("" if written else " (they were there)"))
     receipts_before, models_before = report.receipts(), report.models()
     say(f"Starting Airflow {version('apache-airflow')}: api-server, scheduler, dag-processor")
-    with LocalAirflow(settings.AIRFLOW_HOME, settings.DAGS, settings.airflow_environment()) as airflow:
+    # Else Airflow, when the DAG is unpaused, adds a run of the newest month, for which there are no flights.
+    environment = {**settings.airflow_environment(), "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False"}
+    with LocalAirflow(settings.AIRFLOW_HOME, settings.DAGS, environment, tell=doing) as airflow:
         airflow.wait_for_dag(settings.DAG_ID)
-        backfill(airflow, settings.MONTHS)
-        failed = follow(airflow, settings.MONTHS)
-        close_backfills(airflow)
+        try:
+            backfill(airflow, settings.MONTHS)
+            failed = follow(airflow, settings.MONTHS)
+            close_backfills(airflow)
+        finally:  # `make airflow` goes by the schedules
+            set_paused(airflow, True)
         if failed:
             print(f"\n{failed}\n`make airflow` shows the runs and their logs.", file=sys.stderr)
             return 1
+    doing("reading what was published")
     months = [report.read_month(month, receipts_before) for month in settings.MONTHS]
     conclude(months, trained_now=bool(report.models() - models_before))
     return 0 if all(month.complete for month in months) else 1
@@ -54,7 +68,7 @@ def demonstrate() -> int:
 def backfill(airflow: LocalAirflow, months: Sequence[str]) -> None:
     """Ask Airflow for one run a month; runs that are there already are run again."""
     dag = settings.DAG_ID
-    airflow.call("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
+    set_paused(airflow, False)
     close_backfills(airflow)
     # What a demo that was interrupted left running runs no longer: its processes ended with it.
     for run in _backfill_runs(airflow):
@@ -66,6 +80,7 @@ def backfill(airflow: LocalAirflow, months: Sequence[str]) -> None:
         *("--max-active-runs", str(len(months)), "--reprocess-behavior", "completed"),
     )
     say("airflow " + " ".join(command))
+    doing("Airflow makes a run for each month")
     for left in reversed(range(TRIES)):
         try:
             airflow.command(*command)
@@ -76,6 +91,10 @@ def backfill(airflow: LocalAirflow, months: Sequence[str]) -> None:
                 raise
             time.sleep(POLL_SECONDS)
             close_backfills(airflow)
+
+
+def set_paused(airflow: LocalAirflow, paused: bool) -> None:
+    airflow.call("PATCH", f"/api/v2/dags/{settings.DAG_ID}", {"is_paused": paused})
 
 
 def close_backfills(airflow: LocalAirflow) -> None:
@@ -96,8 +115,10 @@ def follow(airflow: LocalAirflow, months: Sequence[str]) -> str:
     while time.monotonic() < deadline:
         airflow.check_services()
         runs = _runs(airflow, months)
-        for month, run in runs.items():
-            for news in _news(_task_instances(airflow, run)):
+        instances = {month: _task_instances(airflow, run) for month, run in runs.items()}
+        doing(_busy_with([one for found in instances.values() for one in found]))
+        for month in runs:
+            for news in _news(instances[month]):
                 if f"{month}: {news}" not in told:
                     told.add(f"{month}: {news}")
                     say(f"{month}: {news}")
@@ -134,7 +155,43 @@ def conclude(months: Sequence[report.Month], *, trained_now: bool) -> None:
 
 
 def say(text: str) -> None:
+    _spoke.set()
     print(f"[{time.monotonic() - _started:4.0f} s] {text}", flush=True)
+
+
+def doing(what: str) -> None:
+    """What is going on now, in case that there is nothing else to say for a while."""
+    global _doing
+    _doing = what
+
+
+@contextmanager
+def never_silent() -> Iterator[None]:
+    """Say what is going on, whenever nothing was said for some seconds."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            _spoke.clear()
+            if not _spoke.wait(QUIET_SECONDS) and not ended.is_set():
+                say(f"... {_doing}")
+
+    watcher = threading.Thread(target=watch, name="never-silent", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        _spoke.set()
+        watcher.join()
+
+
+def _busy_with(instances: Sequence[dict[str, Any]]) -> str:
+    """The tasks that run or are about to, counted by what they do."""
+    running = Counter(one["task_id"].rpartition(".")[2] for one in instances if one["state"] == "running")
+    if running:
+        return "running: " + ", ".join(f"{count} x {task}" for task, count in running.items())
+    return "the next tasks are being started"
 
 
 def _runs(airflow: LocalAirflow, months: Sequence[str]) -> dict[str, dict[str, Any]]:

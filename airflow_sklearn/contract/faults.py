@@ -60,6 +60,11 @@ def either(choices: Iterable[str]) -> str:
     return " or ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "nothing"
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 object``, ``2 objects``, ``1,000 objects``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def shown(value: Any) -> str:
     """A value as a message shows it: never long."""
     text = repr(value)

@@ -19,6 +19,7 @@ from airflow_sklearn.aws import AwsConnection
 from airflow_sklearn.contract.shown import showing_values
 from airflow_sklearn.datasets import absolute_uri
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.full_disk import full_disk_error
 from airflow_sklearn.links import UriLink
 
 if TYPE_CHECKING:
@@ -177,7 +178,11 @@ def told_once(work: Callable[[], _T]) -> _T:
         return work()
     except (exceptions.AirflowSklearnError, AirflowFailException) as error:
         log.debug("The error in full:", exc_info=True)
-        told = error.with_traceback(None)
+        told: Exception = full_disk_error(error) or error.with_traceback(None)
+    except OSError as error:
+        if (full := full_disk_error(error)) is None:
+            raise
+        told = full
     raise told from None
 
 

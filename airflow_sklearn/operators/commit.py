@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_sklearn.airflow_compat import conf
 from airflow_sklearn.arguments import check_flag
 from airflow_sklearn.contract.data import OutputFiles
+from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.links import PublishedDataLink, RunLedgerLink
 from airflow_sklearn.operators.statements import StatementsOperator, attempt_of, tag_of
@@ -78,8 +79,9 @@ class SklearnCommitOperator(StatementsOperator):
         rows, published, proof_uri = self._publish(context, plan, proof)
         delete_snapshot(storage, plan.snapshot)
         self.log.info(
-            "%s %s rows of %d chunks in %s (proof: %s).",
-            *("Published" if published else "Already published:", f"{rows:,}", proof.chunks, place, proof_uri),
+            "%s %s of %s in %s (proof: %s).",
+            "Published" if published else "Already published:",
+            *(counted(rows, "row"), counted(proof.chunks, "chunk"), place, proof_uri),
         )
         answer = {
             "destination": plan.destination.uri,

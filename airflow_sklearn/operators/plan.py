@@ -19,6 +19,7 @@ from airflow_sklearn.arguments import (
     is_known,
 )
 from airflow_sklearn.contract.document import content_id
+from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.tables import OutputTable
 from airflow_sklearn.datasets import absolute_uri, as_output, as_source, as_table_source
 from airflow_sklearn.exceptions import PublicationRefusedError, UserError
@@ -169,8 +170,14 @@ class SklearnPlanOperator(StatementsOperator):
         self.store_link(context, RunLedgerLink, f"{plan.ledger}/")
         size = sum(obj.size for obj in plan.objects)
         self.log.info(
-            "Planned %d chunks over %d objects (%.1f MB) with %s, method %s, into %s/%s.",
-            *(len(plan.chunks), len(plan.objects), size / 1e6, plan.spec.model_manifest_uri, plan.spec.method),
+            "Planned %s over %s (%.1f MB) with %s, method %s, into %s/%s.",
+            *(
+                counted(len(plan.chunks), "chunk"),
+                counted(len(plan.objects), "object"),
+                size / 1e6,
+                plan.spec.model_manifest_uri,
+                plan.spec.method,
+            ),
             *(plan.destination.uri, plan.partition),
         )
         if snapshot and not snapshot.rows:

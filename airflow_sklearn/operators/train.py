@@ -20,6 +20,7 @@ from airflow_sklearn.arguments import (
     check_target,
 )
 from airflow_sklearn.contract.document import content_id
+from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.datasets import absolute_uri, as_output, as_source, as_table_source
 from airflow_sklearn.exceptions import DocumentError
 from airflow_sklearn.links import JobLink, JobLogLink, ModelManifestLink
@@ -220,7 +221,9 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         )
         self.store_link(context, ModelManifestLink, f"{job.model}/versions/{job.version}/manifest.json")
         size = sum(obj.size for obj in job.objects)
-        self.log.info("Version %s of %s: %d objects, %.1f MB.", job.version, job.model, len(job.objects), size / 1e6)
+        self.log.info(
+            "Version %s of %s: %s, %.1f MB.", job.version, job.model, counted(len(job.objects), "object"), size / 1e6
+        )
         return self.run_job(context, job_uri, job)
 
     def done_before(self, context: Context, job: TrainJob) -> dict[str, Any] | None:

@@ -8,7 +8,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.contract.model import Artifact
-from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
+from airflow_sklearn.exceptions import BrokenEnvironmentError, ObjectNotFoundError, UserError
+from airflow_sklearn.full_disk import full_disk_error
 from airflow_sklearn.storage import join
 from airflow_sklearn.worker.scratch import scratch_folder
 
@@ -32,6 +33,8 @@ def store_estimator(storage: Storage, estimator: Any, folder: str) -> tuple[Arti
             joblib.dump(estimator, path)
             loaded = joblib.load(path)
         except Exception as error:
+            if full_disk_error(error):
+                raise
             raise UserError(
                 f"The fitted {type(estimator).__name__} cannot be stored ({type(error).__name__}: {error}). "
                 "Estimators must survive pickling: replace lambdas and local classes by those of an importable module."
@@ -53,7 +56,13 @@ def load_estimator(storage: Storage, artifact: Artifact, scratch: str) -> Any:
     import joblib
 
     path = os.path.join(scratch, "artifact.joblib")
-    storage.download(artifact.uri, path)
+    try:
+        storage.download(artifact.uri, path)
+    except ObjectNotFoundError:
+        raise BrokenEnvironmentError(
+            f"The model's artifact is gone: {artifact.uri}. Fix: clear the train task, which fits the model again, and "
+            "the plan task with what follows it; or restore the file from a backup."
+        ) from None
     found = file_sha256(path)
     if found != artifact.sha256:
         raise BrokenEnvironmentError(
@@ -66,6 +75,8 @@ def load_estimator(storage: Storage, artifact: Artifact, scratch: str) -> Any:
     except MemoryError:
         raise
     except Exception as error:
+        if full_disk_error(error):
+            raise
         raise BrokenEnvironmentError(
             f"{artifact.uri} cannot be unpickled here ({type(error).__name__}: {error}). {_advice(error)}"
         ) from error

@@ -87,10 +87,10 @@ def _compute(job: PredictJob, storage: Storage, ledger: Ledger, started: float) 
         start_up = time.monotonic() - started
         groups = split_pieces(storage, job.spec.source, job.chunk.pieces, _process_count(job)) or [()]
         _LOG.info(
-            "%s: %.1f MB in %d processes, model %s, ready after %.1f s",
+            "%s: %.1f MB in %s, model %s, ready after %.1f s",
             job.chunk.label,
             job.chunk.size / 1e6,
-            len(groups),
+            "1 process" if len(groups) == 1 else f"{len(groups)} processes",
             manifest.version,
             start_up,
         )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from airflow_sklearn.contract.jobs import JobError, JobResult, PoolWorkerJob, PredictJob
 from airflow_sklearn.contract.shown import showing_values, told, values_shown
 from airflow_sklearn.exceptions import AirflowSklearnError, DataError, DeadlineExceededError
+from airflow_sklearn.full_disk import full_disk_error
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker import exit_codes
 from airflow_sklearn.worker.container import oom_kills
@@ -65,10 +66,17 @@ def _run(job: AnyJob, storage: Storage) -> int:
                 stopping.close()
             except BaseException as error:
                 stopping.close()
-                return _fail(job.result_uri, storage, explained(error, kills), started)
+                told = full_disk_error(error, _places(job)) or explained(error, kills)
+                return _fail(job.result_uri, storage, told, started)
             return _succeed(job.result_uri, storage, output_uri, sha256, started)
     except exit_codes.Cancelled as error:  # it came in the moment between the job and its result
         return _fail(job.result_uri, storage, error, started)
+
+
+def _places(job: AnyJob) -> list[str]:
+    """Where a job writes."""
+    found = [getattr(job, name, None) for name in ("model", "ledger", "folder")]
+    return [uri for uri in found if isinstance(uri, str)]
 
 
 def _do(job: AnyJob, storage: Storage) -> tuple[str, str]:
@@ -128,7 +136,7 @@ def _fail(result_uri: str, storage: Storage, error: BaseException, started: floa
         ),
         seconds=time.monotonic() - started,
     )
-    if kind == "internal":
+    if kind == "internal" and not isinstance(error, AirflowSklearnError):
         _LOG.error("%s", text)
     elif kind == "user" and error.__cause__ is not None:  # what the user's own code raised, and where
         _LOG.error("%s", _traceback(error.__cause__))

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
+from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.model import ModelManifest, Performance, TrainingSource
 from airflow_sklearn.contract.schema import Column, FeatureSchema
 from airflow_sklearn.contract.shown import shown_text
@@ -176,7 +177,8 @@ def _load(job: TrainJob, storage: Storage, estimator: Any) -> _TrainingData:
     )
     table = read.table
     problems.raise_if_any("The training data cannot be read:")
-    _LOG.info("Read %s rows, %d columns from %d objects", f"{table.num_rows:,}", table.num_columns, len(job.objects))
+    read = [counted(table.num_rows, "row"), counted(table.num_columns, "column"), counted(len(job.objects), "object")]
+    _LOG.info("Read %s, %s from %s", *read)
     _check_snapshot(job, table, problems)
     _check_columns(job, table, problems)
     problems.raise_if_any("The training table is not what the task asks for:")

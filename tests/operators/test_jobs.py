@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import time
 import traceback
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 
 from airflow_sklearn.airflow_compat import AirflowException, AirflowFailException, TaskDeferred
 from airflow_sklearn.contract.problems import Problem
-from airflow_sklearn.exceptions import JobLostError, NoCapacityError, ThrottledError
+from airflow_sklearn.exceptions import DiskFullError, JobLostError, NoCapacityError, ThrottledError
 from airflow_sklearn.operators import jobs
 from airflow_sklearn.operators.base import final_errors, told_once
 from airflow_sklearn.runtimes.base import JobHandle, JobState
@@ -385,3 +386,11 @@ def test_what_is_no_error_of_the_package_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         told_once(broken)
     assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "broken"
+
+
+def test_a_full_disk_is_told_as_one(tmp_path: Path) -> None:
+    def write() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", f"{tmp_path}/part")
+
+    with pytest.raises(DiskFullError, match=f"The disk of {tmp_path} is full"):
+        told_once(write)
