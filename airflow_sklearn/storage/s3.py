@@ -39,9 +39,12 @@ class S3Store:
     @property
     def _client(self) -> Any:
         process = os.getpid()
-        if process not in self._clients:
-            self._clients = {process: self._make_client()}
-        return self._clients[process]
+        if process in self._clients:
+            return self._clients[process]
+        client = self._make_client()
+        if not _has_found_nothing(client):
+            self._clients = {process: client}
+        return client
 
     def stat(self, uri: str) -> SourceObject:
         with _errors(uri):
@@ -223,6 +226,13 @@ def _default_client() -> Any:
     from botocore.config import Config
 
     return boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 8}))
+
+
+def _has_found_nothing(client: Any) -> bool:
+    """Whether a client was made when no credentials could be found. It will never have any, though a new machine's role
+    often has them a moment later: the next call shall look again."""
+    signer = getattr(client, "_request_signer", None)
+    return signer is not None and getattr(signer, "_credentials", signer) is None
 
 
 def _address(uri: str) -> dict[str, str]:
