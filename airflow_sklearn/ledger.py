@@ -2,7 +2,7 @@
 
 The folder is named after the run's fingerprint, so that whatever computes the same rows shares the same receipts::
 
-    <ledger>/plans/<digest>.json
+    <ledger>/plans/<digest>.json                and plans/copies/<digest>.json
     <ledger>/jobs/<chunk id>-<attempt>.json     and the results of those jobs beside them
     <ledger>/receipts/<chunk id>.json           one a chunk, create-if-absent
     <ledger>/parts/<sha-256>.parquet            named by content; only receipts say which count
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -29,10 +30,13 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.receipt import OutputPart
     from airflow_sklearn.storage import Storage
 
+log = logging.getLogger(__name__)
+
 _READERS = 16  # threads that read receipts at the same time: a commit of 1,000 chunks takes seconds
 
 #: At least 128 bits of a SHA-256: nobody finds another plan with the same ones.
 _PLAN_NAME = re.compile(r"[0-9a-f]{32,64}")
+_WHO = "Find out who else can write below the destination."
 _PART_NAME = re.compile(r"[0-9a-f]{64}(\.[0-9A-Za-z]+)*")
 
 
@@ -70,8 +74,10 @@ class Ledger:
         return join(self.uri, "proofs", f"{content_id([destination, partition])}.json")
 
     def write_plan(self, plan: Plan) -> str:
+        """Store the plan, and a copy: a run whose plan was overwritten or removed goes on. :return: the plan's URI."""
         uri = self.plan_uri(plan)
-        self.storage.write(uri, plan.to_json())
+        for place in (_copy_of(uri), uri):
+            self.storage.write(place, plan.to_json())
         return uri
 
     def read_receipt(self, chunk_id: str, fingerprint: str) -> Receipt | None:
@@ -138,9 +144,11 @@ class Ledger:
 def read_plan(storage: Storage, uri: str) -> Plan:
     """The plan, if it is the one that was planned: its URI, which never lies in the bucket, ends in its digest.
 
+    What has the digest is the plan, wherever it was found: where somebody has changed or removed it, its copy counts.
+
     :param uri: what planning returned: ``<ledger>/plans/<digest>.json``.
     :raises ObjectNotFoundError: no plan there.
-    :raises DocumentError: something else is there, or the plan was changed after it was made.
+    :raises DocumentError: something else is there, or the plan was changed after it was made, and its copy too.
     """
     name = uri.rpartition("/")[2].removesuffix(".json")
     if not _PLAN_NAME.fullmatch(name):
@@ -148,11 +156,24 @@ def read_plan(storage: Storage, uri: str) -> Plan:
             f"{name}: a plan's name is the digest of its content, and this is none. Fix: clear the plan task, so that "
             f"the plan is made anew. ({uri})"
         )
-    data = storage.read(uri)
-    if not (found := hashlib.sha256(data).hexdigest()).startswith(name):
-        raise DocumentError(
-            f"{name}.json: the plan was changed after it was made (its SHA-256 is {found} now): it is not read. Fix: "
-            "find out who else can write below the destination, then clear the plan task, so that the plan is made "
-            f"anew. ({uri})"
-        )
-    return Plan.from_json(data, where=uri)
+    found = []
+    for place in (uri, _copy_of(uri)):
+        with contextlib.suppress(ObjectNotFoundError):
+            data = storage.read(place)
+            digest = hashlib.sha256(data).hexdigest()
+            if digest.startswith(name):
+                if place != uri:
+                    log.warning("The plan was changed or removed after it was made: its copy is used. %s", _WHO)
+                return Plan.from_json(data, where=place)
+            found.append(digest)
+    if not found:
+        raise ObjectNotFoundError(f"The plan {uri} is gone. Fix: clear the plan task, so that it is made anew.")
+    raise DocumentError(
+        f"{name}.json: the plan was changed after it was made (its SHA-256 is {found[0]} now): it is not read. {_WHO} "
+        f"Fix: clear the plan task, so that the plan is made anew. ({uri})"
+    )
+
+
+def _copy_of(plan_uri: str) -> str:
+    folder, _, name = plan_uri.rpartition("/")
+    return join(folder, "copies", name)

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_sklearn.contract.data import SourceObject
 from airflow_sklearn.contract.receipt import Receipt
-from airflow_sklearn.exceptions import DocumentError
+from airflow_sklearn.exceptions import DocumentError, ObjectNotFoundError
 from airflow_sklearn.ledger import Ledger, read_plan
 from airflow_sklearn.storage import Storage
 from tests.factories import csv_plan, receipt
@@ -24,10 +24,31 @@ def test_a_plan_is_read_as_it_was_written(root: str) -> None:
     assert read_plan(Storage(), uri) == plan
 
 
-def test_a_plan_that_was_changed_after_it_was_made_is_not_read(root: str) -> None:
+def test_a_plan_that_was_changed_or_removed_after_it_was_made_is_read_from_its_copy(
+    root: str, caplog: pytest.LogCaptureFixture
+) -> None:
     storage = Storage()
     plan, uri = csv_plan(storage, root)
     storage.write(uri, plan.model_copy(update={"partition": "another"}).to_json())
+    assert read_plan(storage, uri) == plan
+    storage.delete([uri])
+    assert read_plan(storage, uri) == plan
+    assert caplog.text.count("Find out who else can write below the destination") == 2
+
+
+def test_a_plan_that_is_gone_with_its_copy_is_to_be_made_anew(root: str) -> None:
+    storage = Storage()
+    _, uri = csv_plan(storage, root)
+    storage.delete([found.uri for found in storage.list(f"{uri.rpartition('/')[0]}/")])
+    with pytest.raises(ObjectNotFoundError, match="clear the plan task"):
+        read_plan(storage, uri)
+
+
+def test_a_plan_that_was_changed_with_its_copy_is_not_read(root: str) -> None:
+    storage = Storage()
+    plan, uri = csv_plan(storage, root)
+    for found in list(storage.list(f"{uri.rpartition('/')[0]}/")):
+        storage.write(found.uri, plan.model_copy(update={"partition": "another"}).to_json())
     with pytest.raises(DocumentError, match=r"changed after it was made.*clear the plan task"):
         read_plan(storage, uri)
 

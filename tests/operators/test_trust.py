@@ -37,9 +37,10 @@ def planned(root: str) -> tuple[Plan, str]:
 
 
 def forge(plan: Plan, uri: str) -> None:
-    """Another model, from below the destination."""
+    """Another model, from below the destination, in the plan and in its copy."""
     spec = plan.spec.model_copy(update={"model_manifest_uri": f"{plan.destination.uri}/evil/manifest.json"})
-    Storage().write(uri, plan.model_copy(update={"spec": spec}).to_json())
+    for found in list(Storage().list(f"{uri.rpartition('/')[0]}/")):
+        Storage().write(found.uri, plan.model_copy(update={"spec": spec}).to_json())
 
 
 def predict_operator(plan: Plan, uri: str) -> SklearnPredictOperator:
