@@ -177,8 +177,8 @@ def _load(job: TrainJob, storage: Storage, estimator: Any) -> _TrainingData:
     )
     table = read.table
     problems.raise_if_any("The training data cannot be read:")
-    read = [counted(table.num_rows, "row"), counted(table.num_columns, "column"), counted(len(job.objects), "object")]
-    _LOG.info("Read %s, %s from %s", *read)
+    sizes = [counted(table.num_rows, "row"), counted(table.num_columns, "column"), counted(len(job.objects), "object")]
+    _LOG.info("Read %s, %s from %s", *sizes)
     _check_snapshot(job, table, problems)
     _check_columns(job, table, problems)
     problems.raise_if_any("The training table is not what the task asks for:")
