@@ -18,6 +18,7 @@ from airflow_sklearn.model_store import resolve_model
 from airflow_sklearn.source_columns import column_faults
 from airflow_sklearn.storage import join
 from airflow_sklearn.storage.uris import pattern_regex, split_scheme
+from airflow_sklearn.table_formats import refuse_table_formats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -154,6 +155,8 @@ def finish_plan(
     if chunk_size < 1 or max_chunks < 1:
         faults.append(f"chunk_size ({chunk_size}) and max_chunks ({max_chunks}) must be at least 1")
     objects = storage.expand(source.uris, allow_empty=True)
+    if snapshot is None:
+        refuse_table_formats(storage, source, objects)
     if look_at_columns and snapshot is None:  # what was unloaded has the columns that were asked for
         faults += column_faults(storage, source, objects, _needed_columns(draft))
     draft.check(faults)

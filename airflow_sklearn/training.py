@@ -16,6 +16,7 @@ from airflow_sklearn.contract.model import (
 )
 from airflow_sklearn.exceptions import ObjectExistsError
 from airflow_sklearn.storage import join
+from airflow_sklearn.table_formats import refuse_table_formats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,11 +60,14 @@ def make_train_job(
     :param salt: makes a version of its own of inputs that were trained before.
     :param search: containers to fit in, beside the job's own.
     :raises ObjectNotFoundError: nothing matches the source.
-    :raises UserError: parameters that contradict.
+    :raises UserError: parameters that contradict, or a source that is more than its files.
     """
     check_target(target)
     check_choice("preprocessing", preprocessing, PREPROCESSING)
     check_estimator(estimator, estimator_params)
+    objects = storage.expand(source.uris, allow_empty=snapshot is not None)
+    if snapshot is None:
+        refuse_table_formats(storage, source, objects)
     job = TrainJob(
         identity=identity,
         result_uri="",
@@ -79,7 +83,7 @@ def make_train_job(
         cross_validation=cross_validation,
         policies=merge_policies(policies),
         source=source,
-        objects=storage.expand(source.uris, allow_empty=snapshot is not None),
+        objects=objects,
         snapshot=snapshot,
         image=image,
         search=search,
