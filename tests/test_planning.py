@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from airflow_sklearn.contract.data import OutputFiles, SourceFiles
+from airflow_sklearn.contract.planned import Planned
 from airflow_sklearn.exceptions import BrokenEnvironmentError, DocumentError, ObjectNotFoundError, UserError
 from airflow_sklearn.ledger import read_plan
 from airflow_sklearn.model_store import resolve_model
@@ -42,8 +43,12 @@ def test_the_fingerprint_changes_with_what_changes_rows_and_with_nothing_else(ro
     assert same.ledger == plan.ledger
 
 
-def test_a_plan_of_a_retry_is_the_same_plan(root: str) -> None:
-    assert csv_plan(Storage(), root)[1] == csv_plan(Storage(), root)[1]
+def test_a_plan_of_a_retry_is_the_same_plan_but_for_its_time(root: str) -> None:
+    first, again = csv_plan(Storage(), root)[0], csv_plan(Storage(), root)[0]
+    assert first.planned.is_older_than(again.planned)
+    assert first.model_copy(update={"planned": again.planned}) == again
+    planned = Planned(at="2026-01-01T00:00:00.000000+00:00")
+    assert csv_plan(Storage(), root, planned=planned)[1] == csv_plan(Storage(), root, planned=planned)[1]
 
 
 def test_an_empty_source_is_planned(root: str) -> None:
