@@ -5,6 +5,8 @@ from __future__ import annotations
 from airflow_sklearn.contract.document import Value
 from airflow_sklearn.contract.shown import shown_example, values_shown
 
+#: Kinds whose examples are names of columns, types or files.
+_OF_NAMES = ("extra_column", "conflicting_types")
 _MESSAGE, _EXAMPLE, _END = 500, 160, 60  # characters
 
 
@@ -35,7 +37,7 @@ class Problem(Value):
 
     def shown(self) -> Problem:
         """As it may be shown: without values of rows, where these are hidden."""
-        if values_shown():
+        if values_shown() or self.kind in _OF_NAMES:
             return self
         examples = tuple(filter(None, map(shown_example, self.examples)))
         return self.model_copy(update={"examples": examples})

@@ -15,11 +15,13 @@ from airflow_sklearn.exceptions import AirflowSklearnError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from warnings import WarningMessage
 
 #: Set to 1 in a worker's environment, it hides values whatever a job says.
 VARIABLE = "AIRFLOW_SKLEARN_HIDE_VALUES"
 NOT_SHOWN = "(not shown: show_values is off)"
-_PLACE = re.compile(r"(?:^| )(at (?:byte|row|line|record|offset) [\d,]+)$")
+_PLACE = re.compile(r"(?:^| )(at (?:byte|row|line|record|offset) [\d,]+(?: of the piece)?)$")
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def values_shown() -> bool:
@@ -51,6 +53,12 @@ def shown(value: object) -> str:
 def shown_text(text: object) -> str:
     """What a library says, which may have values in it."""
     return str(text) if values_shown() else NOT_SHOWN
+
+
+def shown_warning(warning: WarningMessage) -> str:
+    """What a warning says: this package's own, which hide values themselves, always; a library's may quote some."""
+    own = os.path.abspath(warning.filename).startswith(os.path.join(_PACKAGE, ""))
+    return str(warning.message) if own else shown_text(warning.message)
 
 
 def shown_example(example: str) -> str:

@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.model import ModelManifest, Performance, TrainingSource
 from airflow_sklearn.contract.schema import Column, FeatureSchema
-from airflow_sklearn.contract.shown import shown_text
+from airflow_sklearn.contract.shown import shown_warning
 from airflow_sklearn.exceptions import ObjectNotFoundError
 from airflow_sklearn.model_store import find_version, store_version, version_folder
 from airflow_sklearn.models.arrow_types import parse_type
@@ -124,7 +124,7 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
             validation=validation,
         )
     for warning in caught:
-        _LOG.warning("%s: %s", warning.category.__name__, shown_text(warning.message))
+        _LOG.warning("%s: %s", warning.category.__name__, shown_warning(warning))
     return ModelManifest(
         model=job.model,
         version=job.version,
@@ -152,7 +152,7 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
         cross_validation=job.cross_validation,
         out_of_sample=out_of_sample,
         performance=Performance(fit_seconds=fit_seconds, predict_rows_per_second=rate, peak_memory_bytes=memory.bytes),
-        warnings=tuple(dict.fromkeys(f"{w.category.__name__}: {shown_text(w.message)}" for w in caught)),
+        warnings=tuple(dict.fromkeys(f"{w.category.__name__}: {shown_warning(w)}" for w in caught)),
         versions=record_versions(estimator, image_with_digest(job.image)),
     )
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import warnings
 
 import pytest
 
+import airflow_sklearn
 from airflow_sklearn.contract.problems import Problem
-from airflow_sklearn.contract.shown import NOT_SHOWN, showing_values, shown, shown_example, told, values_shown
+from airflow_sklearn.contract.shown import (
+    NOT_SHOWN,
+    showing_values,
+    shown,
+    shown_example,
+    shown_warning,
+    told,
+    values_shown,
+)
 from airflow_sklearn.exceptions import DataError, UserError
 from airflow_sklearn.problems import ProblemCollector
 
@@ -55,13 +66,37 @@ def test_what_is_collected_has_no_values() -> None:
 
 @pytest.mark.parametrize(
     ("example", "left"),
-    [("'a' at row 3", "at row 3"), ("at byte 7", "at byte 7"), ("'met at Bob'", ""), ("'x' at home 3", ""), ("17", "")],
+    [
+        ("'a' at row 1,003 of the piece", "at row 1,003 of the piece"),
+        ("'a' at row 3", "at row 3"),
+        ("at byte 7", "at byte 7"),
+        ("'met at Bob'", ""),
+        ("'x' at home 3", ""),
+        ("17", ""),
+    ],
 )
 def test_of_an_example_its_place_is_left(example: str, left: str) -> None:
     assert shown_example(example) == example
     with showing_values(False):
         assert shown_example(example) == left
         assert shown(example) == NOT_SHOWN
+
+
+def test_names_of_columns_are_no_values() -> None:
+    problem = Problem(kind="extra_column", message="columns that are not used", examples=("'age'",))
+    with showing_values(False):
+        assert problem.shown() == problem
+
+
+def test_warnings_of_this_package_are_told_and_those_of_libraries_are_not() -> None:
+    def warning(filename: str) -> warnings.WarningMessage:
+        return warnings.WarningMessage("Found 'Ada'", UserWarning, filename, 1)
+
+    own = os.path.join(os.path.dirname(airflow_sklearn.__file__), "worker", "train.py")
+    with showing_values(False):
+        assert shown_warning(warning(own)) == "Found 'Ada'"
+        assert shown_warning(warning(warnings.__file__)) == NOT_SHOWN
+    assert shown_warning(warning(warnings.__file__)) == "Found 'Ada'"
 
 
 def raised(hide_cause: bool) -> UserError:

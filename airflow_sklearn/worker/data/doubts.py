@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_sklearn.contract.data import NULL_SPELLINGS
+from airflow_sklearn.contract.shown import shown
 from airflow_sklearn.worker.data.convert import is_code, is_long_code
 from airflow_sklearn.worker.data.types import is_text
 
@@ -34,9 +35,9 @@ def warn_of_null_labels(target: pa.ChunkedArray, name: str) -> None:
     counts = pc.value_counts(_plain(target)).to_pylist()
     rows = {pair["values"]: pair["counts"] for pair in counts if pair["values"] in NULL_SPELLINGS}
     if rows:
-        shown = ", ".join(f"{label!r} ({count:,} rows)" for label, count in sorted(rows.items()))
+        found = ", ".join(f"{label!r} ({count:,} rows)" for label, count in sorted(rows.items()))
         warnings.warn(
-            f"The target {name!r} has classes that are spelled like a null: {shown}. They are learned as classes. "
+            f"The target {name!r} has classes that are spelled like a null: {found}. They are learned as classes. "
             f"Fix: if the target is missing there, say so: null_values={['', *sorted(rows)]!r}.",
             stacklevel=2,
         )
@@ -85,7 +86,7 @@ def _are_plain(values: pa.Array) -> pa.Array:
 
 
 def _shown(values: pa.Array) -> str:
-    return ", ".join(repr(value) for value in values[:_EXAMPLES].to_pylist())
+    return ", ".join(dict.fromkeys(shown(value) for value in values[:_EXAMPLES].to_pylist()))
 
 
 def _distinct(column: pa.ChunkedArray) -> pa.Array:
