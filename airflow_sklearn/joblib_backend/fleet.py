@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.exceptions import NoCapacityError, PoolError, ThrottledError
 from airflow_sklearn.runtimes.base import JobState
+from airflow_sklearn.runtimes.outcome import too_old
 from airflow_sklearn.runtimes.poller import backoff
 
 if TYPE_CHECKING:
@@ -205,6 +206,8 @@ class Fleet:
         if status.state is JobState.NO_CAPACITY:
             self._no_room(status.message)
             return
+        if not container.is_ready and (reason := too_old(status.exit_code, ())):
+            raise PoolError(reason)
         _LOG.warning("Worker %s is gone: %s", container.worker, status.message or status.state)
         self._losses[container.worker] += 1
         self._deaths_in_vain += 1

@@ -114,6 +114,15 @@ def test_containers_that_end_before_they_are_ready_are_given_up(state: JobState)
         start_three()
 
 
+def test_a_container_whose_image_is_older_than_the_driver_is_one_too_many() -> None:
+    cloud = Cloud()
+    fleet = fleet_of(cloud)
+    fleet.grow(1)
+    cloud.status = JobStatus(state=JobState.FAILED, exit_code=2)
+    with pytest.raises(PoolError, match="upgrade the image"):
+        fleet.look()
+
+
 def test_containers_that_had_nothing_to_do_may_end() -> None:
     fleet = fleet_of(Cloud(status=JobStatus(state=JobState.SUCCEEDED)))
     for _ in range(20):
