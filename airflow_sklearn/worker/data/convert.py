@@ -38,6 +38,11 @@ _SHAPES = {
     "date": r"^\d{4}-\d\d-\d\d",
     "time": r"^\d\d:\d\d",
 }
+#: Spellings that Arrow does not know, and those that it does.
+_SPELLINGS = {
+    "integer": ((r"^\+", ""), (r"^(-?\d+)\.0*$", r"\1")),
+    "zoned": ((r"\s*(?i:utc|gmt|z)$", "Z"), (r"\s+([+-]\d\d(:?\d\d)?)$", r"\1")),
+}
 
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -201,10 +206,16 @@ def _booleans_from_text(values: pa.Array) -> pa.Array:
 
 
 def _plain_spelling(distinct: pa.Array, target: pa.DataType) -> pa.Array:
-    """Spellings of whole numbers that Arrow does not know: ``+5``, ``1.0``."""
-    if not pa.types.is_integer(target):
-        return distinct
-    return pc.replace_substring_regex(pc.replace_substring_regex(distinct, r"^\+", ""), r"^(-?\d+)\.0*$", r"\1")
+    """Text as Arrow spells it: whole numbers such as ``+5`` and ``1.0``, moments ``... UTC`` and ``... +02:00``."""
+    for pattern, plain in _SPELLINGS.get(_kind(target), ()):
+        distinct = pc.replace_substring_regex(distinct, pattern, plain)
+    return distinct
+
+
+def _kind(target: pa.DataType) -> str:
+    if pa.types.is_integer(target):
+        return "integer"
+    return "zoned" if pa.types.is_timestamp(target) and target.tz is not None else ""
 
 
 def _shape_of(target: pa.DataType) -> str | None:

@@ -126,6 +126,10 @@ def _write_options(csv: CsvOptions) -> pa_csv.WriteOptions:
         raise UserError(f"CSV is written with double quotes or none, not with quote={csv.quote!r}.")
     if csv.encoding.lower().replace("_", "-") not in ("utf-8", "utf8"):
         raise UserError(f"CSV is written as UTF-8, not as {csv.encoding!r}.")
+    if csv.decimal != "." or csv.thousands:
+        raise UserError(
+            f"CSV is written with decimal='.' and without thousands, not {csv.decimal!r}, {csv.thousands!r}."
+        )
     if not csv.delimiter.isascii():
         raise UserError(f"The CSV delimiter {csv.delimiter!r} is not an ASCII character.")
     return pa_csv.WriteOptions(

@@ -73,7 +73,10 @@ def test_csv_options_are_followed(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("options", [{"quote": "'"}, {"encoding": "latin-1"}, {"delimiter": "§"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"quote": "'"}, {"encoding": "latin-1"}, {"delimiter": "§"}, {"decimal": ","}, {"thousands": " "}],
+)
 def test_dialects_that_cannot_be_written_are_refused(tmp_path: Path, options: dict[str, str]) -> None:
     with pytest.raises(UserError):
         open_sink(str(tmp_path / "t.csv"), TABLE.schema, "csv", CsvOptions(**options))

@@ -46,6 +46,10 @@ def table_of(
         (["2013-01-02", "2013-01-02 05:06"], TIME),
         (["2013-01-02T05:06:07Z", "2013-01-02T05:06:07+02:00"], ZONED),
         (["2013-01-02", "2013-01-02T05:06:07Z"], TEXT),
+        (["2013-01-02 05:06:07 UTC", "2013-01-02 05:06:07.25 utc"], ZONED),
+        (["2013-01-02 05:06:07 +02:00", "2013-01-02 05:06:07 GMT", "2013-01-02T05:06:07+0200"], ZONED),
+        (["2013-01-02 05:06:07 UTC", "2013-01-02 05:06:07"], TEXT),
+        (["2013-01-02 05:06:07 CET"], TEXT),
         (["01/02/2013"], TEXT),
         (["00501", "10001"], TEXT),
         (["10001", "2.5", "00501"], TEXT),
@@ -233,6 +237,16 @@ def test_numbers_are_read_as_the_dialect_spells_them(
     if not isinstance(numbers[0], str):
         declared = table_of([obj], delimiter=";", types={"a": "decimal128(20, 2)"}, **options)["a"].to_pylist()
         assert [None if v is None else float(v) for v in declared] == expected
+
+
+def test_moments_with_the_name_of_their_zone_are_those_moments(tmp_path: Path) -> None:
+    spelled = ["05:06:07 UTC", "05:06:07Z", "07:06:07 +02:00", "07:06:07+0200", "05:06:07 GMT"]
+    obj = stored(tmp_path / "t.csv", b"a,b\n" + b"".join(f"2013-01-02 {s},x\n".encode() for s in spelled))
+    table = table_of([obj])
+    assert table.schema.field("a").type == ZONED
+    assert {value.isoformat() for value in table["a"].to_pylist()} == {"2013-01-02T05:06:07+00:00"}
+    with pytest.raises(DataError, match="wrong_type"):
+        table_of([obj], types={"a": "timestamp[us]"})
 
 
 def test_a_table_is_read_whole_with_types_of_all_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
