@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.plan import Plan
     from airflow_sklearn.contract.proof import Proof
 
+_FILES_SHOWN = 5
+
 
 class SklearnCommitOperator(StatementsOperator):
     """Publish a run's predictions into a folder or a table, all or nothing, once its receipts tile its source exactly.
 
     Trusts the ledger, never Airflow's task states: a chunk that was marked successful without a receipt stops it.
-    Returns ``{"destination", "partition", "uri", "rows", "rows_quarantined", "chunks", "seconds", "proof", "model",
-    "published", "problems"}``; ``seconds`` are summed over chunks, ``published`` is False when the very rows were
-    there already; ``problems`` are the most frequent, merged over files: the proof has them all. Emits an asset event
-    for the destination's URI.
+    Returns ``{"destination", "partition", "uri", "rows", "rows_quarantined", "quarantine", "chunks", "seconds",
+    "proof", "model", "published", "problems"}``; ``seconds`` are summed over chunks, ``published`` is False when the
+    very rows were there already; ``quarantine`` are the files of rows set aside; ``problems`` are the most frequent,
+    merged over files: the proof has them all. Emits an asset event for the destination's URI.
 
     A partition, and a table that is replaced, remember which run published: a run that was planned before that one
     fails here, as does one of another task of the same DAG run. What is replaced is logged.
@@ -76,6 +78,16 @@ class SklearnCommitOperator(StatementsOperator):
         problems = problem_lines(proof.problems)
         for line in problems:
             self.log.warning("%s", line)
+        set_aside = [part.uri for part in proof.quarantine]
+        if set_aside:
+            shown = ", ".join(set_aside[:_FILES_SHOWN])
+            self.log.warning(
+                "%s rows are not predicted but set aside, with the reason of each, in %d files: %s%s",
+                f"{proof.rows_quarantined:,}",
+                len(set_aside),
+                shown,
+                ", ..." if len(set_aside) > _FILES_SHOWN else "",
+            )
         rows, published, proof_uri = self._publish(context, plan, proof)
         delete_snapshot(storage, plan.snapshot)
         self.log.info(
@@ -89,6 +101,7 @@ class SklearnCommitOperator(StatementsOperator):
             "uri": place,
             "rows": rows,
             "rows_quarantined": proof.rows_quarantined,
+            "quarantine": set_aside,
             "chunks": proof.chunks,
             "seconds": proof.seconds_in_chunks,
             "proof": proof_uri,

@@ -111,6 +111,7 @@ def _compute(job: PredictJob, storage: Storage, ledger: Ledger, started: float) 
             results = run_forked(work, len(groups))
         problems = _gather_problems(job, results)
         _LOG.info("Done: %s", progress.line())
+        _tell_of_quarantine(results)
     return _receipt(job, manifest, results, problems, start_up, time.monotonic() - started, memory.bytes, parity)
 
 
@@ -147,6 +148,17 @@ def _gather_problems(job: PredictJob, results: Sequence[SliceResult]) -> Problem
     for problem in problems.problems():
         _LOG.warning("%s", problem)
     return problems
+
+
+def _tell_of_quarantine(results: Sequence[SliceResult]) -> None:
+    rows = sum(result.rows_quarantined for result in results)
+    if rows:
+        _LOG.warning(
+            "%s of %s rows are not predicted but set aside, with the reason of each: %s",
+            f"{rows:,}",
+            f"{sum(result.rows_in for result in results):,}",
+            ", ".join(part.uri for result in results for part in result.quarantine),
+        )
 
 
 def _find_duplicates(job: PredictJob, results: Sequence[SliceResult], problems: ProblemCollector) -> None:

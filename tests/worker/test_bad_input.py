@@ -103,12 +103,17 @@ def test_values_that_do_not_parse_can_be_nulls(bench: Workbench, rows: pa.Table)
     assert bench.predict(source, policies={"wrong_types": "null"}).num_rows == ROWS
 
 
-def test_rows_that_do_not_parse_can_be_set_aside_and_nothing_is_lost(bench: Workbench, rows: pa.Table) -> None:
+def test_rows_that_do_not_parse_can_be_set_aside_and_nothing_is_lost(
+    bench: Workbench, rows: pa.Table, caplog: pytest.LogCaptureFixture
+) -> None:
     source = bench.write(replaced(rows, "float_0", ["abc", "n/a?"] + ["1.5"] * (ROWS - 2)), "x.csv")
     plan, uri = bench.plan(source, policies={"wrong_types": "quarantine"})
     assert bench.run_chunk(plan).status == "succeeded"
     proof = verify(bench.storage, plan, uri)
     assert (proof.rows_in, proof.rows_out, proof.rows_quarantined) == (ROWS, ROWS - 2, 2)
+    assert f"2 of {ROWS} rows are not predicted but set aside, with the reason of each: {proof.quarantine[0].uri}" in [
+        record.getMessage() for record in caplog.records
+    ]
     aside = pq.read_table(proof.quarantine[0].uri.removeprefix("file://"))
     assert aside["key"].to_pylist() == ["0", "1"]
     assert aside["float_0"].to_pylist() == ["abc", "n/a?"]

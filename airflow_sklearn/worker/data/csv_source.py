@@ -129,11 +129,11 @@ class CsvPieceReader(PieceReader):
         else:
             self._check_lines(block, records)
         self.rows += records
-        self._settle_invalid(invalid)
+        place = _Places(block, self._quote, self._csv.delimiter, records, [row.number for row in parsed.invalid])
+        self._settle_invalid(invalid, place)
         read = self._parser.columns(parsed.raw)
         table, bad, slow = self._assemble(read, parsed.rows, self._layout)
         self._parser.read_slowly(slow)
-        place = _Places(block, self._quote, self._csv.delimiter, records, [row.number for row in parsed.invalid])
         self._count_null_keys(table, bad, place)
         if len(header := self._repeated_headers(parsed, data)):
             self._report_headers(header, place)
@@ -213,7 +213,7 @@ class CsvPieceReader(PieceReader):
                 columns[name] = with_nulls(parsed[position].take(pa.array(rows)), [""])
         return pa.table(columns)
 
-    def _settle_invalid(self, invalid: list[pa_csv.InvalidRow]) -> None:
+    def _settle_invalid(self, invalid: list[pa_csv.InvalidRow], place: _Places) -> None:
         """Records with a wrong number of fields: nothing in them can be trusted, so no policy reads them as null."""
         if not invalid:
             return
@@ -224,7 +224,9 @@ class CsvPieceReader(PieceReader):
             f"records that do not have {expected} fields",
             file=self._uri,
             count=len(invalid),
-            examples=[f"{row.actual_columns} fields: {row.text[:80]!r}" for row in invalid[:5]],
+            examples=[
+                f"{row.text[:80]!r} has {row.actual_columns}, at {place.of_record(row.number)}" for row in invalid[:5]
+            ],
             fix="correct the source: quote values that hold the delimiter or a line break"
             + ("." if self._request.for_training else "; " + let_pass("wrong_types", quarantine="they are set aside")),
         )
@@ -305,11 +307,21 @@ class _Places:
 
     def __call__(self, row: int) -> str:
         if self._offsets is None:
-            offsets = record_offsets(self._block, self._quote, self._delimiter)
-            if len(offsets) != self._records:  # lone carriage returns, which are reported
-                return "an unknown place"
-            self._offsets = np.delete(offsets, [number - 1 for number in self._invalid])
-        return f"byte {int(self._offsets[row]):,}" if row < len(self._offsets) else "an unknown place"
+            self._offsets = np.delete(self._records_at(), [number - 1 for number in self._invalid])
+        return _byte(self._offsets, row)
+
+    def of_record(self, number: int) -> str:
+        """Of a record by its number, from 1."""
+        return _byte(self._records_at(), number - 1)
+
+    def _records_at(self) -> np.ndarray:
+        offsets = record_offsets(self._block, self._quote, self._delimiter)
+        known = len(offsets) == self._records  # not where lone carriage returns end records, which are reported
+        return offsets if known else np.full(self._records, -1)
+
+
+def _byte(offsets: np.ndarray, row: int) -> str:
+    return f"byte {int(offsets[row]):,}" if offsets[row] >= 0 else "an unknown place"
 
 
 def _are_in(values: pa.Array, names: pa.Array) -> np.ndarray:

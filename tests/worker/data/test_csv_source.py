@@ -309,7 +309,8 @@ def test_records_with_a_wrong_number_of_fields_are_an_error(tmp_path: Path, poli
     obj = stored(tmp_path / "t.csv", b"a,b\n1,x\n2\n3,y,z\n")
     result = read(obj, columns(a=INT), wrong_types=policy)
     assert result.fatal == ["wrong_field_count"]
-    assert result.problems["wrong_field_count"].count == 2
+    problem = result.problems["wrong_field_count"]
+    assert (problem.count, problem.examples) == (2, ("'2' has 1, at byte 8", "'3,y,z' has 3, at byte 10"))
 
 
 def test_missing_columns_are_named_all_at_once(tmp_path: Path) -> None:
@@ -612,3 +613,17 @@ def test_numbers_whose_spelling_must_be_kept_are_no_codes(tmp_path: Path) -> Non
     assert [a for a, _ in result.rows] == [None, None, None, None, None, 5, None]
     assert [b for _, b in result.rows] == [0.5, 0.0, 1000.0, None, 2.5, -0.25, None]
     assert [row[0] for row in read(obj, columns(a=INT)).rows] == [123, 5, 0, 5, 5, 5, None]
+
+
+@pytest.mark.parametrize("newlines_in_values", [False, True])
+def test_files_of_any_bytes_are_read_or_refused_and_never_raise_something_else(
+    tmp_path: Path, newlines_in_values: bool, small_blocks: None
+) -> None:
+    rng = random.Random(7)
+    for _ in range(400):
+        content = b"a,b\n" + bytes(rng.choices(b'a1,"\n\r \xe9', [3, 3, 3, 2, 3, 1, 1, 1], k=rng.randint(0, 40)))
+        obj = stored(tmp_path / "t.csv", content)
+        wanted = [ReadColumn("a", INT, keep_spelling=True), ReadColumn("b", TEXT, dictionary=True)]
+        for policy in ("error", "null", "quarantine"):
+            result = read(obj, wanted, wrong_types=policy, newlines_in_values=newlines_in_values)
+            assert result.error or len(result.rows) + result.reader.rejected == result.reader.rows, content
