@@ -28,11 +28,12 @@ COLUMNS: dict[str, Any] = {
     "unsigned": pa.array([1, 2, 2**64 - 1], pa.uint64()),
     "large": pa.array([2**53 + 1, 2, 3]),
     "single": pa.array([0.1, None, 0.3], pa.float32()),
-    "half": pa.array([0.5, 1, 2], pa.float16()),
+    "half": pa.array(np.array([0.5, 1, 2], np.float16)),
     "flag": [True, False, True],
     "flag with nulls": [True, None, False],
     "text": ["x", None, ""],
-    "view": pa.array(["x", "y", "z"], pa.string_view()),
+    # Old versions of Arrow do not write the type.
+    "view": pa.array(["x", "y", "z"], pa.string_view() if int(pa.__version__.split(".")[0]) >= 26 else pa.string()),
     "wide text": pa.array(["x", "y", None], pa.large_string()),
     "encoded": pa.array(["y", "x", None]).dictionary_encode(),
     "day": pa.array([DAY, None, DAY]),
@@ -108,7 +109,7 @@ def test_csv_is_what_read_csv_makes_of_it_with_its_dates_parsed() -> None:
     table = pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata={FILE_FORMAT: "csv"}))
     frame = to_frame(table, learn_features(table, as_pandas=True))
     assert [str(dtype) for dtype in frame.dtypes] == [
-        "datetime64[us]", "datetime64[us, UTC]", "object", "float64", "str", "category",
+        "datetime64[us]", "datetime64[us, UTC]", "object", "float64", str(pd.Series(["a"]).dtype), "category",
     ]  # fmt: skip
     assert frame["flag"].tolist()[0] is True
     assert frame["flag"].tolist()[1] is np.nan
