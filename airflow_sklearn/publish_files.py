@@ -32,7 +32,7 @@ from airflow_sklearn.exceptions import (
     PublishError,
 )
 from airflow_sklearn.folder_lock import LOCK_EXPIRES, FolderLock
-from airflow_sklearn.run_order import older_fault, rival_fault
+from airflow_sklearn.run_order import log_replacement, older_fault, rival_fault
 from airflow_sklearn.storage import join
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class _Publication:
             log.info("Another attempt at this publication was quicker.")
         self._clean_up(rival or manifest)
         if rival is None and manifest.replaced:
-            log.info("Replaced in %s: %s.", load.folder, manifest.replaced)
+            log_replacement(log, load.folder, manifest.replaced, rows=manifest.replaced.rows, by=load.rows)
         return rival or manifest, rival is None
 
     def _missing(self, before: PublishedManifest) -> list[tuple[OutputPart, OutputPart]] | None:

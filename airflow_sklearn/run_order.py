@@ -5,7 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import logging
+
     from airflow_sklearn.contract.planned import Planned
+
+
+def log_replacement(log: logging.Logger, place: str, there: object, *, rows: int, by: int) -> None:
+    """Say what was replaced.
+
+    :param there: whose rows they were.
+    :param rows: how many they were.
+    :param by: how many rows are there now.
+    """
+    if rows and not by:
+        log.warning("Replaced in %s by no rows at all: %s. Is the source complete?", place, there)
+    else:
+        log.info("Replaced in %s: %s.", place, there)
 
 
 def rival_fault(place: str, there: str) -> str:

@@ -282,6 +282,14 @@ def test_two_tasks_do_not_take_turns_in_replacing_each_others_rows(
     publish_files(Storage(), load_of(root, "a", planned=planned))  # the very same rows harm nobody
 
 
+def test_rows_that_are_replaced_by_none_are_worth_a_warning(root: str, caplog: pytest.LogCaptureFixture) -> None:
+    publish_files(Storage(), load_of(root, "old"))
+    publish_files(Storage(), load_of(root, "empty", parts=0))
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"][-1].startswith(
+        f"Replaced in {root}/out/day=1 by no rows at all: 20 rows"
+    )
+
+
 def test_a_copied_folder_is_a_folder_of_its_own(root: str) -> None:
     publish_files(Storage(), load_of(root, "prod"))
     before = names_in(root)

@@ -32,6 +32,7 @@ from airflow_sklearn.redshift.load import Staging
 from airflow_sklearn.redshift.order import check_order, replaced_records
 from airflow_sklearn.redshift.sql import qualified
 from airflow_sklearn.redshift.swap import ANOTHER_COUNT, counted, rivals, swap
+from airflow_sklearn.run_order import log_replacement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -179,7 +180,7 @@ class _Publication:
             raise self._refused(faults)
         published = self._swap(staging, books, history, share, (*warnings, *self._stage(staging)))
         for record in replaced if published.published else ():
-            log.info("Replaced in %s: %s.", published.table, record)
+            log_replacement(log, published.table, record, rows=record.rows, by=load.rows)
         return published
 
     def _look(self, step: str) -> Destination:
