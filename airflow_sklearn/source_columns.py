@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from airflow_sklearn.contract.faults import suggestion
+from airflow_sklearn.contract.names import Names
 from airflow_sklearn.csv_records import first_record_end, split_record
 from airflow_sklearn.exceptions import StorageError
 
@@ -51,8 +52,9 @@ def column_faults(
         if names is None:
             continue
         count += 1
+        known = Names(names)
         for name in needed:
-            if name not in names:
+            if known.find(name) is None:
                 missing[name].append((obj.uri, names))
     return [_fault(name, needed[name], missing[name], count) for name in needed if name in missing]
 

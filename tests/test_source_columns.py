@@ -48,6 +48,13 @@ def test_headers_are_read_as_the_worker_reads_them(tmp_path: Path, text: str, op
     assert faults(tmp_path, csv=CsvOptions(**options)) == []  # type: ignore[arg-type]
 
 
+def test_names_that_look_the_same_are_the_same(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,kind,zip,cafe\u0301\n", encoding="utf-8")
+    storage, uri = Storage(), f"file://{tmp_path}/a.csv"
+    source = SourceFiles(file_format="csv", uris=(uri,))
+    assert column_faults(storage, source, storage.expand((uri,)), {"caf\u00e9": "feature"}) == []
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1", "utf-8-sig"])
 def test_headers_of_other_encodings_are_read(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "a.csv").write_bytes("id,kind,zip,caf\u00e9\n".encode(encoding))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,11 +12,12 @@ import pyarrow as pa
 
 from airflow_sklearn.contract.data import NULL_SPELLINGS
 from airflow_sklearn.contract.faults import suggestion
+from airflow_sklearn.contract.names import Names
 from airflow_sklearn.problems import let_pass
 from airflow_sklearn.worker.data.types import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from airflow_sklearn.problems import ProblemCollector
 
@@ -131,31 +131,6 @@ def match_columns(
         folder_values={column.name: folder_values[column.source] for column in in_folder},
         absent=tuple(column.name for column in missing if not column.required),
     )
-
-
-class Names:
-    """Names of columns, by what people see of them.
-
-    Letters such as ``é`` may be one code point or two; nobody can see which, so that it makes no other name.
-    """
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._names: set[str] = set()
-        self._by_form: dict[str, str] = {}
-        for name in names:
-            self.add(name)
-
-    def add(self, name: str) -> None:
-        self._names.add(name)
-        self._by_form.setdefault(_composed(name), name)
-
-    def find(self, name: str) -> str | None:
-        """The name itself where it is known, else the first one that looks the same, else None."""
-        return name if name in self._names else self._by_form.get(_composed(name))
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
 
 
 def is_index_name(name: str) -> bool:

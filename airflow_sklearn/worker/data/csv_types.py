@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from airflow_sklearn.contract.names import Names
 from airflow_sklearn.contract.plan import Piece
 from airflow_sklearn.exceptions import DataError
-from airflow_sklearn.worker.data.columns import Names, ReadColumn, is_index_name
+from airflow_sklearn.worker.data.columns import ReadColumn, is_index_name
 from airflow_sklearn.worker.data.csv_head import read_head
 from airflow_sklearn.worker.data.csv_values import Numerals
 from airflow_sklearn.worker.data.guess import ColumnGuess

@@ -417,6 +417,12 @@ def test_names_that_begin_like_another_format_are_names(tmp_path: Path) -> None:
         assert read(obj, columns(**{name: INT})).rows == [(1,)], name
 
 
+def test_names_that_look_the_same_are_the_same(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", "cafe\u0301,b\n1,2\n".encode())
+    result = read(obj, columns(**{"caf\u00e9": INT}), ignored=["b"])
+    assert (result.rows, result.table.column_names, result.problems) == ([(1,)], ["caf\u00e9"], {})
+
+
 # --- line ends
 
 

@@ -5,6 +5,7 @@ import warnings
 import pyarrow as pa
 import pytest
 
+from airflow_sklearn.contract.shown import showing_values
 from airflow_sklearn.worker.data.doubts import looks_like_number, warn_of_null_labels, warn_of_numbers_in_text
 
 
@@ -85,3 +86,10 @@ def test_classes_like_nulls_are_warned_of_with_their_rows() -> None:
         warnings.simplefilter("error")
         warn_of_null_labels(pa.chunked_array([pa.array(["a", "b"])]), "y")
         warn_of_null_labels(pa.chunked_array([pa.array([1, 2])]), "y")
+
+
+def test_values_are_not_shown_where_they_must_not_be() -> None:
+    with showing_values(False):
+        (message,) = warned(["1,25", "2,5", "3,75", "none"])
+    assert "1,25" not in message
+    assert "3 of its 4 values look like numbers, such as (not shown" in message

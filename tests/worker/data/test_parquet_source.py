@@ -153,6 +153,13 @@ def test_missing_columns_and_folder_columns(tmp_path: Path) -> None:
     assert result.rows == [(dt.date(2013, 1, 2), None, 1)]
 
 
+def test_names_that_look_the_same_are_the_same(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"cafe\u0301": ["x", None]}), tmp_path / "t")
+    obj = STORAGE.stat(f"file://{tmp_path / 't'}")
+    result = read(obj, [ReadColumn("caf\u00e9", pa.string(), dictionary=True)], file_format="parquet")
+    assert result.rows == [("x",), (None,)]
+
+
 def test_names_with_dots_are_names(tmp_path: Path) -> None:
     obj = written(tmp_path / "t.parquet", pa.table({"a.b": [1], "a": [2]}))
     assert read(obj, columns(**{"a.b": INT}), file_format="parquet").rows == [(1,)]
