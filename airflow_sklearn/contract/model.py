@@ -40,6 +40,9 @@ class PickledEstimator(Value):
     """Its ``repr``, for people."""
 
 
+#: A value of ``sklearn.get_config()``.
+JsonScalar = bool | int | float | str | None
+
 EstimatorSpec = Annotated[PresetEstimator | FactoryEstimator | PickledEstimator, Field(discriminator="kind")]
 
 
@@ -151,7 +154,11 @@ class ModelManifest(Document):
     methods: tuple[Method, ...]
     """What the fitted estimator can be asked for."""
     batch_rows: int = Field(ge=1, le=LARGEST_BATCH)
-    """Rows of every call of the estimator, in training's parity sample and in prediction: one fixed shape."""
+    """Rows of a call of the estimator, in training's parity sample and in prediction."""
+    batch_shape: Annotated[Literal["fixed", "any"], Later()] = "fixed"
+    """``fixed``: bits depend on the number of rows, so that every call has just ``batch_rows``. ``any``: at most."""
+    sklearn_config: Annotated[dict[str, JsonScalar], Later()] = {}
+    """What ``sklearn.set_config`` had changed when the model was fitted; prediction sets the same."""
     parity: ParitySample
     parity_object: Annotated[StoredObject | None, Later()] = None
     """The parity sample's rows and predictions. None: ``parity`` has them."""

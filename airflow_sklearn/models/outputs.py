@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pat
+from sklearn.pipeline import Pipeline
 
 from airflow_sklearn.contract.schema import Feature, Method, OutputColumn, Scalar, Target
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.models.columns import kind_of
+from airflow_sklearn.models.columns import decoded, kind_of
 from airflow_sklearn.models.dtypes import same_dtypes
 from airflow_sklearn.models.fitting import asking
 from airflow_sklearn.models.frames import accepts_arrow, estimator_input
@@ -37,6 +39,10 @@ _LABEL_TYPES = {
     "string": pa.string(),
     "double": pa.float64(),
 }
+
+
+#: The share of rows whose class is not the one with the highest decision value. Ties may be broken otherwise.
+_MOST_DIFFERENT = 0.25
 
 
 class UnnamedAnswerError(UserError):
@@ -83,7 +89,7 @@ def usable_outputs(
 ) -> dict[Method, tuple[OutputColumn, ...]]:
     """The columns of every method whose answer can be named, best method first.
 
-    :param table: two rows or more to ask for, shape (rows, at least the features).
+    :param table: some rows to ask for, shape (rows, at least the features).
     :raises UserError: no method remains.
     """
     found: dict[Method, tuple[OutputColumn, ...]] = {}
@@ -93,7 +99,9 @@ def usable_outputs(
         outputs = output_columns(estimator, target, method)
         try:
             with asking(estimator, method):
-                predict_arrays(estimator, X, outputs)
+                answers = predict_arrays(estimator, X, outputs)
+                if method == "decision_function" and len(outputs) > 1:
+                    _check_classes(estimator, X, answers)
         except UnnamedAnswerError as error:
             log.warning("%s is left out: %s", method, error)
             unnamed.append(str(error))
@@ -103,6 +111,24 @@ def usable_outputs(
         why = " ".join(unnamed) or f"It has none of {', '.join(METHODS)}."
         raise UserError(f"The fitted {type(estimator).__name__} cannot be asked for predictions. {why}")
     return found
+
+
+def _check_classes(estimator: Any, X: Any, answers: Sequence[np.ndarray]) -> None:
+    """:raises UnnamedAnswerError: the columns of ``decision_function`` are not the classes', though as many.
+
+    With three classes there are three pairs of them too, so that the shape does not tell.
+    """
+    core = estimator
+    while inner := getattr(core, "best_estimator_", None) or (isinstance(core, Pipeline) and core.steps[-1][1]):
+        core = inner
+    pairs = getattr(core, "decision_function_shape", None) == "ovo"
+    highest = np.asarray(estimator.classes_)[np.argmax(np.column_stack(answers), axis=1)]
+    differ = float(np.mean(highest != np.asarray(estimator.predict(X)).reshape(len(highest))))
+    if pairs or differ > _MOST_DIFFERENT:
+        raise UnnamedAnswerError(
+            f"the {len(answers)} columns of {type(core).__name__}.decision_function are pairs of classes, not classes"
+            + (" (decision_function_shape='ovo'). Fix: use 'ovr'." if pairs else ".")
+        )
 
 
 def predict_arrays(estimator: Any, X: Any, outputs: Sequence[OutputColumn]) -> list[np.ndarray]:
@@ -139,19 +165,52 @@ def to_arrow(arrays: Sequence[np.ndarray], outputs: Sequence[OutputColumn]) -> l
     ]
 
 
-def fixed_shape(table: pa.Table, rows: int) -> pa.Table:
-    """A table of exactly that many rows: the last row is repeated where some are lacking.
+def fixed_shape(table: pa.Table, rows: int, filler: pa.Table | None = None) -> pa.Table:
+    """A table of exactly that many rows: another row is repeated where some are lacking.
 
     BLAS rounds a row differently by the shape of its batch. In batches of one shape a row's prediction depends on the
     row alone, so that it is the same however the source was cut.
 
+    :param filler: the row to repeat, with the same columns: a short one, for a long text would be repeated too. None:
+        the last row of the table.
     :raises ValueError: the table has no rows (a batch of 0 rows is never predicted) or more than ``rows``.
     """
     if not 0 < table.num_rows <= rows:
         raise ValueError(f"A batch of {table.num_rows:,} rows does not fit into the fixed shape of {rows:,} rows.")
     if table.num_rows == rows:
         return table
-    return table.take(pa.array(np.minimum(np.arange(rows), table.num_rows - 1)))
+    if filler is None:
+        return table.take(pa.array(np.minimum(np.arange(rows), table.num_rows - 1)))
+    filled = pa.concat_tables([table, _like(filler, table, rows - table.num_rows)])
+    return filled.unify_dictionaries().combine_chunks()
+
+
+def _like(filler: pa.Table, table: pa.Table, times: int = 1) -> pa.Table:
+    """The one row so many times, in the types of a table."""
+    columns = [_repeated(filler[field.name], field.type, times) for field in table.schema]
+    return pa.table(columns, schema=table.schema)
+
+
+def shortest_row(rows: pa.Table) -> pa.Table:
+    """The row with the shortest texts: what batches of a fixed shape are filled with.
+
+    :param rows: at least one.
+    """
+    lengths = np.zeros(rows.num_rows, np.int64)
+    for column in rows.columns:
+        values = decoded(column)
+        if pat.is_string(values.type) or pat.is_large_string(values.type):
+            lengths += pc.fill_null(pc.binary_length(values), 0).to_numpy().astype(np.int64)
+    return rows.slice(int(lengths.argmin()), 1)
+
+
+def _repeated(column: pa.ChunkedArray, kind: pa.DataType, times: int) -> pa.Array:
+    """The column's only value, so many times."""
+    if not pat.is_dictionary(kind):
+        return pa.repeat(column.cast(kind)[0], times)
+    values = decoded(column).cast(kind.value_type).combine_chunks()
+    indices = pa.repeat(pa.scalar(0 if values.null_count == 0 else None, kind.index_type), times)
+    return pa.DictionaryArray.from_arrays(indices, values.drop_null(), ordered=kind.ordered)
 
 
 def predict_table(
@@ -160,21 +219,33 @@ def predict_table(
     features: Sequence[Feature],
     outputs: Sequence[OutputColumn],
     batch_rows: int = DEFAULT_BATCH_ROWS,
+    *,
+    pad: bool = True,
+    filler: pa.Table | None = None,
 ) -> pa.Table:
-    """Predict a whole table in batches of one fixed shape.
+    """Predict a whole table in batches.
 
     :param table: shape (rows, at least the features); may be empty.
+    :param batch_rows: rows of a batch; of each, where ``pad`` says so.
+    :param filler: see ``fixed_shape``.
     :returns: shape (rows, outputs), in the same order.
     """
     groups = [] if accepts_arrow(estimator) else same_dtypes(table, features)
     if len(groups) > 1:
-        answers = [predict_table(estimator, table.take(pa.array(g)), features, outputs, batch_rows) for g in groups]
+        answers = [
+            predict_table(estimator, table.take(pa.array(g)), features, outputs, batch_rows, pad=pad, filler=filler)
+            for g in groups
+        ]
         return pa.concat_tables(answers).take(pa.array(np.argsort(np.concatenate(groups)))).combine_chunks()
+    if pad and table.num_rows and filler is not None and not accepts_arrow(estimator):
+        both = pa.concat_tables([table.slice(0, 1), _like(filler, table)])
+        if len(same_dtypes(both, features)) > 1:  # it would change the dtypes of the others
+            filler = shortest_row(table)
     batches = []
     schema = pa.schema([(output.name, _LABEL_TYPES[output.arrow_type]) for output in outputs])
     for start in range(0, table.num_rows, batch_rows):
         rows = table.slice(start, batch_rows)
-        X = estimator_input(estimator, fixed_shape(rows, batch_rows), features)
+        X = estimator_input(estimator, fixed_shape(rows, batch_rows, filler) if pad else rows, features)
         answer = to_arrow([array[: rows.num_rows] for array in predict_arrays(estimator, X, outputs)], outputs)
         batches.append(pa.RecordBatch.from_arrays(answer, schema=schema))
     return pa.Table.from_batches(batches, schema=schema)

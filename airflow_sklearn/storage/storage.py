@@ -25,7 +25,11 @@ class Storage:
     """
 
     def __init__(self, s3_client: Callable[[], Any] | None = None) -> None:
+        self._s3_client = s3_client
         self._stores: dict[str, LocalStore | S3Store] = {"file": LocalStore(), "s3": S3Store(s3_client)}
+
+    def __reduce__(self) -> tuple[type[Storage], tuple[Callable[[], Any] | None]]:
+        return type(self), (self._s3_client,)  # a process that is spawned makes connections of its own
 
     def stat(self, uri: str) -> SourceObject:
         """The object's version and size.

@@ -53,8 +53,14 @@ def load_estimator(storage: Storage, artifact: Artifact, scratch: str) -> Any:
     :param scratch: a local folder that outlives the estimator.
     :raises BrokenEnvironmentError: the bytes are not those of the manifest, or cannot be unpickled here.
     """
-    import joblib
+    return open_estimator(fetch_artifact(storage, artifact, scratch), artifact)
 
+
+def fetch_artifact(storage: Storage, artifact: Artifact, scratch: str) -> str:
+    """:return: the path of a local copy whose digest is right.
+
+    :raises BrokenEnvironmentError: the bytes are not those of the manifest.
+    """
     path = os.path.join(scratch, "artifact.joblib")
     try:
         storage.download(artifact.uri, path)
@@ -69,6 +75,16 @@ def load_estimator(storage: Storage, artifact: Artifact, scratch: str) -> Any:
             f"{artifact.uri} has the SHA-256 {found}, but its manifest says {artifact.sha256}: the artifact was "
             "changed or damaged after training. It is not unpickled. Restore it from a backup, or train again."
         )
+    return path
+
+
+def open_estimator(path: str, artifact: Artifact) -> Any:
+    """:param path: a local copy whose digest has been checked.
+
+    :raises BrokenEnvironmentError: it cannot be unpickled here.
+    """
+    import joblib
+
     try:
         with _one_map():
             return joblib.load(path, mmap_mode="r")

@@ -14,8 +14,10 @@ from airflow_sklearn.contract.model import ParitySample, StoredObject, StoredPar
 from airflow_sklearn.contract.shown import shown
 from airflow_sklearn.exceptions import BrokenEnvironmentError, ObjectNotFoundError
 from airflow_sklearn.models.arrow_types import parse_type
+from airflow_sklearn.models.outputs import shortest_row
 from airflow_sklearn.models.schema import read_columns
 from airflow_sklearn.storage import join
+from airflow_sklearn.worker.batches import Batches, relative_difference
 from airflow_sklearn.worker.data.convert import convert
 from airflow_sklearn.worker.environment import processor
 from airflow_sklearn.worker.predictor import Predictor
@@ -35,19 +37,40 @@ TOLERANCE = 1e-9
 _SMALL = 1e-6
 
 
-def make_sample(
-    estimator: Any, table: pa.Table, schema: FeatureSchema, outputs: Sequence[OutputColumn], batch_rows: int
-) -> ParitySample:
-    """Predict a spread of training rows, by every method that the estimator has.
+def choose_rows(table: pa.Table, schema: FeatureSchema) -> ParitySample:
+    """A spread of training rows, among them some with nulls; not predicted yet.
 
     :param table: the training rows, at least one, with the features' columns.
+    """
+    table = table.select(schema.feature_names)
+    nulls = [pc.index(pc.is_null(column), True).as_py() for column in table.columns if column.null_count]
+    nulls = nulls[: SAMPLE_ROWS // 4]
+    spread = np.linspace(0, table.num_rows - 1, SAMPLE_ROWS - len(nulls)).astype(int)
+    sample = table.take(pa.array(np.unique([*spread, *nulls]).astype(int)))
+    columns = {feature.name: _to_json(sample[feature.name], feature) for feature in schema.features}
+    return ParitySample(columns=columns, processor=processor())
+
+
+def rows_of(sample: ParitySample, schema: FeatureSchema) -> pa.Table:
+    """The sample's rows as they would be read from a source."""
+    return _rebuild(sample.columns, schema)
+
+
+def make_sample(
+    estimator: Any, rows: ParitySample, schema: FeatureSchema, outputs: Sequence[OutputColumn], batches: Batches
+) -> ParitySample:
+    """Predict the chosen rows, by every method that the estimator has.
+
     :param outputs: the columns of all methods.
     """
-    rows = np.unique(np.linspace(0, table.num_rows - 1, SAMPLE_ROWS).astype(int))
-    sample = table.select(schema.feature_names).take(pa.array(rows))
-    columns = {feature.name: _to_json(sample[feature.name], feature) for feature in schema.features}
-    predictions = _predict(estimator, _rebuild(columns, schema), schema, outputs, batch_rows)
-    return ParitySample(columns=columns, outputs=tuple(outputs), predictions=predictions, processor=processor())
+    predictions = _predict(estimator, rows_of(rows, schema), schema, outputs, batches)
+    return rows.model_copy(update={"outputs": tuple(outputs), "predictions": predictions})
+
+
+def filler_of(manifest: ModelManifest) -> pa.Table | None:
+    """The row that batches of a fixed shape are filled with; None where batches have any shape."""
+    rows = rows_of(manifest.parity, manifest.feature_schema)
+    return shortest_row(rows) if manifest.batch_shape == "fixed" and rows.num_rows else None
 
 
 def store_sample(storage: Storage, sample: ParitySample, folder: str) -> tuple[ParitySample, StoredObject]:
@@ -96,15 +119,21 @@ def replay(estimator: Any, manifest: ModelManifest, outputs: Sequence[OutputColu
     sample, schema = manifest.parity, manifest.feature_schema
     table = _rebuild(sample.columns, schema)
     expected = [sample.predictions[sample.outputs.index(output)] for output in outputs]
-    found = _predict(estimator, table, schema, outputs, manifest.batch_rows)
+    batches = Batches(manifest.batch_rows, manifest.batch_shape)
+    found = _predict(estimator, table, schema, outputs, batches)
     worst, faults = 0.0, []
     for output, before, now in zip(outputs, expected, found, strict=True):
         least = _SMALL * max((abs(x) for x in before if isinstance(x, float)), default=0.0)
         for row, (x, y) in enumerate(zip(before, now, strict=True)):
-            difference = _difference(x, y, least)
+            difference = relative_difference(x, y, least)
             worst = max(worst, difference)
             if difference > TOLERANCE:
                 faults.append(f"{output.name}, row {row}: {shown(y)} here, {shown(x)} at training")
+    if faults and _predict(estimator, table, schema, outputs, batches) != found:
+        raise BrokenEnvironmentError(
+            "The model answers randomly: asked twice for the parity sample, it gives other answers each time. Fix: "
+            "train it again; training says which step draws random numbers when it predicts."
+        )
     if faults:
         raise BrokenEnvironmentError(
             "The model does not predict here what it predicted at training "
@@ -117,14 +146,16 @@ def replay(estimator: Any, manifest: ModelManifest, outputs: Sequence[OutputColu
 
 
 def _predict(
-    estimator: Any, table: pa.Table, schema: FeatureSchema, outputs: Sequence[OutputColumn], batch_rows: int
+    estimator: Any, table: pa.Table, schema: FeatureSchema, outputs: Sequence[OutputColumn], batches: Batches
 ) -> tuple[tuple[Any, ...], ...]:
+    pad = batches.shape == "fixed"
+    filler = shortest_row(table) if pad else None
     by_method: dict[str, list[OutputColumn]] = {}
     for output in outputs:
         by_method.setdefault(output.method, []).append(output)
     columns: dict[str, tuple[Any, ...]] = {}
     for group in by_method.values():
-        predicted = Predictor(estimator, schema.features, group, batch_rows)(table)
+        predicted = Predictor(estimator, schema.features, group, batches.rows, pad=pad, filler=filler)(table)
         columns.update(
             {name: tuple(_scalar(v) for v in predicted[name].to_pylist()) for name in predicted.column_names}
         )
@@ -166,10 +197,3 @@ def _scalar(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return str(value)
-
-
-def _difference(x: Any, y: Any, least: float) -> float:
-    """Relative difference of numbers; those below ``least`` count as that large."""
-    if isinstance(x, float) and isinstance(y, float):
-        return abs(x - y) / max(abs(x), abs(y), least) if x != y else 0.0
-    return 0.0 if x == y else math.inf

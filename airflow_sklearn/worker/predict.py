@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,18 +19,20 @@ from airflow_sklearn.exceptions import BrokenEnvironmentError, DataError, Object
 from airflow_sklearn.ledger import Ledger
 from airflow_sklearn.models.arrow_types import parse_type
 from airflow_sklearn.problems import ProblemCollector, let_pass
-from airflow_sklearn.worker.artifact import load_estimator
+from airflow_sklearn.worker.artifact import fetch_artifact, open_estimator
+from airflow_sklearn.worker.chunk_work import ChunkWork
 from airflow_sklearn.worker.conform import merge_sketches
 from airflow_sklearn.worker.container import process_limit
 from airflow_sklearn.worker.environment import check_versions, processor
 from airflow_sklearn.worker.fnv import hash_columns
 from airflow_sklearn.worker.keys import repeated_hashes
 from airflow_sklearn.worker.memory import PeakMemory
-from airflow_sklearn.worker.parity import replay, with_sample
-from airflow_sklearn.worker.processes import run_forked
+from airflow_sklearn.worker.parity import with_sample
+from airflow_sklearn.worker.processes import WorkerProcessDiedError, run_in_processes
 from airflow_sklearn.worker.progress import Progress
 from airflow_sklearn.worker.scratch import scratch_folder
-from airflow_sklearn.worker.slices import SlicePredictor, SliceResult, refused_kinds
+from airflow_sklearn.worker.slices import SliceResult, refused_kinds
+from airflow_sklearn.worker.threads import left_by_users_code, users_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -57,7 +59,7 @@ def predict(job: PredictJob, storage: Storage) -> tuple[str, str]:
         _LOG.info("This chunk has a receipt already (%s rows); nothing is computed.", f"{receipt.rows_out:,}")
     else:
         try:
-            computed = _compute(job, storage, ledger, started)
+            computed = _compute(job, storage, started)
         except ObjectChangedError as error:
             raise ObjectChangedError(
                 f"{error}. The source changed after the run was planned; its old and new rows are not mixed. "
@@ -69,21 +71,16 @@ def predict(job: PredictJob, storage: Storage) -> tuple[str, str]:
     return ledger.receipt_uri(job.chunk.id), receipt.digest()
 
 
-def _compute(job: PredictJob, storage: Storage, ledger: Ledger, started: float) -> Receipt:
+def _compute(job: PredictJob, storage: Storage, started: float) -> Receipt:
     manifest = _load_manifest(storage, job)
     for difference in check_versions(manifest.versions, job.spec.policies.version_mismatch):
         _LOG.warning("Other software than at training, let pass by policy: %s", difference)
     with scratch_folder() as scratch, PeakMemory() as memory:
         _LOG.info("Loading %s (%s, %.1f MB)", manifest.version, manifest.estimator_class, manifest.artifact.size / 1e6)
-        estimator = load_estimator(storage, manifest.artifact, scratch)
-        parity = replay(estimator, with_sample(storage, manifest), job.spec.outputs)
-        if parity:
-            _LOG.warning(
-                "The parity sample differs in its last bits (%.1e relative): trained on %r, predicting on %r.",
-                parity,
-                manifest.parity.processor,
-                processor(),
-            )
+        manifest = with_sample(storage, manifest)
+        artifact = fetch_artifact(storage, manifest.artifact, scratch)
+        with users_code():
+            estimator = open_estimator(artifact, manifest.artifact)  # nothing else of the user's runs in this process
         start_up = time.monotonic() - started
         groups = split_pieces(storage, job.spec.source, job.chunk.pieces, _process_count(job)) or [()]
         _LOG.info(
@@ -94,25 +91,40 @@ def _compute(job: PredictJob, storage: Storage, ledger: Ledger, started: float) 
             manifest.version,
             start_up,
         )
-        with Progress(job.chunk.size, len(groups)) as progress:
-
-            def work(number: int) -> SliceResult:
-                slice_predictor = SlicePredictor(
-                    storage,
-                    job,
-                    manifest,
-                    estimator,
-                    ledger,
-                    scratch,
-                    lambda rows, size: progress.advance(number, rows, size),
-                )
-                return slice_predictor.run(groups[number], f"slice-{number}")
-
-            results = run_forked(work, len(groups))
+        with Progress(job.chunk.size, len(groups), scratch) as progress:
+            work = ChunkWork(storage, job, manifest, artifact, groups, scratch, progress, estimator)
+            del estimator
+            results = _run(work, len(groups), progress)
+        parity = max(result.parity for result in results)
+        if parity:
+            _LOG.warning(
+                "The parity sample differs in its last bits (%.1e relative): trained on %r, predicting on %r.",
+                parity,
+                manifest.parity.processor,
+                processor(),
+            )
         problems = _gather_problems(job, results)
         _LOG.info("Done: %s", progress.line())
         _tell_of_quarantine(results)
     return _receipt(job, manifest, results, problems, start_up, time.monotonic() - started, memory.bytes, parity)
+
+
+def _run(work: ChunkWork, count: int, progress: Progress) -> list[SliceResult]:
+    """:raises StalledError: the processes wait for something that does not come."""
+    method: Literal["fork", "spawn"] = "fork"
+    if count > 1 and (threads := left_by_users_code()):
+        method = "spawn"
+        _LOG.info(
+            "Loading the model has started %d threads, which a fork would break: each process starts anew, and loads "
+            "the model for itself. That takes more memory.",
+            threads,
+        )
+    try:
+        return run_in_processes(work, count, method=method, started=progress.watch)
+    except WorkerProcessDiedError:
+        if progress.stalled is not None:
+            raise progress.stalled from None
+        raise
 
 
 def _load_manifest(storage: Storage, job: PredictJob) -> ModelManifest:

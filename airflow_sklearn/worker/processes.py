@@ -1,4 +1,4 @@
-"""One function over several forked processes: they share a loaded model by copy on write."""
+"""One function over several processes: forked ones share a loaded model by copy on write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import signal
 import sys
 import traceback
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from airflow_sklearn.exceptions import AirflowSklearnError
 from airflow_sklearn.worker.exit_codes import kind_of
@@ -26,17 +26,26 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class WorkerProcessDiedError(AirflowSklearnError):
-    """A forked process ended without an answer."""
+    """A predicting process ended without an answer."""
 
 
-def run_forked(work: Callable[[int], _T], count: int) -> list[_T]:
-    """``[work(0), ..., work(count - 1)]``, each in a forked process; in this one when there is only one.
+def run_in_processes(
+    work: Callable[[int], _T],
+    count: int,
+    *,
+    method: Literal["fork", "spawn"] = "fork",
+    started: Callable[[list[int]], None] | None = None,
+) -> list[_T]:
+    """``[work(0), ..., work(count - 1)]``, each in a process of its own; in this one when there is only one.
 
+    :param method: ``fork`` shares all that this process has by copy on write. ``spawn`` starts from nothing: ``work``
+        is pickled.
+    :param started: called with the processes' ids.
     :raises WorkerProcessDiedError: a process was killed, by the kernel for want of memory for example.
     """
     if count == 1:
         return [work(0)]
-    context = multiprocessing.get_context("fork")
+    context: Any = multiprocessing.get_context(method)
     # What is there now is never collected in the children: a collection would write to, and so copy, every shared page.
     gc.collect()
     gc.freeze()
@@ -44,13 +53,16 @@ def run_forked(work: Callable[[int], _T], count: int) -> list[_T]:
     connections: list[Connection] = []
     for number in range(count):
         ours, theirs = context.Pipe(duplex=False)
-        arguments = (work, number, theirs, [*connections, ours])
+        inherited = [*connections, ours] if method == "fork" else []
+        arguments = (work, number, theirs, inherited)
         process = context.Process(target=_child, args=arguments, name=f"slice-{number}", daemon=True)
         with signals_held():  # a signal in the middle of a fork would be lost, or be the child's
             process.start()
         theirs.close()
         processes.append(process)
         connections.append(ours)
+    if started is not None:
+        started([process.pid for process in processes])
     try:
         return _collect(processes, connections)
     finally:
@@ -118,7 +130,7 @@ def _portable(error: BaseException) -> BaseException:
     if kind_of(error) == "memory" and not isinstance(error, MemoryError):
         error = MemoryError(str(error))  # only its cause told, and causes do not cross
     error.__traceback__ = error.__cause__ = error.__context__ = None
-    error.add_note(f"In a forked process:\n{text}")
+    error.add_note(f"In a predicting process:\n{text}")
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

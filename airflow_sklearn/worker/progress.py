@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import multiprocessing
+import os
+import signal
 import time
+from typing import Any
 
+from airflow_sklearn.exceptions import AirflowSklearnError
+from airflow_sklearn.worker.stacks import cpu_seconds, stacks_of
 from airflow_sklearn.worker.ticker import Ticker
 
 _INTERVAL = 5.0  # seconds between lines
+STALLED = 300.0  # seconds without a row, after which the log says so
+STALLED_END = 1200.0  # seconds without a row and without work, after which it is ended
+_IDLE = 0.01  # share of the time that counts as no use of the processor
 _LOG = logging.getLogger("airflow_sklearn.worker")
+
+
+class StalledError(AirflowSklearnError):
+    """Predicting processes wait for something that does not come."""
 
 
 class Progress(Ticker):
     """Counts rows and bytes over several processes, and logs a line every few seconds while it is open.
 
+    When no row has been done for ``STALLED`` seconds, it logs where the processes are. Processes that have not used the
+    processor for ``STALLED_END`` seconds wait for something that will not come, such as a lock that a thread held when
+    it was left behind: they are killed, and ``stalled`` says why. Slow ones go on; ``deadline`` bounds those.
+
     :param total: bytes of source to go through.
     :param slices: processes that count, each into a place of its own.
+    :param folder: where the processes offer their stacks.
     """
 
-    def __init__(self, total: int, slices: int) -> None:
+    def __init__(self, total: int, slices: int, folder: str = "") -> None:
         super().__init__(_INTERVAL)
-        self._total = total
+        self._total, self._folder = total, folder
+        self._processes: list[int] = []
+        self._seen: tuple[int, int] = (0, 0)
+        self._since = time.monotonic()
+        self._idle_since, self._cpu = self._since, 0.0
+        self._next_report = STALLED
+        self.stalled: StalledError | None = None
         self._rows = multiprocessing.RawArray(ctypes.c_int64, slices)
         self._bytes = multiprocessing.RawArray(ctypes.c_int64, slices)
         self._started = time.monotonic()
@@ -32,8 +56,38 @@ class Progress(Ticker):
         self._rows[number] += rows
         self._bytes[number] += size
 
+    def watch(self, processes: list[int]) -> None:
+        """:param processes: the ids of those that predict; without them, it is this process."""
+        self._processes = processes
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a process needs that is spawned to count."""
+        return {name: self.__dict__[name] for name in ("_total", "_rows", "_bytes", "_started")}
+
     def tick(self) -> None:
         _LOG.info(self.line())
+        self._look_for_stall(time.monotonic())
+
+    def _look_for_stall(self, now: float) -> None:
+        cpu, seen = cpu_seconds(self._processes), (sum(self._rows), sum(self._bytes))
+        if seen != self._seen:
+            self._seen, self._since, self._next_report = seen, now, STALLED
+        if now == self._since or cpu is None or cpu - self._cpu > _IDLE * (now - self._idle_since):
+            self._idle_since, self._cpu = now, cpu or 0.0
+        if (quiet := now - self._since) < self._next_report:
+            return
+        self._next_report *= 2
+        where = stacks_of(self._folder, self._processes)
+        _LOG.warning("No row has been done for %.0f minutes. This is where the job is:\n%s", quiet / 60, where)
+        if self._processes and min(quiet, now - self._idle_since) >= STALLED_END:
+            self.stalled = StalledError(
+                f"The predicting processes have done no row for {quiet / 60:.0f} minutes and do not use the processor: "
+                "they wait for something that does not come. Fix: run the chunk in one process "
+                f"(AIRFLOW_SKLEARN_PROCESSES=1), and see in the log where they were:\n{where}"
+            )
+            for process in self._processes:
+                with contextlib.suppress(OSError):
+                    os.kill(process, signal.SIGKILL)
 
     def line(self) -> str:
         rows, done, seconds = sum(self._rows), sum(self._bytes), time.monotonic() - self._started

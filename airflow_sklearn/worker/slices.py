@@ -21,6 +21,7 @@ from airflow_sklearn.models.arrow_types import parse_type
 from airflow_sklearn.models.schema import read_columns
 from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.artifact import file_sha256
+from airflow_sklearn.worker.batches import BATCH_BYTES, table_bytes
 from airflow_sklearn.worker.conform import Conformer
 from airflow_sklearn.worker.data.output_types import DOES_NOT_FIT, OutputTypes
 from airflow_sklearn.worker.data.parquet_file import NotParquetError, read_footer
@@ -28,6 +29,7 @@ from airflow_sklearn.worker.data.sinks import open_sink
 from airflow_sklearn.worker.data.source import ReadColumn, read_piece
 from airflow_sklearn.worker.data.types import canonical, with_room
 from airflow_sklearn.worker.keys import KeyLog
+from airflow_sklearn.worker.parity import filler_of
 from airflow_sklearn.worker.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -75,6 +77,8 @@ class SliceResult:
     """Problems that the policies do not let pass: there is no output."""
     sketches: dict[str, FeatureSketch] = field(default_factory=dict)
     prediction_counts: Counter[str] = field(default_factory=Counter)
+    parity: float = 0.0
+    """The largest relative difference that the parity sample showed in this process."""
     key_hash: KeyHash = field(default_factory=KeyHash)
     key_log: str = ""
     timings: Timings = field(default_factory=Timings)
@@ -101,7 +105,14 @@ class SlicePredictor:
     ) -> None:
         self._job, self._spec, self._schema = job, job.spec, manifest.feature_schema
         self._ledger, self._scratch, self._advance = ledger, scratch, advance
-        self._predictor = Predictor(estimator, self._schema.features, job.spec.outputs, job.spec.batch_rows)
+        self._predictor = Predictor(
+            estimator,
+            self._schema.features,
+            job.spec.outputs,
+            job.spec.batch_rows,
+            pad=manifest.batch_shape == "fixed",
+            filler=filler_of(manifest),
+        )
         self._problems = ProblemCollector()
         self._errors = ProblemCollector()
         self._refused_kinds = refused_kinds(job)
@@ -332,20 +343,31 @@ def _infinite_features(manifest: ModelManifest) -> list[str]:
 
 
 def _rebatch(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """The same rows in tables of just ``rows`` rows, the last one shorter; each column in one piece."""
+    """The same rows in tables of ``rows`` rows, fewer where they are long; each column in one piece."""
     pending: list[pa.Table] = []
-    count = 0
+    count = size = 0
     for table in tables:
         while table.num_rows:
             taken = table.slice(0, rows - count)
             pending.append(taken)
             count += taken.num_rows
+            size += table_bytes(taken)
             table = table.slice(taken.num_rows)
-            if count == rows:
-                yield _join(pending)
-                pending, count = [], 0
+            if count == rows or size > BATCH_BYTES:
+                yield from _halved(_join(pending))
+                pending, count, size = [], 0, 0
     if pending:
-        yield _join(pending)
+        yield from _halved(_join(pending))
+
+
+def _halved(table: pa.Table) -> Iterator[pa.Table]:
+    """The table in halves, and those in halves, until none takes more than ``BATCH_BYTES``, or is one row."""
+    if table.num_rows < 2 or table_bytes(table) <= BATCH_BYTES:
+        yield table
+        return
+    middle = table.num_rows // 2
+    yield from _halved(_join([table.slice(0, middle)]))
+    yield from _halved(_join([table.slice(middle)]))
 
 
 def _join(tables: list[pa.Table]) -> pa.Table:

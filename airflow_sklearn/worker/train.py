@@ -27,11 +27,12 @@ from airflow_sklearn.models.dtypes import pandas_index
 from airflow_sklearn.models.factories import with_preprocessing
 from airflow_sklearn.models.fitting import fit
 from airflow_sklearn.models.frames import accepts_arrow, to_frame
-from airflow_sklearn.models.outputs import batch_rows_for, usable_outputs
+from airflow_sklearn.models.outputs import shortest_row, usable_outputs
 from airflow_sklearn.models.schema import learn_features, learn_target, read_columns, target_values
 from airflow_sklearn.models.validation import Validation, cross_validate
 from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.artifact import store_estimator
+from airflow_sklearn.worker.batches import Batches, learn_batches
 from airflow_sklearn.worker.container import image_with_digest
 from airflow_sklearn.worker.data.columns import folder_values
 from airflow_sklearn.worker.data.convert import convert
@@ -42,9 +43,11 @@ from airflow_sklearn.worker.environment import record_versions
 from airflow_sklearn.worker.estimators import make_estimator
 from airflow_sklearn.worker.memory import PeakMemory
 from airflow_sklearn.worker.out_of_sample import store_out_of_sample
-from airflow_sklearn.worker.parity import make_sample, store_sample
+from airflow_sklearn.worker.parity import choose_rows, make_sample, rows_of, store_sample
 from airflow_sklearn.worker.predictor import Predictor
 from airflow_sklearn.worker.search import search_containers
+from airflow_sklearn.worker.sklearn_config import changed_config, configured
+from airflow_sklearn.worker.threads import users_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,13 +89,15 @@ def train(job: TrainJob, storage: Storage) -> tuple[str, str]:
 
 
 def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
-    with PeakMemory() as memory, warnings.catch_warnings(record=True) as caught:
+    with PeakMemory() as memory, warnings.catch_warnings(record=True) as caught, configured({}):
         warnings.simplefilter("always")
-        estimator = with_preprocessing(make_estimator(storage, job.estimator), job.preprocessing)
+        with users_code():
+            estimator = with_preprocessing(make_estimator(storage, job.estimator), job.preprocessing)
+        config = changed_config()
         data = _load(job, storage, estimator)
         frame = to_frame(data.table, data.features)
         classifier = is_classifier(estimator)
-        with search_containers(job, estimator):
+        with search_containers(job, estimator), users_code():
             validation = _validate(job, estimator, frame, data)
             started = time.monotonic()
             fit(estimator, frame, data.y, data.sample_weight)
@@ -109,11 +114,15 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
             primary_key=tuple(Column(name=name, arrow_type=types[name]) for name in job.primary_key),
             policies=job.policies,
         )
-        by_method = usable_outputs(estimator, target, data.table.slice(0, 2), data.features)
-        methods, outputs = tuple(by_method), [output for outputs in by_method.values() for output in outputs]
-        rows = batch_rows_for(len(data.features))
-        sample, stored_sample = store_sample(storage, make_sample(estimator, data.table, schema, outputs, rows), folder)
-        rate = _predict_rate(estimator, data.table, schema, by_method[methods[0]], rows)
+        sample = choose_rows(data.table, schema)
+        rows = rows_of(sample, schema)
+        with users_code():
+            by_method = usable_outputs(estimator, target, rows, data.features)
+            methods, outputs = tuple(by_method), [output for outputs in by_method.values() for output in outputs]
+            batches = learn_batches(estimator, rows, data.features, by_method, fit_seconds=fit_seconds)
+            sample = make_sample(estimator, sample, schema, outputs, batches)
+            rate = _predict_rate(estimator, data.table, schema, by_method[methods[0]], batches, shortest_row(rows))
+        sample, stored_sample = store_sample(storage, sample, folder)
         out_of_sample = validation and store_out_of_sample(
             storage,
             folder,
@@ -134,7 +143,9 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
         artifact=artifact,
         feature_schema=schema,
         methods=methods,
-        batch_rows=rows,
+        batch_rows=batches.rows,
+        batch_shape=batches.shape,
+        sklearn_config=config,
         parity=sample,
         parity_object=stored_sample,
         source=TrainingSource(
@@ -342,13 +353,19 @@ def _validate(job: TrainJob, estimator: Any, frame: Any, data: _TrainingData) ->
 
 
 def _predict_rate(
-    estimator: Any, table: pa.Table, schema: FeatureSchema, outputs: Sequence[OutputColumn], batch_rows: int
+    estimator: Any,
+    table: pa.Table,
+    schema: FeatureSchema,
+    outputs: Sequence[OutputColumn],
+    batches: Batches,
+    filler: pa.Table,
 ) -> float:
     """Rows a second of one process, reading and writing left out."""
-    predictor = Predictor(estimator, schema.features, outputs, batch_rows)
+    pad = batches.shape == "fixed"
+    predictor = Predictor(estimator, schema.features, outputs, batches.rows, pad=pad, filler=filler if pad else None)
     columns = [
         convert(
-            contiguous(table[name].slice(0, batch_rows)),
+            contiguous(table[name].slice(0, batches.rows)),
             pa.dictionary(pa.int32(), pa.string()) if dictionary else parse_type(kind),
         ).values
         for name, kind, dictionary in read_columns(schema)
@@ -356,7 +373,7 @@ def _predict_rate(
     batch = pa.table(columns, names=list(schema.feature_names))
     started = time.perf_counter()
     predictor(batch)
-    return batch_rows / (time.perf_counter() - started)
+    return (batches.rows if pad else batch.num_rows) / (time.perf_counter() - started)
 
 
 def _value_type(kind: pa.DataType) -> pa.DataType:

@@ -14,7 +14,7 @@ from airflow_sklearn.contract.plan import Plan
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.worker import exit_codes, out_of_memory, run
 from airflow_sklearn.worker.out_of_memory import OutOfMemoryError, explained
-from airflow_sklearn.worker.processes import WorkerProcessDiedError, run_forked
+from airflow_sklearn.worker.processes import WorkerProcessDiedError, run_in_processes
 from tests.worker.workbench import Workbench
 
 HUNGRY = "tests.worker.factories:hungry"
@@ -101,7 +101,7 @@ def test_no_dead_process_is_left_behind() -> None:
     """A container's first process has nobody who clears up after it."""
     before = _children()
     with pytest.raises(WorkerProcessDiedError):
-        run_forked(_end, 3)
+        run_in_processes(_end, 3)
     assert _children() == before
 
 

@@ -1,0 +1,68 @@
+"""What each predicting process of a chunk does: only here an estimator predicts, after the fork and never before."""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.ledger import Ledger
+from airflow_sklearn.worker.artifact import open_estimator
+from airflow_sklearn.worker.parity import replay
+from airflow_sklearn.worker.sklearn_config import configured
+from airflow_sklearn.worker.slices import SlicePredictor, SliceResult
+from airflow_sklearn.worker.stacks import offer_stack
+from airflow_sklearn.worker.threads import users_code
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_sklearn.contract.jobs import PredictJob
+    from airflow_sklearn.contract.model import ModelManifest
+    from airflow_sklearn.contract.plan import Piece
+    from airflow_sklearn.storage import Storage
+    from airflow_sklearn.worker.progress import Progress
+
+
+@dataclass
+class ChunkWork:
+    """Called with a slice's number, in the process that predicts it.
+
+    :param artifact: the local copy of the artifact.
+    :param groups: the pieces of each slice.
+    :param scratch: a local folder.
+    :param estimator: as it was loaded before a fork; None in a process that was spawned: it loads its own.
+    """
+
+    storage: Storage
+    job: PredictJob
+    manifest: ModelManifest
+    artifact: str
+    groups: Sequence[Sequence[Piece]]
+    scratch: str
+    progress: Progress
+    estimator: Any
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "estimator": None}
+
+    def __call__(self, number: int) -> SliceResult:
+        if multiprocessing.parent_process() is not None:
+            offer_stack(self.scratch)
+        with configured(self.manifest.sklearn_config), users_code():
+            estimator = self.estimator
+            if estimator is None:
+                estimator = open_estimator(self.artifact, self.manifest.artifact)
+            parity = replay(estimator, self.manifest, self.job.spec.outputs)
+            predictor = SlicePredictor(
+                self.storage,
+                self.job,
+                self.manifest,
+                estimator,
+                Ledger(self.storage, self.job.ledger),
+                self.scratch,
+                lambda rows, size: self.progress.advance(number, rows, size),
+            )
+            result = predictor.run(self.groups[number], f"slice-{number}")
+        result.parity = parity
+        return result

@@ -1,0 +1,39 @@
+"""What ``sklearn.set_config`` changes is part of a model: recorded at training, set at prediction."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import sklearn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_LOG = logging.getLogger("airflow_sklearn.worker")
+
+
+def changed_config() -> dict[str, Any]:
+    """The settings of this thread that are not scikit-learn's defaults."""
+    defaults: dict[str, Any] = {}
+    new = threading.Thread(target=lambda: defaults.update(sklearn.get_config()))  # a new thread has the defaults
+    new.start()
+    new.join()
+    plain = (bool, int, float, str, type(None))
+    return {
+        name: value
+        for name, value in sklearn.get_config().items()
+        if isinstance(value, plain) and value != defaults.get(name)
+    }
+
+
+@contextlib.contextmanager
+def configured(settings: Mapping[str, Any]) -> Iterator[None]:
+    """These settings within. What is set meanwhile is undone at the end."""
+    known = {name: value for name, value in settings.items() if name in sklearn.get_config()}
+    if unknown := sorted(set(settings) - set(known)):
+        _LOG.warning("This scikit-learn has no setting %s; the model was fitted with it.", ", ".join(unknown))
+    with sklearn.config_context(**known):
+        yield
