@@ -101,7 +101,7 @@ def _latest(storage: Storage, model: str) -> tuple[str, str]:
         pointer = ModelPointer.from_json(storage.read(uri), where=uri)
     except ObjectNotFoundError:
         raise ObjectNotFoundError(
-            f"No model at {model} (there is no {uri}). Train one there first, or mend the URI."
+            f"No model at {model} (there is no {uri}). Train one there first, or correct the URI."
         ) from None
     return pointer.manifest_uri, pointer.manifest_sha256
 

@@ -161,7 +161,7 @@ class SqlDatabase(Database):
             ) from error
         except (AirflowException, TypeError) as error:  # the driver knows no such argument, or misses one
             raise RedshiftError(
-                f"The Airflow connection {self._redshift_conn_id!r} cannot be used: {error}. Create or mend it, or "
+                f"The Airflow connection {self._redshift_conn_id!r} cannot be used: {error}. Create or correct it, or "
                 "name another one with redshift_conn_id."
             ) from error
 

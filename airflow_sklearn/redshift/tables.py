@@ -9,7 +9,8 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_sklearn.arguments import checked
+from airflow_sklearn.arguments import check_names, checked
+from airflow_sklearn.contract.faults import kind_of
 from airflow_sklearn.contract.tables import DataApi, OutputTable, RedshiftAccess, UnloadSource
 from airflow_sklearn.datasets import absolute_uri, short_repr
 from airflow_sklearn.exceptions import UserError
@@ -238,8 +239,7 @@ def from_plain(value: Any) -> Any:
 
 def _made(kind: Any, arguments: Mapping[str, Any]) -> Any:
     known = {f.name: f for f in _fields(kind)}
-    if unknown := sorted(set(arguments) - set(known)):
-        raise UserError(f"A {kind.__name__} has no arguments {unknown}. It takes {', '.join(sorted(known))}.")
+    check_names(kind.__name__, arguments, known)
     needed = {f.name for f in known.values() if MISSING is f.default and MISSING is f.default_factory}
     if missing := sorted(needed - set(arguments)):
         raise UserError(f"A {kind.__name__} needs {missing}; {sorted(arguments)} are given.")
@@ -248,7 +248,7 @@ def _made(kind: Any, arguments: Mapping[str, Any]) -> Any:
 
 def _mapping(given: Any, argument: str) -> dict[str, Any]:
     if not isinstance(given, Mapping):
-        raise UserError(f"{argument}={given!r} is a {type(given).__name__}: give a dict, by name.")
+        raise UserError(f"{argument}={given!r} is {kind_of(given)}: give a dict, by name.")
     return dict(given)
 
 
@@ -274,7 +274,7 @@ def _access(place: RedshiftTable | RedshiftQuery) -> RedshiftAccess:
 
     api = _made(RedshiftDataApi, place.data_api) if isinstance(place.data_api, Mapping) else place.data_api
     if api is not None and not isinstance(api, RedshiftDataApi):
-        raise UserError(f"data_api={api!r} is a {type(api).__name__}: give a RedshiftDataApi(...), or None.")
+        raise UserError(f"data_api={api!r} is {kind_of(api)}: give a RedshiftDataApi(...), or None.")
     role = place.iam_role or conf.get("airflow_sklearn", IAM_ROLE, fallback="default")
     return checked(
         RedshiftAccess,

@@ -12,16 +12,18 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from airflow_sklearn.arguments import check_count, is_known
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key, worker_arguments
 from airflow_sklearn.runtimes.processes import Process, process_of, run_detached
 from airflow_sklearn.runtimes.state_folder import StateFolder, default_state_dir, folder_of, store_handle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pydantic import JsonValue
@@ -65,6 +67,17 @@ class LocalRuntime(Runtime):
     env: dict[str, str] = field(default_factory=dict)
     processes: int | None = None
     state_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        """:raises UserError: an argument is not what it must be."""
+        if self.processes is not None:
+            check_count("LocalRuntime: processes", self.processes, 1)
+        texts = self.env.values() if isinstance(self.env, Mapping) else [None]
+        if is_known(self.env) and not all(isinstance(value, str) for value in texts):
+            raise UserError("LocalRuntime: env is a dict of texts, such as {'TMPDIR': '/large/tmp'}.")
+        for name in ("python", "state_dir"):
+            if (value := getattr(self, name)) is not None and not isinstance(value, str | os.PathLike):
+                raise UserError(f"LocalRuntime: {name}={value!r}: give a path.")
 
     def __repr__(self) -> str:
         """Names the variables of ``env``, never their values: Airflow stores and shows this text."""

@@ -261,7 +261,7 @@ def _errors(uri: str, etag: str | None = None, precondition: StorageError | None
         if code in ("NoSuchKey", "404", "NotFound"):
             raise ObjectNotFoundError(f"No object {uri}") from error
         if code == "NoSuchBucket":
-            raise ObjectNotFoundError(f"No bucket for {uri}. Create it, or mend its name.") from error
+            raise ObjectNotFoundError(f"No bucket for {uri}. Create it, or correct its name.") from error
         if code in (*_REFUSED, "ConditionalRequestConflict"):
             raise precondition or ObjectChangedError(
                 f"{uri} has changed: it is no longer the version {etag}"

@@ -338,7 +338,7 @@ def _check_weight(name: str, column: pa.ChunkedArray, problems: ProblemCollector
             "sample weights that are null or negative",
             column=name,
             count=bad,
-            fix="mend them or drop these rows.",
+            fix="correct them in the source, or leave these rows out of it.",
         )
 
 

@@ -456,3 +456,22 @@ def test_the_real_worker_dies_with_its_task(tmp_path: Path) -> None:
     task.kill()
     task.wait()
     wait_for(lambda: is_gone(pid), "the worker to end")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"processes": "4"}, "processes='4': give a whole number, 1 or more"),
+        ({"processes": 0}, "1 or more"),
+        ({"env": ["A=1"]}, "env is a dict of texts"),
+        ({"env": {"A": 1}}, "env is a dict of texts"),
+        ({"state_dir": 5}, "state_dir=5: give a path"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused_when_the_dag_is_parsed(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        LocalRuntime(**arguments)
+
+
+def test_templates_are_let_pass() -> None:
+    LocalRuntime(env={"A": "{{ ds }}"}, state_dir="{{ var.value.state }}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DOES_NOT_FIT = "does_not_fit"
 
 _EXAMPLES = 5
-_FIX = "give the table's column a type that holds these values, or mend the source."
+_FIX = "give the table's column a type that holds these values, or correct the source."
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
