@@ -59,6 +59,7 @@ def store_version(storage: Storage, manifest: ModelManifest) -> bool:
     :return: whether it is this manifest that counts.
     """
     uri = manifest_uri_of(manifest.model, manifest.version)
+    storage.remove_abandoned(join(version_folder(manifest.model, manifest.version), ""))
     try:
         storage.create(uri, manifest.to_json())
         return True
