@@ -12,10 +12,19 @@ from airflow_sklearn.worker.data.csv_values import Numerals
 _INTEGER, _DOUBLE, _BOOLEAN, _DATE = pa.int64(), pa.float64(), pa.bool_(), pa.date32()
 _TIME, _ZONED_TIME, _TEXT = pa.timestamp("us"), pa.timestamp("us", tz="UTC"), pa.string()
 
+_FINE_TIME, _ZONED_FINE_TIME = pa.timestamp("ns"), pa.timestamp("ns", tz="UTC")
+
 #: In order of preference. Text is what remains.
-_CANDIDATES = (_INTEGER, _DOUBLE, _BOOLEAN, _DATE, _TIME, _ZONED_TIME)
+_CANDIDATES = (_INTEGER, _DOUBLE, _BOOLEAN, _DATE, _TIME, _ZONED_TIME, _FINE_TIME, _ZONED_FINE_TIME)
 #: What a column may still become when values that fit a type are followed by one that does not.
-_WIDER = {_INTEGER: (_DOUBLE,), _DATE: (_TIME,)}
+_WIDER = {
+    _INTEGER: (_DOUBLE,),
+    _DATE: (_TIME, _FINE_TIME),
+    _TIME: (_FINE_TIME,),
+    _ZONED_TIME: (_ZONED_FINE_TIME,),
+}
+#: Years in which nanoseconds can be counted.
+_FINE_YEARS = ("1678", "2262")
 _BOOLEAN_SPELLINGS = pa.array(["true", "false"])
 #: So many characters may be more digits than a double keeps.
 _EXACT_DIGITS = 15
@@ -26,8 +35,8 @@ _AT_UTC = r"(Z|[+-]00(:?00)?)$"
 class ColumnGuess:
     """Takes a column's values block by block; ``type`` is then the first type that all of them are.
 
-    Order: int64, double, bool (only spelled true and false), date, timestamp, timestamp with zone, string. The answers
-    do not depend on how the column was cut into blocks.
+    Order: int64, double, bool (only spelled true and false), date, timestamp, timestamp with zone, these with
+    nanoseconds, string. The answers do not depend on how the column was cut into blocks.
 
     :param numerals: how numbers are spelled.
     """
@@ -35,6 +44,7 @@ class ColumnGuess:
     def __init__(self, numerals: Numerals = Numerals()) -> None:  # noqa: B008 - frozen
         self._numerals = numerals
         self._type: pa.DataType | None = None
+        self._is_far = False  # days are among them that no count of nanoseconds reaches
         self._is_long = False  # whole numbers that no double keeps are among them
         self._keeps_spelling = True
         self._keeps_spelling_as_double = True
@@ -64,6 +74,8 @@ class ColumnGuess:
         for candidate in candidates:
             if candidate == _DOUBLE and self._is_long:
                 continue
+            if candidate in (_FINE_TIME, _ZONED_FINE_TIME) and (self._is_far or _is_far(values)):
+                continue
             spelled = numbers if candidate in (_INTEGER, _DOUBLE) else values
             if _all_are(spelled, candidate):
                 self._take(candidate, values, numbers)
@@ -74,6 +86,8 @@ class ColumnGuess:
         self._type = kind
         if kind == _INTEGER:
             self._is_long = self._is_long or _any(is_long_code(numbers))
+        if kind in (_DATE, _TIME, _ZONED_TIME):
+            self._is_far = self._is_far or _is_far(values)
         if self._keeps_spelling:
             self._keeps_spelling = _keeps_spelling(values, kind)
         if self._keeps_spelling_as_double and kind in (_INTEGER, _DOUBLE):
@@ -107,11 +121,16 @@ def _keeps_spelling(values: pa.Array, kind: pa.DataType) -> bool:
         converted = values.cast(kind)  # with surrounding spaces, or a plus, it would not
     except pa.ArrowInvalid:
         return False
-    if kind == _ZONED_TIME:
+    if kind in (_ZONED_TIME, _ZONED_FINE_TIME):
         return bool(pc.all(pc.match_substring_regex(values, _AT_UTC)).as_py())
     if kind == _INTEGER:
         return not _any(pc.equal(values, "-0"))
     return kind != _DOUBLE or (_is_short_notation(values.drop_null()) and _is_shortest(values, converted))
+
+
+def _is_far(values: pa.Array) -> bool:
+    first, last = _FINE_YEARS
+    return _any(pc.or_(pc.less(values, first), pc.greater_equal(values, last)))
 
 
 def _is_short_notation(values: pa.Array) -> bool:
