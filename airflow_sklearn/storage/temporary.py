@@ -85,11 +85,9 @@ def _make(folder: str) -> tuple[str, BinaryIO]:
         name = os.path.join(folder, f"{_PREFIX}{secrets.token_hex(8)}.tmp")
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         file = os.fdopen(descriptor, "w+b")
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_nlink:
+        if _lock(descriptor) is not False and os.fstat(descriptor).st_nlink:
             return name, file
-        file.close()  # taken for abandoned before it was locked
+        file.close()  # it was taken for abandoned before it was locked
 
 
 def _remove_if_abandoned(path: str) -> bool:

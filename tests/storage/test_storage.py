@@ -25,7 +25,7 @@ from airflow_sklearn.exceptions import (
 )
 from airflow_sklearn.storage import Storage, join
 from airflow_sklearn.storage.temporary import temporary_file
-from airflow_sklearn.worker.processes import run_forked
+from airflow_sklearn.worker.processes import run_in_processes
 
 if TYPE_CHECKING:
     from tests.cloud.ministack import Cloud
@@ -166,7 +166,7 @@ def test_a_forked_process_reads_with_a_client_of_its_own(storage: Storage, root:
     uri = f"{root}/x"
     storage.write(uri, b"from the parent")
     storage.read(uri)
-    assert run_forked(lambda _: storage.read(uri), 4) == [b"from the parent"] * 4
+    assert run_in_processes(lambda _: storage.read(uri), 4) == [b"from the parent"] * 4
 
 
 @pytest.mark.parametrize("uri", ["x.csv", "http://host/x.csv", "file://relative.csv", "s3:///key"])
@@ -435,7 +435,7 @@ def test_what_the_dead_were_writing_is_removed_and_what_the_living_write_is_not(
 
     folder.mkdir()
     with pytest.raises(Exception, match=r"(?i)signal|killed|died|ended"):
-        run_forked(die, 2)
+        run_in_processes(die, 2)
     with temporary_file(str(folder)) as (name, _):
         (folder / ".tmp-report.csv").write_bytes(b"of another program")
         assert len(list(folder.iterdir())) >= 3
