@@ -51,7 +51,7 @@ test-airflows: .venv/ready .venv-worker/ready  ## a template of dags/ in each Ai
 # The newest scikit-learn is test-worker's.
 SKLEARNS = $(basename $(notdir $(wildcard requirements/workers/*.txt)))
 SKLEARN_TESTS = tests/models tests/worker/data tests/worker/test_train.py tests/worker/test_carried.py \
-	tests/worker/test_out_of_sample.py tests/worker/test_cuts.py tests/golden
+	tests/worker/test_out_of_sample.py tests/worker/test_cuts.py
 
 test-sklearn: $(SKLEARNS:%=.venv-workers/%/ready)  ## tests of models and data with the scikit-learns of requirements/workers
 	for version in $(SKLEARNS); do echo "$$version" && .venv-workers/$$version/bin/$(PYTEST) -q $(SKLEARN_TESTS) || exit; done
