@@ -32,7 +32,7 @@ TEMPLATE = REPOSITORY / "dags" / "parquet_to_parquet.py"
 RUNTIME = "RUNTIME = LocalRuntime(processes=1)"
 ROWS = 1000
 FILES = 3
-SECONDS = 300  # for one command of Airflow
+SECONDS = 1200  # for one command of Airflow, beside much else
 WORTH_NAMING = ("apache-airflow-providers-amazon", "pydantic", "scikit-learn", "pandas", "pyarrow")
 
 
