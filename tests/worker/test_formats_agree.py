@@ -71,6 +71,12 @@ def test_moments_may_have_any_spelling_of_their_zone(tmp_path: Path, ending: str
     agree(tmp_path, pa.array(moments, pa.timestamp("us", tz="UTC")), spelled, {})
 
 
+def test_nanoseconds_are_times(tmp_path: Path) -> None:
+    since = [1_700_000_000_000_000_000 + 123_456_789 * i for i in range(ROWS)]
+    moments = pa.array(since).cast(pa.timestamp("ns"))
+    agree(tmp_path, moments, moments.cast(pa.string()).to_pylist(), {})
+
+
 def test_a_level_that_is_spelled_like_a_null_is_the_level_that_it_was(bench: Workbench) -> None:
     countries = [("NA", "DE", "", None)[i % 4] for i in range(ROWS)]
     other = [("NA", "n/a", "")[i % 3] for i in range(ROWS)]

@@ -155,9 +155,12 @@ class CsvPieceReader(PieceReader):
     def _is_cut_off(self, block: Block) -> bool:
         """Whether the file, which ends in this block, ends within its last record; that is reported."""
         start = int(record_offsets(block, self._quote, self._csv.delimiter)[-1])
-        text = bytes(block.data[start - block.offset :]).decode(text_encoding(self._csv), "replace")
+        data = bytes(block.data[start - block.offset :])
+        text = data.decode(text_encoding(self._csv), "replace")
         record = split_record(text, self._csv.delimiter, self._csv.quote)
-        if record is None:
+        if _ends_in_character(data, text_encoding(self._csv)):
+            how = "in the middle of a character: it was cut off"
+        elif record is None:
             how = "inside a quoted value: the file was cut off, or a quote is never closed"
         elif len(record[0]) < len(self._head.names) and text.strip("\r"):
             how = f"after {len(record[0])} of {len(self._head.names)} fields, without a line break: it was cut off"
@@ -322,6 +325,14 @@ class _Places:
 
 def _byte(offsets: np.ndarray, row: int) -> str:
     return f"byte {int(offsets[row]):,}" if offsets[row] >= 0 else "an unknown place"
+
+
+def _ends_in_character(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError as error:
+        return error.end == len(data) and error.start > len(data) - 4 and "unexpected end" in error.reason
+    return False
 
 
 def _are_in(values: pa.Array, names: pa.Array) -> np.ndarray:

@@ -34,7 +34,7 @@ def with_nulls(values: pa.Array, spellings: Sequence[str]) -> pa.Array:
     """A column of strings, dictionary-encoded or not, with null for these spellings."""
     if not pa.types.is_dictionary(values.type):
         shortest = pc.min(pc.binary_length(values)).as_py()
-        if shortest is None or shortest > max(map(len, spellings), default=0):
+        if shortest is None or shortest > max((len(spelling.encode()) for spelling in spellings), default=0):
             return values
         one = len(spellings) == 1  # ten times as fast
         hits = pc.equal(values, spellings[0]) if one else pc.is_in(values, pa.array(spellings, values.type))

@@ -540,6 +540,19 @@ def test_a_quote_that_is_open_at_the_end_is_an_error_also_before_a_line_end(tmp_
     assert read(obj, columns(a=INT), newlines_in_values=True).fatal == ["truncated_file"]
 
 
+def test_a_file_that_ends_in_the_middle_of_a_character_is_cut_off(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", "a,b\n1,x\n2,caf\u00e9".encode()[:-1])
+    assert read(obj, columns(a=INT)).fatal == ["truncated_file"]
+    assert "truncated_file" in read(obj, columns(b=TEXT), wrong_types="quarantine").fatal
+
+
+def test_null_values_of_other_letters_are_null(tmp_path: Path) -> None:
+    obj = stored(tmp_path / "t.csv", "a,b\n\u00e9,x\n\u00e9\u00e9,y\n".encode())
+    assert read(obj, columns(a=TEXT), null_values=("\u00e9",)).rows == [(None,), ("\u00e9\u00e9",)]
+    wanted = [ReadColumn("a", TEXT, null_spellings=("\u00e9", "NA")), ReadColumn("b", TEXT, null_spellings=("x",))]
+    assert read(obj, wanted).rows == [(None, None), ("\u00e9\u00e9", "y")]
+
+
 def test_a_last_record_without_a_line_end_is_whole_when_it_has_all_fields(tmp_path: Path) -> None:
     for content in (b"a,b\n1,x\n2,", b'a,b\n1,x\n2,""', b"a,b\n1,x\n2,\r"):
         assert read(stored(tmp_path / "t.csv", content), columns(a=INT, b=TEXT)).rows == [(1, "x"), (2, None)]
