@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_sklearn.arguments import PREPROCESSING, check_choice, check_estimator, check_target, merge_policies
@@ -14,6 +15,7 @@ from airflow_sklearn.contract.model import (
     PickledEstimator,
     PresetEstimator,
 )
+from airflow_sklearn.estimator_objects import description, digest, pickled
 from airflow_sklearn.exceptions import ObjectExistsError
 from airflow_sklearn.storage import join
 from airflow_sklearn.table_formats import refuse_table_formats
@@ -99,7 +101,7 @@ def _version(job: TrainJob, software: str, salt: Sequence[str | int]) -> str:
     where_and_who = {"identity", "result_uri", "deadline_seconds", "model", "version", "search", "show_values"}
     inputs = job.model_dump(mode="json", exclude=where_and_who)
     if isinstance(job.estimator, PickledEstimator):
-        inputs["estimator"] = job.estimator.sha256
+        inputs["estimator"] = job.estimator.content or job.estimator.sha256
     return content_id([inputs, software, *salt])
 
 
@@ -113,11 +115,24 @@ def _estimator_spec(storage: Storage, model: str, estimator: Any, params: dict[s
 
 def _store_object(storage: Storage, model: str, estimator: Any) -> PickledEstimator:
     """Store an estimator object below the model's URI, under a name that is its content's digest."""
-    import cloudpickle
-
-    data = cloudpickle.dumps(estimator)
+    data = pickled(estimator)
     sha256 = hashlib.sha256(data).hexdigest()
     uri = join(model, "estimators", f"{sha256}.pkl")
     with contextlib.suppress(ObjectExistsError):  # of an earlier run: the name says that it is the same
         storage.create(uri, data)
-    return PickledEstimator(uri=uri, sha256=sha256, description=repr(estimator))
+    return PickledEstimator(
+        uri=uri,
+        sha256=sha256,
+        description=description(estimator),
+        content=digest([estimator, config := _sklearn_config()]),
+        sklearn_config=config,
+    )
+
+
+def _sklearn_config() -> dict[str, Any]:
+    """What the DAG file has changed by ``sklearn.set_config``."""
+    if "sklearn" not in sys.modules:
+        return {}
+    from airflow_sklearn.models.sklearn_config import changed_config
+
+    return changed_config()

@@ -12,6 +12,9 @@ from airflow_sklearn.contract.receipt import KeyHash, OutputPart
 from airflow_sklearn.contract.schema import LARGEST_BATCH, Column, FeatureSchema, Method, OutputColumn, Scalar
 from airflow_sklearn.contract.tables import Snapshot
 
+#: A value of ``sklearn.get_config()``.
+JsonScalar = bool | int | float | str | None
+
 
 class PresetEstimator(Value):
     """An estimator of ``airflow_sklearn.models.presets``, by name."""
@@ -37,11 +40,12 @@ class PickledEstimator(Value):
     uri: str
     sha256: str
     description: str = ""
-    """Its ``repr``, for people."""
+    """For people."""
+    content: Annotated[str, Later()] = ""
+    """A digest of its classes and parameters, which no process changes, as it may change the pickle's bytes."""
+    sklearn_config: Annotated[dict[str, JsonScalar], Later()] = {}
+    """What ``sklearn.set_config`` had changed where the object was made."""
 
-
-#: A value of ``sklearn.get_config()``.
-JsonScalar = bool | int | float | str | None
 
 EstimatorSpec = Annotated[PresetEstimator | FactoryEstimator | PickledEstimator, Field(discriminator="kind")]
 

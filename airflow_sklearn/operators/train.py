@@ -22,6 +22,7 @@ from airflow_sklearn.arguments import (
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.datasets import absolute_uri, as_output, as_source, as_table_source
+from airflow_sklearn.estimator_objects import check_can_be_stored, held, wrapped
 from airflow_sklearn.exceptions import DocumentError
 from airflow_sklearn.links import JobLink, JobLogLink, ModelManifestLink
 from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy, static_outlets
@@ -150,7 +151,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
             **kwargs,
         )
         self.search_containers = checked_containers(search_containers)
-        self.estimator = estimator
+        self.estimator = wrapped(estimator)
         self.source = own_copy(source)
         self.target = target
         self.model = model
@@ -169,7 +170,8 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
 
     def check_arguments(self) -> None:
         super().check_arguments()
-        check_estimator(self.estimator, self.estimator_params)
+        check_estimator(held(self.estimator), self.estimator_params)
+        check_can_be_stored(self.estimator)
         check_target(self.target)
         check_location("model", self.model)
         check_source(self.source)
@@ -189,7 +191,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
             return self._answer(context, **self.state)
         storage, runtime, identity = self.storage, self._bound_runtime, identity_of(context)
         if self.search_containers:
-            check_spreads(self.estimator, self.search_containers)
+            check_spreads(held(self.estimator), self.search_containers)
         self._check_scores(context)
         table = as_table_source(self.source)
         snapshot = self._unload(context, table) if table else None
@@ -201,7 +203,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
             storage,
             identity=identity,
             attempt=f"{identity.try_number}-{secrets.token_hex(4)}",
-            estimator=self.estimator,
+            estimator=held(self.estimator),
             estimator_params=self.estimator_params or {},
             source=snapshot.files if snapshot else as_source(self.source),
             snapshot=snapshot,

@@ -6,9 +6,11 @@ import hashlib
 import pickle
 from typing import TYPE_CHECKING, Any
 
+from sklearn import get_config, set_config
 from sklearn.base import is_classifier, is_regressor
 
 from airflow_sklearn.contract.model import FactoryEstimator, PresetEstimator
+from airflow_sklearn.estimator_objects import check_can_be_stored
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 from airflow_sklearn.models.factories import load_factory
 from airflow_sklearn.models.presets import build_preset
@@ -28,7 +30,9 @@ def make_estimator(storage: Storage, spec: EstimatorSpec) -> Any:
     elif isinstance(spec, FactoryEstimator):
         estimator = load_factory(spec.path, spec.params)
     else:
+        set_config(**{name: value for name, value in spec.sklearn_config.items() if name in get_config()})
         estimator = _unpickle(storage, spec)
+    check_can_be_stored(estimator, "no module, but in the DAG file or the program that was run")
     if not (is_classifier(estimator) or is_regressor(estimator)):
         raise UserError(
             f"{type(estimator).__name__} is neither a classifier nor a regressor in scikit-learn's sense "

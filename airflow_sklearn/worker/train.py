@@ -29,6 +29,7 @@ from airflow_sklearn.models.fitting import fit
 from airflow_sklearn.models.frames import accepts_arrow, to_frame
 from airflow_sklearn.models.outputs import shortest_row, usable_outputs
 from airflow_sklearn.models.schema import learn_features, learn_target, read_columns, target_values
+from airflow_sklearn.models.sklearn_config import changed_config, configured
 from airflow_sklearn.models.validation import Validation, cross_validate
 from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.artifact import store_estimator
@@ -41,12 +42,12 @@ from airflow_sklearn.worker.data.training import read_table
 from airflow_sklearn.worker.data.types import is_nested, null_count
 from airflow_sklearn.worker.environment import record_versions
 from airflow_sklearn.worker.estimators import make_estimator
+from airflow_sklearn.worker.learned_from import tell_what_is_learned_from
 from airflow_sklearn.worker.memory import PeakMemory
 from airflow_sklearn.worker.out_of_sample import store_out_of_sample
 from airflow_sklearn.worker.parity import choose_rows, make_sample, rows_of, store_sample
 from airflow_sklearn.worker.predictor import Predictor
 from airflow_sklearn.worker.search import search_containers
-from airflow_sklearn.worker.sklearn_config import changed_config, configured
 from airflow_sklearn.worker.threads import users_code
 
 if TYPE_CHECKING:
@@ -222,6 +223,8 @@ def _load(job: TrainJob, storage: Storage, estimator: Any) -> _TrainingData:
         warn_of_null_labels(table[job.target], job.target)
     warn_of_numbers_in_text(table.select([name for name in names if name not in job.source.types]))
     features = learn_features(table.select(names), as_pandas=not accepts_arrow(estimator))
+    unused = dict.fromkeys(index, "the index of a pandas frame") | dict.fromkeys(job.excluded_columns, "excluded")
+    tell_what_is_learned_from(features, table, key=job.primary_key, unused=unused)
     return _TrainingData(table, read.carried, features, y, weight, rows_read)
 
 

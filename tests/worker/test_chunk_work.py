@@ -13,10 +13,10 @@ import pyarrow as pa
 import pytest
 import sklearn
 
+from airflow_sklearn.models.sklearn_config import changed_config, configured
 from airflow_sklearn.worker import progress, threads
 from airflow_sklearn.worker.processes import WorkerProcessDiedError, run_in_processes
 from airflow_sklearn.worker.progress import Progress
-from airflow_sklearn.worker.sklearn_config import changed_config, configured
 from tests.worker.workbench import Workbench
 
 MODULE = """
