@@ -21,7 +21,7 @@ TRIES = 10
 DAG_RUNS = f"/api/v2/dags/{settings.DAG_ID}/dagRuns"
 DONE, ENDED = "success", ("success", "failed")
 
-QUIET_SECONDS = 4.0
+QUIET_SECONDS = 3.0
 
 _started = time.monotonic()
 _spoke = threading.Event()
