@@ -25,7 +25,7 @@ from airflow_sklearn.commit import publish, verify
 from airflow_sklearn.contract.data import CsvOptions, OutputFiles, SourceFiles
 from airflow_sklearn.contract.jobs import JobIdentity, JobResult, PredictJob
 from airflow_sklearn.contract.model import ModelManifest
-from airflow_sklearn.contract.plan import Plan
+from airflow_sklearn.contract.plan import Chunk, Plan
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.iam.__main__ import main
 from airflow_sklearn.iam.policies import all_policies
@@ -492,7 +492,7 @@ def test_the_life_of_an_ecs_task_is_allowed(ecs: ministack.Cloud, given: str) ->
         identity=JobIdentity(dag_id=given, try_number=2),
         ledger="s3://acme/scores/_airflow_sklearn/f",
         fingerprint="f",
-        chunk=_NoChunk(),
+        chunk=Chunk(id="c", label="part-1.csv (1 of 1)", pieces=()),
         result_uri="s3://acme/scores/_airflow_sklearn/f/jobs/c.result.json",
     )
     assert runtime.find(job) is None
@@ -507,10 +507,6 @@ def test_the_life_of_an_ecs_task_is_allowed(ecs: ministack.Cloud, given: str) ->
     assert refused(roles(**account, registers=registers)["airflow"], recorder.calls, ecs_needs) == []
     assert refused(roles(**account, registers=registers)["task"], recorder.calls, ecs_needs) != []
     assert refused(roles(**account, registers=registers, cluster="other")["airflow"], recorder.calls, ecs_needs) != []
-
-
-class _NoChunk:
-    id, label = "c", "part-1.csv (1 of 1)"
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,8 @@ def test_all_types_of_an_unload_are_learned_from_and_carried_exactly(
     )
     for name in ("id", "price", "huge", "small", "day", "moment", "flag", "long", "text"):
         assert found[name].to_pylist() == table[name].to_pylist()
-        assert found.schema.field(name).type == table.schema.field(name).type
+        wide = pa.int64() if name == "small" else table.schema.field(name).type  # a later file may hold larger ones
+        assert found.schema.field(name).type == wide
 
 
 @pytest.mark.parametrize("name", ["id", "price", "huge", "small", "day", "moment", "long", "text"])
