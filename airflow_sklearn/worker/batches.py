@@ -13,6 +13,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -49,6 +50,8 @@ _LADDER = (64, 256, 1024, 4096, 16_384)
 _FIXED_SECONDS = 0.1
 _LONGEST_SECONDS = 2.0  # that a batch may take where few rows cost little
 _PROBE_SECONDS = 0.5
+#: Bytes of the rows that are asked about, and how many there are at least: long texts take long, and tell no more.
+_PROBE_BYTES, _PROBE_ROWS = 2**16, 16
 _BUSY = 10.0  # how much longer work may take on a busy machine
 BATCH_BYTES = 32 * 2**20
 
@@ -83,7 +86,9 @@ def learn_batches(
     :param fit_seconds: what fitting took; asking takes no longer, or a second.
     :raises UserError: answers are random, or depend on other rows; the step that does it is named.
     """
-    return _Probe(estimator, rows, features, by_method, fit_seconds).learn()
+    affordable = _PROBE_BYTES * len(rows) // max(1, table_bytes(rows))
+    few = rows.slice(0, max(_PROBE_ROWS, affordable))
+    return _Probe(estimator, few, features, by_method, fit_seconds).learn()
 
 
 @dataclass
@@ -214,8 +219,7 @@ class _Probe:
         for size in self._ladder():
             if longest is None and size in self.seconds:
                 continue
-            smaller = max((known for known in self.seconds if 256 <= known < size), default=None)
-            if smaller and self.seconds[smaller] * size / smaller > 2 * limit:
+            if self._expected_seconds(size) > 2 * limit:
                 break
             watch = _Watch()
             same = self._same_when_repeated(first, size, methods=1)
@@ -227,7 +231,22 @@ class _Probe:
             if self.seconds[size] > limit and best is not None:
                 break
             best = size
-        return best if best is None or self._same_when_repeated(first, min(best, 256)) else None
+        return best if best is None or self._same_when_repeated(first, min(best, 2 * _LADDER[0])) else None
+
+    def _expected_seconds(self, size: int) -> float:
+        """What so many rows will take: the call itself, and each row as much as in the largest batch so far."""
+        smaller = max((known for known in self.seconds if known < size), default=None)
+        if smaller is None:
+            return 0.0
+        return self._call_seconds + (self.seconds[smaller] - self._call_seconds) * size / smaller
+
+    @cached_property
+    def _call_seconds(self) -> float:
+        """What one row takes, little more than the call."""
+        watch = _Watch()
+        with contextlib.suppress(UserError):  # too few rows for it
+            self.ask(self.rows.slice(0, 1), methods=1)
+        return watch.seconds()
 
     def _ladder(self) -> list[int]:
         longest = BATCH_BYTES * len(self.rows) // max(1, table_bytes(self.rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import platform
@@ -151,9 +152,15 @@ def _modules_of(estimator: Any) -> set[str]:
 
 
 def _distributions(modules: Iterable[str]) -> set[str]:
-    installed = importlib.metadata.packages_distributions()
+    installed = _installed()
     wanted = [module for module in modules if module not in sys.stdlib_module_names]
     return {_normal(name) for module in wanted for name in installed.get(module, [])[:1]} - {"numpy", "scipy", "pandas"}
+
+
+@functools.cache
+def _installed() -> Mapping[str, list[str]]:
+    """Distributions by top-level module. It takes a look at each file of each one, so it is asked for once."""
+    return importlib.metadata.packages_distributions()
 
 
 def _version(distribution: str) -> str:
