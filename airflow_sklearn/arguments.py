@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from datetime import timedelta
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import ValidationError
@@ -205,4 +206,4 @@ def checked(document: type[_Model], what: str, **values: Any) -> _Model:
 
 def _comes_later(value: Any) -> bool:
     """An XComArg, or what a mapped task is expanded over."""
-    return hasattr(value, "resolve") and not isinstance(value, type)
+    return hasattr(value, "resolve") and not isinstance(value, type | PurePath)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 from airflow_sklearn.exceptions import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 #: Ascending, of the same length; lists, tuples or NumPy's arrays.
 Spans: TypeAlias = "tuple[Any, Any]"
@@ -183,3 +183,12 @@ def _closing_quote(text: str, position: int, quote: str) -> int:
             return position
         position += 1
     return -1
+
+
+def delimiter_hint(names: Collection[str]) -> str:
+    """A sentence to follow the names of a table whose only column looks like several; else empty."""
+    (name, *more) = names or ("",)
+    found = [character for character in ",;\t|" if character in name]
+    if more or not found:
+        return ""
+    return f" That is one column: is the delimiter {found[0]!r}? Then say Dataset(uri, delimiter={found[0]!r})."

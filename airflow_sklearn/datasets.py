@@ -11,6 +11,7 @@ from airflow_sklearn.arguments import check_names, checked
 from airflow_sklearn.contract.data import CsvOptions, OutputFiles, SourceFiles
 from airflow_sklearn.contract.faults import kind_of, shown
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.storage.uris import split_scheme
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.tables import OutputTable, UnloadSource
@@ -107,7 +108,7 @@ class Dataset:
 
     def to_source(self) -> SourceFiles:
         """:raises UserError: a URI is relative, or the format is neither said nor clear from the endings."""
-        uris = tuple(absolute_uri(uri) for uri in ([self.uri] if isinstance(self.uri, str) else self.uri))
+        uris = tuple(_stored(uri) for uri in ([self.uri] if isinstance(self.uri, str) else self.uri))
         if not uris:
             raise UserError("A source needs at least one URI; the list is empty.")
         return checked(
@@ -127,7 +128,7 @@ class Dataset:
         return checked(
             OutputFiles,
             f"The dataset {self.uri}",
-            uri=absolute_uri(self.uri).rstrip("/"),
+            uri=_stored(self.uri).rstrip("/"),
             file_format=self.file_format or "parquet",
             csv=self._csv(),
             if_exists=self.if_exists,
@@ -197,6 +198,13 @@ def absolute_uri(uri: str) -> str:
     return uri
 
 
+def _stored(uri: str) -> str:
+    """:raises UserError: no URI of a storage, or a relative path."""
+    found = absolute_uri(uri)
+    split_scheme(found)
+    return found
+
+
 def _from_plain(value: Any, role: str) -> Dataset:
     if isinstance(value, Mapping):
         known = {f.name for f in dataclasses.fields(Dataset)}
@@ -209,12 +217,18 @@ def _from_plain(value: Any, role: str) -> Dataset:
 
 def _format_of(uris: Sequence[str]) -> str:
     formats = {_format_by_ending(uri) for uri in uris}
+    if {"csv", "parquet"} <= formats:
+        raise UserError(
+            f"{', '.join(uris)} are CSV and Parquet, and a source has one format. Fix: give the files of one of them; "
+            "or say Dataset(uri, file_format='csv') or 'parquet', if the endings mislead."
+        )
     if len(formats) == 1 and (found := formats.pop()):
         return found
     raise UserError(
         f"The format of {', '.join(uris)} is not clear from the endings (known: "
         f"{', '.join((*_CSV_ENDINGS, *_PARQUET_ENDINGS))}; CSV also with {', '.join(_COMPRESSED_ENDINGS)}). "
-        "Say it: Dataset(uri, file_format='csv') or 'parquet'; a folder also ends in a slash."
+        "Fix: say Dataset(uri, file_format='csv') or 'parquet'. Put a slash at the end of a folder. Other formats are "
+        "not read."
     )
 
 

@@ -99,8 +99,7 @@ class FolderLock:
     def _take_over(self) -> None:
         etag = self._storage.stat(self._uri).etag
         other = Publishing.from_json(self._storage.read(self._uri, etag=etag), where=self._uri)
-        age = datetime.now(UTC) - datetime.fromisoformat(other.started_at)
-        if other.fingerprint != self._mine.fingerprint and age < self._expires:
+        if other.fingerprint != self._mine.fingerprint and not self._has_expired(other):
             raise PublishError(
                 f"Another run began to publish into this partition at {other.started_at} and has not ended "
                 f"(fingerprint {other.fingerprint[:16]}{', ' if str(other.planned) else ''}{other.planned}). "
@@ -113,6 +112,17 @@ class FolderLock:
         self._etag = self._storage.replace(self._uri, self._mine.to_json(), etag=etag)
         self.abandoned = other.files
         self.keep = bool(other.files)
+
+    def _has_expired(self, other: Publishing) -> bool:
+        """:raises PublishError: it does not say when it began."""
+        try:
+            age = datetime.now(UTC) - datetime.fromisoformat(other.started_at)
+        except (ValueError, TypeError):
+            raise PublishError(
+                f"{self._uri} is no lock of this package: it says that it began at {other.started_at!r}. "
+                "Fix: delete it."
+            ) from None
+        return abs(age) >= self._expires  # one of the future is no promise either
 
     def _lost(self) -> PublishError:
         return PublishError(f"Another attempt took over this publication ({self._uri} is no longer this one's).")

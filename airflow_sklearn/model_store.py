@@ -102,7 +102,7 @@ def _latest(storage: Storage, model: str) -> tuple[str, str]:
         pointer = ModelPointer.from_json(storage.read(uri), where=uri)
     except ObjectNotFoundError:
         raise ObjectNotFoundError(
-            f"No model at {model} (there is no {uri}). Train one there first, or correct the URI."
+            f"No model at {model} (there is no {uri}). Fix: train one there first, or correct model=...."
         ) from None
     return pointer.manifest_uri, pointer.manifest_sha256
 

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.data import OutputFiles
+from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.planned import Planned
 from airflow_sklearn.contract.proof import PublishedManifest, Publishing
 from airflow_sklearn.exceptions import (
@@ -106,11 +107,14 @@ def publish_files(
 
     :return: the manifest, and False when these very rows were published before and are still there.
     :raises PublicationRefusedError: the partition was published before and ``if_exists`` is ``fail``, or holds rows of
-        a newer run, or of another task of the same run. Nothing was changed, and no retry shall.
+        a newer run, or of another task of the same run; or it lies in another one, or is a link that leads out of the
+        destination. Nothing was changed, and no retry shall.
     :raises PublishError: the partition holds files that were not published by this package, or another run is
         publishing into it.
     :raises ObjectChangedError: a file is not what its digest says.
     """
+    for fault in _place_faults(storage, load):
+        raise PublicationRefusedError(fault)
     owner = uuid.uuid4().hex
     targets = tuple(_target(load.folder, owner[:16], number, part) for number, part in enumerate(load.files))
     mine = Publishing(
@@ -133,11 +137,11 @@ def read_published(storage: Storage, folder: str) -> PublishedManifest | None:
 
 def replacement_faults(storage: Storage, load: FileLoad) -> list[str]:
     """Why a run could not replace what its folder holds now: better known before it has computed anything."""
+    faults = _place_faults(storage, load)
     before = read_published(storage, load.folder)
-    if before is None or before.fingerprint == load.fingerprint:
-        return []
-    fault = _fault(before, load)
-    return [fault] if fault else []
+    if before is not None and before.fingerprint != load.fingerprint and (fault := _fault(before, load)):
+        faults.append(fault)
+    return faults
 
 
 class _Publication:
@@ -202,7 +206,8 @@ class _Publication:
         self, before: PublishedManifest, missing: Sequence[tuple[OutputPart, OutputPart]]
     ) -> tuple[PublishedManifest, bool]:
         if missing:
-            log.warning("%d published files are gone from %s: copied again.", len(missing), self._load.folder)
+            what = counted(len(missing), "published file")
+            log.warning("Gone from %s, and copied again: %s.", self._load.folder, what)
             self._copy(missing)
         planned = max(before.planned, self._load.planned, key=lambda planned: planned.at)
         return self._confirm(before.model_copy(update={"planned": planned})), bool(missing)
@@ -228,7 +233,8 @@ class _Publication:
                 list(pool.map(lambda pair: _copy_part(self._storage, *pair), pairs))
             self._lock.check()
             if gone := _gone(self._storage, self._load.folder, copies):
-                raise PublishError(f"{len(gone)} files are gone after they were copied, first {gone[0]}. Commit again.")
+                what = counted(len(gone), "file")
+                raise PublishError(f"Gone after they were copied: {what}, first {gone[0]}. Commit again.")
         except Exception:
             self._give_up(copies)
             raise
@@ -273,7 +279,8 @@ class _Publication:
         """Remove all that was published, or was to be, and is not in the manifest. Only what lies in this folder."""
         published = {part.uri for part in manifest.files}
         if rest := [uri for uri in self._own_files() if uri not in published]:
-            log.info("Removing %d files of other publications from %s.", len(rest), self._load.folder)
+            what = counted(len(rest), "file")
+            log.info("Removing %s of other publications from %s.", what, self._load.folder)
             self._storage.delete(rest)
 
     def _refuse_foreign_files(self) -> None:
@@ -282,8 +289,8 @@ class _Publication:
         if foreign:
             shown = ", ".join(uri.removeprefix(folder) for uri in foreign[:5])
             raise PublishError(
-                f"{self._load.folder} holds {len(foreign)} files that this package did not publish ({shown}). "
-                "Readers would take them for predictions. Fix: move them away, or choose another partition."
+                f"{self._load.folder} holds {counted(len(foreign), 'file')} that this package did not publish "
+                f"({shown}). Readers would take them for predictions. Fix: move them away, or choose another partition."
             )
 
     def _own_files(self) -> list[str]:
@@ -311,12 +318,33 @@ class _Publication:
         return tuple(ids)[-_EARLIER:]
 
 
+def _place_faults(storage: Storage, load: FileLoad) -> list[str]:
+    """Why nothing may be published in a folder, whatever it holds."""
+    faults = []
+    if storage.leads_out(load.folder, load.destination.uri):
+        faults.append(
+            f"{load.folder} is a symbolic link, or below one, that leads out of the destination: files elsewhere would "
+            "be replaced. Fix: name the folder that it leads to as the destination, or remove the link."
+        )
+    folders = load.partition.split("/")
+    for depth in range(len(folders)):
+        above = join(load.destination.uri, *folders[:depth])
+        manifest = join(above, MANIFEST_NAME)
+        # Listed, not looked at: nobody needs a right to read what is not there.
+        if any(obj.uri == manifest for obj in storage.list(manifest)):
+            faults.append(
+                f"{load.folder} lies in {above}, which holds a partition of its own: readers of that would find these "
+                "rows too. Fix: choose another destination or partition."
+            )
+    return faults
+
+
 def _fault(before: PublishedManifest, load: FileLoad) -> str:
     """Why a run may not replace what is there; empty if it may."""
     if load.destination.if_exists == "fail":
         return (
-            f"{load.folder} was published before ({before.rows:,} rows at {before.published_at}) and if_exists is "
-            "'fail'. Fix: set if_exists='replace' to replace its rows, or choose another partition."
+            f"{load.folder} was published before ({counted(before.rows, 'row')} at {before.published_at}) and "
+            "if_exists is 'fail'. Fix: set if_exists='replace' to replace its rows, or choose another partition."
         )
     if before.fingerprint == load.fingerprint:
         return ""

@@ -30,8 +30,8 @@ def rival_fault(place: str, there: str) -> str:
     """
     return (
         f"{place} holds the rows of another task: {there}. Both would replace each other's rows, so nothing was "
-        "changed. Fix: give each task a partition or a destination of its own; if the other task's rows are no longer "
-        "wanted, remove them."
+        "changed. Fix: give each task a partition or a destination of its own (partition=..., destination=... of "
+        "sklearn_predict or SklearnPlanOperator); if the other task's rows are no longer wanted, remove them."
     )
 
 
@@ -44,5 +44,6 @@ def older_fault(place: str, there: str, planned: Planned) -> str:
     return (
         f"{place} holds the rows of a newer run: {there}. This run is older ({planned}): its rows would replace newer "
         "ones, so nothing was changed. Fix: clear the plan task too, so that the run is planned anew over what the "
-        "source holds now; or set replace_newer=True on the commit, if the older rows are wanted."
+        "source holds now; or, if the older rows are wanted, give sklearn_predict (or "
+        "SklearnCommitOperator) replace_newer=True."
     )

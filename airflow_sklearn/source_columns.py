@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from airflow_sklearn.contract.faults import suggestion
 from airflow_sklearn.contract.names import Names
-from airflow_sklearn.csv_records import first_record_end, split_record
+from airflow_sklearn.csv_records import delimiter_hint, first_record_end, split_record
 from airflow_sklearn.exceptions import StorageError
 
 if TYPE_CHECKING:
@@ -56,12 +56,18 @@ def column_faults(
         for name in needed:
             if known.find(name) is None:
                 missing[name].append((obj.uri, names))
+    for found in missing.values():
+        for uri, names in found:
+            if source.file_format == "csv" and (hint := delimiter_hint(names)):
+                return [f"the header of {uri.rpartition('/')[2]} is {names[0]!r}.{hint}"]  # it explains all the rest
     return [_fault(name, needed[name], missing[name], count) for name in needed if name in missing]
 
 
 def _fault(name: str, role: str, files: Sequence[tuple[str, tuple[str, ...]]], count: int) -> str:
     uri, names = files[0]
-    shown = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+    # A space at an end would not be seen.
+    told = [name if name == name.strip() else repr(name) for name in names[:_NAMES_SHOWN]]
+    shown = ", ".join(told) + (", ..." if len(names) > _NAMES_SHOWN else "")
     where = uri.rpartition("/")[2]
     if count > 1:
         where = f"{len(files)} of {count} files that were looked at, such as {where}"

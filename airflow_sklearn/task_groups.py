@@ -27,6 +27,10 @@ NOT_GIVEN: Any = ...
 """Leaves an argument to ``default_args`` and the operators' defaults; None means something for some of them."""
 
 
+_OWN = frozenset({"task_id", "group_id", "chunk", "runtime", "outlets", "task_group"})
+"""What the tasks and the group get from ``sklearn_predict`` alone."""
+
+
 class SklearnPredictGroup(TaskGroup):
     """The task group that ``sklearn_predict`` makes.
 
@@ -87,9 +91,10 @@ def sklearn_predict(
     :return: the task group: it can be chained (``train >> group``), and has ``output``.
     """
     own = frozenset(inspect.signature(sklearn_predict).parameters) - {"task_kwargs"}
-    check_names("sklearn_predict", task_kwargs, own | argument_names(BaseOperator))
-    check_names("sklearn_predict(predict_kwargs=...)", predict_kwargs or {}, argument_names(SklearnPredictOperator))
-    check_names("sklearn_predict(group_kwargs=...)", group_kwargs or {}, argument_names(TaskGroup))
+    check_names("sklearn_predict", task_kwargs, own | argument_names(BaseOperator) - _OWN)
+    further = argument_names(SklearnPredictOperator) - _OWN
+    check_names("sklearn_predict(predict_kwargs=...)", predict_kwargs or {}, further)
+    check_names("sklearn_predict(group_kwargs=...)", group_kwargs or {}, argument_names(TaskGroup) - _OWN)
     # Nothing else looks at a mapped task's arguments before it runs.
     _check_chunks(group_id, runtime, **_given(deferrable=deferrable, poll_interval=poll_interval, deadline=deadline))
     common = _given(aws_conn_id=aws_conn_id, **task_kwargs)

@@ -170,7 +170,7 @@ def test_files_of_others_are_never_mixed_with_predictions(storage: Storage, root
     plan, uri = csv_plan(storage, root)
     proof = complete(storage, plan, uri)
     storage.write(f"{root}/out/day=1/by-hand.csv", b"1")
-    with pytest.raises(PublishError, match=r"1 files that this package did not publish \(by-hand\.csv\)"):
+    with pytest.raises(PublishError, match=r"1 file that this package did not publish \(by-hand\.csv\)"):
         publish(storage, plan, proof)
     assert visible(storage, root) == [f"{root}/out/day=1/by-hand.csv"]
 

@@ -79,7 +79,7 @@ def test_a_model_is_found_by_its_uri_its_manifest_or_what_training_returned(root
 
 
 def test_no_model_there_is_said_with_what_to_do(root: str) -> None:
-    with pytest.raises(ObjectNotFoundError, match=r"No model at .*/model .*Train one"):
+    with pytest.raises(ObjectNotFoundError, match=r"No model at .*/model .*Fix: train one"):
         resolve_model(Storage(), f"{root}/model")
     with pytest.raises(UserError, match="manifest_uri"):
         resolve_model(Storage(), {"uri": "x"})

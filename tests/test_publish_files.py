@@ -16,7 +16,7 @@ import pytest
 from airflow_sklearn import publish_files as module
 from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.planned import Planned
-from airflow_sklearn.contract.proof import PublishedManifest
+from airflow_sklearn.contract.proof import PublishedManifest, Publishing
 from airflow_sklearn.contract.receipt import OutputPart
 from airflow_sklearn.exceptions import AirflowSklearnError, ObjectChangedError, PublicationRefusedError, PublishError
 from airflow_sklearn.publish_files import FileLoad, publish_files, read_published, replacement_faults
@@ -51,6 +51,59 @@ def load_of(root: str, name: str, parts: int = 2, **changes: Any) -> FileLoad:
         "planned": Planned(at=f"2026-01-01T00:00:00.{next(TIMES):06d}+00:00"),
     }
     return FileLoad(**{**fields, **changes})
+
+
+def test_a_partition_that_is_a_link_out_of_the_destination_is_refused(root: str) -> None:
+    """Whoever can write below one destination would have another one's files replaced."""
+    publish_files(Storage(), load_of(root, "theirs", destination=OutputFiles(uri=f"{root}/theirs", file_format="csv")))
+    there = Path(root.removeprefix("file://"))
+    before = sorted(path.name for path in (there / "theirs" / "day=1").iterdir())
+    (there / "out").mkdir()
+    (there / "out" / "day=1").symlink_to(there / "theirs" / "day=1")
+    with pytest.raises(PublicationRefusedError, match="leads out of the destination"):
+        publish_files(Storage(), load_of(root, "mine"))
+    assert sorted(path.name for path in (there / "theirs" / "day=1").iterdir()) == before
+
+
+def test_a_destination_may_itself_be_a_link(root: str) -> None:
+    there = Path(root.removeprefix("file://"))
+    (there / "disk").mkdir()
+    (there / "out").symlink_to(there / "disk")
+    publish_files(Storage(), load_of(root, "mine"))
+    assert read_published(Storage(), f"{root}/disk/day=1")
+
+
+@pytest.mark.parametrize(("above", "below"), [("p", "p/q"), ("p/q", "p/q/r/s")])
+def test_a_partition_within_a_partition_is_refused(root: str, above: str, below: str) -> None:
+    """Readers of the folder above would find both, and its next publication would be refused."""
+    publish_files(Storage(), load_of(root, "a", partition=above))
+    within = load_of(root, "b", partition=below)
+    assert ["holds a partition of its own" in fault for fault in replacement_faults(Storage(), within)] == [True]
+    with pytest.raises(PublicationRefusedError, match="holds a partition of its own"):
+        publish_files(Storage(), within)
+    publish_files(Storage(), load_of(root, "c", partition=above))
+
+
+def test_a_destination_within_a_partition_of_another_one_is_refused(root: str) -> None:
+    publish_files(Storage(), load_of(root, "a"))
+    inner = OutputFiles(uri=f"{root}/out/day=1", file_format="csv")
+    with pytest.raises(PublicationRefusedError, match="holds a partition of its own"):
+        publish_files(Storage(), load_of(root, "b", destination=inner, partition="x"))
+
+
+@pytest.mark.parametrize("began", ["", "yesterday", "2026-01-01T00:00:00"])
+def test_a_lock_that_does_not_say_when_it_began_is_named(root: str, began: str) -> None:
+    lock = Publishing(fingerprint="0" * 64, owner="x", started_at=began, files=())
+    Storage().write(f"{root}/out/day=1/_publishing.json", lock.to_json())
+    with pytest.raises(PublishError, match=r"is no lock of this package.* Fix: delete it"):
+        publish_files(Storage(), load_of(root, "a"))
+
+
+def test_a_lock_of_the_future_does_not_hold_for_ever(root: str) -> None:
+    lock = Publishing(fingerprint="0" * 64, owner="x", started_at="2999-01-01T00:00:00+00:00", files=())
+    Storage().write(f"{root}/out/day=1/_publishing.json", lock.to_json())
+    publish_files(Storage(), load_of(root, "a"))
+    check_folder(root, "a")
 
 
 def names_in(root: str) -> list[str]:
@@ -338,7 +391,7 @@ def test_a_file_of_a_process_that_should_have_been_dead_is_removed_and_others_ar
     publish_files(Storage(), second)
     check_folder(root, "second")
     Storage().write(f"{root}/out/day=1/part-00000-0123456789abcdef.csv", b"somebody's")
-    with pytest.raises(PublishError, match=r"1 files that this package did not publish \(part-00000"):
+    with pytest.raises(PublishError, match=r"1 file that this package did not publish \(part-00000"):
         publish_files(Storage(), load_of(root, "third"))
 
 

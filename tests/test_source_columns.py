@@ -31,6 +31,19 @@ def test_each_missing_column_is_told_once_with_what_it_may_be_called_now(tmp_pat
     assert "correct passthrough=... of sklearn_predict" in zipped
 
 
+def test_a_space_at_the_end_of_a_name_is_seen_and_the_name_suggested(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,Kind ,zip\n")
+    (fault,) = faults(tmp_path)
+    assert "It has: id, 'Kind ', zip. Did you mean 'Kind '?" in fault
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_another_delimiter_is_told_once_and_not_for_each_column(tmp_path: Path, delimiter: str) -> None:
+    (tmp_path / "a.csv").write_text(delimiter.join(NEEDED) + "\n")
+    (fault,) = faults(tmp_path)
+    assert f"is the delimiter {delimiter!r}? Then say Dataset(uri, delimiter={delimiter!r})" in fault
+
+
 @pytest.mark.parametrize(
     ("text", "options"),
     [

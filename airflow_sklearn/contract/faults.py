@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def kind_of(value: Any) -> str:
     """What a value is, in words of people: ``a text``, ``a list``, ``a Ridge``."""
     if value is None:
         return "None"
+    if isinstance(value, PurePath):
+        return "a path of pathlib (say str(...) of it)"
     words = {bool: "True or False", str: "a text", int: "a number", float: "a number", dict: "a dict"}
     words |= {list: "a list", tuple: "a list", set: "a set"}
     name = type(value).__name__
@@ -50,7 +53,9 @@ def kind_of(value: Any) -> str:
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """A question to follow a sentence about an unknown word; empty where nothing is alike."""
-    close = difflib.get_close_matches(word, list(known), n=1)
+    names = list(known)
+    same = [name for name in names if name.strip().casefold() == word.strip().casefold()]
+    close = same or difflib.get_close_matches(word, names, n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 

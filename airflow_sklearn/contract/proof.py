@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from airflow_sklearn.contract.document import Document, Later, Value
+from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.planned import Planned
 from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart
@@ -46,7 +47,7 @@ class Publication(Value):
 
     def __str__(self) -> str:
         by = " by " if self.planned.task_id else ", " if self.planned.at else ""
-        return f"{self.rows:,} rows, published at {self.published_at}{by}{self.planned}"
+        return f"{counted(self.rows, 'row')}, published at {self.published_at}{by}{self.planned}"
 
 
 class PublishedManifest(Document):

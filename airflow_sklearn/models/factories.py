@@ -159,9 +159,9 @@ def _import_factory(path: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise UserError(
-                f"The module {error.name!r} of the factory {path} is not installed here. Is it in the worker's image, "
-                "or on its PYTHONPATH?"
-            ) from error
+                f"The module {error.name!r} of the factory {path} is not installed here. Fix: install it where the "
+                "jobs run (the worker's image, or LocalRuntime(python=...)), or put it on their PYTHONPATH."
+            ) from None  # where Python has looked for it helps nobody
         raise UserError(f"Importing {module_name!r} needs {error.name!r}, which is not installed here.") from error
     except Exception as error:
         raise UserError(f"Importing {module_name!r} raised {type(error).__name__}: {error}") from error

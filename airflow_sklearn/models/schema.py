@@ -93,7 +93,8 @@ def target_values(column: ArrowColumn, name: str, is_classifier: bool) -> np.nda
         raise UserError(f"The target {name!r} has nulls: drop these rows first.")
     if not is_classifier:
         if kind not in ("numeric", "boolean"):
-            raise UserError(f"The target {name!r} holds {column.type}, no numbers: use a classifier.")
+            fix = "use a classifier" if kind == "string" else "choose another target, or make it a number"
+            raise UserError(f"The target {name!r} holds {_held(kind)}, and a regressor needs numbers. Fix: {fix}.")
         return numbers(column)
     values = _labels(column, kind, name)
     if len(classes := np.unique(values)) < 2:
@@ -199,6 +200,10 @@ def _type_name(arrow_type: pa.DataType) -> str:
     return "double" if pat.is_null(arrow_type) else str(arrow_type)
 
 
+def _held(kind: str | None) -> str:
+    return {"string": "text", "datetime": "dates"}.get(kind or "", "lists, or other values that are no single ones")
+
+
 def _labels(column: ArrowColumn, kind: str | None, name: str) -> np.ndarray:
     values = decoded(column)
     if kind == "boolean":
@@ -206,7 +211,10 @@ def _labels(column: ArrowColumn, kind: str | None, name: str) -> np.ndarray:
     if kind == "string":
         return np.array(values.to_pylist(), dtype=object)
     if kind != "numeric":
-        raise UserError(f"The target {name!r} holds {values.type}: labels are strings, integers or booleans.")
+        raise UserError(
+            f"The target {name!r} holds {_held(kind)}, and labels are text, whole numbers, or true and false. Fix: "
+            "choose another target, or write it as text."
+        )
     if pat.is_integer(values.type):
         return contiguous(values if pat.is_uint64(values.type) else values.cast(pa.int64())).to_numpy()
     floats = numbers(values)

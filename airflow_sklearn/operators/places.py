@@ -11,6 +11,7 @@ from airflow_sklearn.arguments import is_known, is_place
 from airflow_sklearn.contract.faults import kind_of, shown
 from airflow_sklearn.datasets import Dataset, as_output, as_source, as_table_source
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.storage.uris import split_scheme
 
 _STAND_INS = {"uri": "/x.csv", "file_format": "csv"}
 
@@ -23,7 +24,14 @@ def check_location(argument: str, value: Any) -> None:
         return
     head = re.split(r"\{[{%]", value, maxsplit=1)[0]
     hidden = len(head) < len(value)
-    if head.startswith("/") or "://" in head or (hidden and "/" not in head):
+    if "://" in head:
+        try:
+            if not (hidden and head == "file://"):
+                split_scheme(f"{head}x" if hidden else head)
+        except UserError as error:
+            raise UserError(f"{argument}: {error}") from None
+        return
+    if head.startswith("/") or (hidden and "/" not in head):
         return
     if not value.strip():
         raise UserError(f"{argument} is empty: give a URI, such as s3://bucket/key, or an absolute path.")
@@ -78,7 +86,8 @@ def _check(value: Any, argument: str, read: Any) -> None:
 
 
 def _as_far_as_known(dataset: Dataset, argument: str) -> Dataset:
-    for uri in [dataset.uri] if isinstance(dataset.uri, str) else list(dataset.uri) if is_known(dataset.uri) else []:
+    several = isinstance(dataset.uri, list | tuple | set | frozenset)
+    for uri in dataset.uri if several and is_known(dataset.uri) else [] if several else [dataset.uri]:
         check_location(argument, uri)
     hidden: dict[str, Any] = {}
     for field in dataclasses.fields(dataset):

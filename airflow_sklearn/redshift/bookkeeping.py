@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.contract.document import content_id
+from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.exceptions import RedshiftError
 from airflow_sklearn.redshift.catalog import exists, statement
 from airflow_sklearn.redshift.sql import qualified
@@ -77,7 +78,7 @@ class Record:
     def __str__(self) -> str:
         by = f" by {self.published_by}" if self.published_by else ""
         planned = f"planned at {self.planned_at}, " if self.planned_at else ""
-        return f"{self.rows:,} rows at {self.published_at}{by} ({planned}fingerprint {self.fingerprint[:16]})"
+        return f"{counted(self.rows, 'row')} at {self.published_at}{by} ({planned}fingerprint {self.fingerprint[:16]})"
 
     def by(self, author: str, planned: Planned) -> Record:
         """The same, published by another run."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.contract.document import content_id
+from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.receipt import KEY_HASH_ALGORITHM
 from airflow_sklearn.contract.shown import shown
 from airflow_sklearn.exceptions import LoadError, ObjectNotFoundError, RedshiftError, StorageError
@@ -150,10 +151,12 @@ class Staging:
             faults += _hash_faults(numbers["hash"] % 2**64, key_hash)
         upsert, key = self._destination.output.if_exists == "upsert", ", ".join(self._destination.key)
         if upsert and numbers["nulls"]:
-            faults.append(f"{numbers['nulls']:,} rows have a null in the key ({key}): no row can be updated by it")
+            faults.append(
+                f"{counted(numbers['nulls'], 'row')} with a null in the key ({key}): no row can be updated by it"
+            )
         if numbers.get("repeated"):
             shown = ", ".join(_example(row) for row in answers["examples"].rows)
-            text = f"{numbers['repeated']:,} keys ({key}) come more than once, such as {shown}"
+            text = f"{counted(numbers['repeated'], 'key')} ({key}) more than once, such as {shown}"
             if upsert:
                 faults.append(f"{text}: which row counts is not defined. Make the source's key unique")
             else:

@@ -114,6 +114,9 @@ class LocalStore:
                         "Fix: mount what it points to, or remove it."
                     ) from None
 
+    def leads_out(self, uri: str, folder: str) -> bool:
+        return not f"{os.path.realpath(_path(uri))}/".startswith(f"{os.path.realpath(_path(folder)).rstrip('/')}/")
+
     def remove_abandoned(self, folder: str) -> int:
         return remove_abandoned(_path(folder))
 

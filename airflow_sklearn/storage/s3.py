@@ -144,6 +144,10 @@ class S3Store:
                 ExtraArgs={"CopySourceIfMatch": etag} if etag else None,
             )
 
+    def leads_out(self, uri: str, folder: str) -> bool:
+        """Never: there are no links."""
+        return False
+
     def remove_abandoned(self, folder: str) -> int:
         """Nothing: an object appears whole or not at all."""
         return 0

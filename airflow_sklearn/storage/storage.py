@@ -45,6 +45,10 @@ class Storage:
             return False
         return True
 
+    def leads_out(self, uri: str, folder: str) -> bool:
+        """Whether something in a folder lies elsewhere in truth: symbolic links lead there. Never so in S3."""
+        return self._store(uri).leads_out(uri, folder)
+
     def read(self, uri: str, *, start: int = 0, end: int | None = None, etag: str | None = None) -> bytes:
         """Bytes ``[start, end)`` of an object.
 
@@ -158,7 +162,7 @@ class Storage:
             found.update((match.uri, match) for match in matches)
         if missing:
             raise ObjectNotFoundError(
-                f"No object matches {', '.join(missing)}. Check the spelling and the date in the template; "
+                f"No object matches {', '.join(missing)}. Fix: check the spelling and the date in the template; "
                 "a folder is given with a slash at its end."
             )
         return tuple(found[uri] for uri in sorted(found))

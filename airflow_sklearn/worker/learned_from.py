@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
 _KINDS = {
-    "numeric": "numbers",
-    "categorical": "categories",
-    "boolean": "booleans",
-    "datetime": "dates",
-    "text": "texts",
+    "numeric": ("number", "numbers"),
+    "categorical": ("category", "categories"),
+    "boolean": ("boolean", "booleans"),
+    "datetime": ("date", "dates"),
+    "text": ("text", "texts"),
 }
 _SHOWN = 12  # names of a kind
 _FEWEST_ROWS = 20  # of fewer, that all differ says nothing
@@ -49,10 +49,10 @@ def tell_what_is_learned_from(
         )
     by_kind: dict[str, list[str]] = {}
     for feature in features:
-        by_kind.setdefault(_KINDS[feature.kind], []).append(feature.name)
+        by_kind.setdefault(feature.kind, []).append(feature.name)
     _LOG.info("Learning from %s:", counted(len(features), "column"))
     for kind, names in by_kind.items():
-        _LOG.info("  %d %s: %s", len(names), kind, _listed(names))
+        _LOG.info("  %d %s: %s", len(names), _KINDS[kind][len(names) > 1], _listed(names))
     empty = [feature.name for feature in features if feature.null_count == table.num_rows]
     for name, why in {**unused, **dict.fromkeys(empty, "no value in any row")}.items():
         _LOG.info("  not used: %s (%s)", name, why)

@@ -195,7 +195,7 @@ def _find_duplicates(job: PredictJob, results: Sequence[SliceResult], problems: 
             column=", ".join(names),
             file=job.chunk.label,
             count=sum(twice.values()) - len(twice),
-            examples=[f"{', '.join(map(str, key))} {count} times" for key, count in list(twice.items())[:5]],
+            examples=[f"{', '.join(map(str, key))} ({count} times)" for key, count in list(twice.items())[:5]],
             fix="remove them from the source; train with a primary_key that is unique; "
             + let_pass("duplicate_keys", count="counted"),
         )

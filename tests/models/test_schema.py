@@ -158,7 +158,7 @@ def test_a_regressor_gets_doubles() -> None:
         (pa.array([1, 1]), True, "one class only"),
         (pa.array([0.5, 1.0]), True, r"fractions such as 0\.5"),
         (pa.array(["a", "b"]), False, "use a classifier"),
-        (pa.array([dt.date(2013, 1, 1), dt.date(2013, 1, 2)]), True, "labels are"),
+        (pa.array([dt.date(2013, 1, 1), dt.date(2013, 1, 2)]), True, "holds dates, and labels are"),
     ],
 )
 def test_targets_that_can_not_be_learned_are_refused(column: Any, is_classifier: bool, message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +78,15 @@ def dag() -> Any:
         ({"model": "models/{{ ds }}"}, "relative path"),
         ({"source": "data/t.csv"}, "source='data/t.csv' is a relative path"),
         ({"source": ["s3://b/a.csv", "b.csv"]}, "source: 'b.csv' is a relative path"),
+        ({"source": "gs://b/t.csv"}, "source: 'gs://b/t.csv' is not a storage URI. Use s3://"),
+        ({"source": ["s3://b/a.csv", "s3a://b/b.csv"]}, "source: 's3a://b/b.csv' is not a storage URI"),
+        ({"source": ["s3://b/a.csv", "s3://b/b.parquet"]}, "are CSV and Parquet, and a source has one format"),
+        ({"model": "https://b/{{ ds }}"}, "model: 'https://b/x' is not a storage URI"),
+        ({"model": "s3:///m"}, "model: 's3:///m' names no bucket"),
+        ({"model": "file://m"}, "model: 'file://m' has no absolute path"),
+        ({"source": Path("/t.csv")}, r"is a path of pathlib \(say str\(...\) of it\)"),
+        ({"source": Dataset(Path("/t.csv"))}, "is a path of pathlib"),
+        ({"model": Path("/m")}, "is a path of pathlib"),
         ({"source": Dataset}, "source=Dataset is the class"),
         ({"source": Dataset("s3://b/{{ ds }}.csv", delimiter=";;")}, "delimiter=';;': give at most 1 character"),
         ({"source": "s3://b/folder/"}, "file_format='csv'"),
@@ -101,6 +111,8 @@ def test_a_mistake_in_a_training_is_named_with_what_to_give(changes: dict[str, A
     "changes",
     [
         {"model": "{{ var.value.root }}/m"},
+        {"model": "s3://{{ var.value.bucket }}/m"},
+        {"model": "file://{{ var.value.root }}/m"},
         {"source": "s3://b/{{ ds }}/*"},
         {"source": Dataset("s3://b/{{ ds }}/", file_format="{{ params.format }}")},
         {"source": RedshiftTable("public.t", where="day < '{{ ds }}'")},
@@ -122,12 +134,17 @@ def test_what_a_template_hides_is_let_pass(changes: dict[str, Any]) -> None:
         ({"retry": 3}, "Did you mean 'retries'"),
         ({"predict_kwargs": {"pol": "ml"}}, r"predict_kwargs=...\): There is no argument 'pol'. Did you mean 'pool'"),
         ({"group_kwargs": {"tooltipp": "x"}}, "Did you mean 'tooltip'"),
+        ({"predict_kwargs": {"runtime": LocalRuntime()}}, "There is no argument 'runtime'"),
+        ({"predict_kwargs": {"task_id": "x"}}, "There is no argument 'task_id'"),
+        ({"group_kwargs": {"group_id": "x"}}, "There is no argument 'group_id'"),
+        ({"task_id": "x"}, "There is no argument 'task_id'"),
         ({"method": "proba"}, "method='proba': give 'auto', 'predict', 'predict_proba' or 'decision_function'"),
         ({"runtime": LocalRuntime}, "group 'score': runtime=LocalRuntime is the class"),
         ({"deadline": 5}, "deadline=5: give a timedelta"),
         ({"destination": "scores"}, "destination='scores' is a relative path"),
         ({"destination": Dataset("s3://b/x", if_exists="append")}, "if_exists='append': give 'replace' or 'fail'"),
         ({"destination": RedshiftTable("a.b", if_exists="relpace")}, "Did you mean 'replace'"),
+        ({"destination": Path("/scores")}, "is a path of pathlib"),
         ({"destination": RedshiftQuery("SELECT 1")}, "can be read, not written"),
         ({"chunk_size": "big"}, "chunk_size='big' is no size"),
         ({"max_chunks": 0}, "max_chunks=0: give a whole number, 1 or more"),

@@ -95,7 +95,7 @@ def test_all_that_is_wrong_with_what_was_loaded_is_told_at_once(place: Place) ->
     load = place.load(data=data, key=(), if_exists="upsert", changes={"rows": 5, "key": ("id",)})
     with pytest.raises(PublishError) as caught:
         place.publish(load)
-    for message in ("3 rows were loaded", "have the hash", "1 rows have a null in the key", "1 keys (id) come more"):
+    for message in ("3 rows were loaded", "have the hash", "1 row with a null in the key", "1 key (id) more"):
         assert message in str(caught.value)
 
 

@@ -38,7 +38,7 @@ def test_an_older_run_does_not_replace_a_newer_one(
     older = place.load([1], changes=planned(1), **how)
     place.publish(older)
     place.publish(place.load([2, 3], changes=planned(2, run_id="r2"), **how))
-    assert any("Replaced in" in line and ": 1 rows at" in line for line in said)
+    assert any("Replaced in" in line and ": 1 row at" in line for line in said)
     with pytest.raises(PublicationRefusedError) as caught:
         place.publish(older)
     for word in ("2 rows at", "00:00:01", "00:00:02", "dag.task run", "replace_newer=True", "clear the plan task"):
@@ -51,7 +51,7 @@ def test_an_older_run_does_not_replace_a_newer_one(
 
 def test_two_tasks_of_a_run_do_not_replace_each_others_table(place: Place) -> None:
     place.publish(place.load([1], if_exists="replace", changes=planned(1)))
-    with pytest.raises(PublicationRefusedError, match=r"another task: 1 rows.*a destination of its own"):
+    with pytest.raises(PublicationRefusedError, match=r"another task: 1 row.*a destination of its own"):
         place.publish(place.load([2], if_exists="replace", changes=planned(2, task_id="b.plan")))
     assert place.ids() == [1]
     place.publish(place.load([2], if_exists="replace", changes=planned(2)))  # cleared, with its plan

@@ -36,7 +36,7 @@ def test_features_are_listed_by_kind_and_unused_columns_with_the_reason(caplog: 
         }
     )
     assert _told(table, unused={"note": "excluded"}) == []
-    for line in ("4 columns", "2 numbers: age, empty", "1 categories: city", "1 booleans: member"):
+    for line in ("4 columns", "2 numbers: age, empty", "1 category: city", "1 boolean: member"):
         assert line in caplog.text
     assert "not used: note (excluded)" in caplog.text
     assert "not used: empty (no value in any row)" in caplog.text

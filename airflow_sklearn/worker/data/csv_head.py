@@ -30,7 +30,7 @@ _MAGIC = {
     rb"\xd0\xcf\x11\xe0": "an old Excel workbook (export it as CSV)",
     rb"%PDF-\d": "PDF",
     rb"Obj\x01": "Avro",
-    rb"PAR[1E][^\n]*[\x00-\x08\x0e-\x1f]": "Parquet (set file_format='parquet')",
+    rb"PAR[1E][^\n]*[\x00-\x08\x0e-\x1f]": "Parquet (say Dataset(uri, file_format='parquet'))",
     rb"ORC[^\n]*[\x00-\x08\x0e-\x1f]": "ORC",
 }
 _ENCODING_FIX = "name the file's encoding: encoding='latin-1', 'cp1252', 'utf-16'."

@@ -192,7 +192,10 @@ def _what_it_is(storage: Storage, obj: SourceObject) -> Problem:
         )
     what = "is empty" if not obj.size else "is not Parquet"
     return _problem(
-        obj, "not_parquet", f"the file {what}", "leave it out of the source, or say file_format='csv' for CSV."
+        obj,
+        "not_parquet",
+        f"the file {what}",
+        "leave it out of the source; of CSV, say Dataset(uri, file_format='csv').",
     )
 
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from airflow_sklearn.contract.data import NULL_SPELLINGS
+from airflow_sklearn.contract.faults import suggestion
 from airflow_sklearn.contract.plan import Piece
+from airflow_sklearn.csv_records import delimiter_hint
 from airflow_sklearn.exceptions import DataError
 from airflow_sklearn.models.arrow_types import parse_type
 from airflow_sklearn.models.dtypes import FILE_FORMAT, STORED_TYPE
@@ -146,12 +148,14 @@ def _check_expected(
     expected: Mapping[str, Collection[str]], there: Collection[str], problems: ProblemCollector
 ) -> None:
     shown = ", ".join(list(there)[:_NAMES_SHOWN]) or "none"
+    hint = delimiter_hint(there)
     for role, names in expected.items():
         for name in names:
             if name not in there:
                 problems.add(
                     "missing_column",
-                    f"named in {role}, but no file has such a column; there are {shown}",
+                    f"named in {role}, but no file has such a column; there are {shown}."
+                    f"{suggestion(name, there)}{hint}",
                     column=name,
                     fix=f"correct the name in SklearnTrainOperator({role}=...), or the source.",
                 )
