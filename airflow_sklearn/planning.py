@@ -222,7 +222,8 @@ def _name_faults(manifest: ModelManifest, outputs: Sequence[OutputColumn], passt
     key = [column.name for column in manifest.feature_schema.primary_key]
     names = [*key, *passthrough, *(output.name for output in outputs)]
     return [
-        f"the column {name!r} would be written twice: leave it out of passthrough"
+        f"the column {name!r} would be written twice: "
+        + ("leave it out of passthrough" if name in passthrough else "rename the key, and train again")
         for name in sorted({n for n in names if names.count(n) > 1})
     ]
 

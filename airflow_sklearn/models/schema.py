@@ -106,7 +106,7 @@ def read_columns(schema: FeatureSchema) -> tuple[tuple[str, str, bool], ...]:
     """How each feature's column is to be read for prediction: (name, Arrow type, whether dictionary-encoded).
 
     Numbers are read as ``double``, whatever training had: a column of whole numbers may hold fractions later. Only
-    integers that a double can not hold are read as they were.
+    integers that a double can not hold are read as they were, and ``float``: text is rounded as in training.
     """
     return tuple((f.name, *_read_as(f)) for f in schema.features)
 
@@ -116,6 +116,8 @@ def _read_as(feature: Feature) -> tuple[str, bool]:
         scale = feature.arrow_type.rpartition(",")[2].strip(" )")  # pandas has decimals as Python's own
         return f"decimal{256 if feature.arrow_type.startswith('decimal256') else 128}({_MOST_DIGITS}, {scale})", False
     if feature.kind == "numeric":
+        if feature.arrow_type == "float":
+            return "float", False
         ends = [abs(end) for end in (feature.minimum, feature.maximum) if isinstance(end, int)]
         return (feature.arrow_type if max(ends, default=0) > _EXACT_IN_DOUBLE else "double"), False
     if feature.arrow_type == "string":

@@ -211,6 +211,28 @@ def test_a_uuid_is_a_key(bench: Workbench, key: pa.Array, expected: list[Any]) -
     assert bench.predict(source, chunks=3)["key"].to_pylist() == expected
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_no_policy_reads_a_wrong_key_as_null(bench: Workbench, name: str) -> None:
+    bench.train(bench.write(rows(), name))
+    source = bench.write(rows(key=[f"+{i}" if i % 3 == 0 else str(i) for i in range(ROWS)]), f"p-{name}")
+    for policy in ("error", "null"):
+        result = run(bench, source, policies={"wrong_types": policy})
+        assert problems_of(result) == {("wrong_type", "key"): 20}
+        assert "policies={'wrong_types': 'quarantine'}" in error_of(result)
+    found = bench.predict(source, policies={"wrong_types": "quarantine"})
+    assert found["key"].to_pylist() == [i for i in range(ROWS) if i % 3]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_whole_numbers_that_a_carried_float_would_round_are_refused(bench: Workbench, name: str) -> None:
+    bench.train(bench.write(rows(amount=[i + 0.5 for i in range(ROWS)]), name))
+    wrong = bench.write(rows(amount=[2**53 + i for i in range(ROWS)]), f"p-{name}")
+    assert problems_of(run(bench, wrong, passthrough=("amount",))) == {("wrong_type", "amount"): ROWS // 2}
+    even = [2**53 + 2 * i for i in range(ROWS)]
+    right = bench.write(rows(amount=even), f"q-{name}")
+    assert bench.predict(right, passthrough=("amount",))["amount"].to_pylist() == even
+
+
 def test_nan_is_no_key(bench: Workbench) -> None:
     good = bench.write(rows(key=[float(i) for i in range(ROWS)]), "t.parquet")
     bad = bench.write(rows(key=[float("nan"), None, *(float(i) for i in range(2, ROWS))]), "bad.parquet")

@@ -111,6 +111,7 @@ SAME: dict[str, tuple[pa.Array, list[str | None], str | None]] = {
         [str(np.datetime64(int(n) * 3_600_000_000_123, "ns")) for n in N],
         None,
     ),
+    "single float": (pa.array(np.sin(N * 7), pa.float32()), [repr(float(v)) for v in np.sin(N * 7)], "float"),
     "nothing": (pa.array([None] * ROWS, pa.string()), [None] * ROWS, None),
 }  # fmt: skip
 

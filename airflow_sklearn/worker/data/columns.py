@@ -87,12 +87,14 @@ def match_columns(
     ignored: Collection[str],
     errors: ProblemCollector,
     counted: ProblemCollector,
+    for_training: bool = False,
 ) -> Layout:
     """Find the asked columns in a file. A folder's value goes before a column of the same name in the file.
 
     :param ignored: names that are no news in a file, though not asked for.
     :param errors: takes required columns that are missing, and asked columns that the file has twice.
     :param counted: takes ``extra_column``.
+    :param for_training: no policy reads a missing column as nulls.
     """
     positions = {name: position for position, name in enumerate(file_names)}
     look_alikes = Names(file_names)
@@ -106,7 +108,11 @@ def match_columns(
     carried = {column.source for column in columns if column.carried}
     asked = {column.source for column in columns}
     for name in dict.fromkeys(column.source for column in missing if column.required):
-        or_null = "." if name in carried else "; " + let_pass("missing_columns", null="read as nulls")
+        or_null = "; " + let_pass("missing_columns", null="read as nulls")
+        if for_training:
+            or_null = ", leave this file out of it, or name the column in excluded_columns if it is only a feature."
+        elif name in carried:
+            or_null = "."
         hint = suggestion(name, [other for other in file_names if other not in asked])
         errors.add(
             "missing_column",

@@ -29,6 +29,8 @@ _WHOLE = r"^(0|-?[1-9]\d*)$"
 #: So many digits are exact as int64 at best, never beside fractions.
 _LONG_CODE = r"^[+-]?\d{19,}$"
 _LONG = 19
+#: Whole numbers of so many digits may be no double, though they are int64.
+_ROUNDED = r"^-?\d{16,18}$"
 
 _TEXT = pa.string()
 #: What text must look like before it is tried at all: a column full of other things is settled without trying each.
@@ -70,7 +72,8 @@ def convert(values: pa.Array, target: pa.DataType, *, keep_spelling: bool = Fals
     :param values: text, or typed values; nulls stay nulls.
     :param target: the type asked for; a dictionary type for dictionary-encoded strings.
     :param keep_spelling: text that a number would not keep, such as ``0123``, does not convert to a number; to whole
-        numbers neither ``+5``, `` 5`` and ``5.0``. Of fractions the value counts: ``2.50`` is 2.5.
+        numbers neither ``+5``, `` 5`` and ``5.0``. Of fractions the value counts: ``2.50`` is 2.5. Whole numbers that a
+        float rounds do not convert to it.
     :param exact: typed values that the type would round do not convert. Otherwise floats are rounded, and times cut, to
         what the type holds, as an estimator that was trained on the type would have it.
     """
@@ -112,10 +115,23 @@ def _without_codes(values: pa.Array, converted: Converted) -> Converted:
     else:
         spelled = pc.utf8_trim_whitespace(spelled)
         codes = _flags(pc.or_(is_code(spelled), is_long_code(spelled))) | _flags(pc.starts_with(spelled, "+"))
+        if pa.types.is_floating(kind):
+            codes |= _are_rounded(spelled, converted.values)
     if not codes.any():
         return converted
     bad = codes if converted.bad is None else codes | converted.bad
     return Converted(pc.if_else(pa.array(codes), pa.scalar(None, kind), converted.values), bad, at_once=False)
+
+
+def _are_rounded(spelled: pa.Array, floats: pa.Array) -> np.ndarray:
+    """Which whole numbers a float changed."""
+    rounded = np.zeros(len(spelled), bool)
+    rows = np.flatnonzero(_flags(_matching(spelled, pc.greater(pc.binary_length(spelled), 15), _ROUNDED)))
+    if len(rows):
+        where = pa.array(rows)
+        found = floats.take(where).cast(pa.int64(), safe=False)
+        rounded[rows] = _flags(pc.not_equal(found, spelled.take(where).cast(pa.int64())))
+    return rounded
 
 
 def _convert(values: pa.Array, target: pa.DataType, exact: bool) -> Converted:

@@ -81,6 +81,7 @@ class CsvPieceReader(PieceReader):
             ignored=self._request.ignored,
             errors=self._errors,
             counted=self._request.problems,
+            for_training=self._request.for_training,
         )
         self._parser = BlockParser(self._csv, self._request.columns, self._layout.positions, len(head.names))
 

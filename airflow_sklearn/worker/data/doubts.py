@@ -38,7 +38,8 @@ def warn_of_null_labels(target: pa.ChunkedArray, name: str) -> None:
         found = ", ".join(f"{label!r} ({count:,} rows)" for label, count in sorted(rows.items()))
         warnings.warn(
             f"The target {name!r} has classes that are spelled like a null: {found}. They are learned as classes. "
-            f"Fix: if the target is missing there, say so: null_values={['', *sorted(rows)]!r}.",
+            f"Fix: if the target is missing there, say so: null_values={['', *sorted(rows)]!r} for CSV; in Parquet, "
+            "write nulls.",
             stacklevel=2,
         )
 
@@ -68,7 +69,10 @@ def looks_like_number(values: pa.Array) -> pa.Array:
 def _warn_of_numbers(name: str, values: pa.Array, numbers: pa.Array, count: int) -> None:
     others = values.filter(pc.invert(numbers))
     found = values.filter(numbers)
-    if pc.all(_are_plain(found)).as_py():
+    if not len(others) and pc.all(_are_plain(found)).as_py():  # of another dialect than the one that was declared
+        what = f"all of its {len(values):,} values are plain numbers, such as {_shown(found)}"
+        fix = "leave out decimal=... and thousands=..., or write the numbers as these say"
+    elif pc.all(_are_plain(found)).as_py():
         what = f"{count:,} of its {len(values):,} values are numbers, the others are not, such as {_shown(others)}"
         fix = "correct these, or name them in null_values=[...] if they mean that nothing is known"
     else:

@@ -57,6 +57,7 @@ class ParquetPieceReader(PieceReader):
             ignored=self._request.ignored,
             errors=self._errors,
             counted=self._request.problems,
+            for_training=self._request.for_training,
         )
         if not self.failed:
             try:

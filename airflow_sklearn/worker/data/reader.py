@@ -177,9 +177,11 @@ class PieceReader(ABC):
             return table
         rows = np.flatnonzero(np.logical_or.reduce(list(bad.values())))
         originals = spelled(rows)
-        collector = self._errors if self._request.wrong_types == "error" else self._request.problems
+        policy = self._request.wrong_types
         for name, flags in {self._sources[name]: (name, flags) for name, flags in bad.items()}.values():
             source, fix = self._sources[name], "correct them in the source; "
+            as_null = {} if name in self._request.key else {"null": "read as null"}  # which no key can be
+            refused = policy == "error" or (policy == "null" and not as_null)
             message = _what_they_are_not(self._found_types[name], self._types[name])
             if name in self._spelled_codes:
                 message += ", or would not keep their spelling as one"
@@ -189,8 +191,8 @@ class PieceReader(ABC):
                     f"or give SklearnTrainOperator a Dataset(..., types={{{source!r}: 'string'}}) to read them as text."
                 )
             else:
-                fix += let_pass("wrong_types", null="read as null", quarantine="their rows are set aside")
-            collector.add(
+                fix += let_pass("wrong_types", **as_null, quarantine="their rows are set aside")
+            (self._errors if refused else self._request.problems).add(
                 "wrong_type",
                 message,
                 column=source,
@@ -199,7 +201,7 @@ class PieceReader(ABC):
                 examples=self._examples(table, name, np.flatnonzero(flags)[:_EXAMPLES], rows, originals, place),
                 fix=fix,
             )
-        if self._request.wrong_types != "quarantine":
+        if policy != "quarantine":
             return table
         reasons = [
             "wrong_type: " + ", ".join(dict.fromkeys(self._sources[n] for n, flags in bad.items() if flags[row]))

@@ -69,6 +69,9 @@ def test_a_text_column_of_numbers_is_warned_of_with_what_to_do(dictionary: bool)
     (message,) = warned(["1", "2.5", "3", "unknown", None], dictionary=dictionary)
     assert "such as 'unknown'" in message
     assert "null_values" in message
+    (message,) = warned(["1.25", "2.5", "3"], dictionary=dictionary)  # read with decimal=","
+    assert "all of its 3 values are plain numbers, such as '1.25'" in message
+    assert "leave out decimal" in message
 
 
 def test_few_numbers_among_words_are_no_news() -> None:

@@ -198,7 +198,10 @@ def test_advice_on_training_data_is_advice_that_training_takes(tmp_path: Path) -
     obj = stored(tmp_path / "t.csv", b"a,b\n1,x\n")
     with pytest.raises(DataError, match=r"types={'b': 'string'}") as other:
         table_of([obj], types={"b": "double"})
-    assert "wrong_types" not in f"{raised.value} {other.value}"
+    objects = [stored(tmp_path / name, text) for name, text in (("1.csv", b"a,b\n1,x\n"), ("2.csv", b"a\n1\n"))]
+    with pytest.raises(DataError, match=r"missing_column: column 'b'[\s\S]*excluded_columns") as third:
+        table_of(objects)
+    assert "policies" not in f"{raised.value} {other.value} {third.value}"
 
 
 def test_a_header_among_the_rows_is_found_in_training(tmp_path: Path) -> None:
