@@ -97,7 +97,8 @@ def match_columns(
     :param for_training: no policy reads a missing column as nulls.
     """
     positions = {name: position for position, name in enumerate(file_names)}
-    look_alikes = Names(file_names)
+    asked = {column.source for column in columns}
+    look_alikes = Names(name for name in file_names if name not in asked)  # no column stands for two
     for column in columns:
         if column.source not in positions and (spelled := look_alikes.find(column.source)) is not None:
             positions[column.source] = positions[spelled]
@@ -106,7 +107,6 @@ def match_columns(
     missing = [column for column in columns if column.source not in positions and column.source not in folder_values]
     shown = ", ".join(file_names[:_NAMES_SHOWN]) + (", ..." if len(file_names) > _NAMES_SHOWN else "")
     carried = {column.source for column in columns if column.carried}
-    asked = {column.source for column in columns}
     for name in dict.fromkeys(column.source for column in missing if column.required):
         or_null = "; " + let_pass("missing_columns", null="read as nulls")
         if for_training:

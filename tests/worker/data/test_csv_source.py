@@ -646,3 +646,13 @@ def test_files_of_any_bytes_are_read_or_refused_and_never_raise_something_else(
         for policy in ("error", "null", "quarantine"):
             result = read(obj, wanted, wrong_types=policy, newlines_in_values=newlines_in_values)
             assert result.error or len(result.rows) + result.reader.rejected == result.reader.rows, content
+
+
+def test_a_column_that_is_asked_for_does_not_stand_for_one_that_looks_the_same(tmp_path: Path) -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    asked = columns(**{composed: INT, decomposed: INT})
+    both = stored(tmp_path / "both.csv", f"{composed},{decomposed}\n1,2\n".encode())
+    assert read(both, asked).table.to_pydict() == {composed: [1], decomposed: [2]}
+    one = stored(tmp_path / "one.csv", f"{composed},b\n1,2\n".encode())
+    assert read(one, asked).fatal == ["missing_column"]
+    assert read(one, columns(**{decomposed: INT})).table.to_pydict() == {decomposed: [1]}
