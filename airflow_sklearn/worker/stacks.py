@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WAIT = 0.5  # seconds that processes get to write
-_SHOWN = 3000  # characters of each
+_SHOWN = 8000  # characters of each, the last ones: a process's main thread comes last
 
 
 def offer_stack(folder: str) -> None:
@@ -36,7 +36,7 @@ def stacks_of(folder: str, processes: Sequence[int]) -> str:
         with tempfile.TemporaryFile() as file:
             faulthandler.dump_traceback(file, all_threads=True)
             file.seek(0)
-            return file.read().decode(errors="replace")[:_SHOWN]
+            return file.read().decode(errors="replace")[-_SHOWN:]
     before: dict[int, int] = {}
     for process in processes:
         with contextlib.suppress(OSError):
@@ -47,7 +47,7 @@ def stacks_of(folder: str, processes: Sequence[int]) -> str:
     for process, size in before.items():
         with contextlib.suppress(OSError):
             new = _path(folder, process).read_bytes()[size:].decode(errors="replace")
-            found.append(f"Process {process}:\n{new[:_SHOWN]}")
+            found.append(f"Process {process}:\n{new[-_SHOWN:]}")
     return "\n".join(found)
 
 

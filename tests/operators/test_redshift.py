@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.redshift.sql import literal
 from tests.cloud.redshift.cloud import RedshiftCloud
 from tests.operators.conftest import Run
@@ -255,7 +256,6 @@ def test_what_would_leave_its_place_in_the_sql_is_refused(
     run_dag: RunDag,
     warehouse: Warehouse,
     model: str,
-    capfd: pytest.CaptureFixture[str],
     table: str,
     source: str,
     destination: str,
@@ -267,8 +267,8 @@ def test_what_would_leave_its_place_in_the_sql_is_refused(
         source=warehouse.table(table, where=repr(source)),
         destination=warehouse.table("scores", if_exists="'replace'", where=repr(destination)),
     )
-    assert run_dag(body).state == "failed"
-    assert said in _error(capfd)
+    with pytest.raises(UserError, match=said):  # when the DAG is parsed
+        run_dag(body)
     assert len(warehouse.keys("customers")) == ROWS
     assert not warehouse.cloud.redshift.statements(f"(DROP|DELETE|UNLOAD).*{warehouse.schema}")
 

@@ -17,6 +17,7 @@ from airflow_sklearn.models.sklearn_config import changed_config, configured
 from airflow_sklearn.worker import progress, threads
 from airflow_sklearn.worker.processes import WorkerProcessDiedError, run_in_processes
 from airflow_sklearn.worker.progress import Progress
+from tests.waiting import wait_for
 from tests.worker.workbench import Workbench
 
 MODULE = """
@@ -73,10 +74,11 @@ def test_threads_that_stay_are_counted_and_those_that_end_are_not() -> None:
         ended = threading.Thread(target=int)
         ended.start()
         ended.join()
-    assert threads.left_by_users_code() == before + 1
+    # The kernel shows a thread for a moment after it has been joined.
+    wait_for(lambda: threads.left_by_users_code() == before + 1, "the ended thread is there")
     release.set()
     staying.join()
-    assert threads.left_by_users_code() == before
+    wait_for(lambda: threads.left_by_users_code() == before, "the other thread is there")
 
 
 def _wait_for_ever(number: int) -> int:
