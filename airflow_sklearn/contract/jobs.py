@@ -43,7 +43,8 @@ class Job(Document):
     @property
     def shared_plan(self) -> str:
         """The URI of the plan that this job and others of its task are chunks of; it ends in the plan's digest. Empty:
-        there is none. What may do several of the jobs is told it, and does no others."""
+        there is none. An instance that does several jobs is started with
+        this URI, and does no job of another plan."""
         return ""
 
 

@@ -1,4 +1,4 @@
-"""The names of the presets, for both sides: the worker builds them, and a DAG that names another is told at once."""
+"""The names of the presets. The worker builds them. Operators refuse other names when the DAG is parsed."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ class Runtime(ABC):
     def submit(self, job_uri: str, job: Job, *, detached: bool, refused: int = 0) -> JobHandle:
         """Start the worker for a job that has been stored.
 
-        :param job_uri: where the job's document is; all that the worker is handed.
+        :param job_uri: where the job's document is. The worker is started with it and the document's digest.
         :param job: the same document.
         :param detached: the job must outlive the calling process, because the task is about to be deferred.
         :param refused: how often this job has found no room already.

@@ -1,8 +1,8 @@
 """The document that says what a worker does: it is compared with what pins it before it is parsed.
 
-A container is told a job's URI. What lies there may have been changed by whoever can write there, and decides what code
-runs: so the container is told the document's digest too, by a way that does not lead through storage. An instance that
-does several jobs is launched before the later ones are made: it is told the plan, whose URI has its digest, and does
+A job's document decides what code runs, and whoever can write to its folder can change it. So a container is started
+with the URI and the digest of the document: the digest does not travel through storage. An instance that does several
+jobs starts before the later jobs exist. It is started with the URI of the plan, which holds the plan's digest, and does
 chunks of this plan only. A job in a pool's folder bears the seal of the pool.
 """
 
