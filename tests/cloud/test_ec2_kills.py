@@ -8,7 +8,7 @@ import pytest
 
 from tests.cloud.instance_workload import InstanceWorkload
 from tests.cloud.killed_worker import run_whose_worker_is_killed
-from tests.cloud.observing import at_the_gate, finish, log_of
+from tests.cloud.observing import at_the_gate, finish, log_of, standing
 from tests.operators.real_airflow import RealAirflow
 
 
@@ -36,7 +36,9 @@ def test_a_task_that_a_person_fails_ends_its_instance(
 def test_an_instance_whose_airflow_is_gone_ends_itself_at_its_deadline(
     airflow: RealAirflow, workload: InstanceWorkload, gated_model: str
 ) -> None:
-    body = workload.predict(gated_model, deferrable="True", deadline="timedelta(seconds=40)")
+    # Minutes of the local cloud have three seconds: the instance's own clock comes long after the worker's deadline.
+    runtime = workload.runtime(idle_timeout="3600")
+    body = workload.predict(gated_model, runtime=runtime, deferrable="True", deadline="timedelta(seconds=40)")
     run = airflow.run("instance_deadline", body)
     at_the_gate(airflow, workload, run, count=1)
     airflow.wait_for_state(run, "score.predict", "deferred", 0)
@@ -48,7 +50,8 @@ def test_an_instance_whose_airflow_is_gone_ends_itself_at_its_deadline(
     finally:
         airflow.start_service("triggerer")
     assert airflow.wait_for_run(run) == "failed"
-    assert "ran past its deadline of 40 s" in log_of(airflow, run, "score.predict")
+    log = log_of(airflow, run, "score.predict")
+    assert "ran past its deadline of 40 s" in log, standing(workload)
 
 
 def test_a_worker_that_is_killed_before_it_defers_has_its_instance_taken_over(

@@ -205,7 +205,7 @@ def test_a_publication_that_slept_does_not_undo_what_was_published_since(place: 
     sleeper, fault = paused_before_swap(place, place.load([2], **mode))
     with fault:
         Attempt(place, place.load([3], **mode, run="newer")).result()
-    with pytest.raises(PublicationRefusedError, match=r"another run published there: 1 rows.*Nothing was changed"):
+    with pytest.raises(PublicationRefusedError, match=r"another run published there: 1 row at .*Nothing was changed"):
         sleeper.result()
     assert place.ids() == [3]
     assert place.leftovers() == []
