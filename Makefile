@@ -4,7 +4,7 @@ PYTHON ?= python3
 # Airflow 2.11 runs on Python 3.11 and 3.12 only.
 PYTHON_AIRFLOW2 ?= $(PYTHON)
 
-SOURCES = airflow_sklearn benchmarks dags demo docs tests
+SOURCES = airflow_sklearn benchmarks dags demo docs local_cloud tests
 UV = .venv/bin/uv
 # Bytecode is compiled once here, as pip does: else every process of a machine that keeps none compiles it again.
 INSTALL = $(UV) pip install --quiet --compile-bytecode

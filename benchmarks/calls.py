@@ -98,7 +98,7 @@ def main() -> int:
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-        from tests.cloud import ministack
+        from local_cloud import ministack
 
         with ministack.running(Path(home) / "ministack.log", services="ec2,ecs,logs,s3,sts") as cloud:
             os.environ["AIRFLOW_CONN_AWS_DEFAULT"] = json.dumps(cloud.connection)

@@ -65,11 +65,11 @@ def search(X: Any, y: Any) -> None:
 
 def received(local: Any) -> dict[str, int]:
     """Bytes that each container has received, by its id."""
-    from tests.cloud import engine
+    from local_cloud import docker_engine
 
     found = {}
     for name in local.containers():
-        process = json.loads(engine.docker("inspect", name))[0]["State"]["Pid"]
+        process = json.loads(docker_engine.docker("inspect", name))[0]["State"]["Pid"]
         lines = Path(f"/proc/{process}/net/dev").read_text().splitlines()
         found[name] = sum(
             int(line.split(":")[1].split()[0]) for line in lines[2:] if line.split(":")[0].strip() != "lo"

@@ -21,11 +21,11 @@ def pool_of_containers(memory: int) -> Iterator[tuple[Any, Any]]:
     """
     from airflow_sklearn.joblib_backend import WorkerPool
     from airflow_sklearn.runtimes.ecs import EcsRuntime
-    from tests.cloud import containers
+    from local_cloud import container_cloud
     from tests.cloud.workload import task_definition
 
     logging.disable(logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder, containers.running(Path(folder)) as local:
+    with tempfile.TemporaryDirectory() as folder, container_cloud.running(Path(folder)) as local:
         runtime = EcsRuntime(
             cluster=local.cluster, task_definition=task_definition(local, memory), subnets=list(local.subnets)
         )

@@ -3,7 +3,7 @@
     python -m benchmarks.redshift                  # 1,000,000 rows by 20 columns, 1,000 chunks
     python -m benchmarks.redshift --rows 100000 --repeat 1
 
-Needs PostgreSQL and root, no Docker. It measures the stand-in (``tests/cloud/redshift``, before PostgreSQL) and
+Needs PostgreSQL and root, no Docker. It measures the stand-in (``local_cloud/redshift``, before PostgreSQL) and
 ministack's S3 on this machine, NOT Amazon Redshift: look at the ratios. ``psql`` copies the same rows between
 PostgreSQL and a CSV file beside it, in turns: what this machine can do at best. What runs is the package's own code:
 ``unload``, ``finish_plan``, ``verify`` and ``publish_table``, with a real redshift_connector through Airflow's hook.
@@ -46,8 +46,8 @@ from airflow_sklearn.redshift.publish import TableLoad, publish_table
 from airflow_sklearn.redshift.types import arrow_type, output_column
 from airflow_sklearn.redshift.unload import describe, unload
 from airflow_sklearn.worker.fnv import hash_columns
+from local_cloud import redshift_cloud
 from tests import factories
-from tests.cloud.redshift import cloud
 
 Result = TypeVar("Result")
 
@@ -97,11 +97,11 @@ class Clock(Database):
 class Place:
     """The stand-in with a filled table, and the package's way to it.
 
-    :param stands: a running ``tests.cloud.redshift.cloud``.
+    :param stands: a running ``local_cloud.redshift_cloud``.
     :param folder: for psql's files.
     """
 
-    def __init__(self, stands: cloud.RedshiftCloud, folder: Path, rows: int) -> None:
+    def __init__(self, stands: redshift_cloud.RedshiftCloud, folder: Path, rows: int) -> None:
 
         self.rows, self.file = rows, folder / "rows.csv"
         self.root = f"s3://{stands.bucket}"
@@ -144,7 +144,7 @@ def main() -> None:
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-        with cloud.running(Path(folder)) as stands:
+        with redshift_cloud.running(Path(folder)) as stands:
             os.environ["AIRFLOW_CONN_AWS_DEFAULT"] = json.dumps(stands.cloud.connection)
             os.environ["AIRFLOW_CONN_REDSHIFT_DEFAULT"] = json.dumps(stands.redshift.connection)
             logging.disable(logging.WARNING)

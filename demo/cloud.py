@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from demo import data, settings, warehouse
 from demo.local_airflow import LocalAirflow, LocalAirflowError, ended_by_signals, only_one
 from demo.ui import PORT
-from tests.cloud import containers, engine, ministack
+from local_cloud import container_cloud, docker_engine, ministack
 
 if TYPE_CHECKING:
-    from tests.cloud.containers import ContainerCloud
+    from local_cloud.container_cloud import ContainerCloud
 
 HOME = settings.HOME / "cloud"
 DAG_FILE = f"{settings.DAG_ID}.py"
@@ -43,11 +43,11 @@ def main() -> int:
         ):
             data.prepare()
             print("Building the worker image, starting the local AWS ...", flush=True)
-            with containers.running(Path(folder)) as local:
+            with container_cloud.running(Path(folder)) as local:
                 upload(local)
                 warehouse.load(local, data.flights())
                 serve(local)
-    except (LocalAirflowError, engine.NoEngineError, RuntimeError) as error:
+    except (LocalAirflowError, docker_engine.NoEngineError, RuntimeError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     return 0
@@ -116,8 +116,8 @@ def runtime(local: ContainerCloud) -> str:
         "family": "airflow-sklearn",
         "cpu": 256,
         "memory": MEMORY,
-        "executionRoleArn": containers.EXECUTION_ROLE,
-        "taskRoleArn": containers.TASK_ROLE,
+        "executionRoleArn": container_cloud.EXECUTION_ROLE,
+        "taskRoleArn": container_cloud.TASK_ROLE,
         "containerDefinitions": [
             {"image": local.worker_image, "logConfiguration": {"logDriver": "awslogs", "options": log}}
         ],
@@ -128,7 +128,7 @@ def runtime(local: ContainerCloud) -> str:
 def instance_runtime(local: ContainerCloud) -> str:
     """The same on EC2: an instance a job."""
     said: dict[str, Any] = {"image": local.worker_image, "image_id": local.ami, "instance_types": ["t3.small"]}
-    said["iam_instance_profile"] = containers.INSTANCE_PROFILE
+    said["iam_instance_profile"] = container_cloud.INSTANCE_PROFILE
     return f"Ec2Runtime({', '.join(f'{name}={value!r}' for name, value in said.items())})"
 
 
@@ -157,7 +157,7 @@ def welcome(url: str, local: ContainerCloud) -> str:
                Trigger it as it is: from the table {warehouse.TABLE} to {warehouse.PREDICTIONS}.
   AWS          {local.cloud.endpoint}  cluster {local.cluster}, logs {local.log_group}, s3://{local.bucket}/{PREFIX}
                {variables}
-  containers   watch docker ps --filter label={engine.LABEL}
+  containers   watch docker ps --filter label={docker_engine.LABEL}
   Redshift     a stand-in: psql -h {redshift.host} -p {redshift.port} -U {redshift.user} {redshift.database}
   EC2          instances are containers too. Put this in the place of a DAG file's runtime, and import Ec2Runtime:
                {instance_runtime(local)}

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tests.cloud.containers import ContainerCloud
+    from local_cloud.container_cloud import ContainerCloud
 
 TABLE = "public.flights"
 PREDICTIONS = "public.arrival_delay"

@@ -20,8 +20,9 @@ from typing import NoReturn
 
 import pytest
 
-from tests.cloud import containers, engine, ministack, postgres
-from tests.cloud.redshift import cloud as redshift_clouds
+from local_cloud import container_cloud as container_clouds
+from local_cloud import docker_engine, ministack, postgres
+from local_cloud import redshift_cloud as redshift_clouds
 
 TESTS = Path(__file__).parent
 #: Folders and modules that import Airflow: left out where it is not installed, run in Airflow 2.11 and 3.
@@ -185,14 +186,14 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ministack.Cloud]
 
 
 @pytest.fixture(scope="session")
-def container_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[containers.ContainerCloud]:
+def container_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[container_clouds.ContainerCloud]:
     """A local AWS with ECS, whose tasks are containers of this machine's Docker engine; one for the session."""
     _need_ministack()
     try:
-        engine.check()
-    except engine.NoEngineError as error:
+        docker_engine.check()
+    except docker_engine.NoEngineError as error:
         _cannot_run(str(error))
-    with containers.running(tmp_path_factory.mktemp("containers")) as running:
+    with container_clouds.running(tmp_path_factory.mktemp("containers")) as running:
         yield running
 
 

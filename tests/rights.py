@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from tests.cloud import ministack
+from local_cloud import ministack
 
 
 class Role:

@@ -40,7 +40,7 @@ from airflow_sklearn.scores import publish_scores
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.training import make_train_job
 from airflow_sklearn.worker.run import run_job
-from tests.cloud import ministack
+from local_cloud import ministack
 from tests.rights import Need, Recorder, Role, as_list, refused, s3_needs
 
 ACCOUNT = "111122223333"

@@ -22,7 +22,7 @@ from airflow_sklearn.runtimes.ec2.instances import console_output
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.host import job_process
 from airflow_sklearn.worker.host.serve import serve
-from tests.cloud import ministack
+from local_cloud import ministack
 from tests.rights import Need, Recorder, Role, refused, s3_needs
 
 AMI = "ami-0c2023a1b2c3d4e5f"  # one that ministack knows

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cloud.containers import ContainerCloud
+from local_cloud.container_cloud import ContainerCloud
+from local_cloud.redshift.standin import Redshift
+from local_cloud.redshift.trials import Folder
+from local_cloud.redshift_cloud import RedshiftCloud
 from tests.cloud.instance_workload import InstanceWorkload, workloads
-from tests.cloud.redshift.cloud import RedshiftCloud
-from tests.cloud.redshift.standin import Redshift
-from tests.cloud.redshift.trials import Folder
 from tests.cloud.workload import Workload, train_gated_model
 from tests.operators.real_airflow import RealAirflow, real_airflow
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from airflow_sklearn.runtimes.ec2 import Ec2Runtime
-from tests.cloud.containers import INSTANCE_PROFILE, ContainerCloud
+from local_cloud.container_cloud import INSTANCE_PROFILE, ContainerCloud
 from tests.cloud.workload import Access, Workload
 
 TYPE = "t3.micro"

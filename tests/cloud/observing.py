@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from tests.cloud import engine
+from local_cloud import docker_engine
 from tests.cloud.workload import Workload
 from tests.operators.conftest import Run
 from tests.operators.real_airflow import RealAirflow
@@ -42,7 +42,7 @@ def standing(workload: Workload) -> str:
         name = one.get("taskArn") or one["InstanceId"]
         state = one.get("lastStatus") or (one["State"]["Name"], one.get("StateReason"))
         said.append(f"--- {name}: {state}\n{workload.log_of(one)[-1500:]}")
-    return "\n".join([*said, engine.docker("ps")])
+    return "\n".join([*said, docker_engine.docker("ps")])
 
 
 def containers_by_chunk(workload: Workload) -> Counter[str]:

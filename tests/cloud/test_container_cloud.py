@@ -11,8 +11,8 @@ import botocore.exceptions
 import pytest
 from botocore.config import Config
 
-from tests.cloud import engine
-from tests.cloud.containers import ContainerCloud
+from local_cloud import docker_engine
+from local_cloud.container_cloud import ContainerCloud
 from tests.waiting import PATIENCE
 from tests.waiting import wait_for as wait_until
 
@@ -164,7 +164,7 @@ def test_a_spot_interruption(container_cloud: ContainerCloud, ecs: Any, run: Run
 def test_a_container_killed_from_outside(container_cloud: ContainerCloud, ecs: Any, run: Run) -> None:
     arn = run(WAIT)
     wait_until_it_waits(container_cloud, arn)
-    engine.docker("kill", container_cloud.container_of(arn))
+    docker_engine.docker("kill", container_cloud.container_of(arn))
     task = wait_for(ecs, arn)
     assert (task["containers"][0]["exitCode"], task["stopCode"]) == (137, "EssentialContainerExited")
 
@@ -172,7 +172,7 @@ def test_a_container_killed_from_outside(container_cloud: ContainerCloud, ecs: A
 def test_a_container_removed_from_outside_ends_its_task(container_cloud: ContainerCloud, ecs: Any, run: Run) -> None:
     arn = run(WAIT)
     wait_until_it_waits(container_cloud, arn)
-    engine.docker("rm", "--force", container_cloud.container_of(arn))
+    docker_engine.docker("rm", "--force", container_cloud.container_of(arn))
     assert wait_for(ecs, arn)["containers"][0].get("exitCode") in (None, 137)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.cloud import engine
+from local_cloud import docker_engine
 from tests.cloud.instance_workload import InstanceWorkload
 from tests.cloud.observing import at_the_gate, containers_by_chunk, finish, log_of
 from tests.operators.real_airflow import RealAirflow
@@ -31,7 +31,7 @@ def test_instances_that_end_half_way_are_replaced_and_the_others_are_left_alone(
     at_gate = at_the_gate(airflow, workload, run, count=4)
     assert {one["InstanceLifecycle"] for one in at_gate} == {"spot"}
     killed, ended, interrupted, spared = (one["InstanceId"] for one in at_gate)
-    engine.docker("kill", local.container_of_instance(killed))
+    docker_engine.docker("kill", local.container_of_instance(killed))
     ec2.terminate_instances(InstanceIds=[ended])
     local.spot_instance_interruption(interrupted)
     airflow.wait_for("three more instances", lambda: len(workload.tasks()) == 7, pause=1)
@@ -74,7 +74,7 @@ def test_user_data_that_fail_are_an_error_with_the_consoles_last_lines(
 ) -> None:
     workload = instances_of(chunks=1)
     body = workload.predict(
-        gated_model, runtime=workload.runtime(image=repr(engine.BASE_IMAGE)), deferrable="True", retries="1"
+        gated_model, runtime=workload.runtime(image=repr(docker_engine.BASE_IMAGE)), deferrable="True", retries="1"
     )
     run = airflow.run("failing_user_data", body)
     assert airflow.wait_for_run(run) == "failed"

@@ -15,8 +15,8 @@ from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
 from airflow_sklearn.runtimes.ec2 import Ec2Runtime, hearing
 from airflow_sklearn.runtimes.ec2.watching import placement_of
 from airflow_sklearn.storage import Storage, join, parent
-from tests.cloud import engine
-from tests.cloud.containers import ContainerCloud
+from local_cloud import docker_engine
+from local_cloud.container_cloud import ContainerCloud
 from tests.cloud.instance_workload import TYPE, InstanceWorkload, workloads
 from tests.operators.conftest import plain_train_job
 from tests.waiting import wait_for
@@ -119,7 +119,7 @@ def test_a_worker_holds_no_keys_but_those_of_the_instances_role(workload: Instan
     handle = submitted(runtime, job_of(fit_seconds=600))
     wait_for_line(runtime, handle, "Read 300 rows")
     (worker,) = workload.local.workers_of_instance(str(handle.data["instance_id"]))
-    environment = engine.docker("inspect", "--format", '{{join .Config.Env "\\n"}}', worker)
+    environment = docker_engine.docker("inspect", "--format", '{{join .Config.Env "\\n"}}', worker)
     assert "AWS_DEFAULT_REGION=" in environment
     assert "KEY" not in environment
     assert "SECRET" not in environment
@@ -213,7 +213,7 @@ def test_an_image_that_cannot_be_pulled_is_named_with_the_cause(workload: Instan
 
 
 def test_a_container_that_cannot_start_leaves_its_words_on_the_console(workload: InstanceWorkload, job_of: Any) -> None:
-    runtime = workload.bound(image=engine.BASE_IMAGE)  # Python, and no airflow-sklearn
+    runtime = workload.bound(image=docker_engine.BASE_IMAGE)  # Python, and no airflow-sklearn
     handle = submitted(runtime, job_of())
     status = wait_for_end(runtime, handle)
     assert status.state is JobState.LOST
@@ -239,7 +239,7 @@ def test_an_instance_that_hangs_is_switched_off_at_its_deadline(
     runtime = workload.bound(idle_timeout=0)
     handle = submitted(runtime, job_of(deadline=900, fit_seconds=900))  # 15 minutes: 45 s
     (worker,) = wait_for(lambda: workload.local.workers_of_instance(str(handle.data["instance_id"])), "the worker")
-    engine.docker("pause", worker)
+    docker_engine.docker("pause", worker)
     status = wait_for_end(runtime, handle)
     assert status.state is JobState.LOST
     wait_until_terminated(workload, handle)
@@ -306,7 +306,7 @@ def test_cancelling_the_last_job_ends_the_instance_at_once(workload: InstanceWor
 def test_no_job_waits_for_an_instance_that_has_gone(workload: InstanceWorkload, job_of: Any) -> None:
     runtime = workload.bound(jobs_per_instance=3, idle_timeout=2)
     first = submitted(runtime, job_of("a", fit_seconds=600))
-    engine.docker("kill", workload.local.container_of_instance(str(first.data["instance_id"])))
+    docker_engine.docker("kill", workload.local.container_of_instance(str(first.data["instance_id"])))
     assert wait_for_end(runtime, first).state is JobState.LOST
     second = submitted(runtime, job_of("b"))
     assert second.data["instance_id"] != first.data["instance_id"]

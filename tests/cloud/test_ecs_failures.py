@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cloud import engine
+from local_cloud import docker_engine
 from tests.cloud.observing import at_the_gate, containers_by_chunk, finish, log_of
 from tests.cloud.workload import CHUNK_ROWS, Workload, task_definition
 from tests.operators.real_airflow import RealAirflow
@@ -22,7 +22,7 @@ def test_containers_that_end_half_way_are_replaced_and_the_others_are_left_alone
     local, ecs = workload.local, workload.local.cloud.client("ecs")
     run = airflow.run(f"harmed_{deferrable}", workload.predict(gated_model, deferrable=deferrable, retries="2"))
     killed, stopped, interrupted, spared = (task["taskArn"] for task in at_the_gate(airflow, workload, run, count=4))
-    engine.docker("kill", local.container_of(killed))
+    docker_engine.docker("kill", local.container_of(killed))
     ecs.stop_task(cluster=local.cluster, task=stopped, reason="too expensive")
     local.spot_interruption(interrupted)
     airflow.wait_for("three more containers", lambda: len(workload.tasks()) == 7, pause=1)

@@ -18,7 +18,7 @@ import pytest
 from airflow_sklearn.storage import Storage
 from demo import data
 from demo.cloud import dag_source
-from tests.cloud.containers import ContainerCloud
+from local_cloud.container_cloud import ContainerCloud
 from tests.cloud.workload import Workload
 from tests.operators.conftest import Run
 from tests.operators.real_airflow import RealAirflow

@@ -23,8 +23,8 @@ from airflow_sklearn.joblib_backend import WorkerPool
 from airflow_sklearn.runtimes.base import Runtime
 from airflow_sklearn.runtimes.ec2 import Ec2Runtime
 from airflow_sklearn.runtimes.ecs import EcsRuntime
-from tests.cloud import engine
-from tests.cloud.containers import INSTANCE_PROFILE, ContainerCloud
+from local_cloud import docker_engine
+from local_cloud.container_cloud import INSTANCE_PROFILE, ContainerCloud
 from tests.cloud.workload import Access, task_definition
 from tests.waiting import PATIENCE, wait_for
 
@@ -129,7 +129,7 @@ def test_containers_are_killed_and_every_result_comes_once(pool_of_cloud: CloudP
         for number in Parallel(batch_size=1, return_as="generator_unordered")(delayed(task)(n) for n in range(60)):
             seen.append(number)
             if len(seen) in (10, 30):
-                engine.docker("kill", local.containers()[0])
+                docker_engine.docker("kill", local.containers()[0])
     assert sorted(seen) == list(range(60))
 
 

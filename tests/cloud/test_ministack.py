@@ -3,7 +3,7 @@ from __future__ import annotations
 import botocore.exceptions
 import pytest
 
-from tests.cloud.ministack import Cloud
+from local_cloud.ministack import Cloud
 
 
 def test_create_if_absent_lets_one_writer_win(cloud: Cloud, bucket: str) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from tests.cloud.containers import ContainerCloud
-from tests.cloud.postgres import Postgres
+from local_cloud.container_cloud import ContainerCloud
+from local_cloud.postgres import Postgres
 
 
 def test_a_row_goes_in_and_comes_out(container_cloud: ContainerCloud) -> None:

@@ -1,6 +1,6 @@
 """The stand-in for Redshift, through the driver and the hook that the project uses.
 
-What it cannot prove, and where it differs from Redshift, is said in ``tests/cloud/redshift/__init__.py``.
+What it cannot prove, and where it differs from Redshift, is said in ``local_cloud/redshift/__init__.py``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import pyarrow as pa
 import pytest
 from redshift_connector.error import InterfaceError, ProgrammingError
 
-from tests.cloud import engine
-from tests.cloud.containers import ContainerCloud
-from tests.cloud.redshift.standin import Redshift
-from tests.cloud.redshift.trials import Folder, refusal
+from local_cloud import docker_engine
+from local_cloud.container_cloud import ContainerCloud
+from local_cloud.redshift.standin import Redshift
+from local_cloud.redshift.trials import Folder, refusal
 from tests.waiting import PATIENCE, wait_for
 
 # --- The session ---
@@ -41,7 +41,9 @@ def test_airflows_hook_connects_and_binds(redshift: Redshift, monkeypatch: pytes
 def test_a_container_reaches_it(container_cloud: ContainerCloud) -> None:
     redshift = container_cloud.redshift
     connect = f"import socket; socket.create_connection(({redshift.host!r}, {redshift.port}), 5); print('there')"
-    assert engine.docker("run", "--rm", "--entrypoint", "python", container_cloud.image, "-c", connect) == "there"
+    assert (
+        docker_engine.docker("run", "--rm", "--entrypoint", "python", container_cloud.image, "-c", connect) == "there"
+    )
 
 
 def test_named_parameters_are_bound(redshift: Redshift) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from tests.cloud.redshift.cloud import RedshiftCloud
-from tests.cloud.redshift.data_api import DataApi
+from local_cloud.redshift.data_api.server import DataApi
+from local_cloud.redshift_cloud import RedshiftCloud
 from tests.waiting import PATIENCE, wait_for
 
 

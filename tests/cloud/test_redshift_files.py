@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.cloud.redshift.standin import IAM_ROLE, Redshift
-from tests.cloud.redshift.trials import Folder, refusal
+from local_cloud.redshift.standin import IAM_ROLE, Redshift
+from local_cloud.redshift.trials import Folder, refusal
 
 # --- UNLOAD ---
 

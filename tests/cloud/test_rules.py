@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cloud.server import rules
+from local_cloud.aws_server.ecs import rules
 
 NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
 ON_FARGATE: dict[str, Any] = {

@@ -9,7 +9,7 @@ from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.storage import Storage
 from demo import data
 from demo.cloud import runtime
-from tests.cloud.containers import ContainerCloud
+from local_cloud.container_cloud import ContainerCloud
 from tests.cloud.observing import log_of
 from tests.cloud.workload import Workload
 from tests.operators.conftest import Run

@@ -16,7 +16,7 @@ from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.models.frames import to_frame
 from demo import data, warehouse
 from demo.cloud import tables_dag_source
-from tests.cloud.containers import ContainerCloud
+from local_cloud.container_cloud import ContainerCloud
 from tests.cloud.workload import Workload
 from tests.operators.conftest import Run
 from tests.operators.real_airflow import RealAirflow

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_sklearn.runtimes.ecs import EcsRuntime
 from airflow_sklearn.storage import Storage
-from tests.cloud.containers import EXECUTION_ROLE, TASK_ROLE, ContainerCloud
+from local_cloud.container_cloud import EXECUTION_ROLE, TASK_ROLE, ContainerCloud
 from tests.operators.conftest import HEADER, plain_train_job, rows
 from tests.waiting import wait_for
 

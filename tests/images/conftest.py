@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cloud import engine
+from local_cloud import docker_engine
 from tests.images.build import build_worker_image
 from tests.waiting import PATIENCE
 
@@ -47,14 +47,14 @@ class Container:
 
     def python(self, source: str, *options: str) -> str:
         """What a piece of Python prints in the image, as the image's own user."""
-        return engine.docker("run", "--rm", *options, "--entrypoint", "python", self.image, "-c", source)
+        return docker_engine.docker("run", "--rm", *options, "--entrypoint", "python", self.image, "-c", source)
 
 
 @pytest.fixture(scope="session")
 def worker_image() -> str:
     """The worker image, built once for a session."""
     try:
-        engine.docker("version", "--format", "{{.Server.Version}}")
+        docker_engine.docker("version", "--format", "{{.Server.Version}}")
     except (RuntimeError, FileNotFoundError) as error:
         reason = f"No Docker engine here: {error}"
         if os.environ.get("CI") == "true":

@@ -17,7 +17,7 @@ from airflow_sklearn.contract.receipt import Receipt
 from airflow_sklearn.ledger import Ledger
 from airflow_sklearn.worker import exit_codes
 from benchmarks.tables import make_table
-from tests.cloud import engine
+from local_cloud import docker_engine
 from tests.images.build import REPOSITORY
 from tests.images.conftest import Container
 from tests.waiting import PATIENCE, wait_for
@@ -133,7 +133,7 @@ def test_sigterm_ends_a_container_that_has_just_begun(container: Container, tmp_
     subprocess.run(["mkfifo", str(tmp_path / "job.json")], check=True)
     process = container.start(f"file://{tmp_path}/job.json")
     wait_for_handler(container.names[-1])
-    engine.docker("kill", "--signal", "TERM", container.names[-1])
+    docker_engine.docker("kill", "--signal", "TERM", container.names[-1])
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == exit_codes.CANCELLED
     assert output.splitlines()[-1].endswith(" INFO Exit code 143.")
@@ -173,7 +173,7 @@ def test_stopping_a_container_leaves_a_result_that_says_so(
     for line in process.stdout:
         if "Fitted" in line:
             break
-    engine.docker("stop", "--time", "60", container.names[-1])
+    docker_engine.docker("stop", "--time", "60", container.names[-1])
     process.communicate(timeout=PATIENCE)
     assert process.returncode == exit_codes.CANCELLED
     error = result_of(bench, job).error
@@ -213,14 +213,14 @@ def test_users_add_packages_and_modules_as_the_readme_shows(worker_image: str, t
     shown = re.findall(r"```dockerfile\n(.*?)```", (REPOSITORY / "images" / "README.md").read_text(), re.DOTALL)[0]
     (tmp_path / "Dockerfile").write_text(re.sub("^FROM .*", f"FROM {worker_image}", shown))
     (tmp_path / "churn_models.py").write_text("import holidays\nWORD = 'copied'\n")
-    engine.build("airflow-sklearn-worker-acme:local", tmp_path, tmp_path / "Dockerfile")
+    docker_engine.build("airflow-sklearn-worker-acme:local", tmp_path, tmp_path / "Dockerfile")
     try:
         source = "import airflow_sklearn.worker.run, churn_models, os; print(churn_models.WORD, os.getuid())"
-        found = engine.docker(
+        found = docker_engine.docker(
             "run", "--rm", "--entrypoint", "python", "airflow-sklearn-worker-acme:local", "-c", source
         )
     finally:
-        engine.docker("rmi", "--force", "airflow-sklearn-worker-acme:local")
+        docker_engine.docker("rmi", "--force", "airflow-sklearn-worker-acme:local")
     assert found == "copied 10001"
 
 

@@ -15,7 +15,7 @@ from airflow_sklearn.joblib_backend.access import SessionAccess, access_to, iden
 from airflow_sklearn.joblib_backend.settings import pools_folder
 from airflow_sklearn.runtimes.ecs import EcsRuntime
 from airflow_sklearn.runtimes.local import LocalRuntime
-from tests.cloud import ministack
+from local_cloud import ministack
 
 TASK = {
     "AIRFLOW_CTX_DAG_ID": "churn",

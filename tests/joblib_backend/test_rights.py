@@ -22,7 +22,7 @@ from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtim
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.pool import processes, worker
 from airflow_sklearn.worker.pool.task_process import TaskRunner
-from tests.cloud import ministack
+from local_cloud import ministack
 from tests.rights import Need, Role, refused, s3_needs
 from tests.test_iam import Recorder
 from tests.waiting import PATIENCE

@@ -12,7 +12,7 @@ import pytest
 from joblib import Parallel, delayed, parallel_config
 
 from airflow_sklearn.runtimes.local import LocalRuntime
-from tests.cloud import ministack
+from local_cloud import ministack
 
 
 @pytest.mark.usefixtures("aws_environment")

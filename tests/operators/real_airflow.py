@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tests.cloud import ministack
+from local_cloud import ministack
 from tests.operators.conftest import PREAMBLE, Run
 
 AIRFLOW_2 = version("apache-airflow").startswith("2.")

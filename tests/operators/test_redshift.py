@@ -11,7 +11,7 @@ import pytest
 
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.redshift.sql import literal
-from tests.cloud.redshift.cloud import RedshiftCloud
+from local_cloud.redshift_cloud import RedshiftCloud
 from tests.operators.conftest import Run
 from tests.operators.warehouse import ROWS, Warehouse
 

@@ -18,11 +18,11 @@ from airflow_sklearn.iam.policies import all_policies
 from airflow_sklearn.iam.setting import read_setting
 from airflow_sklearn.redshift.data_api import DataApiDatabase
 from airflow_sklearn.redshift.database import Statement
-from tests.cloud import postgres
-from tests.cloud.redshift import standin
-from tests.cloud.redshift.cloud import RedshiftCloud
-from tests.cloud.redshift.data_api import DataApi
-from tests.cloud.tap import Call, Tap, tapped
+from local_cloud import postgres
+from local_cloud.redshift import standin
+from local_cloud.redshift.data_api.server import DataApi
+from local_cloud.redshift_cloud import RedshiftCloud
+from local_cloud.s3_tap import Call, Tap, tapped
 from tests.operators.conftest import Run
 from tests.operators.warehouse import ROWS, Warehouse
 from tests.rights import Need, Role, refused, s3_needs

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cloud.ministack import Cloud
+from local_cloud.ministack import Cloud
 from tests.operators.conftest import HEADER, ROWS, Run, rows
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from airflow_sklearn import triggers
 from airflow_sklearn.triggers import RedshiftStatementTrigger
-from tests.cloud.redshift.cloud import RedshiftCloud
-from tests.cloud.redshift.data_api import DataApi
+from local_cloud.redshift.data_api.server import DataApi
+from local_cloud.redshift_cloud import RedshiftCloud
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.cloud.redshift.cloud import RedshiftCloud
+from local_cloud.redshift_cloud import RedshiftCloud
 
 ROWS = 600
 RUNTIME = "LocalRuntime(processes=1)"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_sklearn.storage import Storage
-from tests.cloud.redshift.session import SNAPSHOT_ISOLATION
+from local_cloud.redshift.session import SNAPSHOT_ISOLATION
 from tests.redshift.publishing import Place
 
 

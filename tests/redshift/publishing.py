@@ -21,7 +21,7 @@ from airflow_sklearn.redshift.publish import Published, TableLoad, destination_f
 from airflow_sklearn.redshift.sql_database import SqlDatabase
 from airflow_sklearn.redshift.types import output_column
 from airflow_sklearn.storage import Storage
-from tests.cloud.redshift.cloud import RedshiftCloud
+from local_cloud.redshift_cloud import RedshiftCloud
 from tests.waiting import PATIENCE
 
 BOOKS = "airflow_sklearn_publications"

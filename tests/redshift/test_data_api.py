@@ -21,9 +21,9 @@ from airflow_sklearn.redshift import data_api, transactions
 from airflow_sklearn.redshift.access import open_database
 from airflow_sklearn.redshift.data_api import DataApiDatabase
 from airflow_sklearn.redshift.database import Statement
-from tests.cloud.redshift.cloud import RedshiftCloud
-from tests.cloud.redshift.data_api import DataApi
-from tests.cloud.redshift.standin import Redshift
+from local_cloud.redshift.data_api.server import DataApi
+from local_cloud.redshift.standin import Redshift
+from local_cloud.redshift_cloud import RedshiftCloud
 from tests.waiting import PATIENCE
 
 S = Statement

@@ -21,7 +21,7 @@ from airflow_sklearn.redshift.sql import (
     replace_parameters,
     unload_text,
 )
-from tests.cloud.redshift.cloud import RedshiftCloud
+from local_cloud.redshift_cloud import RedshiftCloud
 
 HOSTILE = [
     "o'clock",

@@ -19,7 +19,7 @@ from airflow_sklearn.redshift import transactions
 from airflow_sklearn.redshift.access import open_database
 from airflow_sklearn.redshift.database import Statement
 from airflow_sklearn.redshift.sql_database import SqlDatabase
-from tests.cloud.redshift.standin import Redshift
+from local_cloud.redshift.standin import Redshift
 from tests.waiting import PATIENCE, wait_for
 
 S = Statement

@@ -21,7 +21,7 @@ from airflow_sklearn.redshift.types import (
     target_faults,
     unload_faults,
 )
-from tests.cloud.redshift.cloud import RedshiftCloud
+from local_cloud.redshift_cloud import RedshiftCloud
 
 #: Values of which the worker converts one, if it converts the type at all.
 SAMPLES: dict[str, list[Any]] = {

@@ -28,7 +28,7 @@ from airflow_sklearn.storage.temporary import temporary_file
 from airflow_sklearn.worker.processes import run_in_processes
 
 if TYPE_CHECKING:
-    from tests.cloud.ministack import Cloud
+    from local_cloud.ministack import Cloud
 
 
 @pytest.fixture(params=["file", "s3"])

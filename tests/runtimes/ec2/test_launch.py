@@ -20,7 +20,7 @@ from airflow_sklearn.runtimes.ec2 import runtime as module
 from airflow_sklearn.runtimes.ec2.launch import Offer, UnansweredError, launch, offers
 from airflow_sklearn.runtimes.ec2.refusals import NotHereError, SpentTokenError
 from airflow_sklearn.storage import Storage
-from tests.cloud import ministack
+from local_cloud import ministack
 from tests.runtimes.conftest import make_job
 
 AMI = "ami-0c2023a1b2c3d4e5f"  # one that ministack knows; its root device is /dev/xvda

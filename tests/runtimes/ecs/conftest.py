@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_sklearn.runtimes.ecs import EcsRuntime
-from tests.cloud import ministack
+from local_cloud import ministack
 
 DEFINITION = {
     "containerDefinitions": [

@@ -13,7 +13,7 @@ import pytest
 
 from airflow_sklearn.exceptions import ObjectChangedError
 from airflow_sklearn.storage import Storage
-from tests.cloud.ministack import Cloud
+from local_cloud.ministack import Cloud
 from tests.worker.data.helpers import INT, TEXT, columns, read
 
 ROWS = 200_000

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_sklearn.worker.host import log_shipper
 from airflow_sklearn.worker.host.log_shipper import LogShipper, batches
-from tests.cloud import ministack
+from local_cloud import ministack
 
 GROUP = "/ec2/airflow-sklearn"
 

@@ -1,0 +1,1 @@
+"""The Redshift Data API before the stand-in."""
