@@ -11,11 +11,11 @@ INSTALL = $(UV) pip install --quiet --compile-bytecode
 PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo airflow cloud test test-airflow3 test-airflow2 test-worker test-airflows test-sklearn lint format schemas \
+.PHONY: help demo airflow cloud test test-airflow3 test-airflow2 test-worker test-local-cloud test-airflows test-sklearn lint format schemas \
 	image package lock setup clean distclean
 
 help:  ## what there is
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/ready  ## real flights through a real Airflow: train, backfill three months, print the table
 	@.venv/bin/python -m demo.run
@@ -42,6 +42,9 @@ test-airflow2: .venv-airflow2/ready .venv-ministack/ready  ## the Airflow-facing
 
 test-worker: .venv-worker/ready .venv-ministack/ready  ## the container side's tests, where Airflow is not installed
 	.venv-worker/bin/$(PYTEST) --ignore tests/demo --ignore tests/images
+
+test-local-cloud: .venv/ready .venv-ministack/ready  ## the local cloud's own tests; CI runs them when it has changed
+	.venv/bin/$(PYTEST) local_cloud/tests
 
 # Both are too slow for every change: before a release, and after a change of floors, airflow_compat.py or models/.
 

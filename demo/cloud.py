@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from demo import data, settings, warehouse
 from demo.local_airflow import LocalAirflow, LocalAirflowError, ended_by_signals, only_one
 from demo.ui import PORT
-from local_cloud import container_cloud, docker_engine, ministack
+from local_cloud import container_cloud, docker_engine
 
 if TYPE_CHECKING:
     from local_cloud.container_cloud import ContainerCloud
@@ -118,16 +118,14 @@ def runtime(local: ContainerCloud) -> str:
         "memory": MEMORY,
         "executionRoleArn": container_cloud.EXECUTION_ROLE,
         "taskRoleArn": container_cloud.TASK_ROLE,
-        "containerDefinitions": [
-            {"image": local.worker_image, "logConfiguration": {"logDriver": "awslogs", "options": log}}
-        ],
+        "containerDefinitions": [{"image": local.image, "logConfiguration": {"logDriver": "awslogs", "options": log}}],
     }
     return f"EcsRuntime(cluster={local.cluster!r}, task_definition={definition!r}, subnets={list(local.subnets)!r})"
 
 
 def instance_runtime(local: ContainerCloud) -> str:
     """The same on EC2: an instance a job."""
-    said: dict[str, Any] = {"image": local.worker_image, "image_id": local.ami, "instance_types": ["t3.small"]}
+    said: dict[str, Any] = {"image": local.image, "image_id": local.ami, "instance_types": ["t3.small"]}
     said["iam_instance_profile"] = container_cloud.INSTANCE_PROFILE
     return f"Ec2Runtime({', '.join(f'{name}={value!r}' for name, value in said.items())})"
 
@@ -161,7 +159,7 @@ def welcome(url: str, local: ContainerCloud) -> str:
   Redshift     a stand-in: psql -h {redshift.host} -p {redshift.port} -U {redshift.user} {redshift.database}
   EC2          instances are containers too. Put this in the place of a DAG file's runtime, and import Ec2Runtime:
                {instance_runtime(local)}
-  DAG files    {HOME.relative_to(ministack.REPOSITORY)}/dags: diff them with those in dags
+  DAG files    {HOME.relative_to(settings.REPOSITORY)}/dags: diff them with those in dags
 
 Ctrl-C ends all of it."""
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from local_cloud import docker_engine, faults, ministack, postgres
+from local_cloud import docker_engine, faults, ministack, postgres, processes
 from local_cloud.aws_server.ecs.task_endpoint import ADDRESS
 from local_cloud.redshift import standin
 from local_cloud.redshift.standin import Redshift
@@ -38,7 +38,6 @@ from local_cloud.waiting import PATIENCE, wait_for
 #: Another one where several checkouts of this repository share a Docker engine.
 TAG = os.environ.get("AIRFLOW_SKLEARN_IMAGE_TAG", "local")
 WORKER_IMAGE = f"airflow-sklearn-worker:{TAG}"
-TEST_IMAGE = f"airflow-sklearn-worker-tests:{TAG}"
 CLUSTER = "ml"
 LOG_GROUP = "/ecs/airflow-sklearn"
 BUCKET = "airflow-sklearn"
@@ -56,7 +55,6 @@ STOP_SECONDS = 5
 #: Of an instance that waits for its shutdown (``shutdown -h +1``), in seconds.
 MINUTE_SECONDS = 3
 _LOCK = Path(tempfile.gettempdir()) / "airflow-sklearn-local-cloud.lock"
-_IMAGES = ministack.REPOSITORY / "tests" / "cloud" / "image"
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,7 @@ class ContainerCloud:
     :param postgres: a PostgreSQL server that containers reach too.
     :param redshift: the stand-in for Amazon Redshift; its files are in ``direct``'s S3.
     :param ami: of EC2 instances that have Docker.
-    :param worker_image: the worker image, by its id.
-    :param image: the same with the models in ``tests/cloud/image/cloud_models.py``, by its id.
+    :param image: of the tasks that :meth:`task_definition` describes, by its id.
     """
 
     cloud: ministack.Cloud
@@ -79,7 +76,6 @@ class ContainerCloud:
     postgres: postgres.Postgres
     redshift: Redshift
     ami: str
-    worker_image: str
     image: str
     cluster: str = CLUSTER
     log_group: str = LOG_GROUP
@@ -233,16 +229,17 @@ class ContainerCloud:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[ContainerCloud]:
+def running(folder: Path, image: str | None = None) -> Iterator[ContainerCloud]:
     """Start the local cloud, and end it with all its containers. Images stay, so that the next start is quick.
 
     :param folder: for logs and temporary files.
+    :param image: of tasks; default: the worker image, which is built.
     :raises docker_engine.NoEngineError: containers cannot be run here.
     """
     docker_engine.check()
-    images = build_images()
+    image = image or build_worker_image()
     host = docker_engine.bridge_address()
-    port = ministack.free_port(host)
+    port = processes.free_port(host)
     with ExitStack() as stack:
         stack.enter_context(_task_endpoint_address())
         settings = {
@@ -266,7 +263,7 @@ def running(folder: Path) -> Iterator[ContainerCloud]:
             RootDeviceName="/dev/xvda",
             Architecture="x86_64",
         )["ImageId"]
-        local = ContainerCloud(ministack.Cloud(proxy.endpoint), direct, proxy, database, redshift, ami, *images)
+        local = ContainerCloud(ministack.Cloud(proxy.endpoint), direct, proxy, database, redshift, ami, image)
         stack.callback(local.remove_containers)
         direct.client("ecs").create_cluster(clusterName=CLUSTER)
         for group in (LOG_GROUP, INSTANCE_LOG_GROUP):
@@ -275,16 +272,15 @@ def running(folder: Path) -> Iterator[ContainerCloud]:
         yield local
 
 
-def build_images() -> tuple[str, str]:
-    """The worker image from ``images/Dockerfile``, and the one with the models for tests.
+def build_worker_image() -> str:
+    """The worker image, from ``images/Dockerfile``.
 
-    :return: their ids.
+    :return: its id.
     """
-    root = ministack.REPOSITORY
-    worker = docker_engine.build(
+    root = processes.REPOSITORY
+    return docker_engine.build(
         WORKER_IMAGE, root, root / "images" / "Dockerfile", PYTHON_IMAGE=docker_engine.BASE_IMAGE
     )
-    return worker, docker_engine.build(TEST_IMAGE, _IMAGES, _IMAGES / "Dockerfile", WORKER_IMAGE=worker)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from local_cloud import ministack
+from local_cloud import ministack, processes
 from local_cloud.waiting import PATIENCE
 
 
@@ -111,9 +111,9 @@ def proxy(upstream: str, host: str, log: Path) -> Iterator[Faults]:
     :param log: the file that gets what it prints.
     :raises RuntimeError: it did not start.
     """
-    endpoint = f"http://{host}:{(port := ministack.free_port(host))}"
+    endpoint = f"http://{host}:{(port := processes.free_port(host))}"
     command = [str(ministack.interpreter()), "-m", "local_cloud.aws_server.fault_proxy", "--upstream", upstream]
     listen = ["--host", host, "--port", str(port)]
-    environment = {**os.environ, "PYTHONPATH": str(ministack.REPOSITORY)}
-    with ministack.process([*command, *listen], log, f"{endpoint}/_microburst/health", environment):
+    environment = {**os.environ, "PYTHONPATH": str(processes.REPOSITORY)}
+    with processes.process([*command, *listen], log, f"{endpoint}/_microburst/health", environment):
         yield Faults(endpoint)

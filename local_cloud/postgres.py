@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_cloud import ministack
+from local_cloud import processes
 from local_cloud.waiting import PATIENCE
 
 FOLDERS = "airflow-sklearn-postgres-"
@@ -100,7 +100,7 @@ def running(host: str, log: Path) -> Iterator[Postgres]:
     :raises RuntimeError: it did not start; the message holds the end of its log.
     """
     folder = Path(tempfile.mkdtemp(prefix=FOLDERS))
-    data, port = folder / "data", ministack.free_port(host)
+    data, port = folder / "data", processes.free_port(host)
     in_use = (folder / "locking").open("w")
     fcntl.flock(in_use, fcntl.LOCK_EX)
     (folder / "locking").rename(folder / _LOCK)  # nobody finds it unlocked, and takes it for a leftover

@@ -1,4 +1,7 @@
-"""What every test stands on: an Airflow home of its own, the local clouds, and which tests need what."""
+"""What every test stands on: an Airflow home of its own, and which tests need what.
+
+The local clouds are fixtures of ``local_cloud/fixtures.py``.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,11 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
-from local_cloud import container_cloud as container_clouds
-from local_cloud import docker_engine, ministack, postgres
-from local_cloud import redshift_cloud as redshift_clouds
+from local_cloud import ministack
+from tests.cloud.images import build_test_image
 
 TESTS = Path(__file__).parent
 #: Folders and modules that import Airflow: left out where it is not installed, run in Airflow 2.11 and 3.
@@ -39,7 +40,7 @@ AIRFLOW_SIDE = (
     "test_task_groups.py",
     "test_triggers.py",
 )
-#: Whole Airflows whose jobs are containers; and tests of the local cloud itself, for which once is enough.
+#: Whole Airflows whose jobs are containers.
 OF_THE_CLOUD = TESTS / "cloud"
 #: Pools of processes of this machine, which a worker's environment does not have: it is what runs in them.
 OF_POOLS = TESTS / "joblib_backend"
@@ -48,12 +49,9 @@ CLOUD_WITH_AIRFLOW_2 = (
     "test_ec2_kills.py",
     "test_ecs_kills.py",
     "test_ecs_logs.py",
-    "test_redshift.py",
-    "test_redshift_files.py",
 )
 #: Seconds of modules with slow tests, roughly: ``--part`` makes parts that take about as long as each other.
 SECONDS = {
-    "cloud/test_container_cloud.py": 50,
     "cloud/test_ec2_failures.py": 130,
     "cloud/test_ec2_instances.py": 130,
     "cloud/test_ec2_kills.py": 130,
@@ -142,8 +140,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _is_airflow_side(item.path):
             item.add_marker(pytest.mark.airflow)
-        if "container_cloud" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.containers)
 
 
 def pytest_report_header() -> str:
@@ -177,48 +173,9 @@ def airflow_home(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ministack.Cloud]:
-    """A local AWS with S3 and SQS; one for the session."""
-    _need_ministack()
-    log = tmp_path_factory.mktemp("ministack") / "ministack.log"
-    with ministack.running(log, services="s3,sqs,sts") as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def container_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[container_clouds.ContainerCloud]:
-    """A local AWS with ECS, whose tasks are containers of this machine's Docker engine; one for the session."""
-    _need_ministack()
-    try:
-        docker_engine.check()
-    except docker_engine.NoEngineError as error:
-        _cannot_run(str(error))
-    with container_clouds.running(tmp_path_factory.mktemp("containers")) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def redshift_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redshift_clouds.RedshiftCloud]:
-    """A local AWS with S3 and Redshift, which needs PostgreSQL and no Docker engine; one for the session."""
-    _need_ministack()
-    try:
-        postgres.check()
-    except postgres.NoPostgresError as error:
-        _cannot_run(str(error))
-    with redshift_clouds.running(tmp_path_factory.mktemp("redshift")) as running:
-        yield running
-
-
-def _need_ministack() -> None:
-    if not ministack.interpreter().exists():
-        _cannot_run(f"no ministack: {ministack.interpreter()} does not exist. `make test` sets it up.")
-
-
-def _cannot_run(reason: str) -> NoReturn:
-    """A local cloud that is not there is a reason to skip, but not in CI."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+def task_image(docker: None) -> str:
+    """Tasks of ``container_cloud`` have the models for tests."""
+    return build_test_image()
 
 
 @pytest.fixture

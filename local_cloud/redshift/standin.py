@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from local_cloud import ministack
+from local_cloud import processes
 from local_cloud.postgres import LOOPBACK, Postgres
 from local_cloud.redshift.data_api.server import DataApi
 from local_cloud.waiting import PATIENCE
@@ -194,12 +194,12 @@ def running(postgres: Postgres, endpoint: str, log: Path, *, slices: int = 2) ->
     :raises RuntimeError: it did not start; the message holds the end of its log.
     """
     hosts = list(dict.fromkeys((postgres.host, LOOPBACK)))
-    port, control = ministack.free_port(postgres.host), ministack.free_port(postgres.host)
+    port, control = processes.free_port(postgres.host), processes.free_port(postgres.host)
     command = [sys.executable, "-m", "local_cloud.redshift", "--hosts", ",".join(hosts), "--port", str(port)]
     ports = ["--control-port", str(control), "--postgres-port", str(postgres.port)]
     url = f"http://{postgres.host}:{control}"
     arguments = [*command, *ports, "--endpoint", endpoint, "--slices", str(slices)]
-    with ministack.process(arguments, log, f"{url}/health", _environment()):
+    with processes.process(arguments, log, f"{url}/health", _environment()):
         api = DataApi(lambda database, user: replace(redshift, database=database).connect(user))
         redshift = Redshift(postgres.host, port, url, postgres, api)
         with api.serving(postgres.host):
@@ -207,4 +207,4 @@ def running(postgres: Postgres, endpoint: str, log: Path, *, slices: int = 2) ->
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ministack.REPOSITORY), "AWS_EC2_METADATA_DISABLED": "true"}
+    return {**os.environ, "PYTHONPATH": str(processes.REPOSITORY), "AWS_EC2_METADATA_DISABLED": "true"}

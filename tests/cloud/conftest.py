@@ -5,16 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from local_cloud.container_cloud import ContainerCloud
-from local_cloud.redshift.standin import Redshift
-from local_cloud.redshift.trials import Folder
-from local_cloud.redshift_cloud import RedshiftCloud
 from tests.cloud.instance_workload import InstanceWorkload, workloads
 from tests.cloud.workload import Workload, train_gated_model
 from tests.operators.real_airflow import RealAirflow, real_airflow
@@ -78,24 +74,3 @@ def instances_of(container_cloud: ContainerCloud) -> Iterator[Callable[..., Inst
 def workload(workload_of: Callable[..., Workload]) -> Workload:
     """Two chunks."""
     return workload_of()
-
-
-@pytest.fixture
-def redshift(redshift_cloud: RedshiftCloud) -> Redshift:
-    """The stand-in, where no container is needed."""
-    return redshift_cloud.redshift
-
-
-@pytest.fixture
-def schema(redshift: Redshift) -> Iterator[str]:
-    """A schema of the test's own; its name."""
-    name = f"test_{uuid.uuid4().hex[:8]}"
-    redshift.query(f"CREATE SCHEMA {name}")
-    yield name
-    redshift.query(f"DROP SCHEMA {name} CASCADE")
-
-
-@pytest.fixture
-def folder(redshift_cloud: RedshiftCloud) -> Folder:
-    """A prefix of the test's own in S3."""
-    return Folder(redshift_cloud)

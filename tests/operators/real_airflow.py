@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from local_cloud import ministack
+from local_cloud import processes
 from tests.operators.conftest import PREAMBLE, Run
 
 AIRFLOW_2 = version("apache-airflow").startswith("2.")
@@ -34,7 +34,7 @@ class RealAirflow:
         self.home, self.dags, self.database = home, home / "dags", home / "airflow.db"
         self.dags.mkdir(parents=True)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._port = ministack.free_port("127.0.0.1")
+        self._port = processes.free_port("127.0.0.1")
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
             **self._settings(),
@@ -57,7 +57,7 @@ class RealAirflow:
         options = [] if name in ("api-server", "dag-processor") else ["--skip-serve-logs"]
         with open(self.home / f"{name}.log", "ab") as log:
             self._processes[name] = subprocess.Popen(
-                [*ministack.ends_with_this_process(), sys.executable, "-m", "airflow", name, *options],
+                [*processes.ends_with_this_process(), sys.executable, "-m", "airflow", name, *options],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -67,7 +67,8 @@ def install() -> None:
 
 def memory_limit(cdef: Mapping[str, Any], td: Mapping[str, Any], overrides: Mapping[str, Any]) -> int | None:
     """MiB that a container gets: the smallest of its own limit and its task's."""
-    own = next((one for one in overrides.get("containerOverrides", ()) if one.get("name") == cdef["name"]), {})
+    overridden = overrides.get("containerOverrides", ())
+    own: Mapping[str, Any] = next((one for one in overridden if one.get("name") == cdef["name"]), {})
     limits = (own.get("memory") or cdef.get("memory"), overrides.get("memory") or td.get("memory"))
     return min((int(limit) for limit in limits if limit), default=None)
 

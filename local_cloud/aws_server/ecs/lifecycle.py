@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from docker.errors import DockerException
@@ -46,7 +47,7 @@ def stop(task: dict[str, Any], stop_code: str, reason: str) -> None:
 
 def _watch(task: dict[str, Any], client: Any, account: str, region: str) -> None:
     for index, container in enumerate(list(task["_docker_ids"])):
-        _spawn(lambda index=index, container=container: _wait(task, index, container), f"wait-{container[:8]}")
+        _spawn(partial(_wait, task, index, container), f"wait-{container[:8]}")
 
 
 def _wait(task: dict[str, Any], index: int, container: str) -> None:

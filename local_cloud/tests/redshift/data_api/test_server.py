@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 
 from local_cloud.redshift.data_api.server import DataApi
 from local_cloud.redshift_cloud import RedshiftCloud
-from tests.waiting import PATIENCE, wait_for
+from local_cloud.waiting import PATIENCE, wait_for
 
 
 @pytest.fixture

@@ -6,15 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 import botocore.exceptions
 import pytest
-from botocore.config import Config
 
 from local_cloud import docker_engine
 from local_cloud.container_cloud import ContainerCloud
-from tests.waiting import PATIENCE
-from tests.waiting import wait_for as wait_until
+from local_cloud.waiting import PATIENCE
 
 PYTHON = ["python", "-u", "-c"]
 WAIT = "import time; print('waiting', flush=True); time.sleep(600)"
@@ -93,11 +90,6 @@ def log_lines(cloud: ContainerCloud, arn: str, until: str, seconds: float = PATI
 
 def wait_until_it_waits(cloud: ContainerCloud, arn: str) -> None:
     log_lines(cloud, arn, until="waiting")
-
-
-def impatient(cloud: ContainerCloud, service: str) -> Any:
-    """A client that does not try again."""
-    return boto3.client(service, **cloud.cloud.boto3_kwargs, config=Config(retries={"total_max_attempts": 1}))
 
 
 def refused(code: str) -> Any:
@@ -352,66 +344,6 @@ def test_a_hundred_tasks_are_described_at_once_and_no_more(ecs: Any) -> None:
     assert len(ecs.describe_tasks(cluster="ml", tasks=["x"] * 100)["failures"]) == 100
     with refused("InvalidParameterException"):
         ecs.describe_tasks(cluster="ml", tasks=["x"] * 101)
-
-
-# --- Faults ---
-
-
-def test_a_throttle_strikes_as_often_as_it_says(container_cloud: ContainerCloud, ecs: Any) -> None:
-    with container_cloud.faults.throttle("ListClusters", times=2) as throttle:
-        ecs.list_clusters()  # boto3 tries again
-        assert throttle.fired == 2
-        ecs.list_clusters()
-    assert throttle.fired == 2
-
-
-def test_a_throttle_ends_with_its_block(container_cloud: ContainerCloud) -> None:
-    ecs = impatient(container_cloud, "ecs")
-    with container_cloud.faults.throttle("ListClusters") as throttle:
-        for _ in range(3):
-            with refused("ThrottlingException"):
-                ecs.list_clusters()
-    assert throttle.fired == 3
-    ecs.list_clusters()
-
-
-def test_a_throttle_lasts_as_long_as_it_says(container_cloud: ContainerCloud) -> None:
-    ecs = impatient(container_cloud, "ecs")
-
-    def passes() -> bool:
-        try:
-            return bool(ecs.list_clusters())
-        except botocore.exceptions.ClientError:
-            return False
-
-    with container_cloud.faults.throttle("ListClusters", seconds=4):
-        with refused("ThrottlingException"):
-            ecs.list_clusters()
-        wait_until(passes, "the throttle to end")
-
-
-def test_a_service_that_answers_503(container_cloud: ContainerCloud) -> None:
-    logs = impatient(container_cloud, "logs")
-    with container_cloud.faults.unavailable("logs", "DescribeLogGroups") as outage:
-        with refused("ServiceUnavailableException") as error:
-            logs.describe_log_groups()
-        assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
-    assert outage.fired == 1
-    logs.describe_log_groups()
-
-
-def test_s3_is_the_same_through_the_proxy(container_cloud: ContainerCloud) -> None:
-    client, body = container_cloud.cloud.client(), bytes(range(256)) * 40_000
-    client.put_object(Bucket=container_cloud.bucket, Key="large", Body=body, ContentEncoding="identity")
-    whole = client.get_object(Bucket=container_cloud.bucket, Key="large")
-    assert (whole["ContentLength"], whole["Body"].read()) == (len(body), body)
-    part = client.get_object(Bucket=container_cloud.bucket, Key="large", Range="bytes=10-19", IfMatch=whole["ETag"])
-    assert (part["ContentLength"], part["Body"].read()) == (10, body[10:20])
-    assert client.head_object(Bucket=container_cloud.bucket, Key="large")["ContentLength"] == len(body)
-    with refused("PreconditionFailed"):
-        client.put_object(Bucket=container_cloud.bucket, Key="large", Body=b"", IfNoneMatch="*")
-    with refused("404"):
-        client.head_object(Bucket=container_cloud.bucket, Key="small")
 
 
 # --- The end ---
