@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.contract.proof import Proof
 from airflow_sklearn.contract.receipt import KEY_HASH_ALGORITHM, KeyHash
 from airflow_sklearn.exceptions import IncompleteRunError
 from airflow_sklearn.folder_lock import LOCK_EXPIRES
 from airflow_sklearn.ledger import Ledger
-from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.publish_files import FileLoad, load_of, publish_files, read_published
 from airflow_sklearn.storage import join
 

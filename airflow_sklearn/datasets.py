@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from airflow_sklearn.arguments import check_names, checked
+from airflow_sklearn.contract.arguments import check_names, checked
 from airflow_sklearn.contract.data import CsvOptions, OutputFiles, SourceFiles
 from airflow_sklearn.contract.faults import kind_of, shown
 from airflow_sklearn.exceptions import UserError

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.arguments import merge_policies
 from airflow_sklearn.chunking import make_chunks
+from airflow_sklearn.contract.arguments import merge_policies
 from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.plan import Plan, PredictionSpec
 from airflow_sklearn.contract.planned import Planned

@@ -6,7 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_sklearn.airflow_compat import BaseOperator, TaskGroup
-from airflow_sklearn.arguments import check_duration, check_flag, check_names, check_runtime, check_seconds
+from airflow_sklearn.contract.arguments import check_duration, check_flag, check_names, check_runtime, check_seconds
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.operators.base import argument_names, static_outlets
 from airflow_sklearn.operators.commit import SklearnCommitOperator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from airflow_sklearn.airflow_compat import XComArg
-    from airflow_sklearn.arguments import AskedMethod
+    from airflow_sklearn.contract.arguments import AskedMethod
     from airflow_sklearn.datasets import Destination, Source, TableSource
     from airflow_sklearn.runtimes.base import Runtime
 

@@ -7,7 +7,13 @@ import hashlib
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_sklearn.arguments import PREPROCESSING, check_choice, check_estimator, check_target, merge_policies
+from airflow_sklearn.contract.arguments import (
+    PREPROCESSING,
+    check_choice,
+    check_estimator,
+    check_target,
+    merge_policies,
+)
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.jobs import TrainJob
 from airflow_sklearn.contract.model import (

@@ -157,7 +157,7 @@ ErrorKind = Literal["user", "data", "environment", "deadline", "cancelled", "mem
 
 
 class JobError(Value):
-    """Why a job failed. ``kind`` decides whether a retry can help; see ``airflow_sklearn.worker.exit_codes``."""
+    """Why a job failed. ``kind`` decides whether a retry can help; see ``airflow_sklearn.contract.exit_codes``."""
 
     kind: ErrorKind
     type: str

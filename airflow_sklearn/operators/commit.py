@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.airflow_compat import conf
-from airflow_sklearn.arguments import check_flag
+from airflow_sklearn.contract.arguments import check_flag
 from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.exceptions import UserError

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.runtimes.log_lines import is_error_next, is_last, split_level
+from airflow_sklearn.contract.log_lines import is_error_next, is_last, split_level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

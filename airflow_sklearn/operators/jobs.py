@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow_sklearn.airflow_compat import AirflowException, conf
-from airflow_sklearn.arguments import check_duration, check_flag, check_runtime, check_seconds
+from airflow_sklearn.contract.arguments import check_duration, check_flag, check_runtime, check_seconds
 from airflow_sklearn.contract.shown import values_shown
 from airflow_sklearn.exceptions import DocumentError, NoCapacityError, StorageError, ThrottledError
 from airflow_sklearn.links import JobLink, JobLogLink

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_sklearn.airflow_compat import conf
-from airflow_sklearn.arguments import (
+from airflow_sklearn.contract.arguments import (
     METHODS,
     AskedMethod,
     check_choice,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.problems import ProblemCollector
+from airflow_sklearn.contract.problem_collector import ProblemCollector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

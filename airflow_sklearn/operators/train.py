@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.airflow_compat import conf
-from airflow_sklearn.arguments import (
+from airflow_sklearn.contract.arguments import (
     PREPROCESSING,
     Preprocessing,
     check_choice,

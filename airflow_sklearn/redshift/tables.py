@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_sklearn.arguments import check_names, checked
+from airflow_sklearn.contract.arguments import check_names, checked
 from airflow_sklearn.contract.faults import kind_of
 from airflow_sklearn.contract.tables import DataApi, OutputTable, RedshiftAccess, UnloadSource
 from airflow_sklearn.datasets import absolute_uri, short_repr

@@ -9,7 +9,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_sklearn.contract.portable import portable_type
+from airflow_sklearn.contract.arrow_type_names import portable_type
 from airflow_sklearn.contract.tables import OutputColumnSpec
 from airflow_sklearn.redshift.sql import identifier
 

@@ -7,7 +7,7 @@ import re
 from airflow_sklearn.runtimes.base import JobState
 
 _SUCCESS = 0
-_OUT_OF_MEMORY = 71  # the worker's own word for it: airflow_sklearn.worker.exit_codes
+_OUT_OF_MEMORY = 71  # the worker's own word for it: airflow_sklearn.contract.exit_codes
 _KILLED = 128 + 9
 _TERMINATED = 128 + 15
 

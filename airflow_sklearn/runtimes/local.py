@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from airflow_sklearn.arguments import check_count, is_known
+from airflow_sklearn.contract.arguments import check_count, is_known
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key, worker_arguments
 from airflow_sklearn.runtimes.processes import Process, process_of, run_detached

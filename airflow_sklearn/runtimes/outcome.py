@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_sklearn import exceptions
+from airflow_sklearn.contract import exit_codes
 from airflow_sklearn.contract.jobs import JobResult
 from airflow_sklearn.exceptions import JobFailedError, JobLostError, ObjectNotFoundError
 from airflow_sklearn.runtimes.base import JobState
-from airflow_sklearn.worker import exit_codes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ import signal
 import time
 from typing import Any
 
-from airflow_sklearn.worker import exit_codes
+from airflow_sklearn.contract import exit_codes
 
 
 def _end_at_once(number: int, _: Any) -> None:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_sklearn.contract.problem_collector import let_pass
 from airflow_sklearn.contract.receipt import FeatureSketch
 from airflow_sklearn.models.arrow_types import parse_type
-from airflow_sklearn.problems import let_pass
 from airflow_sklearn.worker.data.types import null_count
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from airflow_sklearn.contract.problem_collector import ProblemCollector
     from airflow_sklearn.contract.schema import Feature, FeatureSchema
-    from airflow_sklearn.problems import ProblemCollector
 
 
 @dataclass

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from concurrent.futures.process import BrokenProcessPool
 
+from airflow_sklearn.contract.exit_codes import causes, kind_of
 from airflow_sklearn.exceptions import AirflowSklearnError
 from airflow_sklearn.worker.container import memory_limit, oom_kills
-from airflow_sklearn.worker.exit_codes import causes, kind_of
 from airflow_sklearn.worker.processes import WorkerProcessDiedError
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from airflow_sklearn.contract.arrow_type_names import portable_type
 from airflow_sklearn.contract.model import OutOfSample
-from airflow_sklearn.contract.portable import portable_type
+from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart
 from airflow_sklearn.contract.schema import Column
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.outputs import output_columns, to_arrow
-from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.storage import join
 from airflow_sklearn.worker.artifact import file_sha256
 from airflow_sklearn.worker.data.output_types import OutputTypes

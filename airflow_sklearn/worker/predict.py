@@ -14,11 +14,11 @@ from pyarrow import csv
 
 from airflow_sklearn.chunking import split_pieces
 from airflow_sklearn.contract.model import ModelManifest
+from airflow_sklearn.contract.problem_collector import ProblemCollector, let_pass
 from airflow_sklearn.contract.receipt import Consumed, KeyHash, Receipt, Timings
 from airflow_sklearn.exceptions import BrokenEnvironmentError, DataError, ObjectChangedError
 from airflow_sklearn.ledger import Ledger
 from airflow_sklearn.models.arrow_types import parse_type
-from airflow_sklearn.problems import ProblemCollector, let_pass
 from airflow_sklearn.worker.artifact import fetch_artifact, open_estimator
 from airflow_sklearn.worker.chunk_work import ChunkWork
 from airflow_sklearn.worker.conform import merge_sketches

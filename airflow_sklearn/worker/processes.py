@@ -14,8 +14,8 @@ import traceback
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
+from airflow_sklearn.contract.exit_codes import kind_of
 from airflow_sklearn.exceptions import AirflowSklearnError
-from airflow_sklearn.worker.exit_codes import kind_of
 from airflow_sklearn.worker.stopping import signals_held
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airflow_sklearn.contract.data import NULL_SPELLINGS
+from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart, Timings
 from airflow_sklearn.contract.schema import Column
 from airflow_sklearn.exceptions import DataError, UserError
 from airflow_sklearn.models.arrow_types import parse_type
 from airflow_sklearn.models.schema import read_columns
-from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.artifact import file_sha256
 from airflow_sklearn.worker.batches import BATCH_BYTES, table_bytes
 from airflow_sklearn.worker.conform import Conformer

@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.worker.exit_codes import Cancelled
+from airflow_sklearn.contract.exit_codes import Cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.model import ModelManifest, Performance, TrainingSource
+from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.contract.schema import Column, FeatureSchema
 from airflow_sklearn.contract.shown import shown_warning
 from airflow_sklearn.exceptions import ObjectNotFoundError
@@ -31,7 +32,6 @@ from airflow_sklearn.models.outputs import shortest_row, usable_outputs
 from airflow_sklearn.models.schema import learn_features, learn_target, read_columns, target_values
 from airflow_sklearn.models.sklearn_config import changed_config, configured
 from airflow_sklearn.models.validation import Validation, cross_validate
-from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.artifact import store_estimator
 from airflow_sklearn.worker.batches import Batches, learn_batches
 from airflow_sklearn.worker.container import image_with_digest

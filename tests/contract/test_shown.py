@@ -9,6 +9,7 @@ import warnings
 import pytest
 
 import airflow_sklearn
+from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.contract.shown import (
     NOT_SHOWN,
@@ -20,7 +21,6 @@ from airflow_sklearn.contract.shown import (
     values_shown,
 )
 from airflow_sklearn.exceptions import DataError, UserError
-from airflow_sklearn.problems import ProblemCollector
 
 PROBLEM = Problem(
     kind="duplicate_key",

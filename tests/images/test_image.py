@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from airflow_sklearn.contract import exit_codes
 from airflow_sklearn.contract.jobs import Job, JobResult
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.contract.plan import Plan
 from airflow_sklearn.contract.receipt import Receipt
 from airflow_sklearn.ledger import Ledger
-from airflow_sklearn.worker import exit_codes
 from benchmarks.tables import make_table
 from local_cloud import docker_engine
 from tests.images.build import REPOSITORY

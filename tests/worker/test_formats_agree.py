@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_sklearn.contract.data import CsvOptions, SourceFiles
+from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.models.frames import to_frame
 from airflow_sklearn.models.schema import learn_features
-from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.data.training import read_table
 from tests.worker.data.helpers import STORAGE, stored
 from tests.worker.workbench import Workbench

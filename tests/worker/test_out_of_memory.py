@@ -9,10 +9,11 @@ import signal
 import pyarrow as pa
 import pytest
 
+from airflow_sklearn.contract import exit_codes
 from airflow_sklearn.contract.jobs import JobError, JobResult
 from airflow_sklearn.contract.plan import Plan
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.worker import exit_codes, out_of_memory, run
+from airflow_sklearn.worker import out_of_memory, run
 from airflow_sklearn.worker.out_of_memory import OutOfMemoryError, explained
 from airflow_sklearn.worker.processes import WorkerProcessDiedError, run_in_processes
 from tests.worker.workbench import Workbench

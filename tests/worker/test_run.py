@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pytest
 
+from airflow_sklearn.contract import exit_codes
 from airflow_sklearn.contract.jobs import Job, JobResult
-from airflow_sklearn.worker import exit_codes
 from tests.waiting import PATIENCE, wait_for
 from tests.worker.workbench import Workbench
 

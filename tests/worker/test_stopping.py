@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from airflow_sklearn.worker.exit_codes import Cancelled
+from airflow_sklearn.contract.exit_codes import Cancelled
 from airflow_sklearn.worker.stopping import Stopping, signals_held
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from airflow_sklearn.contract import exit_codes
 from airflow_sklearn.contract.data import SourceFiles
 from airflow_sklearn.contract.jobs import JobResult
 from airflow_sklearn.contract.model import ModelManifest, ModelPointer
 from airflow_sklearn.contract.schema import Column
-from airflow_sklearn.worker import exit_codes
 from airflow_sklearn.worker.parity import SAMPLE_ROWS, with_sample
 from airflow_sklearn.worker.run import run_job
 from tests.worker.workbench import Workbench, error_of, problems_of

@@ -13,13 +13,13 @@ import pyarrow as pa
 from airflow_sklearn.contract.data import NULL_SPELLINGS
 from airflow_sklearn.contract.faults import suggestion
 from airflow_sklearn.contract.names import Names
-from airflow_sklearn.problems import let_pass
+from airflow_sklearn.contract.problem_collector import let_pass
 from airflow_sklearn.worker.data.types import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from airflow_sklearn.problems import ProblemCollector
+    from airflow_sklearn.contract.problem_collector import ProblemCollector
 
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _NAMES_SHOWN = 20

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_sklearn.contract.problem_collector import let_pass
 from airflow_sklearn.contract.receipt import Consumed
 from airflow_sklearn.csv_records import LONGEST_RECORD, ends_inside_quotes, split_record
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.problems import let_pass
 from airflow_sklearn.worker.data.columns import Layout, match_columns
 from airflow_sklearn.worker.data.csv_blocks import Block, RecordTooLongError, read_blocks, record_offsets
 from airflow_sklearn.worker.data.csv_head import (

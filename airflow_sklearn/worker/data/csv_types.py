@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from airflow_sklearn.contract.data import SourceFiles, SourceObject
-    from airflow_sklearn.problems import ProblemCollector
+    from airflow_sklearn.contract.problem_collector import ProblemCollector
     from airflow_sklearn.storage import Storage
 
 

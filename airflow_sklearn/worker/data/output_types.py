@@ -14,7 +14,7 @@ from airflow_sklearn.worker.data.types import is_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow_sklearn.problems import ProblemCollector
+    from airflow_sklearn.contract.problem_collector import ProblemCollector
 
     _Cast = Callable[[pa.Array], pa.Array]
 

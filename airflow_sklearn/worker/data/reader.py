@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_sklearn.problems import ProblemCollector, let_pass
+from airflow_sklearn.contract.problem_collector import ProblemCollector, let_pass
 from airflow_sklearn.worker.data.columns import Layout, folder_values
 from airflow_sklearn.worker.data.convert import convert, has_zone, is_number
 from airflow_sklearn.worker.data.types import in_words, null_count

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.contract.data import SourceFiles
     from airflow_sklearn.contract.plan import Piece
-    from airflow_sklearn.problems import ProblemCollector
+    from airflow_sklearn.contract.problem_collector import ProblemCollector
     from airflow_sklearn.storage import Storage
 
 __all__ = ["PieceReader", "ReadColumn", "read_piece", "rejected_schema"]

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from airflow_sklearn.contract.data import CsvOptions, SourceFiles, SourceObject
 from airflow_sklearn.contract.plan import Piece
+from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.exceptions import DataError
-from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.data.source import PieceReader, ReadColumn, read_piece
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.data.output_types import OutputTypes
 
 

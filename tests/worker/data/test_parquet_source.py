@@ -11,8 +11,8 @@ import pytest
 
 from airflow_sklearn.contract.data import SourceFiles, SourceObject
 from airflow_sklearn.contract.plan import Piece
+from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.exceptions import ObjectChangedError
-from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.data import parquet_file
 from airflow_sklearn.worker.data.parquet_file import group_offset, open_groups, read_footer

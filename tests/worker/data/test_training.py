@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_sklearn.contract.data import NULL_SPELLINGS, CsvOptions, SourceFiles, SourceObject
+from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.exceptions import DataError
-from airflow_sklearn.problems import ProblemCollector
 from airflow_sklearn.worker.data import csv_blocks
 from airflow_sklearn.worker.data.guess import ColumnGuess
 from airflow_sklearn.worker.data.training import read_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 
-from airflow_sklearn.worker import exit_codes
+from airflow_sklearn.contract import exit_codes
 
 _LEVEL = re.compile(r"^(?:[\d:.,TZ+ \[\]-]{0,40})\b(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b[\]:]?\s*")
 

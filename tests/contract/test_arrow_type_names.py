@@ -3,7 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from airflow_sklearn.contract.portable import portable_type
+from airflow_sklearn.contract.arrow_type_names import portable_type
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from airflow_sklearn.runtimes.log_lines import split_level
+from airflow_sklearn.contract.log_lines import split_level
 
 
 @pytest.mark.parametrize(
