@@ -19,8 +19,8 @@ from airflow_sklearn.contract import exit_codes
 from airflow_sklearn.contract.jobs import JobError, JobResult, PoolWorkerJob, PredictJob
 from airflow_sklearn.contract.shown import showing_values, told, values_shown
 from airflow_sklearn.exceptions import AirflowSklearnError, DataError, DeadlineExceededError
-from airflow_sklearn.full_disk import full_disk_error
 from airflow_sklearn.storage import Storage
+from airflow_sklearn.storage.full_disk import full_disk_error
 from airflow_sklearn.worker.container import oom_kills
 from airflow_sklearn.worker.environment import prepare_for_prediction, prepare_for_training
 from airflow_sklearn.worker.job_document import UnreadableJobError, read_job

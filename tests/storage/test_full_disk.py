@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from airflow_sklearn import full_disk
 from airflow_sklearn.exceptions import StorageError
-from airflow_sklearn.full_disk import full_disk_error
+from airflow_sklearn.storage import full_disk
+from airflow_sklearn.storage.full_disk import full_disk_error
 
 
 @pytest.fixture(autouse=True)
