@@ -16,7 +16,7 @@ from collections.abc import Callable  # noqa: E402
 from typing import Any  # noqa: E402
 
 import airflow_sklearn.worker.__main__  # noqa: E402
-from airflow_sklearn.worker.environment import prepare_for_prediction  # noqa: E402
+from airflow_sklearn.system.software import prepare_for_prediction  # noqa: E402
 from airflow_sklearn.worker.run import no_collections  # noqa: E402
 
 moments["documents"] = time.monotonic()

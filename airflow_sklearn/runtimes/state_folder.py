@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.runtimes.base import JobHandle
-from airflow_sklearn.runtimes.processes import Process
+from airflow_sklearn.system.processes import Process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

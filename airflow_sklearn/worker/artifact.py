@@ -11,7 +11,7 @@ from airflow_sklearn.contract.model import Artifact
 from airflow_sklearn.exceptions import BrokenEnvironmentError, ObjectNotFoundError, UserError
 from airflow_sklearn.storage import join
 from airflow_sklearn.storage.full_disk import full_disk_error
-from airflow_sklearn.worker.scratch import scratch_folder
+from airflow_sklearn.system.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.ledger import Ledger
 from airflow_sklearn.models.sklearn_config import configured
+from airflow_sklearn.system.stacks import offer_stack
+from airflow_sklearn.system.threads import users_code
 from airflow_sklearn.worker.artifact import open_estimator
 from airflow_sklearn.worker.parity import replay
 from airflow_sklearn.worker.slices import SlicePredictor, SliceResult
-from airflow_sklearn.worker.stacks import offer_stack
-from airflow_sklearn.worker.threads import users_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,11 +16,11 @@ from airflow_sklearn.contract.schema import Column
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.outputs import output_columns, to_arrow
 from airflow_sklearn.storage import join
+from airflow_sklearn.system.scratch import scratch_folder
 from airflow_sklearn.worker.artifact import file_sha256
 from airflow_sklearn.worker.data.output_types import OutputTypes
 from airflow_sklearn.worker.data.sinks import open_sink
 from airflow_sklearn.worker.fnv import hash_columns
-from airflow_sklearn.worker.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

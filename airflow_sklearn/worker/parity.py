@@ -17,9 +17,9 @@ from airflow_sklearn.models.arrow_types import parse_type
 from airflow_sklearn.models.outputs import shortest_row
 from airflow_sklearn.models.schema import read_columns
 from airflow_sklearn.storage import join
+from airflow_sklearn.system.software import processor
 from airflow_sklearn.worker.batches import Batches, relative_difference
 from airflow_sklearn.worker.data.convert import convert
-from airflow_sklearn.worker.environment import processor
 from airflow_sklearn.worker.predictor import Predictor
 
 if TYPE_CHECKING:

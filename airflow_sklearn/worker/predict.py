@@ -19,20 +19,20 @@ from airflow_sklearn.contract.receipt import Consumed, KeyHash, Receipt, Timings
 from airflow_sklearn.exceptions import BrokenEnvironmentError, DataError, ObjectChangedError
 from airflow_sklearn.ledger import Ledger
 from airflow_sklearn.models.arrow_types import parse_type
+from airflow_sklearn.system.cgroup import process_limit
+from airflow_sklearn.system.forks import WorkerProcessDiedError, run_in_processes
+from airflow_sklearn.system.memory import PeakMemory
+from airflow_sklearn.system.scratch import scratch_folder
+from airflow_sklearn.system.software import check_versions, processor
+from airflow_sklearn.system.threads import left_by_users_code, users_code
 from airflow_sklearn.worker.artifact import fetch_artifact, open_estimator
 from airflow_sklearn.worker.chunk_work import ChunkWork
 from airflow_sklearn.worker.conform import merge_sketches
-from airflow_sklearn.worker.container import process_limit
-from airflow_sklearn.worker.environment import check_versions, processor
 from airflow_sklearn.worker.fnv import hash_columns
 from airflow_sklearn.worker.keys import repeated_hashes
-from airflow_sklearn.worker.memory import PeakMemory
 from airflow_sklearn.worker.parity import with_sample
-from airflow_sklearn.worker.processes import WorkerProcessDiedError, run_in_processes
 from airflow_sklearn.worker.progress import Progress
-from airflow_sklearn.worker.scratch import scratch_folder
 from airflow_sklearn.worker.slices import SliceResult, refused_kinds
-from airflow_sklearn.worker.threads import left_by_users_code, users_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -12,8 +12,8 @@ import time
 from typing import Any
 
 from airflow_sklearn.exceptions import AirflowSklearnError
-from airflow_sklearn.worker.stacks import cpu_seconds, stacks_of
-from airflow_sklearn.worker.ticker import Ticker
+from airflow_sklearn.system.stacks import cpu_seconds, stacks_of
+from airflow_sklearn.system.ticker import Ticker
 
 _INTERVAL = 5.0  # seconds between lines
 STALLED = 300.0  # seconds without a row, after which the log says so

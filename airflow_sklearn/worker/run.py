@@ -21,11 +21,11 @@ from airflow_sklearn.contract.shown import showing_values, told, values_shown
 from airflow_sklearn.exceptions import AirflowSklearnError, DataError, DeadlineExceededError
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.storage.full_disk import full_disk_error
-from airflow_sklearn.worker.container import oom_kills
-from airflow_sklearn.worker.environment import prepare_for_prediction, prepare_for_training
+from airflow_sklearn.system.cgroup import oom_kills
+from airflow_sklearn.system.out_of_memory import explained
+from airflow_sklearn.system.signals import Stopping
+from airflow_sklearn.system.software import prepare_for_prediction, prepare_for_training
 from airflow_sklearn.worker.job_document import UnreadableJobError, read_job
-from airflow_sklearn.worker.out_of_memory import explained
-from airflow_sklearn.worker.stopping import Stopping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -32,23 +32,23 @@ from airflow_sklearn.models.outputs import shortest_row, usable_outputs
 from airflow_sklearn.models.schema import learn_features, learn_target, read_columns, target_values
 from airflow_sklearn.models.sklearn_config import changed_config, configured
 from airflow_sklearn.models.validation import Validation, cross_validate
+from airflow_sklearn.system.cgroup import image_with_digest
+from airflow_sklearn.system.memory import PeakMemory
+from airflow_sklearn.system.software import record_versions
+from airflow_sklearn.system.threads import users_code
 from airflow_sklearn.worker.artifact import store_estimator
 from airflow_sklearn.worker.batches import Batches, learn_batches
-from airflow_sklearn.worker.container import image_with_digest
 from airflow_sklearn.worker.data.columns import folder_values
 from airflow_sklearn.worker.data.convert import convert
 from airflow_sklearn.worker.data.doubts import warn_of_null_labels, warn_of_numbers_in_text
 from airflow_sklearn.worker.data.training import read_table
 from airflow_sklearn.worker.data.types import is_nested, null_count
-from airflow_sklearn.worker.environment import record_versions
 from airflow_sklearn.worker.estimators import make_estimator
 from airflow_sklearn.worker.learned_from import tell_what_is_learned_from
-from airflow_sklearn.worker.memory import PeakMemory
 from airflow_sklearn.worker.out_of_sample import store_out_of_sample
 from airflow_sklearn.worker.parity import choose_rows, make_sample, rows_of, store_sample
 from airflow_sklearn.worker.predictor import Predictor
 from airflow_sklearn.worker.search import search_containers
-from airflow_sklearn.worker.threads import users_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -205,7 +205,7 @@ def test_a_process_over_the_containers_memory_is_told_from_other_failures(
 def test_the_number_of_processes_is_that_of_the_containers_cores(
     container: Container, options: tuple[str, ...], expected: int
 ) -> None:
-    source = "from airflow_sklearn.worker.container import process_limit; print(process_limit())"
+    source = "from airflow_sklearn.system.cgroup import process_limit; print(process_limit())"
     assert container.python(source, *options) == str(expected)
 
 

@@ -25,7 +25,7 @@ from airflow_sklearn.exceptions import (
 )
 from airflow_sklearn.storage import Storage, join
 from airflow_sklearn.storage.temporary import temporary_file
-from airflow_sklearn.worker.processes import run_in_processes
+from airflow_sklearn.system.forks import run_in_processes
 
 if TYPE_CHECKING:
     from local_cloud.ministack import Cloud

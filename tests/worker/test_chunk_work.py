@@ -14,8 +14,9 @@ import pytest
 import sklearn
 
 from airflow_sklearn.models.sklearn_config import changed_config, configured
-from airflow_sklearn.worker import progress, threads
-from airflow_sklearn.worker.processes import WorkerProcessDiedError, run_in_processes
+from airflow_sklearn.system import threads
+from airflow_sklearn.system.forks import WorkerProcessDiedError, run_in_processes
+from airflow_sklearn.worker import progress
 from airflow_sklearn.worker.progress import Progress
 from tests.waiting import wait_for
 from tests.worker.workbench import Workbench
@@ -90,7 +91,7 @@ def _wait_for_ever(number: int) -> int:
 def test_processes_that_wait_for_ever_are_shown_in_the_log_and_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from airflow_sklearn.worker.stacks import offer_stack
+    from airflow_sklearn.system.stacks import offer_stack
 
     monkeypatch.setattr(progress, "STALLED", 0.3)
     monkeypatch.setattr(progress, "STALLED_END", 0.5)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.exceptions import ObjectChangedError
-from airflow_sklearn.worker.scratch import scratch_folder
+from airflow_sklearn.system.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,8 +12,8 @@ import sys
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.worker.container import memory_limit, oom_kills
-from airflow_sklearn.worker.environment import limit_threads
+from airflow_sklearn.system.cgroup import memory_limit, oom_kills
+from airflow_sklearn.system.software import limit_threads
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import PoolWorkerJob

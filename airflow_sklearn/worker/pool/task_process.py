@@ -26,7 +26,7 @@ from airflow_sklearn.pools.blobs import BlobReader, BlobWriter
 from airflow_sklearn.pools.folder import PoolFolder
 from airflow_sklearn.pools.patience import is_out_of_reach
 from airflow_sklearn.storage import Storage
-from airflow_sklearn.worker.environment import threads_limited
+from airflow_sklearn.system.software import threads_limited
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,8 @@ from airflow_sklearn.pools import pickles
 from airflow_sklearn.pools.blobs import BlobReader, BlobWriter
 from airflow_sklearn.pools.folder import PoolFolder
 from airflow_sklearn.storage import Storage
-from airflow_sklearn.worker.container import cores
-from airflow_sklearn.worker.environment import limit_threads, threads_limited
+from airflow_sklearn.system.cgroup import cores
+from airflow_sklearn.system.software import limit_threads, threads_limited
 from airflow_sklearn.worker.pool import task_process
 from airflow_sklearn.worker.pool.starts import Starts
 from airflow_sklearn.worker.pool.task_process import TaskRunner

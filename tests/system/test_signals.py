@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from airflow_sklearn.contract.exit_codes import Cancelled
-from airflow_sklearn.worker.stopping import Stopping, signals_held
+from airflow_sklearn.system.signals import Stopping, signals_held
 
 
 def _never(error: BaseException) -> None:
@@ -97,7 +97,7 @@ def test_a_signal_is_without_effect_while_the_result_is_written() -> None:
 
 
 def test_a_job_in_a_long_call_of_c_code_is_ended_by_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_sklearn.worker.stopping.PATIENCE", 0.05)
+    monkeypatch.setattr("airflow_sklearn.system.signals.PATIENCE", 0.05)
     told: list[str] = []
 
     def work() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import joblib
 import pytest
 
-from airflow_sklearn.worker import container
+from airflow_sklearn.system import cgroup as container
 
 GIB = 2**30
 IMAGE = {"Image": "registry.example/worker:7", "ImageID": "sha256:1234"}

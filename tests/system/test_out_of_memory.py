@@ -13,9 +13,10 @@ from airflow_sklearn.contract import exit_codes
 from airflow_sklearn.contract.jobs import JobError, JobResult
 from airflow_sklearn.contract.plan import Plan
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.worker import out_of_memory, run
-from airflow_sklearn.worker.out_of_memory import OutOfMemoryError, explained
-from airflow_sklearn.worker.processes import WorkerProcessDiedError, run_in_processes
+from airflow_sklearn.system import out_of_memory
+from airflow_sklearn.system.forks import WorkerProcessDiedError, run_in_processes
+from airflow_sklearn.system.out_of_memory import OutOfMemoryError, explained
+from airflow_sklearn.worker import run
 from tests.worker.workbench import Workbench
 
 HUNGRY = "tests.worker.factories:hungry"

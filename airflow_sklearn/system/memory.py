@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from airflow_sklearn.worker.ticker import Ticker
+from airflow_sklearn.system.ticker import Ticker
 
 _INTERVAL = 0.25  # seconds
 

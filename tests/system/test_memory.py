@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_sklearn.worker.memory import PeakMemory, memory_of
+from airflow_sklearn.system.memory import PeakMemory, memory_of
 from tests.waiting import wait_for
 
 

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from airflow_sklearn.worker.memory import memory_of
+from airflow_sklearn.system.memory import memory_of
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
 _CGROUP = Path("/sys/fs/cgroup")

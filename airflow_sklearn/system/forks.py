@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from airflow_sklearn.contract.exit_codes import kind_of
 from airflow_sklearn.exceptions import AirflowSklearnError
-from airflow_sklearn.worker.stopping import signals_held
+from airflow_sklearn.system.signals import signals_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,8 +6,8 @@ from concurrent.futures.process import BrokenProcessPool
 
 from airflow_sklearn.contract.exit_codes import causes, kind_of
 from airflow_sklearn.exceptions import AirflowSklearnError
-from airflow_sklearn.worker.container import memory_limit, oom_kills
-from airflow_sklearn.worker.processes import WorkerProcessDiedError
+from airflow_sklearn.system.cgroup import memory_limit, oom_kills
+from airflow_sklearn.system.forks import WorkerProcessDiedError
 
 
 class OutOfMemoryError(AirflowSklearnError, MemoryError):

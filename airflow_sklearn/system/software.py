@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.model import Versions
 from airflow_sklearn.exceptions import BrokenEnvironmentError
-from airflow_sklearn.worker.container import cores
+from airflow_sklearn.system.cgroup import cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

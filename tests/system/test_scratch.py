@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from airflow_sklearn.worker.scratch import remove_abandoned, scratch_folder
+from airflow_sklearn.system.scratch import remove_abandoned, scratch_folder
 
 HOLD = """
 import sys, time
-from airflow_sklearn.worker.scratch import scratch_folder
+from airflow_sklearn.system.scratch import scratch_folder
 with scratch_folder() as path:
     open(path + "/rows", "w").write("rows")
     print(path, flush=True)
