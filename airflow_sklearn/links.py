@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 from airflow_sklearn.airflow_compat import BaseOperatorLink, XCom, conf
-from airflow_sklearn.runtimes.console import console_domain
+from airflow_sklearn.aws.console import console_domain
 
 if TYPE_CHECKING:
     from airflow_sklearn.airflow_compat import BaseOperator, Context

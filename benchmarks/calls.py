@@ -50,7 +50,7 @@ class Calls:
     """Counts the calls of all clients that Airflow connections make."""
 
     def __init__(self) -> None:
-        from airflow_sklearn.aws import AwsConnection
+        from airflow_sklearn.aws.connection import AwsConnection
 
         self.total: Counter[str] = Counter()
         self.at_ticks: list[tuple[float, Counter[str]]] = []
@@ -109,7 +109,7 @@ def main() -> int:
 
 def measure(cloud: Any, calls: Calls, name: str, sizes: list[int], ticks: int) -> int:
     """Print the table; the exit code."""
-    from airflow_sklearn.aws import AwsConnection
+    from airflow_sklearn.aws.connection import AwsConnection
 
     runtime, place = prepare(cloud, name), PLACES[name]
     counted = (place.describes, "ListObjectsV2", "GetLogEvents")

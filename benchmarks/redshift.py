@@ -30,7 +30,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_sklearn.aws import AwsConnection
+from airflow_sklearn.aws.connection import AwsConnection
 from airflow_sklearn.commit import verify
 from airflow_sklearn.contract.data import SourceFiles
 from airflow_sklearn.contract.plan import Chunk, Plan

@@ -6,8 +6,8 @@ import secrets
 import threading
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_sklearn.aws.session import access_to, identity_here
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.joblib_backend.access import access_to, identity_here
 from airflow_sklearn.joblib_backend.session import Session
 from airflow_sklearn.joblib_backend.settings import PoolSettings, pools_folder
 from airflow_sklearn.joblib_backend.tasks import PoolFuture

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from airflow_sklearn import exceptions
 from airflow_sklearn.airflow_compat import AirflowFailException, Asset, BaseOperator, conf
-from airflow_sklearn.aws import AwsConnection
+from airflow_sklearn.aws.connection import AwsConnection
 from airflow_sklearn.contract.arguments import check_names
 from airflow_sklearn.contract.shown import showing_values
 from airflow_sklearn.datasets import absolute_uri

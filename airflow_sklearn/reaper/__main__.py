@@ -9,7 +9,7 @@ import sys
 from datetime import timedelta
 
 from airflow_sklearn.airflow_compat import states_in_database
-from airflow_sklearn.aws import AwsConnection
+from airflow_sklearn.aws.connection import AwsConnection
 from airflow_sklearn.reaper.reap import end_left_behind, find_hosts, judge
 
 _DESCRIPTION = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_sklearn.aws import AwsConnection
+    from airflow_sklearn.aws.connection import AwsConnection
     from airflow_sklearn.contract.tables import RedshiftAccess
     from airflow_sklearn.redshift.database import Database
 

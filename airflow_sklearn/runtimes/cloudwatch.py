@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from airflow_sklearn.aws.console import console_of
 from airflow_sklearn.contract.document import Value
-from airflow_sklearn.runtimes.console import console_of
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

@@ -29,8 +29,8 @@ def search_containers(job: TrainJob, estimator: Any) -> Iterator[None]:
         return
     from joblib import parallel_config
 
+    from airflow_sklearn.aws.session import SessionAccess
     from airflow_sklearn.joblib_backend import WorkerPool
-    from airflow_sklearn.joblib_backend.access import SessionAccess
     from airflow_sklearn.runtimes.base import runtime_from_dict
     from airflow_sklearn.search import why_alone
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from joblib import Parallel, delayed, parallel_config
+from tests.test_iam import Recorder
 
+from airflow_sklearn.aws.iam.policies import all_policies
+from airflow_sklearn.aws.iam.setting import read_setting
 from airflow_sklearn.contract.pool import Task
-from airflow_sklearn.iam.policies import all_policies
-from airflow_sklearn.iam.setting import read_setting
 from airflow_sklearn.joblib_backend import WorkerPool
 from airflow_sklearn.pools.folder import PoolFolder
 from airflow_sklearn.pools.queues import open_queue
@@ -24,7 +25,6 @@ from airflow_sklearn.worker.pool import processes, worker
 from airflow_sklearn.worker.pool.task_process import TaskRunner
 from local_cloud import ministack
 from tests.rights import Need, Role, refused, s3_needs
-from tests.test_iam import Recorder
 from tests.waiting import PATIENCE
 
 ACCOUNT = "000000000000"

@@ -19,7 +19,7 @@ from airflow_sklearn import (
     sklearn_predict,
 )
 from airflow_sklearn.airflow_compat import DAG, AirflowFailException, Asset
-from airflow_sklearn.aws import AwsConnection
+from airflow_sklearn.aws.connection import AwsConnection
 from airflow_sklearn.exceptions import StorageError, UserError
 from airflow_sklearn.operators import base
 from airflow_sklearn.operators.base import column_names, final_errors

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from airflow_sklearn.aws import AwsConnection
+from airflow_sklearn.aws.connection import AwsConnection
+from airflow_sklearn.aws.iam.policies import all_policies
+from airflow_sklearn.aws.iam.setting import read_setting
 from airflow_sklearn.contract import tables as contract
-from airflow_sklearn.iam.policies import all_policies
-from airflow_sklearn.iam.setting import read_setting
 from airflow_sklearn.redshift.data_api import DataApiDatabase
 from airflow_sklearn.redshift.database import Statement
 from local_cloud import postgres

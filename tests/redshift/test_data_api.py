@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_sklearn.aws import AwsConnection
+from airflow_sklearn.aws.connection import AwsConnection
 from airflow_sklearn.contract import tables
 from airflow_sklearn.contract.tables import RedshiftAccess, TableColumn
 from airflow_sklearn.exceptions import RedshiftError, SerializationConflictError, StatementRunningError

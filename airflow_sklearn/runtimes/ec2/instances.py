@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn.aws.retry import insist
 from airflow_sklearn.runtimes.ec2.ended import is_over
 from airflow_sklearn.runtimes.ec2.refusals import explained, is_denied, is_forgotten, is_throttle
-from airflow_sklearn.runtimes.insist import insist
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

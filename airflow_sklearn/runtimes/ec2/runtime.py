@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from airflow_sklearn.aws.console import console_of
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.roster import Placement, RosterInstance
 from airflow_sklearn.exceptions import BrokenEnvironmentError, DocumentError, StorageError, UserError
 from airflow_sklearn.roster import Roster
 from airflow_sklearn.runtimes.base import JobHandle, JobStatus, Runtime, job_key
 from airflow_sklearn.runtimes.cloudwatch import LogStream, stream_of
-from airflow_sklearn.runtimes.console import console_of
 from airflow_sklearn.runtimes.ec2.ended import is_gone
 from airflow_sklearn.runtimes.ec2.hearing import Hearing
 from airflow_sklearn.runtimes.ec2.instances import abandon, by_tag, describe, has_tag, terminate

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from airflow_sklearn.aws import retry as insisting
 from airflow_sklearn.contract.jobs import PredictJob
 from airflow_sklearn.exceptions import NoCapacityError, ThrottledError, UserError
-from airflow_sklearn.runtimes import insist as insisting
 from airflow_sklearn.runtimes.base import JobHandle, JobState, runtime_from_dict
 from airflow_sklearn.runtimes.ecs import EcsRuntime, task_definition
 from airflow_sklearn.runtimes.ecs import runtime as module

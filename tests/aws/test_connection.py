@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_sklearn.aws import AwsConnection
+from airflow_sklearn.aws.connection import AwsConnection
 from tests.waiting import PATIENCE, wait_for
 
 

@@ -15,7 +15,7 @@ from airflow_sklearn.exceptions import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from airflow_sklearn.iam.setting import ObjectName, Place, Setting
+    from airflow_sklearn.aws.iam.setting import ObjectName, Place, Setting
 
     Policy = dict[str, Any]
     Statement = dict[str, Any]

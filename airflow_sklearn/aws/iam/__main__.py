@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from airflow_sklearn.aws.iam.cloudformation import template
+from airflow_sklearn.aws.iam.policies import all_policies
+from airflow_sklearn.aws.iam.setting import PARTITIONS, read_setting
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.iam.cloudformation import template
-from airflow_sklearn.iam.policies import all_policies
-from airflow_sklearn.iam.setting import PARTITIONS, read_setting
 
 _ROLES = ("task", "execution", "instance", "redshift")
 _NAMES = ("airflow", *_ROLES, "pool-driver", *(f"{role}-trust" for role in _ROLES))

@@ -21,15 +21,15 @@ import boto3.s3.inject
 import pytest
 from boto3.s3.transfer import TransferConfig
 
+from airflow_sklearn.aws.iam.__main__ import main
+from airflow_sklearn.aws.iam.policies import all_policies
+from airflow_sklearn.aws.iam.setting import read_setting
 from airflow_sklearn.commit import publish, verify
 from airflow_sklearn.contract.data import CsvOptions, OutputFiles, SourceFiles
 from airflow_sklearn.contract.jobs import JobIdentity, JobResult, PredictJob
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.contract.plan import Chunk, Plan
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.iam.__main__ import main
-from airflow_sklearn.iam.policies import all_policies
-from airflow_sklearn.iam.setting import read_setting
 from airflow_sklearn.ledger import Ledger, read_plan
 from airflow_sklearn.model_store import find_version
 from airflow_sklearn.planning import make_plan
@@ -720,7 +720,7 @@ def test_a_cloudformation_template_holds_the_same(capsys: pytest.CaptureFixture[
 
 
 def test_the_command_needs_nothing_but_the_standard_library() -> None:
-    source = "import sys, airflow_sklearn.iam.__main__; print(*{name.partition('.')[0] for name in sys.modules})"
+    source = "import sys, airflow_sklearn.aws.iam.__main__; print(*{name.partition('.')[0] for name in sys.modules})"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     loaded = subprocess.run([sys.executable, "-c", source], env=environment, check=True, capture_output=True, text=True)
     assert not {"airflow", "boto3", "botocore", "pydantic"} & set(loaded.stdout.split())

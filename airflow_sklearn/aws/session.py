@@ -72,7 +72,7 @@ def access_to(aws: Any) -> AwsAccess:
     if aws is None and _IN_A_TASK in os.environ:
         aws = "aws_default"
     if isinstance(aws, str):
-        from airflow_sklearn.aws import AwsConnection
+        from airflow_sklearn.aws.connection import AwsConnection
 
         return AwsConnection(aws)
     if hasattr(aws, "client") and hasattr(aws, "environment"):

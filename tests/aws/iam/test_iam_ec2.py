@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from airflow_sklearn.aws.iam.__main__ import main
+from airflow_sklearn.aws.iam.policies import all_policies
+from airflow_sklearn.aws.iam.setting import read_setting
 from airflow_sklearn.contract.jobs import JobIdentity, PredictJob
 from airflow_sklearn.contract.plan import Chunk
-from airflow_sklearn.iam.__main__ import main
-from airflow_sklearn.iam.policies import all_policies
-from airflow_sklearn.iam.setting import read_setting
 from airflow_sklearn.roster import Roster
 from airflow_sklearn.runtimes.ec2 import Ec2Runtime
 from airflow_sklearn.runtimes.ec2.instances import console_output

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_sklearn.iam.policies import Policy
-    from airflow_sklearn.iam.setting import Setting
+    from airflow_sklearn.aws.iam.policies import Policy
+    from airflow_sklearn.aws.iam.setting import Setting
 
 
 def template(setting: Setting, policies: dict[str, Policy]) -> dict[str, Any]:
