@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.commit import FileLoad, publish_files
 from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.exceptions import DocumentError, UserError
-from airflow_sklearn.model_store import version_folder
+from airflow_sklearn.runs.model_store import version_folder
+from airflow_sklearn.runs.verify import FileLoad, publish_files
 from airflow_sklearn.storage import join
 
 if TYPE_CHECKING:

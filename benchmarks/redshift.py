@@ -31,20 +31,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_sklearn.aws.connection import AwsConnection
-from airflow_sklearn.commit import verify
 from airflow_sklearn.contract.data import SourceFiles
 from airflow_sklearn.contract.plan import Chunk, Plan
 from airflow_sklearn.contract.proof import Proof
 from airflow_sklearn.contract.receipt import Consumed, KeyHash, OutputPart, Receipt
 from airflow_sklearn.contract.schema import Column
 from airflow_sklearn.contract.tables import OutputTable, RedshiftAccess, Snapshot, UnloadSource
-from airflow_sklearn.ledger import Ledger
-from airflow_sklearn.planning import draft_plan, finish_plan
 from airflow_sklearn.redshift.access import open_database
 from airflow_sklearn.redshift.database import Answer, Database, Statement
 from airflow_sklearn.redshift.publish import TableLoad, publish_table
 from airflow_sklearn.redshift.types import arrow_type, output_column
 from airflow_sklearn.redshift.unload import describe, unload
+from airflow_sklearn.runs.ledger import Ledger
+from airflow_sklearn.runs.prediction import draft_plan, finish_plan
+from airflow_sklearn.runs.verify import verify
 from airflow_sklearn.worker.fnv import hash_columns
 from local_cloud import redshift_cloud
 from tests import factories

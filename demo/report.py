@@ -12,10 +12,10 @@ from urllib.parse import unquote, urlsplit
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from airflow_sklearn.commit import read_published
 from airflow_sklearn.contract.model import ModelManifest, ModelPointer
 from airflow_sklearn.contract.proof import Proof
-from airflow_sklearn.ledger import Ledger, read_plan
+from airflow_sklearn.runs.ledger import Ledger, read_plan
+from airflow_sklearn.runs.verify import read_published
 from airflow_sklearn.storage import Storage
 from demo import settings
 

@@ -19,8 +19,8 @@ from airflow_sklearn.contract.model import (
 from airflow_sklearn.contract.plan import Plan
 from airflow_sklearn.contract.receipt import Consumed, KeyHash, OutputPart, Receipt
 from airflow_sklearn.contract.schema import Column, Feature, FeatureSchema, OutputColumn, Target
-from airflow_sklearn.ledger import Ledger
-from airflow_sklearn.planning import make_plan
+from airflow_sklearn.runs.ledger import Ledger
+from airflow_sklearn.runs.prediction import make_plan
 from airflow_sklearn.storage import Storage, join
 
 

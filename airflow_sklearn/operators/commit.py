@@ -65,9 +65,9 @@ class SklearnCommitOperator(StatementsOperator):
         check_flag("deferrable", self.deferrable)
 
     def work(self, context: Context) -> dict[str, Any]:
-        from airflow_sklearn.commit import verify
-        from airflow_sklearn.ledger import read_plan
         from airflow_sklearn.redshift.unload import delete_snapshot
+        from airflow_sklearn.runs.ledger import read_plan
+        from airflow_sklearn.runs.verify import verify
 
         storage, uri = self.storage, plan_uri(self.plan)
         plan = read_plan(storage, uri)
@@ -114,7 +114,7 @@ class SklearnCommitOperator(StatementsOperator):
 
     def _publish(self, context: Context, plan: Plan, proof: Proof) -> tuple[int, bool, str]:
         """:return: rows, whether they were not there before, and the URI of the proof."""
-        from airflow_sklearn.commit import publish, write_proof
+        from airflow_sklearn.runs.verify import publish, write_proof
 
         if isinstance(plan.destination, OutputFiles):
             manifest, published = publish(self.storage, plan, proof, replace_newer=self.replace_newer)

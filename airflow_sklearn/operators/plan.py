@@ -135,8 +135,8 @@ class SklearnPlanOperator(StatementsOperator):
 
     def work(self, context: Context) -> list[dict[str, str]]:
         from airflow_sklearn.contract.planned import Planned
-        from airflow_sklearn.planning import draft_plan, finish_plan
         from airflow_sklearn.redshift.planning import TableRun
+        from airflow_sklearn.runs.prediction import draft_plan, finish_plan
 
         who = identity_of(context)
         planned = Planned.now(dag_id=who.dag_id, task_id=who.task_id, run_id=who.run_id, map_index=who.map_index)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import JobResult, PredictJob
     from airflow_sklearn.contract.plan import Chunk, Plan
     from airflow_sklearn.contract.receipt import Receipt
-    from airflow_sklearn.ledger import Ledger
+    from airflow_sklearn.runs.ledger import Ledger
     from airflow_sklearn.runtimes.base import Runtime
 
 #: Names a mapped task after its chunk. ``SklearnPredictOperator.partial`` takes it as ``map_index_template``.
@@ -90,7 +90,7 @@ class SklearnPredictOperator(RuntimeOperator):
         return self.run_job(context, ledger.job_uri(chunk.id, attempt), job)
 
     def done_before(self, context: Context, job: PredictJob) -> dict[str, Any] | None:
-        from airflow_sklearn.ledger import Ledger
+        from airflow_sklearn.runs.ledger import Ledger
 
         ledger = Ledger(self.storage, job.ledger)
         receipt = ledger.read_receipt(job.chunk.id, job.fingerprint)
@@ -110,7 +110,7 @@ class SklearnPredictOperator(RuntimeOperator):
         return self._answer(ledger, receipt, reused=False)
 
     def _load(self) -> tuple[Plan, Chunk, Ledger]:
-        from airflow_sklearn.ledger import Ledger, read_plan
+        from airflow_sklearn.runs.ledger import Ledger, read_plan
 
         storage = self.storage
         try:

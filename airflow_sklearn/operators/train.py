@@ -22,14 +22,14 @@ from airflow_sklearn.contract.arguments import (
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.datasets import absolute_uri, as_output, as_source, as_table_source
-from airflow_sklearn.estimator_objects import check_can_be_stored, held, wrapped
 from airflow_sklearn.exceptions import DocumentError
 from airflow_sklearn.links import JobLink, JobLogLink, ModelManifestLink
 from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy, static_outlets
 from airflow_sklearn.operators.jobs import DEFAULT_DEADLINE, RuntimeOperator
 from airflow_sklearn.operators.places import check_destination, check_location, check_source
 from airflow_sklearn.operators.statements import StatementsOperator, attempt_of, tag_of
-from airflow_sklearn.search import check_spreads, checked_containers
+from airflow_sklearn.runs.estimator_objects import check_can_be_stored, held, wrapped
+from airflow_sklearn.runs.search import check_spreads, checked_containers
 from airflow_sklearn.storage.uris import parent
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
             check_destination(self.out_of_sample, "out_of_sample")
 
     def work(self, context: Context) -> dict[str, Any]:
-        from airflow_sklearn.training import make_train_job
+        from airflow_sklearn.runs.train_job import make_train_job
 
         if "manifest_uri" in self.state:  # fitted, and back from the triggerer
             return self._answer(context, **self.state)
@@ -229,7 +229,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         return self.run_job(context, job_uri, job)
 
     def done_before(self, context: Context, job: TrainJob) -> dict[str, Any] | None:
-        from airflow_sklearn.model_store import find_version
+        from airflow_sklearn.runs.model_store import find_version
 
         found = find_version(self.storage, job.model, job.version)
         if found is None:
@@ -297,7 +297,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
 
         :raises DocumentError: it is the manifest of another model.
         """
-        from airflow_sklearn.model_store import is_manifest_of
+        from airflow_sklearn.runs.model_store import is_manifest_of
 
         model = absolute_uri(self.model).rstrip("/")
         if not is_manifest_of(model, manifest_uri):

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.data import SourceFiles
     from airflow_sklearn.contract.jobs import JobIdentity
     from airflow_sklearn.contract.tables import OutputColumnSpec, RedshiftAccess, Snapshot, TableColumn
-    from airflow_sklearn.planning import Draft
     from airflow_sklearn.redshift.database import Database
+    from airflow_sklearn.runs.prediction import Draft
     from airflow_sklearn.storage import Storage
 
 

@@ -10,10 +10,10 @@ from sklearn import get_config, set_config
 from sklearn.base import is_classifier, is_regressor
 
 from airflow_sklearn.contract.model import FactoryEstimator, PresetEstimator
-from airflow_sklearn.estimator_objects import check_can_be_stored
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 from airflow_sklearn.models.factories import load_factory
 from airflow_sklearn.models.presets import build_preset
+from airflow_sklearn.runs.estimator_objects import check_can_be_stored
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.model import EstimatorSpec, PickledEstimator

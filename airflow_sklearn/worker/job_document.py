@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.jobs import PoolWorkerJob, PredictJob, job_from_json
 from airflow_sklearn.exceptions import DocumentError
-from airflow_sklearn.ledger import Ledger, read_plan
 from airflow_sklearn.pools.folder import PoolFolder
+from airflow_sklearn.runs.ledger import Ledger, read_plan
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import AnyJob

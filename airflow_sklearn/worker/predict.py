@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from airflow_sklearn.chunking import split_pieces
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.contract.problem_collector import ProblemCollector, let_pass
 from airflow_sklearn.contract.receipt import Consumed, KeyHash, Receipt, Timings
 from airflow_sklearn.exceptions import BrokenEnvironmentError, DataError, ObjectChangedError
-from airflow_sklearn.ledger import Ledger
 from airflow_sklearn.models.arrow_types import parse_type
+from airflow_sklearn.runs.chunking import split_pieces
+from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.system.cgroup import process_limit
 from airflow_sklearn.system.forks import WorkerProcessDiedError, run_in_processes
 from airflow_sklearn.system.memory import PeakMemory

@@ -31,8 +31,8 @@ def search_containers(job: TrainJob, estimator: Any) -> Iterator[None]:
 
     from airflow_sklearn.aws.session import SessionAccess
     from airflow_sklearn.joblib_backend import WorkerPool
+    from airflow_sklearn.runs.search import why_alone
     from airflow_sklearn.runtimes.base import runtime_from_dict
-    from airflow_sklearn.search import why_alone
 
     if why := why_alone(estimator):
         raise UserError(f"search_containers={search.containers}: {why}, or leave search_containers out.")

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.problems import Problem
     from airflow_sklearn.contract.receipt import Consumed, FeatureSketch
     from airflow_sklearn.contract.schema import Feature
-    from airflow_sklearn.ledger import Ledger
+    from airflow_sklearn.runs.ledger import Ledger
     from airflow_sklearn.storage import Storage
     from airflow_sklearn.worker.data.sinks import Sink
 

@@ -21,7 +21,6 @@ from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.contract.schema import Column, FeatureSchema
 from airflow_sklearn.contract.shown import shown_warning
 from airflow_sklearn.exceptions import ObjectNotFoundError
-from airflow_sklearn.model_store import find_version, store_version, version_folder
 from airflow_sklearn.models.arrow_types import parse_type
 from airflow_sklearn.models.columns import contiguous, numbers
 from airflow_sklearn.models.dtypes import pandas_index
@@ -32,6 +31,7 @@ from airflow_sklearn.models.outputs import shortest_row, usable_outputs
 from airflow_sklearn.models.schema import learn_features, learn_target, read_columns, target_values
 from airflow_sklearn.models.sklearn_config import changed_config, configured
 from airflow_sklearn.models.validation import Validation, cross_validate
+from airflow_sklearn.runs.model_store import find_version, store_version, version_folder
 from airflow_sklearn.system.cgroup import image_with_digest
 from airflow_sklearn.system.memory import PeakMemory
 from airflow_sklearn.system.software import record_versions

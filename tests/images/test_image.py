@@ -15,7 +15,7 @@ from airflow_sklearn.contract.jobs import Job, JobResult
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.contract.plan import Plan
 from airflow_sklearn.contract.receipt import Receipt
-from airflow_sklearn.ledger import Ledger
+from airflow_sklearn.runs.ledger import Ledger
 from benchmarks.tables import make_table
 from local_cloud import docker_engine
 from tests.images.build import REPOSITORY

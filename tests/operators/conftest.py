@@ -19,8 +19,8 @@ import pytest
 
 from airflow_sklearn.contract.jobs import JobIdentity, TrainJob
 from airflow_sklearn.datasets import Dataset
+from airflow_sklearn.runs.train_job import make_train_job
 from airflow_sklearn.storage import Storage
-from airflow_sklearn.training import make_train_job
 
 ROWS = 600
 HEADER = "id,x,kind,y\n"

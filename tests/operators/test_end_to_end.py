@@ -13,7 +13,7 @@ import pytest
 from airflow_sklearn import LocalRuntime, SklearnTrainOperator
 from airflow_sklearn.contract.jobs import TrainJob
 from airflow_sklearn.contract.model import ModelManifest, ModelPointer
-from airflow_sklearn.model_store import find_version
+from airflow_sklearn.runs.model_store import find_version
 from airflow_sklearn.storage import Storage
 from tests.operators.conftest import HEADER, ROWS, Run, predict, published_rows, rows, train
 from tests.operators.fakes import task_context

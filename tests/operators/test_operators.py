@@ -321,8 +321,8 @@ def test_a_wrong_number_of_search_containers_is_refused_when_the_dag_is_parsed()
 
 def test_where_a_search_runs_is_no_part_of_the_models_version(table: Path) -> None:
     from airflow_sklearn.contract.jobs import SearchPool
+    from airflow_sklearn.runs.train_job import make_train_job
     from airflow_sklearn.storage import Storage
-    from airflow_sklearn.training import make_train_job
     from tests.operators.conftest import plain_train_job
 
     source, model = f"{table}/train.csv", f"file://{table}/model"

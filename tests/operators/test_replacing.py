@@ -12,7 +12,7 @@ import pytest
 from airflow_sklearn import Dataset, LocalRuntime, SklearnCommitOperator, SklearnPlanOperator, sklearn_predict
 from airflow_sklearn.airflow_compat import DAG, AirflowFailException
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.ledger import Ledger, read_plan
+from airflow_sklearn.runs.ledger import Ledger, read_plan
 from airflow_sklearn.storage import Storage
 from tests.factories import receipt, stored_model
 from tests.operators.fakes import task_context

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_sklearn.commit import verify
 from airflow_sklearn.contract import exit_codes
 from airflow_sklearn.contract.data import SourceFiles
 from airflow_sklearn.contract.jobs import JobResult
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.exceptions import IncompleteRunError
+from airflow_sklearn.runs.verify import verify
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker import parity
 from airflow_sklearn.worker.parity import with_sample

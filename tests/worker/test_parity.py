@@ -9,7 +9,7 @@ import pytest
 
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.exceptions import BrokenEnvironmentError
-from airflow_sklearn.model_store import find_version
+from airflow_sklearn.runs.model_store import find_version
 from airflow_sklearn.worker.parity import SAMPLE_ROWS, replay, store_sample, with_sample
 from tests.worker.workbench import Workbench
 

@@ -13,14 +13,14 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from pyarrow import dataset as ds
 
-from airflow_sklearn.commit import publish, verify
 from airflow_sklearn.contract.data import CsvOptions, OutputFiles, SourceFiles
 from airflow_sklearn.contract.jobs import JobResult, PredictJob, TrainJob
 from airflow_sklearn.contract.model import FactoryEstimator, ModelManifest, PresetEstimator
 from airflow_sklearn.contract.plan import Chunk, Plan
 from airflow_sklearn.contract.receipt import Receipt
-from airflow_sklearn.ledger import Ledger
-from airflow_sklearn.planning import make_plan
+from airflow_sklearn.runs.ledger import Ledger
+from airflow_sklearn.runs.prediction import make_plan
+from airflow_sklearn.runs.verify import publish, verify
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.run import run_job
 

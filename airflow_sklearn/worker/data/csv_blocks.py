@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from airflow_sklearn.csv_records import LONGEST_RECORD, quoted_spans
+from airflow_sklearn.runs.csv_records import LONGEST_RECORD, quoted_spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

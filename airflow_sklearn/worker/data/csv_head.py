@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import pyarrow as pa
 
 from airflow_sklearn.contract.problems import Problem
-from airflow_sklearn.csv_records import first_record_end, split_record
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.runs.csv_records import first_record_end, split_record
 from airflow_sklearn.worker.data.types import is_undecodable
 
 if TYPE_CHECKING:

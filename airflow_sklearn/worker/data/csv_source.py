@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from airflow_sklearn.contract.problem_collector import let_pass
 from airflow_sklearn.contract.receipt import Consumed
-from airflow_sklearn.csv_records import LONGEST_RECORD, ends_inside_quotes, split_record
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.runs.csv_records import LONGEST_RECORD, ends_inside_quotes, split_record
 from airflow_sklearn.worker.data.columns import Layout, match_columns
 from airflow_sklearn.worker.data.csv_blocks import Block, RecordTooLongError, read_blocks, record_offsets
 from airflow_sklearn.worker.data.csv_head import (
@@ -284,7 +284,7 @@ class CsvPieceReader(PieceReader):
 
 
 def next_record_start(storage: Storage, obj: SourceObject, position: int) -> int:
-    """``f(position)`` for a file in which every line feed ends a record; see ``airflow_sklearn.csv_records``."""
+    """``f(position)`` for a file in which every line feed ends a record; see ``airflow_sklearn.runs.csv_records``."""
     if position <= 0 or position >= obj.size:
         return min(max(position, 0), obj.size)
     start, width = position - 1, _PROBE_BYTES

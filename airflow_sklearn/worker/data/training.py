@@ -15,10 +15,10 @@ import pyarrow as pa
 from airflow_sklearn.contract.data import NULL_SPELLINGS
 from airflow_sklearn.contract.faults import suggestion
 from airflow_sklearn.contract.plan import Piece
-from airflow_sklearn.csv_records import delimiter_hint
 from airflow_sklearn.exceptions import DataError
 from airflow_sklearn.models.arrow_types import parse_type
 from airflow_sklearn.models.dtypes import FILE_FORMAT, STORED_TYPE
+from airflow_sklearn.runs.csv_records import delimiter_hint
 from airflow_sklearn.worker.data.columns import ReadColumn, folder_values
 from airflow_sklearn.worker.data.csv_types import guess_columns
 from airflow_sklearn.worker.data.guess import ColumnGuess

@@ -24,21 +24,21 @@ from boto3.s3.transfer import TransferConfig
 from airflow_sklearn.aws.iam.__main__ import main
 from airflow_sklearn.aws.iam.policies import all_policies
 from airflow_sklearn.aws.iam.setting import read_setting
-from airflow_sklearn.commit import publish, verify
 from airflow_sklearn.contract.data import CsvOptions, OutputFiles, SourceFiles
 from airflow_sklearn.contract.jobs import JobIdentity, JobResult, PredictJob
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.contract.plan import Chunk, Plan
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.ledger import Ledger, read_plan
-from airflow_sklearn.model_store import find_version
-from airflow_sklearn.planning import make_plan
+from airflow_sklearn.runs.ledger import Ledger, read_plan
+from airflow_sklearn.runs.model_store import find_version
+from airflow_sklearn.runs.prediction import make_plan
+from airflow_sklearn.runs.train_job import make_train_job
+from airflow_sklearn.runs.verify import publish, verify
 from airflow_sklearn.runtimes.ec2 import Ec2Runtime
 from airflow_sklearn.runtimes.ecs import EcsRuntime, fargate
 from airflow_sklearn.runtimes.outcome import read_result
 from airflow_sklearn.scores import publish_scores
 from airflow_sklearn.storage import Storage
-from airflow_sklearn.training import make_train_job
 from airflow_sklearn.worker.run import run_job
 from local_cloud import ministack
 from tests.rights import Need, Recorder, Role, as_list, refused, s3_needs

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from airflow_sklearn.chunking import make_chunks, split_pieces
 from airflow_sklearn.contract.data import CsvOptions, SourceFiles, SourceObject
 from airflow_sklearn.contract.plan import Chunk
+from airflow_sklearn.runs.chunking import make_chunks, split_pieces
 from airflow_sklearn.storage import Storage
 
 CSV = SourceFiles(uris=("file:///x/",), file_format="csv")

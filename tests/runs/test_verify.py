@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from airflow_sklearn.commit import publish, read_published, verify
 from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.plan import Plan
 from airflow_sklearn.contract.proof import Proof, Publishing
@@ -15,7 +14,8 @@ from airflow_sklearn.contract.receipt import KeyHash, Receipt
 from airflow_sklearn.contract.schema import Column
 from airflow_sklearn.contract.tables import Snapshot
 from airflow_sklearn.exceptions import IncompleteRunError, ObjectNotFoundError, PublishError
-from airflow_sklearn.ledger import Ledger
+from airflow_sklearn.runs.ledger import Ledger
+from airflow_sklearn.runs.verify import publish, read_published, verify
 from airflow_sklearn.storage import Storage
 from tests.factories import csv_plan, receipt
 

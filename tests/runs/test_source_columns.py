@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from airflow_sklearn import source_columns
 from airflow_sklearn.contract.data import CsvOptions, SourceFiles
 from airflow_sklearn.exceptions import ObjectNotFoundError
-from airflow_sklearn.source_columns import MOST_FILES, column_faults
+from airflow_sklearn.runs import source_columns
+from airflow_sklearn.runs.source_columns import MOST_FILES, column_faults
 from airflow_sklearn.storage import Storage
 
 NEEDED = {"id": "primary key", "kind": "feature", "zip": "passthrough"}

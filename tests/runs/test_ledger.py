@@ -9,7 +9,7 @@ import pytest
 from airflow_sklearn.contract.data import SourceObject
 from airflow_sklearn.contract.receipt import Receipt
 from airflow_sklearn.exceptions import DocumentError, ObjectNotFoundError
-from airflow_sklearn.ledger import Ledger, read_plan
+from airflow_sklearn.runs.ledger import Ledger, read_plan
 from airflow_sklearn.storage import Storage
 from tests.factories import csv_plan, receipt
 

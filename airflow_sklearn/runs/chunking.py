@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.plan import Chunk, Piece
-from airflow_sklearn.csv_records import record_starts
+from airflow_sklearn.runs.csv_records import record_starts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

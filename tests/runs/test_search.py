@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.search import check_spreads, checked_containers
+from airflow_sklearn.runs.search import check_spreads, checked_containers
 
 
 @pytest.mark.parametrize("containers", [0, 1, -3, 2.5, "20", True])

@@ -9,8 +9,8 @@ from airflow_sklearn.contract.proof import Proof
 from airflow_sklearn.contract.receipt import KEY_HASH_ALGORITHM, KeyHash
 from airflow_sklearn.exceptions import IncompleteRunError
 from airflow_sklearn.folder_lock import LOCK_EXPIRES
-from airflow_sklearn.ledger import Ledger
 from airflow_sklearn.publish_files import FileLoad, load_of, publish_files, read_published
+from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.storage import join
 
 if TYPE_CHECKING:

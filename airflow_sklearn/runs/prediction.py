@@ -6,19 +6,19 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.chunking import make_chunks
 from airflow_sklearn.contract.arguments import merge_policies
 from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.plan import Plan, PredictionSpec
 from airflow_sklearn.contract.planned import Planned
 from airflow_sklearn.contract.tables import OutputTable
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.ledger import Ledger
-from airflow_sklearn.model_store import resolve_model
-from airflow_sklearn.source_columns import column_faults
+from airflow_sklearn.runs.chunking import make_chunks
+from airflow_sklearn.runs.ledger import Ledger
+from airflow_sklearn.runs.model_store import resolve_model
+from airflow_sklearn.runs.source_columns import column_faults
+from airflow_sklearn.runs.table_formats import refuse_table_formats
 from airflow_sklearn.storage import join
 from airflow_sklearn.storage.uris import pattern_regex, split_scheme
-from airflow_sklearn.table_formats import refuse_table_formats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,8 +9,8 @@ import pytest
 
 from airflow_sklearn.contract.data import SourceFiles
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.runs.table_formats import refuse_table_formats
 from airflow_sklearn.storage import Storage
-from airflow_sklearn.table_formats import refuse_table_formats
 from tests.factories import csv_plan
 from tests.operators.conftest import plain_train_job
 

@@ -19,8 +19,8 @@ from sklearn.model_selection import RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from airflow_sklearn.estimator_objects import EstimatorObject, check_can_be_stored, description, digest
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.runs.estimator_objects import EstimatorObject, check_can_be_stored, description, digest
 
 
 class Holds(ClassifierMixin, BaseEstimator):
@@ -82,7 +82,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from airflow_sklearn.estimator_objects import description, digest
+from airflow_sklearn.runs.estimator_objects import description, digest
 padding = [object() for _ in range(int(sys.argv[1]))]
 words = {"alpha", "beta", "gamma", "delta", "epsilon"}
 for estimator in (

@@ -21,10 +21,10 @@ from airflow_sklearn.contract.model import (
     PickledEstimator,
     PresetEstimator,
 )
-from airflow_sklearn.estimator_objects import description, digest, pickled
 from airflow_sklearn.exceptions import ObjectExistsError
+from airflow_sklearn.runs.estimator_objects import description, digest, pickled
+from airflow_sklearn.runs.table_formats import refuse_table_formats
 from airflow_sklearn.storage import join
-from airflow_sklearn.table_formats import refuse_table_formats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

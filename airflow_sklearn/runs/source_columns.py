@@ -17,8 +17,8 @@ from urllib.parse import unquote
 
 from airflow_sklearn.contract.faults import suggestion
 from airflow_sklearn.contract.names import Names
-from airflow_sklearn.csv_records import delimiter_hint, first_record_end, split_record
 from airflow_sklearn.exceptions import StorageError
+from airflow_sklearn.runs.csv_records import delimiter_hint, first_record_end, split_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

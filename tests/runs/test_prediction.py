@@ -7,8 +7,8 @@ import pytest
 from airflow_sklearn.contract.data import OutputFiles, SourceFiles
 from airflow_sklearn.contract.planned import Planned
 from airflow_sklearn.exceptions import BrokenEnvironmentError, DocumentError, ObjectNotFoundError, UserError
-from airflow_sklearn.ledger import read_plan
-from airflow_sklearn.model_store import resolve_model
+from airflow_sklearn.runs.ledger import read_plan
+from airflow_sklearn.runs.model_store import resolve_model
 from airflow_sklearn.storage import Storage
 from tests.factories import csv_plan, stored_model
 

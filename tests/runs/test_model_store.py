@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow_sklearn.model_store import store_version, version_folder
+from airflow_sklearn.runs.model_store import store_version, version_folder
 from airflow_sklearn.storage import Storage
 from tests.factories import manifest
 

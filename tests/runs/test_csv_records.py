@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import pytest
 
-from airflow_sklearn import csv_records
-from airflow_sklearn.csv_records import ends_inside_quotes, record_starts, split_record
 from airflow_sklearn.exceptions import DataError
+from airflow_sklearn.runs import csv_records
+from airflow_sklearn.runs.csv_records import ends_inside_quotes, record_starts, split_record
 
 
 def slow_record_starts(data: bytes, positions: list[int]) -> list[int]:
