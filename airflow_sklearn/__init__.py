@@ -10,13 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_sklearn.datasets import Dataset
+    from airflow_sklearn.datasets.files import Dataset
+    from airflow_sklearn.datasets.redshift.tables import RedshiftDataApi, RedshiftQuery, RedshiftTable
     from airflow_sklearn.operators.commit import SklearnCommitOperator
     from airflow_sklearn.operators.plan import SklearnPlanOperator
     from airflow_sklearn.operators.predict import SklearnPredictOperator
     from airflow_sklearn.operators.reap import SklearnReapOperator
     from airflow_sklearn.operators.train import SklearnTrainOperator
-    from airflow_sklearn.redshift.tables import RedshiftDataApi, RedshiftQuery, RedshiftTable
     from airflow_sklearn.runtimes.base import Runtime
     from airflow_sklearn.runtimes.ec2 import Ec2Runtime
     from airflow_sklearn.runtimes.ecs import EcsRuntime

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.airflow_compat import XComArg
     from airflow_sklearn.contract.arguments import AskedMethod
-    from airflow_sklearn.datasets import Destination, Source, TableSource
+    from airflow_sklearn.datasets.files import Destination, Source, TableSource
     from airflow_sklearn.runtimes.base import Runtime
 
 

@@ -37,11 +37,11 @@ from airflow_sklearn.contract.proof import Proof
 from airflow_sklearn.contract.receipt import Consumed, KeyHash, OutputPart, Receipt
 from airflow_sklearn.contract.schema import Column
 from airflow_sklearn.contract.tables import OutputTable, RedshiftAccess, Snapshot, UnloadSource
-from airflow_sklearn.redshift.access import open_database
-from airflow_sklearn.redshift.database import Answer, Database, Statement
-from airflow_sklearn.redshift.publish import TableLoad, publish_table
-from airflow_sklearn.redshift.types import arrow_type, output_column
-from airflow_sklearn.redshift.unload import describe, unload
+from airflow_sklearn.datasets.redshift.access import open_database
+from airflow_sklearn.datasets.redshift.database import Answer, Database, Statement
+from airflow_sklearn.datasets.redshift.publish import TableLoad, publish_table
+from airflow_sklearn.datasets.redshift.types import arrow_type, output_column
+from airflow_sklearn.datasets.redshift.unload import describe, unload
 from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.runs.prediction import draft_plan, finish_plan
 from airflow_sklearn.runs.verify import verify

@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.datasets import absolute_uri
+from airflow_sklearn.datasets.files import absolute_uri
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.storage.uris import split_scheme
 

@@ -65,7 +65,7 @@ class SklearnCommitOperator(StatementsOperator):
         check_flag("deferrable", self.deferrable)
 
     def work(self, context: Context) -> dict[str, Any]:
-        from airflow_sklearn.redshift.unload import delete_snapshot
+        from airflow_sklearn.datasets.redshift.unload import delete_snapshot
         from airflow_sklearn.runs.ledger import read_plan
         from airflow_sklearn.runs.verify import verify
 
@@ -119,7 +119,7 @@ class SklearnCommitOperator(StatementsOperator):
         if isinstance(plan.destination, OutputFiles):
             manifest, published = publish(self.storage, plan, proof, replace_newer=self.replace_newer)
             return manifest.rows, published, manifest.proof_uri
-        from airflow_sklearn.redshift.publish import TableLoad, publish_table
+        from airflow_sklearn.datasets.redshift.publish import TableLoad, publish_table
 
         proof_uri = write_proof(self.storage, plan, proof)
         load = TableLoad(

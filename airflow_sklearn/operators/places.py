@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_sklearn.contract.arguments import is_known, is_place
 from airflow_sklearn.contract.faults import kind_of, shown
-from airflow_sklearn.datasets import Dataset, as_output, as_source, as_table_source
+from airflow_sklearn.datasets.files import Dataset, as_output, as_source, as_table_source
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.storage.uris import split_scheme
 

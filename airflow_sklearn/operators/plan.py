@@ -21,7 +21,7 @@ from airflow_sklearn.contract.arguments import (
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.tables import OutputTable
-from airflow_sklearn.datasets import absolute_uri, as_output, as_source, as_table_source
+from airflow_sklearn.datasets.files import absolute_uri, as_output, as_source, as_table_source
 from airflow_sklearn.exceptions import PublicationRefusedError, UserError
 from airflow_sklearn.links import RunLedgerLink
 from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.contract.data import OutputFiles, SourceFiles
     from airflow_sklearn.contract.plan import Plan
-    from airflow_sklearn.datasets import Destination, Source, TableSource
+    from airflow_sklearn.datasets.files import Destination, Source, TableSource
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?\s*")
 _POWERS = ("", "K", "M", "G", "T")
@@ -135,7 +135,7 @@ class SklearnPlanOperator(StatementsOperator):
 
     def work(self, context: Context) -> list[dict[str, str]]:
         from airflow_sklearn.contract.planned import Planned
-        from airflow_sklearn.redshift.planning import TableRun
+        from airflow_sklearn.datasets.redshift.planning import TableRun
         from airflow_sklearn.runs.prediction import draft_plan, finish_plan
 
         who = identity_of(context)
@@ -196,7 +196,7 @@ class SklearnPlanOperator(StatementsOperator):
         :raises PublicationRefusedError: the commit would not replace what the partition holds.
         """
         from airflow_sklearn.contract.data import OutputFiles
-        from airflow_sklearn.publish_files import load_of, replacement_faults
+        from airflow_sklearn.datasets.publish_files import load_of, replacement_faults
 
         if isinstance(plan.destination, OutputFiles):
             for fault in replacement_faults(self.storage, load_of(plan)):
@@ -205,7 +205,7 @@ class SklearnPlanOperator(StatementsOperator):
     def _partition(self, context: Context, destination: OutputFiles | OutputTable) -> str:
         run_id = context["ti"].run_id
         if isinstance(destination, OutputTable):
-            from airflow_sklearn.redshift.planning import whose_rows
+            from airflow_sklearn.datasets.redshift.planning import whose_rows
 
             return whose_rows(destination, self.partition, run_id)
         return self.partition or path_safe(run_id)

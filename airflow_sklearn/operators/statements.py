@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.contract.tables import RedshiftAccess
-    from airflow_sklearn.redshift.database import Database
+    from airflow_sklearn.datasets.redshift.database import Database
 
 
 class StatementsOperator(SklearnOperator):
@@ -42,7 +42,7 @@ class StatementsOperator(SklearnOperator):
 
     def database(self, context: Context, access: RedshiftAccess) -> Database:
         """The database, with the statements tagged by who runs them."""
-        from airflow_sklearn.redshift.access import open_database
+        from airflow_sklearn.datasets.redshift.access import open_database
 
         if self._databases is None or self._statements is None:
             self._databases, self._statements = {}, self._statements or {}

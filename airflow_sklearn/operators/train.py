@@ -21,7 +21,7 @@ from airflow_sklearn.contract.arguments import (
 )
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.faults import counted
-from airflow_sklearn.datasets import absolute_uri, as_output, as_source, as_table_source
+from airflow_sklearn.datasets.files import absolute_uri, as_output, as_source, as_table_source
 from airflow_sklearn.exceptions import DocumentError
 from airflow_sklearn.links import JobLink, JobLogLink, ModelManifestLink
 from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy, static_outlets
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import JobResult, SearchPool, TrainJob
     from airflow_sklearn.contract.model import ModelManifest
     from airflow_sklearn.contract.tables import Snapshot, UnloadSource
-    from airflow_sklearn.datasets import Destination, Source, TableSource
+    from airflow_sklearn.datasets.files import Destination, Source, TableSource
     from airflow_sklearn.runtimes.base import Runtime
 
 
@@ -251,8 +251,8 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         return SearchPool(containers=self.search_containers, runtime=described, folder=folder)
 
     def _unload(self, context: Context, table: UnloadSource) -> Snapshot:
-        from airflow_sklearn.redshift.training import training_columns
-        from airflow_sklearn.redshift.unload import describe, find_snapshot, unload, unload_folder
+        from airflow_sklearn.datasets.redshift.training import training_columns
+        from airflow_sklearn.datasets.redshift.unload import describe, find_snapshot, unload, unload_folder
 
         identity = identity_of(context)
         folder = unload_folder(table, identity, clears_of(context, self.retries))
@@ -308,7 +308,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
 
     def _answer(self, context: Context, manifest_uri: str, *, reused: bool) -> dict[str, Any]:
         from airflow_sklearn.contract.model import ModelManifest
-        from airflow_sklearn.redshift.unload import delete_snapshot, unload_folder
+        from airflow_sklearn.datasets.redshift.unload import delete_snapshot, unload_folder
 
         data = self.storage.read(manifest_uri)
         manifest = ModelManifest.from_json(data, where=manifest_uri)
@@ -343,7 +343,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         again = self._asked_since or identity_of(context).try_number != clears_of(context, self.retries)
         if not self.out_of_sample or again:
             return
-        from airflow_sklearn.scores import check_scores
+        from airflow_sklearn.datasets.out_of_sample import check_scores
 
         check_scores(as_output(self.out_of_sample), self.cross_validation, partial(self.database, context))
 
@@ -354,7 +354,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         """
         if not self.out_of_sample:
             return
-        from airflow_sklearn.scores import publish_scores
+        from airflow_sklearn.datasets.out_of_sample import publish_scores
 
         published = publish_scores(
             self.storage,

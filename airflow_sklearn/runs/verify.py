@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.contract.proof import Proof
 from airflow_sklearn.contract.receipt import KEY_HASH_ALGORITHM, KeyHash
+from airflow_sklearn.datasets.folder_lock import LOCK_EXPIRES
+from airflow_sklearn.datasets.publish_files import FileLoad, load_of, publish_files, read_published
 from airflow_sklearn.exceptions import IncompleteRunError
-from airflow_sklearn.folder_lock import LOCK_EXPIRES
-from airflow_sklearn.publish_files import FileLoad, load_of, publish_files, read_published
 from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.storage import join
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from airflow_sklearn.contract.jobs import JobIdentity, TrainJob
-from airflow_sklearn.datasets import Dataset
+from airflow_sklearn.datasets.files import Dataset
 from airflow_sklearn.runs.train_job import make_train_job
 from airflow_sklearn.storage import Storage
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from airflow_sklearn.datasets.redshift.sql import literal
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.redshift.sql import literal
 from local_cloud.redshift_cloud import RedshiftCloud
 from tests.operators.conftest import Run
 from tests.operators.warehouse import ROWS, Warehouse
@@ -326,7 +326,7 @@ def test_scores_that_are_appended_come_once_though_the_task_is_tried_again(
 def test_a_training_that_is_tried_again_after_all_was_done_fits_nothing(
     run_dag: RunDag, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_sklearn.redshift import unload
+    from airflow_sklearn.datasets.redshift import unload
 
     removed = unload.delete_snapshot
 

@@ -16,8 +16,8 @@ from airflow_sklearn.aws.connection import AwsConnection
 from airflow_sklearn.aws.iam.policies import all_policies
 from airflow_sklearn.aws.iam.setting import read_setting
 from airflow_sklearn.contract import tables as contract
-from airflow_sklearn.redshift.data_api import DataApiDatabase
-from airflow_sklearn.redshift.database import Statement
+from airflow_sklearn.datasets.redshift.data_api import DataApiDatabase
+from airflow_sklearn.datasets.redshift.database import Statement
 from local_cloud import postgres
 from local_cloud.redshift import standin
 from local_cloud.redshift.data_api.server import DataApi

@@ -15,12 +15,12 @@ from airflow_sklearn.contract.model import ModelManifest, OutOfSample
 from airflow_sklearn.contract.plan import Plan
 from airflow_sklearn.contract.receipt import OutputPart
 from airflow_sklearn.contract.schema import Column
+from airflow_sklearn.datasets.out_of_sample import publish_scores
 from airflow_sklearn.exceptions import DocumentError, JobLostError
 from airflow_sklearn.operators.base import final_errors
 from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.runs.model_store import is_manifest_of
 from airflow_sklearn.runtimes.base import JobState
-from airflow_sklearn.scores import publish_scores
 from airflow_sklearn.storage import Storage
 from tests.factories import csv_plan, manifest, receipt, stored_model
 from tests.operators.fakes import Script, ScriptedOperator, ScriptedRuntime, status, task_context

@@ -28,6 +28,7 @@ from airflow_sklearn.contract.data import CsvOptions, OutputFiles, SourceFiles
 from airflow_sklearn.contract.jobs import JobIdentity, JobResult, PredictJob
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.contract.plan import Chunk, Plan
+from airflow_sklearn.datasets.out_of_sample import publish_scores
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.runs.ledger import Ledger, read_plan
 from airflow_sklearn.runs.model_store import find_version
@@ -37,7 +38,6 @@ from airflow_sklearn.runs.verify import publish, verify
 from airflow_sklearn.runtimes.ec2 import Ec2Runtime
 from airflow_sklearn.runtimes.ecs import EcsRuntime, fargate
 from airflow_sklearn.runtimes.outcome import read_result
-from airflow_sklearn.scores import publish_scores
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.run import run_job
 from local_cloud import ministack

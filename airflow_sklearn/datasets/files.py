@@ -1,0 +1,245 @@
+"""``Dataset``: files as an operator's ``source`` or ``destination``, with the options that a bare URI cannot say."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from airflow_sklearn.contract.arguments import check_names, checked
+from airflow_sklearn.contract.data import CsvOptions, OutputFiles, SourceFiles
+from airflow_sklearn.contract.faults import kind_of, shown
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.storage.uris import split_scheme
+
+if TYPE_CHECKING:
+    from airflow_sklearn.contract.tables import OutputTable, UnloadSource
+
+_CSV_ENDINGS = (".csv", ".tsv", ".txt")
+_PARQUET_ENDINGS = (".parquet", ".parq", ".pq")
+_COMPRESSED_ENDINGS = (".gz", ".zst", ".bz2")
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What an operator reads from: anything that can say which files hold its rows."""
+
+    def to_source(self) -> SourceFiles: ...
+
+
+@runtime_checkable
+class Destination(Protocol):
+    """What an operator writes to: anything that can say which folder, or which table, takes its rows."""
+
+    def to_output(self) -> OutputFiles | OutputTable: ...
+
+
+@runtime_checkable
+class TableSource(Protocol):
+    """What an operator reads from a database: its rows are unloaded into files first."""
+
+    def to_unload(self) -> UnloadSource: ...
+
+
+def short_repr(self: Any) -> str:
+    """Only what differs from the defaults: short in Airflow's UI, and equal whenever the object is."""
+    said = [f"{f.name}={value!r}" for f in dataclasses.fields(self) if (value := getattr(self, f.name)) != _default(f)]
+    return f"{type(self).__name__}({', '.join(said)})"
+
+
+@dataclass(repr=False)
+class Dataset:
+    """Files that are read or written as one table.
+
+    ``uri``, ``file_format``, ``column_names``, ``compression``, ``encoding``, ``types`` and ``if_exists`` may be Jinja
+    templates. The others hold characters and words that a template would change.
+
+    :param uri: for reading, one or several of: an object, a glob (``s3://acme/scores/*.parquet``), a prefix ending in
+        ``/``. For writing, one folder. ``s3://bucket/key``, ``file:///absolute/path`` or an absolute local path.
+    :param file_format: ``csv`` or ``parquet``. Default: by the ending of ``uri``; a prefix needs it said. For writing:
+        ``parquet``.
+    :param delimiter: of CSV, one character.
+    :param quote: of CSV, one character; an empty string when values are never quoted.
+    :param header: whether each CSV file begins with the column names.
+    :param column_names: the names in file order, for CSV without a header.
+    :param compression: of CSV: ``infer`` (by the ending of each file), ``none``, ``gzip``, ``zstd``, ``bz2``.
+    :param newlines_in_values: set True when quoted values may hold line breaks; planning then reads the files once.
+    :param null_values: spellings of a null in CSV, in every column. Default, by the kind of the column: those that
+        pandas knows (``NA``, ``n/a``, ``NaN``, ``None``, ...) in numbers, booleans and dates, and in features of text
+        unless training knew the spelling as a value; in keys, classes and passthrough columns of text nothing but an
+        empty value.
+    :param encoding: of CSV.
+    :param decimal: of CSV, the character before the fraction of a number: ``","`` for ``1,25``.
+    :param thousands: of CSV, the character between groups of digits: ``"."`` for ``1.234,5``. Default: none.
+    :param types: Arrow types by column name, such as ``{"zip": "string"}``. For training: instead of what would be
+        inferred. For prediction: of passthrough columns that training excluded or lacked, which are text otherwise.
+    :param hive_partitions: folders named ``column=value`` become columns.
+    :param if_exists: for writing, when the partition was published before: ``replace`` its rows, or ``fail``.
+    """
+
+    template_fields: ClassVar[tuple[str, ...]] = (
+        "uri",
+        "file_format",
+        "column_names",
+        "compression",
+        "encoding",
+        "types",
+        "if_exists",
+    )
+
+    uri: str | Sequence[str]
+    file_format: str | None = None
+    delimiter: str = ","
+    quote: str = '"'
+    header: bool = True
+    column_names: Sequence[str] = ()
+    compression: str = "infer"
+    newlines_in_values: bool = False
+    null_values: Sequence[str] | None = None
+    encoding: str = "utf-8"
+    decimal: str = "."
+    thousands: str = ""
+    types: Mapping[str, str] = field(default_factory=dict)
+    hive_partitions: bool = False
+    if_exists: str = "replace"
+
+    __repr__ = short_repr
+
+    def to_source(self) -> SourceFiles:
+        """:raises UserError: a URI is relative, or the format is neither said nor clear from the endings."""
+        uris = tuple(_stored(uri) for uri in ([self.uri] if isinstance(self.uri, str) else self.uri))
+        if not uris:
+            raise UserError("A source needs at least one URI; the list is empty.")
+        return checked(
+            SourceFiles,
+            f"The dataset {self.uri}",
+            uris=uris,
+            file_format=self.file_format or _format_of(uris),
+            csv=self._csv(),
+            hive_partitions=self.hive_partitions,
+            types=dict(self.types),
+        )
+
+    def to_output(self) -> OutputFiles:
+        """:raises UserError: several URIs, or a relative one."""
+        if not isinstance(self.uri, str):
+            raise UserError(f"A destination is one folder, but this one has {len(self.uri)} URIs: {list(self.uri)}.")
+        return checked(
+            OutputFiles,
+            f"The dataset {self.uri}",
+            uri=_stored(self.uri).rstrip("/"),
+            file_format=self.file_format or "parquet",
+            csv=self._csv(),
+            if_exists=self.if_exists,
+        )
+
+    def _csv(self) -> CsvOptions:
+        return checked(
+            CsvOptions,
+            f"The dataset {self.uri}",
+            delimiter=self.delimiter,
+            quote=self.quote,
+            header=self.header,
+            column_names=tuple(self.column_names),
+            compression=self.compression,
+            newlines_in_values=self.newlines_in_values,
+            null_values=None if self.null_values is None else tuple(self.null_values),
+            encoding=self.encoding,
+            decimal=self.decimal,
+            thousands=self.thousands,
+        )
+
+
+def as_source(value: Source | str | Sequence[str] | Mapping[str, Any]) -> SourceFiles:
+    """The files that an operator's ``source`` stands for.
+
+    :param value: a URI, several URIs, a ``Dataset`` (or another ``Source``), or a dict of a Dataset's arguments, as
+        an upstream task may return it.
+    """
+    if isinstance(value, Source):
+        return value.to_source()
+    return _from_plain(value, "source").to_source()
+
+
+def as_output(value: Destination | str | Mapping[str, Any]) -> OutputFiles | OutputTable:
+    """The folder or the table that an operator's ``destination`` stands for. Takes what ``as_source`` takes, but one
+    URI, or a ``RedshiftTable`` or a dict of its arguments."""
+    value = _table_from_plain(value)
+    if isinstance(value, Destination):
+        return value.to_output()
+    return _from_plain(value, "destination").to_output()
+
+
+def as_table_source(value: Any) -> UnloadSource | None:
+    """What is unloaded for an operator's ``source``; None if the source is files."""
+    value = _table_from_plain(value)
+    return value.to_unload() if isinstance(value, TableSource) else None
+
+
+def _table_from_plain(value: Any) -> Any:
+    """Of a dict with a ``table`` or ``sql``, the object."""
+    if not isinstance(value, Mapping):
+        return value
+    from airflow_sklearn.datasets.redshift.tables import from_plain
+
+    return from_plain(value)
+
+
+def absolute_uri(uri: str) -> str:
+    """A URI as the storage knows it; an absolute local path becomes ``file://``.
+
+    :raises UserError: a relative path: a task has no working directory that a user chose.
+    """
+    if uri.startswith("/"):
+        return f"file://{uri}"
+    if "://" not in uri:
+        raise UserError(f"{uri!r} is a relative path. Use s3://bucket/key, file:///absolute/path, or an absolute path.")
+    return uri
+
+
+def _stored(uri: str) -> str:
+    """:raises UserError: no URI of a storage, or a relative path."""
+    found = absolute_uri(uri)
+    split_scheme(found)
+    return found
+
+
+def _from_plain(value: Any, role: str) -> Dataset:
+    if isinstance(value, Mapping):
+        known = {f.name for f in dataclasses.fields(Dataset)}
+        check_names(f"{role}={shown(value)}", value, known)
+        return Dataset(**value)
+    if isinstance(value, str) or (isinstance(value, Sequence) and all(isinstance(uri, str) for uri in value)):
+        return Dataset(value)
+    raise UserError(f"{role}={shown(value)} is {kind_of(value)}: give a URI, a list of URIs, or a Dataset.")
+
+
+def _format_of(uris: Sequence[str]) -> str:
+    formats = {_format_by_ending(uri) for uri in uris}
+    if {"csv", "parquet"} <= formats:
+        raise UserError(
+            f"{', '.join(uris)} are CSV and Parquet, and a source has one format. Fix: give the files of one of them; "
+            "or say Dataset(uri, file_format='csv') or 'parquet', if the endings mislead."
+        )
+    if len(formats) == 1 and (found := formats.pop()):
+        return found
+    raise UserError(
+        f"The format of {', '.join(uris)} is not clear from the endings (known: "
+        f"{', '.join((*_CSV_ENDINGS, *_PARQUET_ENDINGS))}; CSV also with {', '.join(_COMPRESSED_ENDINGS)}). "
+        "Fix: say Dataset(uri, file_format='csv') or 'parquet'. Put a slash at the end of a folder. Other formats are "
+        "not read."
+    )
+
+
+def _format_by_ending(uri: str) -> str | None:
+    name = uri.lower()
+    if name.endswith(_PARQUET_ENDINGS):
+        return "parquet"
+    for ending in _COMPRESSED_ENDINGS:
+        name = name.removesuffix(ending)
+    return "csv" if name.endswith(_CSV_ENDINGS) else None
+
+
+def _default(f: dataclasses.Field[Any]) -> Any:
+    return f.default if f.default_factory is dataclasses.MISSING else f.default_factory()

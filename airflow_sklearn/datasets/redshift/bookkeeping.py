@@ -1,0 +1,302 @@
+"""The table of publications: one row for each set of rows that was published into a schema and is still there.
+
+A row is written in the transaction that writes the rows it tells of. That is what makes an append exactly-once, and
+what tells a publication that slept that others have published since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.contract.document import content_id
+from airflow_sklearn.contract.faults import counted
+from airflow_sklearn.datasets.redshift.catalog import exists, statement
+from airflow_sklearn.datasets.redshift.sql import qualified
+from airflow_sklearn.exceptions import RedshiftError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_sklearn.contract.planned import Planned
+    from airflow_sklearn.datasets.redshift.database import Database, Statement
+
+TABLE = "airflow_sklearn_publications"
+#: The share of a publication that replaces the whole table. No run's share is spelled so.
+WHOLE = "table"
+_LONGEST_SHARE = 1000
+_LONGEST_AUTHOR = 1000
+#: How the author's text ends: when the run was planned, and digests of the task and of the DAG run. Version 0.1.0 wrote
+#: no such end, and reads over it. A column would have to be added by the table's owner.
+_PLANNED = re.compile(r"; planned at (\S+) by ([0-9a-f]{16}|-)/([0-9a-f]{16}|-)\Z")
+_SHARE = "CAST(:publish_partition AS VARCHAR(1024))"
+_OF_DESTINATION = 'WHERE "destination" = CAST(:publish_destination AS VARCHAR(600))'
+
+_COLUMNS = {
+    "destination": "VARCHAR(600) NOT NULL",
+    "number": "BIGINT NOT NULL",
+    "partition": "VARCHAR(1024) NOT NULL",
+    "publication": "VARCHAR(64) NOT NULL",
+    "fingerprint": "VARCHAR(64) NOT NULL",
+    "mode": "VARCHAR(16) NOT NULL",
+    "row_count": "BIGINT NOT NULL",
+    "published_at": "TIMESTAMP",
+    "published_by": "VARCHAR(1024)",
+    "table_id": "BIGINT",
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One publication.
+
+    :param number: publications into one destination are counted.
+    :param partition: whose rows these are, see ``share``.
+    :param publication: the id of the attempt that published.
+    :param table: the number that the database has given the table: another one has another. 0: it is not known.
+    :param planned_at: when the run was planned, see ``Planned.at``; empty: it is not known.
+    :param task: see ``task_of``.
+    :param run: see ``run_of``.
+    """
+
+    number: int
+    partition: str
+    publication: str
+    fingerprint: str
+    mode: str
+    rows: int
+    published_at: str = ""
+    published_by: str = ""
+    table: int = 0
+    planned_at: str = ""
+    task: str = ""
+    run: str = ""
+
+    def __str__(self) -> str:
+        by = f" by {self.published_by}" if self.published_by else ""
+        planned = f"planned at {self.planned_at}, " if self.planned_at else ""
+        return f"{counted(self.rows, 'row')} at {self.published_at}{by} ({planned}fingerprint {self.fingerprint[:16]})"
+
+    def by(self, author: str, planned: Planned) -> Record:
+        """The same, published by another run."""
+        return replace(self, published_by=author, planned_at=planned.at, task=task_of(planned), run=run_of(planned))
+
+    @property
+    def author(self) -> str:
+        """What the bookkeeping holds of who published."""
+        end = f"; planned at {self.planned_at} by {self.task or '-'}/{self.run or '-'}" if self.planned_at else ""
+        return shortened(self.published_by, _LONGEST_AUTHOR - len(end)) + end
+
+
+@dataclass(frozen=True)
+class History:
+    """What was published into one destination, newest first: the newest of all, those of a share and all that came
+    since, those of the whole table; all, where the share is the whole table."""
+
+    records: tuple[Record, ...] = ()
+
+    @property
+    def last(self) -> int:
+        """The number of the newest publication; 0 when there is none."""
+        return self.records[0].number if self.records else 0
+
+    def newest(self, *shares: str) -> Record | None:
+        return next((record for record in self.records if record.partition in shares), None)
+
+    def replaced_by(self, own: Record) -> Record | None:
+        """The newest publication since that may have replaced rows of this one."""
+        since = (record for record in self.records if record.number > own.number)
+        return next((record for record in since if not _leaves_alone(record, own)), None)
+
+
+class Bookkeeping:
+    """The rows of one destination and one share of it.
+
+    :param schema: where the table of publications lies, beside the destination.
+    :param destination: the destination's quoted name.
+    :param share: see ``share``.
+    """
+
+    def __init__(self, database: Database, schema: str, destination: str, share: str) -> None:
+        self._database, self._schema = database, schema
+        self._table = qualified((schema, TABLE))
+        self._values: dict[str, str | None] = {"publish_destination": destination, "publish_partition": share}
+
+    def prepare(self) -> None:
+        """Create the table when it is missing; somebody else may do so at the same moment.
+
+        :raises RedshiftError: it is missing and cannot be created.
+        """
+        if self.is_there(step="publish: find the bookkeeping"):
+            return
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in _COLUMNS.items())
+        create = statement(f"CREATE TABLE IF NOT EXISTS {self._table} ({columns})", {})
+        try:
+            self._database.run([create], step="publish: create the bookkeeping")
+        except RedshiftError:
+            if not self.is_there(step="publish: find the bookkeeping again"):
+                raise
+
+    def is_there(self, *, step: str) -> bool:
+        return bool(self._database.run([exists(self._schema, TABLE)], step=step)[0].rows)
+
+    def read(self, *, step: str) -> History:
+        """:raises RedshiftError: the database's user may not read it."""
+        fields = '"number", "partition", "publication", "fingerprint", "mode", "row_count"'
+        newest = f'SELECT MAX("number") FROM {self._table} {_OF_DESTINATION}'
+        sql = (
+            f'SELECT {fields}, CAST("published_at" AS VARCHAR(19)), "published_by", "table_id" FROM {self._table} '
+            f"{_OF_DESTINATION} AND ({_SHARE} = '{WHOLE}' OR \"partition\" IN ({_SHARE}, '{WHOLE}') "
+            f'OR "number" >= COALESCE(({newest} AND "partition" = {_SHARE}), ({newest}))) ORDER BY "number" DESC'
+        )
+        rows = self._database.run([statement(sql, self._values)], step=step)[0].rows
+        return History(tuple(_record(row) for row in rows))
+
+    def published_at(self, publication: str) -> Statement:
+        """When a publication was made, by the database's clock."""
+        sql = (
+            f'SELECT CAST("published_at" AS VARCHAR(19)) FROM {self._table} '
+            'WHERE "publication" = CAST(:publish_id AS VARCHAR(64))'
+        )
+        return statement(sql, {"publish_id": publication})
+
+    def lock(self) -> Statement:
+        """First in a transaction that publishes: publications into one schema come one after another."""
+        return statement(f"LOCK TABLE {self._table}", {})
+
+    def guard(self, seen: int, shares: Sequence[str] | None) -> Statement:
+        """Fail, and the transaction with it, if something was published since.
+
+        The cast is what fails, with the reason in Redshift's own message: nothing else in SQL stops a transaction
+        that is not a stored procedure.
+
+        :param seen: the number of the newest publication that does not count.
+        :param shares: of the table, of which nothing may have been published; None: of all.
+        """
+        values, condition = {**self._values, "publish_seen": str(seen)}, ""
+        if shares is not None:
+            names = [f"publish_share_{place}" for place, _ in enumerate(shares)]
+            values |= dict(zip(names, shares, strict=True))
+            condition = f' AND "partition" IN ({", ".join(f"CAST(:{name} AS VARCHAR(1024))" for name in names)})'
+        return statement(
+            "SELECT CAST(CASE WHEN COUNT(*) = 0 THEN '0' ELSE 'published since by another' END AS INTEGER) "
+            f'FROM {self._table} {_OF_DESTINATION} AND "number" > CAST(:publish_seen AS BIGINT){condition}',
+            values,
+        )
+
+    def write(self, record: Record, gone: int) -> list[Statement]:
+        """The row of a publication, in place of those whose rows it replaces.
+
+        :param record: its number is given here.
+        :param gone: publications up to this number are of rows that are not in the table any more.
+        """
+        values = {
+            **self._values,
+            "publish_id": record.publication,
+            "publish_fingerprint": record.fingerprint,
+            "publish_mode": record.mode,
+            "publish_rows": str(record.rows),
+            "publish_author": record.author,
+            "publish_gone": str(gone),
+            "publish_table_id": str(record.table) if record.table else None,
+        }
+        names = ", ".join(f'"{name}"' for name in _COLUMNS)
+        insert = (
+            f"INSERT INTO {self._table} ({names}) SELECT CAST(:publish_destination AS VARCHAR(600)), "
+            f'COALESCE(MAX("number"), 0) + 1, {_SHARE}, '
+            "CAST(:publish_id AS VARCHAR(64)), CAST(:publish_fingerprint AS VARCHAR(64)), "
+            "CAST(:publish_mode AS VARCHAR(16)), CAST(:publish_rows AS BIGINT), GETDATE(), "
+            f"CAST(:publish_author AS VARCHAR(1024)), CAST(:publish_table_id AS BIGINT) FROM {self._table} "
+            f"{_OF_DESTINATION}"
+        )
+        delete = (
+            f'DELETE FROM {self._table} {_OF_DESTINATION} AND "number" < ('
+            f'SELECT MAX("number") FROM {self._table} {_OF_DESTINATION}) AND ('
+            f'"number" <= CAST(:publish_gone AS BIGINT) OR "partition" = {_SHARE})'
+        )
+        return [statement(insert, values), statement(delete, values)]
+
+    def note_table(self, publication: str, table: int) -> list[Statement]:
+        """The number of a table that was created with its rows, which is known afterwards only."""
+        sql = (
+            f'UPDATE {self._table} SET "table_id" = CAST(:publish_table_id AS BIGINT) '
+            'WHERE "publication" = CAST(:publish_id AS VARCHAR(64))'
+        )
+        return [self.lock(), statement(sql, {"publish_id": publication, "publish_table_id": str(table)})]
+
+    def note_author(self, record: Record) -> list[Statement]:
+        """A newer run has found its rows published by an older one, and is who they are of now."""
+        sql = (
+            f'UPDATE {self._table} SET "published_by" = CAST(:publish_author AS VARCHAR(1024)) '
+            'WHERE "publication" = CAST(:publish_id AS VARCHAR(64))'
+        )
+        return [
+            self.lock(),
+            statement(sql, {"publish_id": record.publication, "publish_author": record.author}),
+        ]
+
+
+def task_of(planned: Planned) -> str:
+    """The task that planned a run, in short; empty outside of Airflow."""
+    return content_id([planned.dag_id, planned.task_id, planned.map_index]) if planned.task_id else ""
+
+
+def run_of(planned: Planned) -> str:
+    """The DAG run in which a run was planned, in short; empty outside of Airflow."""
+    return content_id([planned.dag_id, planned.run_id]) if planned.task_id else ""
+
+
+def partition_share(values: Mapping[str, str | None]) -> str:
+    """The share of a partition: each value in the one spelling that its column has."""
+    return share("partition", json.dumps(dict(values), ensure_ascii=False, sort_keys=True))
+
+
+def _record(row: Sequence[Any]) -> Record:
+    number, partition, publication, fingerprint, mode, rows, at, by, table = row
+    by = by or ""
+    found = _PLANNED.search(by)
+    planned = [text.strip("-") for text in found.groups()] if found else []
+    by = by[: found.start()] if found else by
+    return Record(
+        int(number), partition, publication, fingerprint, mode, int(rows), at or "", by, int(table or 0), *planned
+    )
+
+
+def _leaves_alone(newer: Record, older: Record) -> bool:
+    """Whether a publication certainly has not replaced rows of an older one, or was meant to have the last word."""
+    if newer.mode in ("append", "fail"):
+        return True
+    if newer.mode == older.mode == "upsert":
+        return True  # what it has updated is of newer rows
+    others, values = _partition_values(newer.partition), _partition_values(older.partition)
+    return any(others[name] != values[name] for name in others.keys() & values.keys())
+
+
+def _partition_values(share: str) -> dict[str, str | None]:
+    """The values of a partition's share; none for other shares, and for one that is too long to be kept as it is."""
+    kind, _, text = share.partition(": ")
+    try:
+        return dict(json.loads(text)) if kind == "partition" else {}
+    except ValueError:
+        return {}
+
+
+def share(kind: str, text: str) -> str:
+    """What part of a destination a publication is of, as the bookkeeping holds it.
+
+    :param kind: ``run``, ``partition`` or ``where``.
+    :param text: which one.
+    """
+    return shortened(f"{kind}: {text}", _LONGEST_SHARE)
+
+
+def shortened(text: str, longest: int) -> str:
+    """Text of at most so many bytes: one that is longer ends in its digest, so that two stay two."""
+    data = text.encode()
+    if len(data) <= longest:
+        return text
+    digest = hashlib.sha256(data).hexdigest()
+    return f"{data[: longest - len(digest) - 4].decode(errors='ignore')}... {digest}"

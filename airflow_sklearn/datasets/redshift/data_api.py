@@ -1,0 +1,324 @@
+"""The database through the Redshift Data API: no network path to it, and statements that outlive who asked for them."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import logging
+import re
+import time
+import uuid
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.contract.document import content_id
+from airflow_sklearn.contract.tables import TableColumn
+from airflow_sklearn.datasets.redshift.database import Answer, Database
+from airflow_sklearn.datasets.redshift.sql import literal, replace_parameters
+from airflow_sklearn.datasets.redshift.transactions import (
+    bounded,
+    check_parameters,
+    failure,
+    pause_before,
+    presumed_class,
+    session_settings,
+    shown,
+    wait_after_conflict,
+)
+from airflow_sklearn.exceptions import RedshiftError, SerializationConflictError, StatementRunningError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from airflow_sklearn.contract.tables import DataApi
+    from airflow_sklearn.datasets.redshift.database import Statement
+
+log = logging.getLogger(__name__)
+
+# Limits: "Considerations when calling the Amazon Redshift Data API" in the Redshift management guide.
+_MOST_STATEMENTS = 40
+_LONGEST_STATEMENT = 100_000
+_LONGEST_NAME = 500
+
+_ENDED = ("FINISHED", "FAILED", "ABORTED")
+_FIRST_POLL, _LONGEST_POLL, _POLL_GROWTH = 0.1, 5.0, 1.5
+#: A deferral costs seconds: short statements are waited for.
+_SHORT_SECONDS = 1.5
+#: For so long the service may be busy, or out of reach, before that is an error.
+_BUSY_SECONDS, _SILENT_SECONDS = 600.0, 120.0
+_BUSY = (
+    "ActiveSessionsExceededException",
+    "ActiveStatementsExceededException",
+    "ActiveWaitingRequestsExceededException",
+    "InternalServerException",
+    "RequestLimitExceeded",
+    "ServiceUnavailableException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+)
+_PREFIX = re.compile(r"^(Query #\d+ failed with )?\s*(ERROR:\s*)?")
+
+
+class DataApiDatabase(Database):
+    """Statements by AWS's API, polled.
+
+    :param client: gives the boto3 client.
+    :param api: which database.
+    :param tag: by which an administrator finds the statements.
+    :param statements: ids of what has been submitted, which a later attempt to run the same answers from. Several
+        databases may share it, and it grows with each submission.
+    :param wait: poll until the end; else ``StatementRunningError`` after a short look.
+    """
+
+    def __init__(
+        self,
+        client: Callable[[], Any],
+        api: DataApi,
+        *,
+        tag: str,
+        statements: dict[str, str] | None = None,
+        wait: bool = True,
+    ) -> None:
+        self._client, self._api, self._tag, self._wait = client, api, tag, wait
+        self._statements = {} if statements is None else statements
+        self._salt = uuid.uuid4().hex
+        self._running: str | None = None
+        self._cancelled = False
+
+    def run(self, statements: Sequence[Statement], *, step: str) -> list[Answer]:
+        for statement in statements:
+            check_parameters(statement)
+        settings = session_settings(self._tag)
+        texts, parameters = _bound(statements)
+        _check_limits([*settings, *texts], step)
+        key = f"{step} {content_id([self._api.model_dump(mode='json'), texts, parameters])}"
+        attempt = 1
+        while True:
+            name = key if attempt == 1 else f"{key} {attempt}"
+            if name not in self._statements:
+                self._statements[name] = self._submit([*settings, *texts], parameters, step, name)
+            try:
+                ended = self._ended(self._statements[name], step)
+                return self._answers(ended, len(settings), len(statements), step)
+            except SerializationConflictError as error:
+                attempt += 1
+                if f"{key} {attempt}" not in self._statements:  # else it was run again before the task was deferred
+                    wait_after_conflict(error, step, attempt - 1)
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        if self._running is not None:
+            statement_id = self._running
+            bounded(lambda: self._client().cancel_statement(Id=statement_id), "Cancelling a statement in Redshift")
+
+    def _submit(self, sqls: list[str], parameters: dict[str, str], step: str, name: str) -> str:
+        if self._cancelled:
+            raise RedshiftError(f"{step} was cancelled; nothing of it is in the database.")
+        api = self._api
+        where = {
+            "Database": api.database,
+            "WorkgroupName": api.workgroup_name,
+            "ClusterIdentifier": api.cluster_identifier,
+            "DbUser": api.db_user,
+            "SecretArn": api.secret_arn,
+            "Parameters": [{"name": name, "value": value} for name, value in parameters.items()],
+        }
+        asked = {argument: value for argument, value in where.items() if value}
+        # The same token in every try of this call, so that it is carried out once; another one in another attempt.
+        token = content_id([self._salt, name])
+        with self._explained(step):
+            answer = self._call(
+                "batch_execute_statement",
+                Sqls=sqls,
+                StatementName=f"{self._tag} {step}"[:_LONGEST_NAME],
+                ClientToken=token,
+                **asked,
+            )
+        return str(answer["Id"])
+
+    def _ended(self, statement_id: str, step: str) -> dict[str, Any]:
+        """Wait for a transaction.
+
+        :return: what the API says of it.
+        :raises StatementRunningError: it runs on, and this database does not wait.
+        :raises RedshiftError: it failed.
+        """
+        self._running = statement_id
+        pause, began = _FIRST_POLL, time.monotonic()
+        try:
+            while True:
+                with self._explained(step):
+                    described = self._call("describe_statement", Id=statement_id)
+                if described["Status"] in _ENDED:
+                    break
+                if not self._wait and time.monotonic() - began >= _SHORT_SECONDS:
+                    raise StatementRunningError(statement_id, dict(self._statements), self._api.region_name)
+                time.sleep(pause)
+                pause = min(_LONGEST_POLL, pause * _POLL_GROWTH)
+        except StatementRunningError:
+            self._running = None  # a deferred task's statement is its trigger's
+            raise
+        self._running = None
+        if described["Status"] != "FINISHED":
+            raise _failure(described, step)
+        return described
+
+    def _answers(self, described: dict[str, Any], settings: int, expected: int, step: str) -> list[Answer]:
+        parts = sorted(described.get("SubStatements", []), key=lambda part: int(part["Id"].rpartition(":")[2]))
+        if len(parts) != settings + expected:
+            raise RedshiftError(
+                f"The Data API says that {step} ran {len(parts)} statements, not {settings + expected}: "
+                f"statement {described['Id']}."
+            )
+        with self._explained(step):
+            return [self._answer(part["Id"]) if part.get("HasResultSet") else Answer() for part in parts[settings:]]
+
+    def _answer(self, part_id: str) -> Answer:
+        columns: tuple[TableColumn, ...] = ()
+        rows: list[tuple[Any, ...]] = []
+        page: dict[str, str] = {}
+        while True:
+            result = self._call("get_statement_result", Id=part_id, **page)
+            described = result.get("ColumnMetadata", [])
+            if not columns:
+                columns = tuple(TableColumn(name=_name(column), type=_type(column)) for column in described)
+            kinds = [column.type.partition("(")[0] for column in columns]
+            rows += [tuple(map(_value, record, kinds)) for record in result["Records"]]
+            if not result.get("NextToken"):
+                return Answer(columns, tuple(rows))
+            page = {"NextToken": result["NextToken"]}
+
+    def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Call the API; wait while it is busy or does not answer."""
+        from botocore.exceptions import ClientError, HTTPClientError
+
+        began, attempt = time.monotonic(), 1
+        while True:
+            try:
+                answer: dict[str, Any] = getattr(self._client(), operation)(**arguments)
+                return answer
+            except (ClientError, HTTPClientError) as error:
+                silent = isinstance(error, HTTPClientError)
+                longest = _SILENT_SECONDS if silent else _BUSY_SECONDS if _code(error) in _BUSY else 0.0
+                if self._cancelled or time.monotonic() - began >= longest:
+                    raise
+                seconds = pause_before(attempt)
+                log.warning("The Redshift Data API is busy (%s); asking again in %.1f s.", error, seconds)
+            time.sleep(seconds)
+            attempt += 1
+
+    @contextlib.contextmanager
+    def _explained(self, step: str) -> Iterator[None]:
+        from botocore.exceptions import ClientError, HTTPClientError
+
+        api = self._api
+        place = f"{api.workgroup_name or api.cluster_identifier}, database {api.database}"
+        try:
+            yield
+        except HTTPClientError as error:
+            raise RedshiftError(f"The Redshift Data API does not answer ({step}, {place}): {error}") from error
+        except ClientError as error:
+            said = error.response.get("Error", {}).get("Message") or error.response.get("Message", "")
+            advice = {
+                "AccessDeniedException": "Does the role of aws_conn_id have the redshift-data rights that the "
+                "documentation lists?",
+                "ResourceNotFoundException": "Statements and their results are kept for 24 hours: run the task again.",
+                "ValidationException": "Look at data_api: workgroup_name or cluster_identifier, database, region_name.",
+            }.get(_code(error), "")
+            raise RedshiftError(
+                f"The Redshift Data API refuses {error.operation_name} ({step}, {place}): {_code(error)}: {said} "
+                f"{advice}"
+            ) from error
+
+
+def _bound(statements: Sequence[Statement]) -> tuple[list[str], dict[str, str]]:
+    """The SQL and the values that all of it shares: a name that has two values is given two names.
+
+    The API takes neither NULL nor empty text for a value; these are written into the SQL.
+    """
+    values: dict[str, str] = {}
+
+    def place(name: str, value: str | None) -> str:
+        if not value:
+            return literal(value)
+        shared, number = name, 1
+        while values.get(shared, value) != value:
+            number += 1
+            shared = f"{name}_{number}"
+        values[shared] = value
+        return f":{shared}"
+
+    texts = [
+        replace_parameters(statement.sql, lambda name, given=statement.parameters: place(name, given[name]))  # type: ignore[misc]
+        for statement in statements
+    ]
+    return texts, values
+
+
+def _check_limits(sqls: Sequence[str], step: str) -> None:
+    faults = [
+        f"a statement has {len(sql.encode()):,} bytes, and {_LONGEST_STATEMENT:,} is the most (make a view of a long "
+        f"query): {shown(sql)}"
+        for sql in sqls
+        if len(sql.encode()) > _LONGEST_STATEMENT
+    ]
+    if len(sqls) > _MOST_STATEMENTS:
+        faults.append(f"it has {len(sqls)} statements, and {_MOST_STATEMENTS} is the most")
+    if faults:
+        raise RedshiftError(
+            f"The Redshift Data API cannot run {step}: {'; '.join(faults)}. A connection (redshift_conn_id, without "
+            "data_api) has no such limits."
+        )
+
+
+def _failure(described: dict[str, Any], step: str) -> RedshiftError:
+    failed: dict[str, Any] = next(
+        (part for part in described.get("SubStatements", []) if part.get("Status") == "FAILED"), {}
+    )
+    message = failed.get("Error") or described.get("Error") or ""
+    if described["Status"] == "ABORTED":
+        return RedshiftError(
+            f"{step} was cancelled in Redshift; nothing of it is in the database (statement {described['Id']}). "
+            f"{message}"
+        )
+    sql = (
+        failed.get("QueryString") or described.get("QueryString") or f"number {described['Id']}, before its first line"
+    )
+    said = " ".join(_PREFIX.sub("", message).split())
+    error = failure(step, sql, said or "no message")
+    error.sqlstate = presumed_class(said)
+    return error
+
+
+def _code(error: Any) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _name(column: dict[str, Any]) -> str:
+    return str(column.get("label") or column.get("name") or "")
+
+
+def _type(column: dict[str, Any]) -> str:
+    kind, precision = str(column["typeName"]), column.get("precision") or 0
+    if kind == "numeric" and precision:
+        return f"numeric({precision},{column.get('scale') or 0})"
+    length = column.get("length") or precision
+    return f"{kind}({length})" if kind in ("varchar", "bpchar", "char") and 0 < length <= 65535 else kind
+
+
+def _value(field: dict[str, Any], kind: str) -> Any:
+    """A typed field as the driver would give it."""
+    if field.get("isNull"):
+        return None
+    value = next(iter(field.values()), None)
+    if not isinstance(value, str):
+        return value
+    with contextlib.suppress(ValueError, ArithmeticError):  # a date before Christ stays text
+        if kind == "numeric":
+            return Decimal(value)
+        if kind == "date":
+            return datetime.date.fromisoformat(value)
+        if kind in ("timestamp", "timestamptz"):
+            return datetime.datetime.fromisoformat(value)
+    return value

@@ -1,0 +1,40 @@
+"""Whose rows a publication replaces in a table, and why it may not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.datasets.redshift.bookkeeping import WHOLE, run_of, task_of
+from airflow_sklearn.datasets.run_order import older_fault, rival_fault
+from airflow_sklearn.exceptions import PublicationRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_sklearn.contract.planned import Planned
+    from airflow_sklearn.datasets.redshift.bookkeeping import History, Record
+    from airflow_sklearn.datasets.redshift.destination import Destination
+
+
+def replaced_records(destination: Destination, history: History, share: str, fingerprint: str) -> list[Record]:
+    """Publications of other rows that one is about to replace, newest first. Added rows replace none."""
+    if destination.output.if_exists not in ("replace", "truncate") or not destination.target.exists:
+        return []
+    if destination.replaces_all:
+        found = list(history.records)
+    else:
+        newest = history.newest(share, WHOLE)
+        found = [newest] if newest else []
+    return [record for record in found if record.fingerprint != fingerprint]
+
+
+def check_order(place: str, replaced: Sequence[Record], planned: Planned, *, replace_newer: bool) -> None:
+    """:param planned: when the run was that is to replace these rows, and by whom.
+
+    :raises PublicationRefusedError: they are of a newer run, or of another task of the same one.
+    """
+    for record in replaced:
+        if record.run and record.run == run_of(planned) and record.task != task_of(planned):
+            raise PublicationRefusedError(rival_fault(place, str(record)))
+        if planned.at and record.planned_at > planned.at and not replace_newer:
+            raise PublicationRefusedError(older_fault(place, str(record), planned))

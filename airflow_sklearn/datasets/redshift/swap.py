@@ -1,0 +1,147 @@
+"""The one transaction that makes staged rows the target's: all of it, or none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.datasets.redshift.bookkeeping import WHOLE
+from airflow_sklearn.datasets.redshift.catalog import exists, statement
+from airflow_sklearn.datasets.redshift.database import Statement
+from airflow_sklearn.datasets.redshift.grants import grant_statements, owner_statements
+from airflow_sklearn.datasets.redshift.sql import identifier, qualified
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_sklearn.datasets.redshift.bookkeeping import Bookkeeping, History, Record
+    from airflow_sklearn.datasets.redshift.destination import Destination
+    from airflow_sklearn.datasets.redshift.grants import Grant
+    from airflow_sklearn.datasets.redshift.load import Staging
+
+
+#: How the swap ends, in the database's own message, when the rows there are not those that were published.
+ANOTHER_COUNT = "another number of rows"
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """Publications that this one must not undo, or repeat: those of ``shares`` after number ``seen``.
+
+    :param shares: None: of the whole table.
+    """
+
+    seen: int
+    shares: tuple[str, ...] | None
+
+    def newest(self, history: History) -> Record | None:
+        """The newest of them."""
+        records = (r for r in history.records if self.shares is None or r.partition in self.shares)
+        newest = next(records, None)
+        return newest if newest and newest.number > self.seen else None
+
+
+def rivals(destination: Destination, history: History, share: str) -> Rivals:
+    """Whose publication forbids this one.
+
+    :param history: as it was read before anything was staged.
+    """
+    if destination.output.if_exists in ("append", "fail"):
+        # Of a table that is gone, the rows that were appended are gone too.
+        return Rivals(0 if destination.target.exists else history.last, (share,))
+    return Rivals(history.last, None if destination.replaces_all else (share, WHOLE))
+
+
+def swap(
+    destination: Destination,
+    staging: Staging,
+    books: Bookkeeping,
+    record: Record,
+    history: History,
+    grants: Sequence[Grant],
+) -> list[Statement]:
+    """The transaction's statements; the last three tell the table's number, when this was, and how many rows the table
+    has now, or the replaced part of it.
+
+    :param record: of this publication.
+    :param grants: of a table that is made anew.
+    """
+    rival = rivals(destination, history, record.partition)
+    gone = history.last if destination.replaces_all or not destination.target.exists else 0
+    count = counted(destination, destination.target.parts)
+    return [
+        books.lock(),
+        books.guard(rival.seen, rival.shares),
+        *_write(destination, staging, record.rows, grants),
+        *books.write(record, gone),
+        exists(destination.target.schema, destination.target.table),
+        books.published_at(record.publication),
+        count,
+    ]
+
+
+def counted(destination: Destination, table: Sequence[str]) -> Statement:
+    """The rows of a table, or of the part of it that is replaced."""
+    where = f" WHERE {destination.replaced}" if destination.replaced else ""
+    return statement(f"SELECT COUNT(*) FROM {qualified(table)}{where}", destination.values)
+
+
+def _write(destination: Destination, staging: Staging, rows: int, grants: Sequence[Grant]) -> list[Statement]:
+    mode, target = destination.output.if_exists, destination.target
+    parts = target.parts
+    if destination.is_made_anew():
+        return _make_anew(destination, staging, rows, grants)
+    statements = []
+    if not target.exists:
+        # Another run may create it at the same moment, unless it must not be there at all.
+        statements.append(Statement(destination.create(parts, if_not_exists=mode != "fail")))
+    if mode in ("replace", "truncate"):  # never TRUNCATE, which commits
+        where = f" WHERE {destination.replaced}" if destination.replaced else ""
+        statements.append(statement(f"DELETE FROM {qualified(parts)}{where}", destination.values))
+    elif mode == "upsert":
+        statements.append(_delete_by_key(destination, staging))
+    statements.append(_insert(destination, staging, parts))
+    if mode in ("replace", "truncate"):
+        statements.append(_check_count(destination, parts, rows))
+    return statements
+
+
+def _make_anew(destination: Destination, staging: Staging, rows: int, grants: Sequence[Grant]) -> list[Statement]:
+    """A new table takes the name of one whose columns do not fit."""
+    target = destination.target
+    new = (target.schema, f"{staging.table}_new")
+    return [
+        Statement(f"DROP TABLE IF EXISTS {qualified(new)}"),
+        Statement(destination.create(new)),
+        _insert(destination, staging, new, created=True),
+        _check_count(destination, new, rows),
+        *grant_statements(grants, new, owner=target.owner),
+        *owner_statements(new, owner=target.owner, user=target.user),
+        Statement(f"DROP TABLE {qualified(target.parts)}"),
+        Statement(f"ALTER TABLE {qualified(new)} RENAME TO {identifier(target.table)}"),
+    ]
+
+
+def _insert(destination: Destination, staging: Staging, table: Sequence[str], *, created: bool = False) -> Statement:
+    """With the columns' names: a table that has gained others takes the rows all the same."""
+    rows = destination.rows(created=created)
+    sql = f"INSERT INTO {qualified(table)} ({', '.join(rows)}) SELECT {', '.join(rows.values())} FROM {staging.name}"
+    return statement(sql, destination.values)
+
+
+def _delete_by_key(destination: Destination, staging: Staging) -> Statement:
+    target = destination.target
+    # Names with their tables': in DELETE the columns of both are in reach.
+    rows = destination.rows(prefix=f"{identifier(staging.table)}.")
+    same = [f"{identifier(target.table)}.{name} = {rows[name]}" for name in map(identifier, destination.key)]
+    return Statement(f"DELETE FROM {qualified(target.parts)} USING {staging.name} WHERE {' AND '.join(same)}")
+
+
+def _check_count(destination: Destination, table: Sequence[str], rows: int) -> Statement:
+    """Fail, and the transaction with it, unless the rows that are there now are those that were published."""
+    where = f" WHERE {destination.replaced}" if destination.replaced else ""
+    sql = (
+        f"SELECT CAST(CASE WHEN COUNT(*) = CAST(:publish_rows AS BIGINT) THEN '0' "
+        f"ELSE '{ANOTHER_COUNT}' END AS INTEGER) FROM {qualified(table)}{where}"
+    )
+    return statement(sql, {**destination.values, "publish_rows": str(rows)})

@@ -1,0 +1,258 @@
+"""UNLOAD: a table's or a query's rows as Parquet files in S3, once for a run, under a folder of its own.
+
+::
+
+    <staging>/unloads/<task>/<n>/                     n: how often the task was cleared
+    <staging>/unloads/<task>/<n>/<attempt>/rows/      the files, and Redshift's manifest of them
+    <staging>/unloads/<task>/<n>/snapshot.json        written last: the files are whole
+
+What a run reads is what the table held at one moment, whatever becomes of the table. A retry finds the snapshot of an
+earlier attempt; a task that is cleared takes a new one, and removes the old.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.contract.data import SourceFiles
+from airflow_sklearn.contract.document import content_id
+from airflow_sklearn.contract.tables import Snapshot, TableColumn
+from airflow_sklearn.datasets.redshift.database import Statement
+from airflow_sklearn.datasets.redshift.sql import iam_role, identifier, inline, qualified, quoted, unload_text
+from airflow_sklearn.datasets.redshift.types import is_zone_aware
+from airflow_sklearn.exceptions import DocumentError, ObjectNotFoundError, RedshiftError, StorageError, UserError
+from airflow_sklearn.storage import join
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_sklearn.contract.jobs import JobIdentity
+    from airflow_sklearn.contract.tables import UnloadSource
+    from airflow_sklearn.datasets.redshift.database import Database
+    from airflow_sklearn.storage import Storage
+
+log = logging.getLogger(__name__)
+
+_SNAPSHOT = "snapshot.json"
+_MB = 1_000_000
+_FILE_SIZES = (5, 6_200)  # MB, the bounds of UNLOAD's MAXFILESIZE
+_FILE_SIZE = 256 * _MB
+_FOLDER = re.compile(r"/unloads/[0-9a-f]{16}/\d+\Z")  # of a task instance since it was last cleared
+_ROWS = re.compile(r"\d+/[0-9a-f]{16}/rows/[^/]+")  # below it, of one attempt
+
+
+def unload_folder(source: UnloadSource, identity: JobIdentity, clears: int) -> str:
+    """The folder of a task instance since it was last cleared."""
+    task = content_id([identity.dag_id, identity.task_id, identity.run_id, identity.map_index])
+    return join(source.staging, "unloads", task, str(clears))
+
+
+def describe(database: Database, source: UnloadSource) -> tuple[TableColumn, ...]:
+    """The columns of a table or a query. Nothing is read.
+
+    :raises UserError: two columns have the same name.
+    :raises RedshiftError: there is no such table, or the query is not valid.
+    """
+    sql = f"SELECT * FROM ({_relation(source)}) AS source LIMIT 0"
+    columns = database.run([Statement(sql)], step="describe")[0].columns
+    names = [column.name for column in columns]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"{source.name} has several columns named {twice}. Give each a name of its own with AS.")
+    return columns
+
+
+def unload(
+    database: Database,
+    storage: Storage,
+    source: UnloadSource,
+    columns: Sequence[TableColumn],
+    *,
+    folder: str,
+    attempt: str,
+    request: str = "",
+    file_size: int = _FILE_SIZE,
+) -> Snapshot:
+    """Unload these columns, unless an earlier attempt has; what is left of earlier runs of the task is removed.
+
+    :param columns: of those that ``describe`` found.
+    :param folder: ``unload_folder``'s.
+    :param attempt: a name of this attempt's own.
+    :param request: see ``Snapshot``.
+    :param file_size: bytes, the most in a file, about. Files of a chunk's size are cut well: a row group is never cut.
+    :raises RedshiftError: Redshift cannot unload.
+    :raises StorageError: the files are not those that Redshift lists.
+    """
+    query = _query(source, columns)
+    if (found := find_snapshot(storage, folder)) is not None and found.query == query and not found.served:
+        log.info("An earlier attempt has unloaded %s: %s rows.", source.name, f"{found.rows:,}")
+        return found
+    _remove_others(storage, folder)
+    rows = join(folder, attempt, content_id(query), "rows", "")
+    sql = (
+        f"UNLOAD ({unload_text(query)}) TO {quoted(rows)} IAM_ROLE {iam_role(source.access.iam_role)} "
+        f"FORMAT AS PARQUET MANIFEST VERBOSE MAXFILESIZE {_megabytes(file_size)} MB"
+    )
+    log.info("Unloading %s (%d columns) to %s", source.name, len(columns), rows)
+    database.run([Statement(sql)], step=f"unload {content_id(query)}")
+    snapshot = _read(storage, source, query, columns, rows, folder).model_copy(update={"request": request})
+    storage.write(join(folder, _SNAPSHOT), snapshot.to_json())
+    log.info("Unloaded %s rows of %s.", f"{snapshot.rows:,}", source.name)
+    return snapshot
+
+
+def delete_snapshot(storage: Storage, snapshot: Snapshot | None, *, folder: str = "", served: str = "") -> None:
+    """Remove what was unloaded, when it has served. An error here must not fail what has succeeded.
+
+    A document can be forged, and this deletes with Airflow's rights: only what ``unload`` makes is removed, by its
+    names, and nothing where the document's folder is none of ``unload_folder``'s.
+
+    :param folder: the task's own, where the caller knows it: nothing is removed from any other one.
+    :param served: the URI of what was made of it: stays behind, for an attempt that comes after.
+    """
+    if snapshot is None or snapshot.keep:
+        return
+    if not _FOLDER.search(snapshot.folder) or folder not in ("", snapshot.folder):
+        log.warning(
+            "%s is not where this task unloads to, whatever the document says that names it: nothing is removed.",
+            snapshot.folder,
+        )
+        return
+    document = join(snapshot.folder, _SNAPSHOT)
+    try:
+        # The document first: else an attempt at the same time would take the files for whole.
+        if served:
+            storage.write(document, snapshot.model_copy(update={"served": served}).to_json())
+        else:
+            storage.delete([document])
+        storage.delete(
+            obj.uri for obj in storage.list(join(snapshot.folder, "")) if _is_below(snapshot.folder, obj.uri)
+        )
+    except StorageError as error:
+        log.warning("What was unloaded could not be removed from %s: %s", snapshot.folder, error)
+
+
+def _megabytes(size: int) -> int:
+    smallest, largest = _FILE_SIZES
+    return min(max(size // _MB, smallest), largest)
+
+
+def _relation(source: UnloadSource) -> str:
+    """The rows that are meant, as a query that can be put into parentheses."""
+    if source.sql:
+        inner = inline(source.sql, source.parameters)
+        return inner if source.limit is None else f"SELECT * FROM ({inner}) AS source LIMIT {source.limit}"
+    where = f" WHERE ({inline(source.where, source.parameters)})" if source.where else ""
+    limit = f" LIMIT {source.limit}" if source.limit is not None else ""
+    return f"SELECT * FROM {qualified(source.table)}{where}{limit}"
+
+
+def _query(source: UnloadSource, columns: Sequence[TableColumn]) -> str:
+    """What is unloaded. A LIMIT is inside: UNLOAD takes none outside."""
+    return f"SELECT {', '.join(map(_item, columns))} FROM ({_relation(source)}) AS source"
+
+
+def _item(column: TableColumn) -> str:
+    """A column as it is unloaded: a moment as UTC, since Parquet's types of moments are not all read alike."""
+    name = identifier(column.name)
+    return f"{name} AT TIME ZONE 'UTC' AS {name}" if is_zone_aware(column.type) else name
+
+
+def find_snapshot(storage: Storage, folder: str) -> Snapshot | None:
+    """What an earlier attempt of the task has unloaded; its files are whole, or it has served and they are gone.
+
+    :raises DocumentError: the document names what lies elsewhere: no attempt of the task has written it.
+    """
+    uri = join(folder, _SNAPSHOT)
+    try:
+        found = Snapshot.from_json(storage.read(uri), where=uri)
+    except ObjectNotFoundError:
+        return None
+    elsewhere = [name for name in (*found.files.uris, found.manifest_uri) if not _is_below(folder, name)]
+    if elsewhere or found.folder != folder:
+        raise DocumentError(
+            f"{_SNAPSHOT}: it names {[found.folder, *elsewhere][-1]}, which is not in its own folder: somebody else "
+            f"has written it. Fix: find out who can write there, and remove it. ({uri})"
+        )
+    return found
+
+
+def _is_below(folder: str, uri: str) -> bool:
+    root = join(folder, "")
+    return uri.startswith(root) and _ROWS.fullmatch(uri.removeprefix(root)) is not None
+
+
+def _remove_others(storage: Storage, folder: str) -> None:
+    """What the task had left before it was cleared. Nothing of a newer clear: this attempt may be a late one."""
+    parent, _, ours = folder.rpartition("/")
+    prefix = join(parent, "")
+    leftovers = [
+        obj.uri
+        for obj in storage.list(prefix)
+        if (number := obj.uri.removeprefix(prefix).partition("/")[0]).isdigit() and int(number) < int(ours)
+    ]
+    if leftovers:
+        log.info("Removing %d files that earlier runs of this task left in %s", len(leftovers), parent)
+        storage.delete(leftovers)
+
+
+def _read(
+    storage: Storage, source: UnloadSource, query: str, columns: Sequence[TableColumn], rows: str, folder: str
+) -> Snapshot:
+    """What UNLOAD has left, checked against Redshift's own manifest."""
+    uri = f"{rows}manifest"
+    try:
+        manifest = json.loads(storage.read(uri))
+    except ObjectNotFoundError:  # no rows, no files: whether there is a manifest then is not documented
+        manifest = {"entries": []}
+    listed = {entry["url"]: entry["meta"] for entry in manifest["entries"]}
+    there = {obj.uri: obj.size for obj in storage.list(rows) if obj.uri != uri}
+    faults = [f"{url} is missing" for url in sorted(set(listed) - set(there))]
+    faults += [f"{url} is not in Redshift's manifest" for url in sorted(set(there) - set(listed))]
+    faults += [
+        f"{url} has {there[url]} bytes, the manifest says {meta['content_length']}"
+        for url, meta in listed.items()
+        if url in there and there[url] != meta["content_length"]
+    ]
+    if faults:
+        raise StorageError(f"What Redshift has unloaded to {rows} is not whole: {'; '.join(faults[:10])}. Retry.")
+    return Snapshot(
+        query=query,
+        manifest_uri=uri,
+        files=SourceFiles(uris=(f"{rows}*.parquet",), file_format="parquet"),
+        rows=sum(int(meta["record_count"]) for meta in listed.values()),
+        columns=_typed(columns, manifest.get("schema", {}).get("elements", [])),
+        folder=folder,
+        keep=source.keep_unloaded,
+    )
+
+
+def _typed(columns: Sequence[TableColumn], elements: Sequence[dict[str, object]]) -> tuple[TableColumn, ...]:
+    """The columns with the lengths and precisions that only the manifest knows.
+
+    :raises RedshiftError: the files have other column names than were asked for.
+    """
+    if not elements:
+        return tuple(columns)
+    names, wanted = [str(element["name"]) for element in elements], [column.name for column in columns]
+    if names != wanted:
+        raise RedshiftError(
+            f"Redshift has unloaded the columns {names} instead of {wanted}. Names with capitals need "
+            "enable_case_sensitive_identifier, which this session set to true: is it forbidden by the cluster?"
+        )
+    return tuple(
+        TableColumn(name=column.name, type=_full_type(column.type, element["type"]))
+        for column, element in zip(columns, elements, strict=True)
+    )
+
+
+def _full_type(described: str, found: object) -> str:
+    """``varchar(64)`` of ``character varying`` and Redshift's ``{"base": ..., "max_length": 64}``."""
+    details = found if isinstance(found, dict) else {}
+    if re.match(r"(character|char|varchar|bpchar|text)", described) and details.get("max_length"):
+        return f"varchar({details['max_length']})"
+    if re.match(r"(numeric|decimal)", described) and details.get("precision"):
+        return f"numeric({details['precision']},{details.get('scale', 0)})"
+    return described
