@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.runtimes.base import Runtime
     from airflow_sklearn.runtimes.ec2 import Ec2Runtime
     from airflow_sklearn.runtimes.ecs import EcsRuntime
-    from airflow_sklearn.runtimes.local import LocalRuntime
+    from airflow_sklearn.runtimes.local.runtime import LocalRuntime
     from airflow_sklearn.task_groups import sklearn_predict
 
 __version__ = "0.2.0.dev0"

@@ -14,8 +14,8 @@ from asgiref.sync import sync_to_async
 
 from airflow_sklearn.airflow_compat import states_of_task
 from airflow_sklearn.aws.connection import AwsConnection
-from airflow_sklearn.operators.job_log import JobLog
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, runtime_from_dict
+from airflow_sklearn.runtimes.job_log import JobLog
 from airflow_sklearn.runtimes.poller import LONGEST_CALL, SharedPoller, backoff, bounded
 
 if TYPE_CHECKING:

@@ -59,7 +59,7 @@ class SklearnReapOperator(SklearnOperator):
 
     def work(self, context: Context) -> list[str]:
         from airflow_sklearn.airflow_compat import states_of_task
-        from airflow_sklearn.reaper.reap import end_left_behind, find_hosts, judge
+        from airflow_sklearn.runtimes.reaper.reap import end_left_behind, find_hosts, judge
 
         if isinstance(self.clusters, str):
             raise UserError(f"SklearnReapOperator(clusters={self.clusters!r}): it is a list of clusters.")

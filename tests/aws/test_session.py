@@ -14,7 +14,7 @@ from airflow_sklearn.aws.session import SessionAccess, access_to, identity_here
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.joblib_backend.settings import pools_folder
 from airflow_sklearn.runtimes.ecs import EcsRuntime
-from airflow_sklearn.runtimes.local import LocalRuntime
+from airflow_sklearn.runtimes.local.runtime import LocalRuntime
 from local_cloud import ministack
 
 TASK = {

@@ -10,10 +10,11 @@ import pytest
 
 from airflow_sklearn.contract.jobs import JobIdentity, JobResult, TrainJob
 from airflow_sklearn.exceptions import NoCapacityError, UserError
-from airflow_sklearn.roster import beats
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
-from airflow_sklearn.runtimes.ec2 import Ec2Runtime, hearing
-from airflow_sklearn.runtimes.ec2.watching import placement_of
+from airflow_sklearn.runtimes.ec2 import Ec2Runtime
+from airflow_sklearn.runtimes.ec2 import heartbeats as hearing
+from airflow_sklearn.runtimes.ec2.job_queue import beats
+from airflow_sklearn.runtimes.ec2.status import placement_of
 from airflow_sklearn.storage import Storage, join, parent
 from local_cloud import docker_engine
 from local_cloud.container_cloud import ContainerCloud
@@ -148,7 +149,7 @@ def test_an_instance_whose_launch_nobody_wrote_down_is_found(
     runtime = workload.bound()
     made = job_of(fit_seconds=600)
     with monkeypatch.context() as patch:
-        patch.setattr("airflow_sklearn.roster.Roster.set_instance", die)
+        patch.setattr("airflow_sklearn.runtimes.ec2.job_queue.Roster.set_instance", die)
         with pytest.raises(KeyboardInterrupt):
             submitted(runtime, made)
     (instance,) = workload.tasks("RUNNING")

@@ -34,7 +34,9 @@ def test_what_ended_tasks_left_running_is_ended_and_nothing_else(
         airflow.mark(runs["containers"], "score.predict", "failed", 0)
         airflow.mark(runs["instances"], "score.predict", "failed", 0)
 
-        said = airflow.program("airflow_sklearn.reaper", "--ec2", "--cluster", "ml", "--grace", "0", "--dry-run")
+        said = airflow.program(
+            "airflow_sklearn.runtimes.reaper", "--ec2", "--cluster", "ml", "--grace", "0", "--dry-run"
+        )
         assert "3 found, 2 would be ended" in said
         assert len(instances.tasks("RUNNING")) == 1, "a dry run"
 
@@ -58,7 +60,7 @@ def test_what_ended_tasks_left_running_is_ended_and_nothing_else(
         assert {"key": "airflow_map_index", "value": "0"} in stopped["tags"]
         assert len(run.xcom("reap")) == 2
         assert "works for a task that has not ended" in log_of(airflow, run, "reap")
-        assert "1 found, 0 ended" in airflow.program("airflow_sklearn.reaper", "--ec2", "--cluster", "ml")
+        assert "1 found, 0 ended" in airflow.program("airflow_sklearn.runtimes.reaper", "--ec2", "--cluster", "ml")
     finally:
         airflow.start_service("triggerer")
     containers.open_gate()

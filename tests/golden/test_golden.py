@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from airflow_sklearn.contract.document import Document
+from airflow_sklearn.contract.job_queue import JobEnd, Placement, RosterEntry, RosterInstance
 from airflow_sklearn.contract.jobs import JobResult, PoolWorkerJob, PredictJob, TrainJob, job_from_json
 from airflow_sklearn.contract.model import ModelManifest, ModelPointer
 from airflow_sklearn.contract.plan import Chunk, Plan
 from airflow_sklearn.contract.proof import Proof, PublishedManifest, Publishing
 from airflow_sklearn.contract.receipt import Receipt
-from airflow_sklearn.contract.roster import JobEnd, Placement, RosterEntry, RosterInstance
 from airflow_sklearn.contract.tables import Snapshot
 
 DOCUMENTS: tuple[type[Document], ...] = (

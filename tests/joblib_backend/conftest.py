@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from airflow_sklearn.joblib_backend import WorkerPool
-from airflow_sklearn.runtimes.local import LocalRuntime
+from airflow_sklearn.runtimes.local.runtime import LocalRuntime
 from tests.waiting import wait_for
 
 

@@ -24,7 +24,7 @@ import pytest
 from joblib.parallel import BACKENDS
 
 from airflow_sklearn.joblib_backend import ContainerBackend, WorkerPool
-from airflow_sklearn.runtimes.local import LocalRuntime
+from airflow_sklearn.runtimes.local.runtime import LocalRuntime
 
 #: Regular expressions over names of tests, and why they are left out.
 LEFT_OUT = {

@@ -20,7 +20,7 @@ import airflow_sklearn.joblib_backend  # noqa: F401 - registers the backends
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.joblib_backend import WorkerPool
 from airflow_sklearn.runtimes.ecs import EcsRuntime
-from airflow_sklearn.runtimes.local import LocalRuntime
+from airflow_sklearn.runtimes.local.runtime import LocalRuntime
 from tests.joblib_backend.conftest import LocalPool
 from tests.waiting import wait_for
 

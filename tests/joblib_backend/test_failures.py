@@ -25,7 +25,7 @@ from airflow_sklearn.pools import pickles
 from airflow_sklearn.pools.blobs import BlobWriter
 from airflow_sklearn.pools.queues import open_queue
 from airflow_sklearn.pools.seal import Seal, new_key
-from airflow_sklearn.runtimes.local import LocalRuntime
+from airflow_sklearn.runtimes.local.runtime import LocalRuntime
 from tests.joblib_backend.conftest import LocalPool
 from tests.waiting import PATIENCE, wait_for
 
@@ -274,7 +274,7 @@ DRIVER = """
 import sys, time
 import joblib
 import airflow_sklearn.joblib_backend
-from airflow_sklearn.runtimes.local import LocalRuntime
+from airflow_sklearn.runtimes.local.runtime import LocalRuntime
 
 folder, driver_timeout = sys.argv[1], float(sys.argv[2])
 with joblib.parallel_config(

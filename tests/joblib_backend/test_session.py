@@ -18,7 +18,7 @@ from airflow_sklearn.joblib_backend import WorkerPool, backend, session
 from airflow_sklearn.joblib_backend.backend import ContainerBackend
 from airflow_sklearn.joblib_backend.session import Session
 from airflow_sklearn.runtimes.base import JobHandle, JobStatus
-from airflow_sklearn.runtimes.local import LocalRuntime
+from airflow_sklearn.runtimes.local.runtime import LocalRuntime
 from tests.joblib_backend.conftest import LocalPool
 from tests.waiting import PATIENCE, wait_for
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from joblib import Parallel, delayed, parallel_config
 
-from airflow_sklearn.runtimes.local import LocalRuntime
+from airflow_sklearn.runtimes.local.runtime import LocalRuntime
 from local_cloud import ministack
 
 

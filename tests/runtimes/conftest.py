@@ -10,7 +10,7 @@ import pytest
 from airflow_sklearn.contract.jobs import JobIdentity, PredictJob
 from airflow_sklearn.contract.plan import Chunk, PredictionSpec
 from airflow_sklearn.contract.schema import Policies
-from airflow_sklearn.runtimes.local import LocalRuntime
+from airflow_sklearn.runtimes.local.runtime import LocalRuntime
 
 
 def make_job(folder: Path, *, chunk: str = "chunk", try_number: int = 1, map_index: int = 0) -> PredictJob:

@@ -16,7 +16,7 @@ from airflow_sklearn.runtimes.base import (
 )
 from airflow_sklearn.runtimes.ec2 import Ec2Runtime
 from airflow_sklearn.runtimes.ecs import EcsRuntime
-from airflow_sklearn.runtimes.local import LocalRuntime
+from airflow_sklearn.runtimes.local.runtime import LocalRuntime
 from tests.runtimes.conftest import make_job
 
 

@@ -11,7 +11,7 @@ pytest.importorskip("psutil", reason="LocalRuntime needs it; a worker image has 
 
 from airflow_sklearn.contract.jobs import SearchPool
 from airflow_sklearn.runtimes.base import JobState
-from airflow_sklearn.runtimes.local import LocalRuntime
+from airflow_sklearn.runtimes.local.runtime import LocalRuntime
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.parity import with_sample
 from tests.waiting import wait_for

@@ -6,13 +6,13 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.aws.retry import insist
-from airflow_sklearn.runtimes.ec2.ended import is_over
-from airflow_sklearn.runtimes.ec2.refusals import explained, is_denied, is_forgotten, is_throttle
+from airflow_sklearn.runtimes.ec2.errors import explained, is_denied, is_forgotten, is_throttle
+from airflow_sklearn.runtimes.ec2.instance_status import is_over
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_sklearn.roster import Roster
+    from airflow_sklearn.runtimes.ec2.job_queue import Roster
 
 _LOG = logging.getLogger(__name__)
 _IDS_A_CALL = 200  # values of one filter: "Filtering" in the Amazon EC2 user guide

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.exceptions import NoCapacityError, ThrottledError, UserError
-from airflow_sklearn.runtimes.ec2.refusals import NotHereError, explained
+from airflow_sklearn.runtimes.ec2.errors import NotHereError, explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

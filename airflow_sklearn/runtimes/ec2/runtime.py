@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow_sklearn.aws.console import console_of
 from airflow_sklearn.contract.document import content_id
-from airflow_sklearn.contract.roster import Placement, RosterInstance
+from airflow_sklearn.contract.job_queue import Placement, RosterInstance
 from airflow_sklearn.exceptions import BrokenEnvironmentError, DocumentError, StorageError, UserError
-from airflow_sklearn.roster import Roster
+from airflow_sklearn.runtimes.aws.cloudwatch import LogStream, stream_of
+from airflow_sklearn.runtimes.aws.options import check_rendered, raise_problems, read_numbers
+from airflow_sklearn.runtimes.aws.tags import tags_of
 from airflow_sklearn.runtimes.base import JobHandle, JobStatus, Runtime, job_key
-from airflow_sklearn.runtimes.cloudwatch import LogStream, stream_of
-from airflow_sklearn.runtimes.ec2.ended import is_gone
-from airflow_sklearn.runtimes.ec2.hearing import Hearing
+from airflow_sklearn.runtimes.ec2.errors import SpentTokenError, explained
+from airflow_sklearn.runtimes.ec2.heartbeats import Hearing
+from airflow_sklearn.runtimes.ec2.instance_status import is_gone
 from airflow_sklearn.runtimes.ec2.instances import abandon, by_tag, describe, has_tag, terminate
+from airflow_sklearn.runtimes.ec2.job_queue import Roster
 from airflow_sklearn.runtimes.ec2.launch import UnansweredError, common_request, launch, offers
 from airflow_sklearn.runtimes.ec2.options import LISTS, NUMBERS, WHOLE_NUMBERS, problems
-from airflow_sklearn.runtimes.ec2.placing import place, pool_of, record, recorded
-from airflow_sklearn.runtimes.ec2.refusals import SpentTokenError, explained
+from airflow_sklearn.runtimes.ec2.scheduling import place, pool_of, record, recorded
+from airflow_sklearn.runtimes.ec2.status import instance_id_of, is_young_since, look, lost_in_silence, placement_of
 from airflow_sklearn.runtimes.ec2.user_data import HostOptions, user_data
-from airflow_sklearn.runtimes.ec2.watching import instance_id_of, is_young_since, look, lost_in_silence, placement_of
-from airflow_sklearn.runtimes.options import check_rendered, raise_problems, read_numbers
-from airflow_sklearn.runtimes.tags import tags_of
 from airflow_sklearn.storage import parent
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.runtimes.aws.options import list_problems, taken_problems
 from airflow_sklearn.runtimes.ecs import fargate
-from airflow_sklearn.runtimes.options import list_problems, taken_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

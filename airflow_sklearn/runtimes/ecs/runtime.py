@@ -11,6 +11,9 @@ from airflow_sklearn.aws.console import console_of
 from airflow_sklearn.aws.retry import insist
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.exceptions import BrokenEnvironmentError
+from airflow_sklearn.runtimes.aws.cloudwatch import stream_of
+from airflow_sklearn.runtimes.aws.options import check_rendered, raise_problems, read_numbers
+from airflow_sklearn.runtimes.aws.tags import tags_of
 from airflow_sklearn.runtimes.base import (
     JobHandle,
     JobState,
@@ -20,16 +23,13 @@ from airflow_sklearn.runtimes.base import (
     read_worker_arguments,
     worker_arguments,
 )
-from airflow_sklearn.runtimes.cloudwatch import stream_of
 from airflow_sklearn.runtimes.ecs import fargate
+from airflow_sklearn.runtimes.ecs.errors import explained, is_forgotten, is_throttle, raise_refusal
 from airflow_sklearn.runtimes.ecs.memory import bound_of, memory_of, override_of, size_after, with_prospect
 from airflow_sklearn.runtimes.ecs.options import LISTS, NUMBERS, WHOLE_NUMBERS, problems
 from airflow_sklearn.runtimes.ecs.overrides import overrides_of
-from airflow_sklearn.runtimes.ecs.refusals import explained, is_forgotten, is_throttle, raise_refusal
-from airflow_sklearn.runtimes.ecs.stopped import OUR_REASON, status_of
+from airflow_sklearn.runtimes.ecs.status import OUR_REASON, status_of
 from airflow_sklearn.runtimes.ecs.task_definition import find_task_definition, register_task_definition
-from airflow_sklearn.runtimes.options import check_rendered, raise_problems, read_numbers
-from airflow_sklearn.runtimes.tags import tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.contract.document import Value, content_id
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.runtimes.cloudwatch import LogStream
-from airflow_sklearn.runtimes.ecs.refusals import is_no_definition, is_throttle
+from airflow_sklearn.runtimes.aws.cloudwatch import LogStream
+from airflow_sklearn.runtimes.ecs.errors import is_no_definition, is_throttle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

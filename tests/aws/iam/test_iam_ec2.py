@@ -16,9 +16,9 @@ from airflow_sklearn.aws.iam.policies import all_policies
 from airflow_sklearn.aws.iam.setting import read_setting
 from airflow_sklearn.contract.jobs import JobIdentity, PredictJob
 from airflow_sklearn.contract.plan import Chunk
-from airflow_sklearn.roster import Roster
 from airflow_sklearn.runtimes.ec2 import Ec2Runtime
 from airflow_sklearn.runtimes.ec2.instances import console_output
+from airflow_sklearn.runtimes.ec2.job_queue import Roster
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.host import job_process
 from airflow_sklearn.worker.host.serve import serve

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_sklearn.contract.roster import JobEnd
+from airflow_sklearn.contract.job_queue import JobEnd
 from airflow_sklearn.runtimes.base import JobState
-from airflow_sklearn.runtimes.ec2.ended import is_gone, is_over, status_of_end, status_of_gone
+from airflow_sklearn.runtimes.ec2.instance_status import is_gone, is_over, status_of_end, status_of_gone
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_sklearn.contract.roster import Placement
+from airflow_sklearn.contract.job_queue import Placement
 from airflow_sklearn.exceptions import StorageError
-from airflow_sklearn.roster import Roster
-from airflow_sklearn.runtimes.ec2 import hearing as module
-from airflow_sklearn.runtimes.ec2.hearing import Hearing
+from airflow_sklearn.runtimes.ec2 import heartbeats as module
+from airflow_sklearn.runtimes.ec2.heartbeats import Hearing
+from airflow_sklearn.runtimes.ec2.job_queue import Roster
 from airflow_sklearn.storage import Storage
 
 

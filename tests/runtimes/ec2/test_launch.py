@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
+from airflow_sklearn.contract.job_queue import JobEnd, RosterInstance
 from airflow_sklearn.contract.jobs import PredictJob
-from airflow_sklearn.contract.roster import JobEnd, RosterInstance
 from airflow_sklearn.exceptions import NoCapacityError, ThrottledError, UserError
-from airflow_sklearn.roster import Roster
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
-from airflow_sklearn.runtimes.ec2 import Ec2Runtime, hearing, instances, watching
+from airflow_sklearn.runtimes.ec2 import Ec2Runtime, instances
+from airflow_sklearn.runtimes.ec2 import heartbeats as hearing
 from airflow_sklearn.runtimes.ec2 import runtime as module
+from airflow_sklearn.runtimes.ec2 import status as watching
+from airflow_sklearn.runtimes.ec2.errors import NotHereError, SpentTokenError
+from airflow_sklearn.runtimes.ec2.job_queue import Roster
 from airflow_sklearn.runtimes.ec2.launch import Offer, UnansweredError, launch, offers
-from airflow_sklearn.runtimes.ec2.refusals import NotHereError, SpentTokenError
 from airflow_sklearn.storage import Storage
 from local_cloud import ministack
 from tests.runtimes.conftest import make_job

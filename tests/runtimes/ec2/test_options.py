@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.runtimes.aws.options import check_rendered
 from airflow_sklearn.runtimes.base import runtime_from_dict
 from airflow_sklearn.runtimes.ec2 import Ec2Runtime
 from airflow_sklearn.runtimes.ec2.options import LISTS
-from airflow_sklearn.runtimes.options import check_rendered
 
 GOOD: dict[str, Any] = {"image": "acme/worker:7", "image_id": "ami-1", "instance_types": ["m7i.large"]}
 

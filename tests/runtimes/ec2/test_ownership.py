@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_sklearn.contract.roster import Placement, RosterInstance
+from airflow_sklearn.contract.job_queue import Placement, RosterInstance
 from airflow_sklearn.exceptions import DocumentError
 from airflow_sklearn.runtimes.ec2 import Ec2Runtime, runtime
 

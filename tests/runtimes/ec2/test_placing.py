@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_sklearn.contract.roster import Placement
+from airflow_sklearn.contract.job_queue import Placement
 from airflow_sklearn.exceptions import DocumentError
-from airflow_sklearn.runtimes.ec2.placing import place, pool_of, record, recorded
+from airflow_sklearn.runtimes.ec2.scheduling import place, pool_of, record, recorded
 from airflow_sklearn.storage import Storage
 from tests.runtimes.conftest import make_job
 

@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from airflow_sklearn.exceptions import ThrottledError, UserError
-from airflow_sklearn.runtimes.ec2.refusals import NotHereError, explained
+from airflow_sklearn.runtimes.ec2.errors import NotHereError, explained
 
 
 def raised(code: str, message: str = "said", status: int = 400) -> ClientError:

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from airflow_sklearn.exceptions import NoCapacityError, ThrottledError, UserError
-from airflow_sklearn.runtimes.ecs.refusals import explained, raise_refusal
+from airflow_sklearn.runtimes.ecs.errors import explained, raise_refusal
 
 
 def refuse(code: str, message: str, http_status: int = 400) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_sklearn.runtimes.base import JobState, JobStatus
-from airflow_sklearn.runtimes.ecs.stopped import OUR_REASON, status_of
+from airflow_sklearn.runtimes.ecs.status import OUR_REASON, status_of
 
 EXITED = "Essential container in task exited"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from airflow_sklearn.contract import exit_codes
-from airflow_sklearn.contract.roster import RosterEntry
-from airflow_sklearn.roster import Roster
+from airflow_sklearn.contract.job_queue import RosterEntry
 from airflow_sklearn.runs.ledger import Ledger
+from airflow_sklearn.runtimes.ec2.job_queue import Roster
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.host.__main__ import main
 from tests.worker.workbench import Workbench

@@ -14,9 +14,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_sklearn.contract.roster import JobEnd, RosterEntry
+from airflow_sklearn.contract.job_queue import JobEnd, RosterEntry
 from airflow_sklearn.exceptions import StorageError
-from airflow_sklearn.roster import CLOSED, Roster, beats
+from airflow_sklearn.runtimes.ec2.job_queue import CLOSED, Roster, beats
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.host import job_process, serve
 from airflow_sklearn.worker.host.__main__ import main

@@ -17,7 +17,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.contract.roster import JobEnd, RosterEntry, RosterInstance
+from airflow_sklearn.contract.job_queue import JobEnd, RosterEntry, RosterInstance
 from airflow_sklearn.exceptions import ObjectExistsError, ObjectNotFoundError
 from airflow_sklearn.storage import join
 

@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_sklearn.reaper.hosts import ecs_tasks, instances
+from airflow_sklearn.runtimes.reaper.hosts import ecs_tasks, instances
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
     from airflow_sklearn.airflow_compat import States
-    from airflow_sklearn.reaper.hosts import Host
     from airflow_sklearn.runtimes.base import AwsAccess
+    from airflow_sklearn.runtimes.reaper.hosts import Host
 
 _LOG = logging.getLogger(__name__)
 #: In any other state, a task may still look for its host, or take it over.

@@ -7,12 +7,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.roster import beats
+from airflow_sklearn.runtimes.ec2.job_queue import beats
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from airflow_sklearn.contract.roster import Placement
+    from airflow_sklearn.contract.job_queue import Placement
     from airflow_sklearn.storage import Storage
 
 _LOG = logging.getLogger(__name__)

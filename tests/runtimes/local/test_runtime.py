@@ -16,8 +16,8 @@ import pytest
 from airflow_sklearn.contract.jobs import PredictJob
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
-from airflow_sklearn.runtimes.local import LocalRuntime
-from airflow_sklearn.runtimes.state_folder import default_state_dir
+from airflow_sklearn.runtimes.local.runtime import LocalRuntime
+from airflow_sklearn.runtimes.local.state_folder import default_state_dir
 from tests.runtimes.conftest import make_job
 from tests.waiting import wait_for
 
@@ -88,7 +88,7 @@ def test_cancel_stops_a_worker_and_what_it_started(runtime_of: RuntimeOf, job: P
 def test_cancel_kills_a_worker_that_does_not_listen(
     runtime_of: RuntimeOf, job: PredictJob, detached: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_sklearn.runtimes.local.SECONDS_TO_END", 0.3)
+    monkeypatch.setattr("airflow_sklearn.runtimes.local.runtime.SECONDS_TO_END", 0.3)
     runtime = runtime_of(f"signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}")
     handle = runtime.submit("job", job, detached=detached)
     wait_for_line(runtime, handle, "at work")
@@ -99,7 +99,7 @@ def test_cancel_kills_a_worker_that_does_not_listen(
 def test_a_worker_may_use_its_time_to_end_in_order(
     runtime_of: RuntimeOf, job: PredictJob, detached: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_sklearn.runtimes.local.SECONDS_TO_END", 60.0)
+    monkeypatch.setattr("airflow_sklearn.runtimes.local.runtime.SECONDS_TO_END", 60.0)
     tidy = "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), print('tidy'), sys.exit(143)))"
     runtime = runtime_of(f"{tidy}\n{SLEEP}")
     handle = runtime.submit("job", job, detached=detached)
@@ -426,7 +426,7 @@ def test_the_real_worker_dies_with_its_task(tmp_path: Path) -> None:
     script.write_text(
         "import os, sys, time\n"
         "from pathlib import Path\n"
-        "from airflow_sklearn.runtimes.local import LocalRuntime\n"
+        "from airflow_sklearn.runtimes.local.runtime import LocalRuntime\n"
         "from tests.runtimes.conftest import make_job\n"
         "runtime = LocalRuntime(python=sys.argv[1], state_dir=sys.argv[2])\n"
         "handle = runtime.submit('job', make_job(Path(sys.argv[3])), detached=False)\n"

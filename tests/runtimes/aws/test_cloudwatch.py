@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from airflow_sklearn.runtimes.cloudwatch import LogStream
+from airflow_sklearn.runtimes.aws.cloudwatch import LogStream
 
 STREAM = LogStream(group="/ecs/acme", stream="jobs/worker/1", region="eu-west-1")
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from airflow_sklearn.contract.exit_codes import ERROR_FOLLOWS
-from airflow_sklearn.operators import job_log
-from airflow_sklearn.operators.job_log import JobLog
+from airflow_sklearn.runtimes import job_log
 from airflow_sklearn.runtimes.base import JobHandle
+from airflow_sklearn.runtimes.job_log import JobLog
 from tests.operators.fakes import Script, ScriptedRuntime
 
 HANDLE = JobHandle(key="key", job_uri="job", result_uri="", submitted_at=0.0)

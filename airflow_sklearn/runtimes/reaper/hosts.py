@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn.runtimes.aws.tags import DAG_TAG, MAP_INDEX_TAG, RUN_TAG, TASK_TAG
 from airflow_sklearn.runtimes.ec2.instances import terminate
-from airflow_sklearn.runtimes.ecs.stopped import OUR_REASON
-from airflow_sklearn.runtimes.tags import DAG_TAG, MAP_INDEX_TAG, RUN_TAG, TASK_TAG
+from airflow_sklearn.runtimes.ecs.status import OUR_REASON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -8,16 +8,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn.runtimes.aws.status import judge_exit, judge_pull
 from airflow_sklearn.runtimes.base import JobState, JobStatus
-from airflow_sklearn.runtimes.container_end import judge_exit, judge_pull
 from airflow_sklearn.runtimes.ec2.user_data import MARK
 from airflow_sklearn.runtimes.outcome import too_old
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow_sklearn.contract.roster import JobEnd
-    from airflow_sklearn.runtimes.container_end import Judgement
+    from airflow_sklearn.contract.job_queue import JobEnd
+    from airflow_sklearn.runtimes.aws.status import Judgement
 
 _STOPPED = (None, 128 + 15)  # exit codes of jobs that did not end by themselves
 _BY_ITSELF = "Client.InstanceInitiatedShutdown"

@@ -9,10 +9,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.contract.roster import JobEnd, Placement
-from airflow_sklearn.roster import end_uri, ended_places, place_name
+from airflow_sklearn.contract.job_queue import JobEnd, Placement
 from airflow_sklearn.runtimes.base import JobState, JobStatus
-from airflow_sklearn.runtimes.ec2.ended import (
+from airflow_sklearn.runtimes.ec2.instance_status import (
     is_gone,
     is_over,
     status_of_end,
@@ -21,12 +20,13 @@ from airflow_sklearn.runtimes.ec2.ended import (
     was_stopped,
 )
 from airflow_sklearn.runtimes.ec2.instances import console_output, describe
+from airflow_sklearn.runtimes.ec2.job_queue import end_uri, ended_places, place_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_sklearn.runtimes.base import JobHandle
-    from airflow_sklearn.runtimes.ec2.hearing import Hearing
+    from airflow_sklearn.runtimes.ec2.heartbeats import Hearing
     from airflow_sklearn.storage import Storage
 
 _MISSING_AT_FIRST = 300.0  # seconds for which EC2's other calls may not know a new instance ("eventual consistency")

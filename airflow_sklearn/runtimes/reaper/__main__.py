@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from airflow_sklearn.airflow_compat import states_in_database
 from airflow_sklearn.aws.connection import AwsConnection
-from airflow_sklearn.reaper.reap import end_left_behind, find_hosts, judge
+from airflow_sklearn.runtimes.reaper.reap import end_left_behind, find_hosts, judge
 
 _DESCRIPTION = """
 End EC2 instances and ECS tasks that airflow-sklearn started for Airflow tasks that have ended since. Run it where
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not (options.ec2 or options.cluster):
         _parser().error("nothing to look at: give --ec2, --cluster NAME, or both")
     logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
-    logging.getLogger("airflow_sklearn.reaper").setLevel(logging.INFO)
+    logging.getLogger("airflow_sklearn.runtimes.reaper").setLevel(logging.INFO)
     # As Airflow 3's own commands do that read connections from the database.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     hosts = find_hosts(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ClassVar
 from airflow_sklearn.contract.arguments import check_count, is_known
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key, worker_arguments
-from airflow_sklearn.runtimes.state_folder import StateFolder, default_state_dir, folder_of, store_handle
+from airflow_sklearn.runtimes.local.state_folder import StateFolder, default_state_dir, folder_of, store_handle
 from airflow_sklearn.system.processes import Process, process_of, run_detached
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn.runtimes.aws.status import Judgement, judge_exit, judge_pull, may_pass
 from airflow_sklearn.runtimes.base import JobState, JobStatus
-from airflow_sklearn.runtimes.container_end import Judgement, judge_exit, judge_pull, may_pass
 from airflow_sklearn.runtimes.ecs.memory import memory_of
 
 if TYPE_CHECKING:

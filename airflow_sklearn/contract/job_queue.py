@@ -1,4 +1,4 @@
-"""What lies between those who submit jobs and the instances that do them: see ``airflow_sklearn.roster``."""
+"""What lies between those who submit jobs and the instances that do them: see ``airflow_sklearn.runtimes.ec2.job_queue``."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_sklearn.contract.roster import JobEnd, RosterEntry, RosterInstance
-from airflow_sklearn.roster import CLOSED, Roster, ended_places, last_place
+from airflow_sklearn.contract.job_queue import JobEnd, RosterEntry, RosterInstance
+from airflow_sklearn.runtimes.ec2.job_queue import CLOSED, Roster, ended_places, last_place
 from airflow_sklearn.storage import Storage
 
 

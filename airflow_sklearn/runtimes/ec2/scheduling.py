@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.document import content_id
-from airflow_sklearn.contract.roster import Placement, RosterEntry
+from airflow_sklearn.contract.job_queue import Placement, RosterEntry
 from airflow_sklearn.exceptions import DocumentError, ObjectNotFoundError
-from airflow_sklearn.roster import Roster, last_place
+from airflow_sklearn.runtimes.ec2.job_queue import Roster, last_place
 from airflow_sklearn.storage import join, parent
 
 if TYPE_CHECKING:
