@@ -64,10 +64,10 @@ def get_provider_info() -> dict[str, Any]:
             }
         },
         "extra-links": [
-            "airflow_sklearn.links.ModelManifestLink",
-            "airflow_sklearn.links.RunLedgerLink",
-            "airflow_sklearn.links.PublishedDataLink",
-            "airflow_sklearn.links.JobLink",
-            "airflow_sklearn.links.JobLogLink",
+            "airflow_sklearn.operators.links.ModelManifestLink",
+            "airflow_sklearn.operators.links.RunLedgerLink",
+            "airflow_sklearn.operators.links.PublishedDataLink",
+            "airflow_sklearn.operators.links.JobLink",
+            "airflow_sklearn.operators.links.JobLogLink",
         ],
     }

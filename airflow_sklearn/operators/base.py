@@ -19,7 +19,7 @@ from airflow_sklearn.contract.arguments import check_names
 from airflow_sklearn.contract.shown import showing_values
 from airflow_sklearn.datasets.files import absolute_uri
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.links import UriLink
+from airflow_sklearn.operators.links import UriLink
 from airflow_sklearn.storage.full_disk import full_disk_error
 
 if TYPE_CHECKING:

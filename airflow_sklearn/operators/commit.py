@@ -10,7 +10,7 @@ from airflow_sklearn.contract.arguments import check_flag
 from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.links import PublishedDataLink, RunLedgerLink
+from airflow_sklearn.operators.links import PublishedDataLink, RunLedgerLink
 from airflow_sklearn.operators.statements import StatementsOperator, attempt_of, tag_of
 from airflow_sklearn.operators.summary import problem_lines
 

@@ -23,8 +23,8 @@ from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.tables import OutputTable
 from airflow_sklearn.datasets.files import absolute_uri, as_output, as_source, as_table_source
 from airflow_sklearn.exceptions import PublicationRefusedError, UserError
-from airflow_sklearn.links import RunLedgerLink
 from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy
+from airflow_sklearn.operators.links import RunLedgerLink
 from airflow_sklearn.operators.places import check_destination, check_location, check_model, check_source
 from airflow_sklearn.operators.statements import StatementsOperator
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.airflow_compat import conf
 from airflow_sklearn.exceptions import JobLostError, UserError
-from airflow_sklearn.links import JobLink, JobLogLink, RunLedgerLink
 from airflow_sklearn.operators.base import identity_of
 from airflow_sklearn.operators.jobs import DEFAULT_DEADLINE, RuntimeOperator
+from airflow_sklearn.operators.links import JobLink, JobLogLink, RunLedgerLink
 from airflow_sklearn.operators.summary import problem_lines
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.datasets.files import absolute_uri, as_output, as_source, as_table_source
 from airflow_sklearn.exceptions import DocumentError
-from airflow_sklearn.links import JobLink, JobLogLink, ModelManifestLink
 from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy, static_outlets
 from airflow_sklearn.operators.jobs import DEFAULT_DEADLINE, RuntimeOperator
+from airflow_sklearn.operators.links import JobLink, JobLogLink, ModelManifestLink
 from airflow_sklearn.operators.places import check_destination, check_location, check_source
 from airflow_sklearn.operators.statements import StatementsOperator, attempt_of, tag_of
 from airflow_sklearn.runs.estimator_objects import check_can_be_stored, held, wrapped

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from airflow_sklearn import links
-from airflow_sklearn.links import JobLink, ModelManifestLink, console_url
+from airflow_sklearn.operators import links
+from airflow_sklearn.operators.links import JobLink, ModelManifestLink, console_url
 from airflow_sklearn.provider_info import get_provider_info
 
 
