@@ -23,7 +23,7 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
-        "triggers": [{"integration-name": "scikit-learn", "python-modules": ["airflow_sklearn.triggers"]}],
+        "triggers": [{"integration-name": "scikit-learn", "python-modules": ["airflow_sklearn.triggers.job"]}],
         "config": {
             "airflow_sklearn": {
                 "description": "Settings of airflow-sklearn.",

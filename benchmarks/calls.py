@@ -186,7 +186,7 @@ def submit(cloud: Any, runtime: Any, count: int, *, first: int = 0) -> list[Any]
 
 async def watch(runtime: Any, handles: list[Any], calls: Calls, ticks: int) -> None:
     """As a triggerer does, until there were so many ticks."""
-    from airflow_sklearn import triggers
+    from airflow_sklearn.triggers import job as triggers
 
     triggers._TRIGGERER_CALLS_ON_KILL = True  # in Airflow 2 too: ending them here kills nothing
     watching = [

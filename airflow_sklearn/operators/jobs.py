@@ -209,7 +209,7 @@ class RuntimeOperator(SklearnOperator):
         return min(limits, default=None)
 
     def _defer(self, context: Context, handle: JobHandle, expires_at: float | None) -> NoReturn:
-        from airflow_sklearn.triggers import RuntimeTrigger
+        from airflow_sklearn.triggers.job import RuntimeTrigger
 
         trigger = RuntimeTrigger(
             runtime=self.runtime.described_for_triggers(),

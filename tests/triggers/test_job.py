@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from airflow.triggers.base import TriggerEvent
 
-from airflow_sklearn import triggers
 from airflow_sklearn.runtimes import poller
 from airflow_sklearn.runtimes.base import JobHandle, JobState
-from airflow_sklearn.triggers import RuntimeTrigger
+from airflow_sklearn.triggers import job as triggers
+from airflow_sklearn.triggers.job import RuntimeTrigger
 from tests.operators.fakes import Script, ScriptedRuntime, status
 from tests.waiting import PATIENCE
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_sklearn import triggers
-from airflow_sklearn.triggers import RedshiftStatementTrigger
+from airflow_sklearn.triggers import job as triggers
+from airflow_sklearn.triggers.job import RedshiftStatementTrigger
 from local_cloud.redshift.data_api.server import DataApi
 from local_cloud.redshift_cloud import RedshiftCloud
 
