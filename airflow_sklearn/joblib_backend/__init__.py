@@ -20,7 +20,7 @@ from joblib import register_parallel_backend
 
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.joblib_backend.backend import ContainerBackend
-from airflow_sklearn.joblib_backend.pool import WorkerPool
+from airflow_sklearn.pool.driver.pool import WorkerPool
 
 __all__ = ["ContainerBackend", "WorkerPool", "register"]
 

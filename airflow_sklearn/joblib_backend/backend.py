@@ -11,13 +11,13 @@ from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, Para
 from joblib.parallel import get_active_backend
 
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.joblib_backend.pool import MAX_NBYTES, WorkerPool
-from airflow_sklearn.joblib_backend.settings import PoolSettings
+from airflow_sklearn.pool.driver.pool import MAX_NBYTES, WorkerPool
+from airflow_sklearn.pool.driver.settings import PoolSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_sklearn.joblib_backend.tasks import PoolFuture
+    from airflow_sklearn.pool.driver.tasks import PoolFuture
     from airflow_sklearn.runtimes.base import Runtime
 
 _POOL_PARAMETERS = frozenset({"storage", "aws"}) | PoolSettings.names()

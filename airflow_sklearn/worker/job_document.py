@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.jobs import PoolWorkerJob, PredictJob, job_from_json
 from airflow_sklearn.exceptions import DocumentError
-from airflow_sklearn.pools.folder import PoolFolder
+from airflow_sklearn.pool.folder import PoolFolder
 from airflow_sklearn.runs.ledger import Ledger, read_plan
 
 if TYPE_CHECKING:

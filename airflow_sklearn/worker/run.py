@@ -82,7 +82,7 @@ def _places(job: AnyJob) -> list[str]:
 def _do(job: AnyJob, storage: Storage) -> tuple[str, str]:
     # numpy and scikit-learn are imported here, when the number of threads is known
     if isinstance(job, PoolWorkerJob):  # its tasks' processes import what they need
-        from airflow_sklearn.worker.pool.worker import serve_pool
+        from airflow_sklearn.pool.worker.worker import serve_pool
 
         return serve_pool(job, storage)
     if isinstance(job, PredictJob):

@@ -12,7 +12,7 @@ import pytest
 from airflow_sklearn.aws.connection import AwsConnection
 from airflow_sklearn.aws.session import SessionAccess, access_to, identity_here
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.joblib_backend.settings import pools_folder
+from airflow_sklearn.pool.driver.settings import pools_folder
 from airflow_sklearn.runtimes.ecs import EcsRuntime
 from airflow_sklearn.runtimes.local.runtime import LocalRuntime
 from local_cloud import ministack

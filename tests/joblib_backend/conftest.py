@@ -46,7 +46,7 @@ class LocalPool:
 
     def running(self) -> list[psutil.Process]:
         """Those that run tasks."""
-        return [one for one in self.processes() if "airflow_sklearn.worker.pool.task_process" in _command(one)]
+        return [one for one in self.processes() if "airflow_sklearn.pool.worker.task_process" in _command(one)]
 
     def remains(self) -> list[str]:
         """Files and folders of pools. Unlike ``rglob``, ``walk`` bears what is removed at the same moment."""

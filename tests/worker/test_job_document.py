@@ -14,8 +14,8 @@ from airflow_sklearn.contract import exit_codes
 from airflow_sklearn.contract.jobs import PoolWorkerJob, PredictJob, TrainJob
 from airflow_sklearn.contract.model import FactoryEstimator
 from airflow_sklearn.exceptions import DocumentError, ForgedMessageError
-from airflow_sklearn.pools.folder import PoolFolder
-from airflow_sklearn.pools.seal import Seal, new_key
+from airflow_sklearn.pool.folder import PoolFolder
+from airflow_sklearn.pool.signing import Seal, new_key
 from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.job_document import read_job

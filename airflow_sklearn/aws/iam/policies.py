@@ -33,7 +33,7 @@ _PUBLISHED = "*/part-*"
 _PUBLISHED_MANIFEST = "*/_manifest.json"
 _PUBLISHING = "*/_publishing.json"
 
-# Pools of containers: what ``airflow_sklearn.pools`` stores, below a folder of pools, or below a model's.
+# Pools of containers: what ``airflow_sklearn.pool`` stores, below a folder of pools, or below a model's.
 _POOLS = "*"
 _POOLS_OF_MODEL = "*pools/*"
 _POOL_QUEUES = "airflow-sklearn-pool-*"

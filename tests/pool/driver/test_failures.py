@@ -18,13 +18,14 @@ import psutil
 import pytest
 from joblib import Parallel, delayed, parallel_config
 
-from airflow_sklearn.contract.pool import Payload, Task
 from airflow_sklearn.exceptions import BrokenEnvironmentError, PoolError, RemoteTaskError, TaskLostError
-from airflow_sklearn.joblib_backend import WorkerPool, session
-from airflow_sklearn.pools import pickles
-from airflow_sklearn.pools.blobs import BlobWriter
-from airflow_sklearn.pools.queues import open_queue
-from airflow_sklearn.pools.seal import Seal, new_key
+from airflow_sklearn.joblib_backend import WorkerPool
+from airflow_sklearn.pool import pickles
+from airflow_sklearn.pool.blobs import BlobWriter
+from airflow_sklearn.pool.driver import session
+from airflow_sklearn.pool.messages import Payload, Task
+from airflow_sklearn.pool.queues import open_queue
+from airflow_sklearn.pool.signing import Seal, new_key
 from airflow_sklearn.runtimes.local.runtime import LocalRuntime
 from tests.joblib_backend.conftest import LocalPool
 from tests.waiting import PATIENCE, wait_for

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.pools.queues.base import Message, Queue
-from airflow_sklearn.pools.queues.folder import FolderQueue
-from airflow_sklearn.pools.queues.sqs import SqsQueue
+from airflow_sklearn.pool.queues.base import Message, Queue
+from airflow_sklearn.pool.queues.folder import FolderQueue
+from airflow_sklearn.pool.queues.sqs import SqsQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_sklearn.pools.folder import PoolFolder
+    from airflow_sklearn.pool.folder import PoolFolder
 
 _FIRST, _AGAIN = "0-first", "1-again"
 _TOLD = 20  # starts, of as many as a user allows

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from airflow_sklearn.contract.jobs import JobIdentity, PoolWorkerJob
-from airflow_sklearn.contract.pool import REPORT, Control, Failed, Ready
 from airflow_sklearn.exceptions import MessageRefusedError, PoolError
-from airflow_sklearn.pools import patience
-from airflow_sklearn.pools.folder import PoolFolder
-from airflow_sklearn.pools.queues import Queue, open_queue
-from airflow_sklearn.pools.seal import Seal, new_key
-from airflow_sklearn.pools.software import installed_software
+from airflow_sklearn.pool import retry_budget as patience
+from airflow_sklearn.pool.folder import PoolFolder
+from airflow_sklearn.pool.messages import REPORT, Control, Failed, Ready
+from airflow_sklearn.pool.queues import Queue, open_queue
+from airflow_sklearn.pool.signing import Seal, new_key
+from airflow_sklearn.pool.software import installed_software
+from airflow_sklearn.pool.worker import worker as workers
+from airflow_sklearn.pool.worker.worker import PoolWorker
 from airflow_sklearn.storage import Storage
-from airflow_sklearn.worker.pool import worker as workers
-from airflow_sklearn.worker.pool.worker import PoolWorker
 from tests.waiting import wait_for
 
 
@@ -122,7 +122,7 @@ def test_a_worker_that_may_not_use_its_queue_fails_with_the_reason(driver: Drive
 def test_a_worker_bears_errors_that_pass(
     driver: Driver, monkeypatch: pytest.MonkeyPatch, queue: str, call: str
 ) -> None:
-    monkeypatch.setattr("airflow_sklearn.worker.pool.slot._PAUSE", 0.01)
+    monkeypatch.setattr("airflow_sklearn.pool.worker.slot._PAUSE", 0.01)
     worker = driver.worker()
     failing: Any = Failing(getattr(worker, queue), call, ConnectionError("no route"), 3)
     setattr(worker, queue, failing)

@@ -1,4 +1,4 @@
-"""``python -m airflow_sklearn.worker.pool.task_process SETTINGS``: runs tasks one after the other, in its own process.
+"""``python -m airflow_sklearn.pool.worker.task_process SETTINGS``: runs tasks one after the other, in its own process.
 
 A task may crash, or be killed by the kernel or because nobody waits for it any more: the container's first process,
 which starts this one, lives on and tells. Tasks come by a socket, as the JSON that the driver sealed; the first process
@@ -20,18 +20,18 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from airflow_sklearn.contract.pool import Done, Failed, Task
-from airflow_sklearn.pools import pickles
-from airflow_sklearn.pools.blobs import BlobReader, BlobWriter
-from airflow_sklearn.pools.folder import PoolFolder
-from airflow_sklearn.pools.patience import is_out_of_reach
+from airflow_sklearn.pool import pickles
+from airflow_sklearn.pool.blobs import BlobReader, BlobWriter
+from airflow_sklearn.pool.folder import PoolFolder
+from airflow_sklearn.pool.messages import Done, Failed, Task
+from airflow_sklearn.pool.retry_budget import is_out_of_reach
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.system.software import threads_limited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_sklearn.contract.pool import Payload
+    from airflow_sklearn.pool.messages import Payload
 
 Stage = Literal["run", "read", "write", "storage"]
 T = TypeVar("T")

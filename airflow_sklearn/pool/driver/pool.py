@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_sklearn.aws.session import access_to, identity_here
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.joblib_backend.session import Session
-from airflow_sklearn.joblib_backend.settings import PoolSettings, pools_folder
-from airflow_sklearn.joblib_backend.tasks import PoolFuture
+from airflow_sklearn.pool.driver.session import Session
+from airflow_sklearn.pool.driver.settings import PoolSettings, pools_folder
+from airflow_sklearn.pool.driver.tasks import PoolFuture
 from airflow_sklearn.runtimes.base import Runtime
 
 if TYPE_CHECKING:

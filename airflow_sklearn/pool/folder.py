@@ -7,13 +7,13 @@ import os
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.exceptions import ObjectNotFoundError
-from airflow_sklearn.pools.seal import Seal, check_content
+from airflow_sklearn.pool.signing import Seal, check_content
 from airflow_sklearn.storage import join, parent
 from airflow_sklearn.storage.uris import split_scheme
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import PoolWorkerJob
-    from airflow_sklearn.contract.pool import Blob
+    from airflow_sklearn.pool.messages import Blob
     from airflow_sklearn.storage import Storage
 
 _SEALED = ".sealed.json"

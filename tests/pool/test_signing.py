@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_sklearn.exceptions import ForgedMessageError
-from airflow_sklearn.pools.seal import Seal, check_content, new_key
+from airflow_sklearn.pool.signing import Seal, check_content, new_key
 
 KEY = new_key()
 SEAL = Seal(KEY, "s3://acme/pools/1")

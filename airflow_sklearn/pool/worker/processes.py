@@ -49,7 +49,7 @@ class TaskProcess:
                 "cache": self._cache,
             }
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "airflow_sklearn.worker.pool.task_process", json.dumps(settings)],
+                [sys.executable, "-m", "airflow_sklearn.pool.worker.task_process", json.dumps(settings)],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 env=limit_threads(os.environ, self._job.threads, self._job.processes),

@@ -13,27 +13,27 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.contract.pool import Control, Done, Failed, Lost, Ready, Refused
 from airflow_sklearn.exceptions import (
     BrokenEnvironmentError,
     MessageRefusedError,
     ObjectNotFoundError,
     QueueGoneError,
 )
-from airflow_sklearn.pools.folder import PoolFolder
-from airflow_sklearn.pools.patience import GIVE_UP_SECONDS, Patience
-from airflow_sklearn.pools.queues import open_queue
-from airflow_sklearn.pools.software import differences, installed_software
+from airflow_sklearn.pool.folder import PoolFolder
+from airflow_sklearn.pool.messages import Control, Done, Failed, Lost, Ready, Refused
+from airflow_sklearn.pool.queues import open_queue
+from airflow_sklearn.pool.retry_budget import GIVE_UP_SECONDS, Patience
+from airflow_sklearn.pool.software import differences, installed_software
+from airflow_sklearn.pool.worker.slot import Slot
+from airflow_sklearn.pool.worker.starts import Starts
 from airflow_sklearn.storage.uris import split_scheme
-from airflow_sklearn.worker.pool.slot import Slot
-from airflow_sklearn.worker.pool.starts import Starts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_sklearn.contract.jobs import PoolWorkerJob
-    from airflow_sklearn.contract.pool import Report
-    from airflow_sklearn.pools.queues import Message
+    from airflow_sklearn.pool.messages import Report
+    from airflow_sklearn.pool.queues import Message
     from airflow_sklearn.storage import Storage
 
 _LOG = logging.getLogger("airflow_sklearn.worker")

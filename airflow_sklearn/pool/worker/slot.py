@@ -7,14 +7,14 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.contract.pool import REPORT, Lost, Task
 from airflow_sklearn.exceptions import ForgedMessageError, QueueGoneError
-from airflow_sklearn.pools.patience import Patience
-from airflow_sklearn.worker.pool.processes import TaskProcess, TaskProcessDiedError
+from airflow_sklearn.pool.messages import REPORT, Lost, Task
+from airflow_sklearn.pool.retry_budget import Patience
+from airflow_sklearn.pool.worker.processes import TaskProcess, TaskProcessDiedError
 
 if TYPE_CHECKING:
-    from airflow_sklearn.pools.queues import Message
-    from airflow_sklearn.worker.pool.worker import PoolWorker
+    from airflow_sklearn.pool.queues import Message
+    from airflow_sklearn.pool.worker.worker import PoolWorker
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
 _POLL_SECONDS = 20.0

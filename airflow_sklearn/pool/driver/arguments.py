@@ -8,11 +8,11 @@ from collections import OrderedDict
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.pools import pickles
+from airflow_sklearn.pool import pickles
 
 if TYPE_CHECKING:
-    from airflow_sklearn.contract.pool import Blob, Payload
-    from airflow_sklearn.pools.blobs import BlobWriter
+    from airflow_sklearn.pool.blobs import BlobWriter
+    from airflow_sklearn.pool.messages import Blob, Payload
 
 _MOST_BUFFERS = 500  # beside one pickle: a message names them all, and has a limit
 _KEPT_ALIVE = 32  # buffers of other libraries, which say nothing when their memory goes

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.exceptions import QueueGoneError
-from airflow_sklearn.pools.queues.base import Message, Queue
+from airflow_sklearn.pool.queues.base import Message, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

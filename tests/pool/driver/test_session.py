@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 import pytest
 
 from airflow_sklearn.exceptions import StorageError
-from airflow_sklearn.joblib_backend import WorkerPool, backend, session
+from airflow_sklearn.joblib_backend import WorkerPool, backend
 from airflow_sklearn.joblib_backend.backend import ContainerBackend
-from airflow_sklearn.joblib_backend.session import Session
+from airflow_sklearn.pool.driver import session
+from airflow_sklearn.pool.driver.session import Session
 from airflow_sklearn.runtimes.base import JobHandle, JobStatus
 from airflow_sklearn.runtimes.local.runtime import LocalRuntime
 from tests.joblib_backend.conftest import LocalPool

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.exceptions import MessageRefusedError, PoolError, QueueGoneError
-from airflow_sklearn.pools.queues.base import Message, Queue
+from airflow_sklearn.pool.queues.base import Message, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_sklearn.pools.software import differences, installed_software
+from airflow_sklearn.pool.software import differences, installed_software
 
 HERE = {"python": "3.11.7", "airflow-sklearn": "0.1.0", "cloudpickle": "3.1.2", "joblib": "1.6.0", "numpy": "2.4.0",
         "scikit-learn": "1.9.1"}  # fmt: skip

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from airflow_sklearn.contract.pool import Done, Failed, Payload, Task
 from airflow_sklearn.exceptions import StorageError
-from airflow_sklearn.pools import pickles
-from airflow_sklearn.pools.blobs import BlobReader, BlobWriter
-from airflow_sklearn.pools.folder import PoolFolder
+from airflow_sklearn.pool import pickles
+from airflow_sklearn.pool.blobs import BlobReader, BlobWriter
+from airflow_sklearn.pool.folder import PoolFolder
+from airflow_sklearn.pool.messages import Done, Failed, Payload, Task
+from airflow_sklearn.pool.worker import task_process
+from airflow_sklearn.pool.worker.starts import Starts
+from airflow_sklearn.pool.worker.task_process import TaskRunner
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.system.cgroup import cores
 from airflow_sklearn.system.software import limit_threads, threads_limited
-from airflow_sklearn.worker.pool import task_process
-from airflow_sklearn.worker.pool.starts import Starts
-from airflow_sklearn.worker.pool.task_process import TaskRunner
 
 
 @pytest.fixture

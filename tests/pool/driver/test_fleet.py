@@ -10,8 +10,8 @@ import pytest
 
 from airflow_sklearn.contract.jobs import Job, PoolWorkerJob
 from airflow_sklearn.exceptions import NoCapacityError, PoolError, ThrottledError
-from airflow_sklearn.joblib_backend import fleet as fleets
-from airflow_sklearn.joblib_backend.fleet import Fleet
+from airflow_sklearn.pool.driver import fleet as fleets
+from airflow_sklearn.pool.driver.fleet import Fleet
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime
 
 RUNNING = JobStatus(state=JobState.RUNNING)

@@ -13,10 +13,10 @@ from joblib import Parallel, delayed, parallel_config
 from scipy import sparse
 
 from airflow_sklearn.joblib_backend import WorkerPool
-from airflow_sklearn.joblib_backend.arguments import Arguments
-from airflow_sklearn.pools import pickles
-from airflow_sklearn.pools.blobs import BlobReader, BlobWriter
-from airflow_sklearn.pools.folder import PoolFolder
+from airflow_sklearn.pool import pickles
+from airflow_sklearn.pool.blobs import BlobReader, BlobWriter
+from airflow_sklearn.pool.driver.arguments import Arguments
+from airflow_sklearn.pool.folder import PoolFolder
 from airflow_sklearn.storage import Storage
 from tests.joblib_backend.conftest import LocalPool
 from tests.waiting import wait_for

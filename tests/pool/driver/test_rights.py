@@ -15,14 +15,14 @@ from tests.test_iam import Recorder
 
 from airflow_sklearn.aws.iam.policies import all_policies
 from airflow_sklearn.aws.iam.setting import read_setting
-from airflow_sklearn.contract.pool import Task
 from airflow_sklearn.joblib_backend import WorkerPool
-from airflow_sklearn.pools.folder import PoolFolder
-from airflow_sklearn.pools.queues import open_queue
+from airflow_sklearn.pool.folder import PoolFolder
+from airflow_sklearn.pool.messages import Task
+from airflow_sklearn.pool.queues import open_queue
+from airflow_sklearn.pool.worker import processes, worker
+from airflow_sklearn.pool.worker.task_process import TaskRunner
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key
 from airflow_sklearn.storage import Storage
-from airflow_sklearn.worker.pool import processes, worker
-from airflow_sklearn.worker.pool.task_process import TaskRunner
 from local_cloud import ministack
 from tests.rights import Need, Role, refused, s3_needs
 from tests.waiting import PATIENCE
@@ -93,7 +93,7 @@ def test_a_pools_driver_and_workers_are_allowed_what_they_ask_for(
 ) -> None:
     driver, container = Recorder(cloud), Recorder(cloud)
     InProcess.recorder = container
-    monkeypatch.setattr("airflow_sklearn.worker.pool.slot.TaskProcess", InProcess)
+    monkeypatch.setattr("airflow_sklearn.pool.worker.slot.TaskProcess", InProcess)
     monkeypatch.setattr(worker, "open_queue", lambda uri: open_queue(uri, container.client))
     storage = f"s3://{bucket}/pools"
     with (

@@ -13,8 +13,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from airflow_sklearn.exceptions import MessageRefusedError, QueueGoneError, UserError
-from airflow_sklearn.pools.queues import Queue, open_queue
-from airflow_sklearn.pools.queues.sqs import SqsQueue
+from airflow_sklearn.pool.queues import Queue, open_queue
+from airflow_sklearn.pool.queues.sqs import SqsQueue
 from tests.waiting import PATIENCE
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from joblib import cpu_count
 
 from airflow_sklearn.contract.jobs import PoolWorkerJob
-from airflow_sklearn.contract.pool import REPORT, Control, Done, Ready, Refused, Task
 from airflow_sklearn.contract.shown import values_shown
 from airflow_sklearn.exceptions import (
     AirflowSklearnError,
@@ -24,15 +23,16 @@ from airflow_sklearn.exceptions import (
     PoolError,
     QueueGoneError,
 )
-from airflow_sklearn.joblib_backend.arguments import Arguments
-from airflow_sklearn.joblib_backend.fleet import Fleet
-from airflow_sklearn.joblib_backend.tasks import OpenTasks, settle
-from airflow_sklearn.pools.blobs import BlobReader, BlobWriter
-from airflow_sklearn.pools.folder import PoolFolder
-from airflow_sklearn.pools.patience import GIVE_UP_SECONDS, Patience, is_out_of_reach
-from airflow_sklearn.pools.queues import open_queue
-from airflow_sklearn.pools.seal import Seal, new_key
-from airflow_sklearn.pools.software import installed_software
+from airflow_sklearn.pool.blobs import BlobReader, BlobWriter
+from airflow_sklearn.pool.driver.arguments import Arguments
+from airflow_sklearn.pool.driver.fleet import Fleet
+from airflow_sklearn.pool.driver.tasks import OpenTasks, settle
+from airflow_sklearn.pool.folder import PoolFolder
+from airflow_sklearn.pool.messages import REPORT, Control, Done, Ready, Refused, Task
+from airflow_sklearn.pool.queues import open_queue
+from airflow_sklearn.pool.retry_budget import GIVE_UP_SECONDS, Patience, is_out_of_reach
+from airflow_sklearn.pool.signing import Seal, new_key
+from airflow_sklearn.pool.software import installed_software
 from airflow_sklearn.storage import Storage, join
 from airflow_sklearn.storage.uris import split_scheme
 
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_sklearn.contract.jobs import JobIdentity
-    from airflow_sklearn.contract.pool import Payload, Report
-    from airflow_sklearn.joblib_backend.settings import PoolSettings
-    from airflow_sklearn.joblib_backend.tasks import PoolFuture
-    from airflow_sklearn.pools.queues import Message
+    from airflow_sklearn.pool.driver.settings import PoolSettings
+    from airflow_sklearn.pool.driver.tasks import PoolFuture
+    from airflow_sklearn.pool.messages import Payload, Report
+    from airflow_sklearn.pool.queues import Message
     from airflow_sklearn.runtimes.base import AwsAccess, Runtime
 
 _LOG = logging.getLogger("airflow_sklearn.pool")

@@ -12,14 +12,14 @@ import threading
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_sklearn.contract.pool import Blob, Payload
-from airflow_sklearn.pools.seal import check_content
+from airflow_sklearn.pool.messages import Blob, Payload
+from airflow_sklearn.pool.signing import check_content
 from airflow_sklearn.storage.uris import split_scheme
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_sklearn.pools.folder import PoolFolder
+    from airflow_sklearn.pool.folder import PoolFolder
 
 INLINE_BYTES = 60_000
 """A pickle up to this size is in its message: two of them fit into one call of SQS with the smaller ones."""

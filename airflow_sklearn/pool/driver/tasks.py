@@ -7,15 +7,15 @@ import threading
 from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.contract.pool import Done, Failed, Lost
 from airflow_sklearn.exceptions import AirflowSklearnError, RemoteTaskError, TaskLostError
-from airflow_sklearn.pools import pickles
+from airflow_sklearn.pool import pickles
+from airflow_sklearn.pool.messages import Done, Failed, Lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Literal
 
-    from airflow_sklearn.contract.pool import Payload
+    from airflow_sklearn.pool.messages import Payload
 
 _LOG = logging.getLogger("airflow_sklearn.pool")
 _SHOWN_CALLS = 3
