@@ -45,7 +45,7 @@ from airflow_sklearn.datasets.redshift.unload import describe, unload
 from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.runs.prediction import draft_plan, finish_plan
 from airflow_sklearn.runs.verify import verify
-from airflow_sklearn.worker.fnv import hash_columns
+from airflow_sklearn.worker.key_hash import hash_columns
 from local_cloud import redshift_cloud
 from tests import factories
 

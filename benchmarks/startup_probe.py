@@ -22,7 +22,7 @@ from airflow_sklearn.worker.run import no_collections  # noqa: E402
 moments["documents"] = time.monotonic()
 prepare_for_prediction()
 with no_collections():
-    from airflow_sklearn.worker import predict, slices
+    from airflow_sklearn.worker.prediction import predict, slices
 
 moments["libraries"] = time.monotonic()
 

@@ -47,7 +47,7 @@ class KeyHash(Value):
 
     Sums add up over chunks, so that a whole run's keys can be compared without reading them again. The hash of a row is
     FNV-1a over the bytes of the key's columns, one after another: a database can compute it as well.
-    ``airflow_sklearn.worker.keys`` says which bytes.
+    ``airflow_sklearn.worker.prediction.keys`` says which bytes.
     """
 
     algorithm: str = KEY_HASH_ALGORITHM

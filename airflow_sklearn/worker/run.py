@@ -88,12 +88,12 @@ def _do(job: AnyJob, storage: Storage) -> tuple[str, str]:
     if isinstance(job, PredictJob):
         prepare_for_prediction()
         with no_collections():
-            from airflow_sklearn.worker.predict import predict
+            from airflow_sklearn.worker.prediction.predict import predict
 
         return predict(job, storage)
     prepare_for_training()
     with no_collections():
-        from airflow_sklearn.worker.train import train
+        from airflow_sklearn.worker.training.train import train
 
     return train(job, storage)
 

@@ -159,7 +159,7 @@ def test_the_contract_imports_only_the_standard_library_and_pydantic() -> None:
 
 def test_the_container_side_does_not_import_airflow() -> None:
     code = (
-        "import sys, airflow_sklearn.worker.predict, airflow_sklearn.worker.train, airflow_sklearn.worker.__main__;"
+        "import sys, airflow_sklearn.worker.prediction.predict, airflow_sklearn.worker.training.train, airflow_sklearn.worker.__main__;"
         "print([m for m in sys.modules if m == 'airflow' or m.startswith('airflow.')])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

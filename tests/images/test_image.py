@@ -87,7 +87,7 @@ def test_it_holds_the_locked_versions_and_nothing_else(container: Container) -> 
 
 def test_nothing_is_compiled_at_a_start(container: Container) -> None:
     source = (
-        "import sys, pathlib, airflow_sklearn.worker.predict, airflow_sklearn.worker.train, boto3; "
+        "import sys, pathlib, airflow_sklearn.worker.prediction.predict, airflow_sklearn.worker.training.train, boto3; "
         "print([m.__file__ for m in sys.modules.values() if (getattr(m, '__cached__', None) or '').endswith('.pyc') "
         "and not pathlib.Path(m.__cached__).exists()])"
     )

@@ -32,7 +32,7 @@ def plan(bench: Workbench, table: pa.Table, monkeypatch: pytest.MonkeyPatch) -> 
     """One chunk that is large enough for two processes, and a model that does as the variable HUNGRY says."""
     bench.train(bench.write(table, "train.parquet"), HUNGRY, params={"method": "predict"})
     wide = pa.concat_tables([table] * 40)
-    monkeypatch.setattr("airflow_sklearn.worker.predict._SLICE_BYTES", 100_000)
+    monkeypatch.setattr("airflow_sklearn.worker.prediction.predict._SLICE_BYTES", 100_000)
     monkeypatch.setenv("AIRFLOW_SKLEARN_PROCESSES", "2")
     return bench.plan(bench.write(wide.set_column(0, "key", pa.array(range(wide.num_rows))), "x.csv"))[0]
 

@@ -158,7 +158,7 @@ def test_duplicate_keys_are_refused_or_counted(
     bench: Workbench, rows: pa.Table, name: str, processes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_SKLEARN_PROCESSES", processes)
-    monkeypatch.setattr("airflow_sklearn.worker.predict._SLICE_BYTES", 1_000)
+    monkeypatch.setattr("airflow_sklearn.worker.prediction.predict._SLICE_BYTES", 1_000)
     keys = rows["key"].to_pylist()
     source = bench.write(replaced(rows, "key", [7, *keys[1:-1], 7]), name)
     for output in ("csv", "parquet"):
@@ -179,7 +179,7 @@ def test_all_that_refuses_a_file_is_named_at_once_with_places_and_nothing_else_i
     bench: Workbench, rows: pa.Table, processes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_SKLEARN_PROCESSES", processes)
-    monkeypatch.setattr("airflow_sklearn.worker.predict._SLICE_BYTES", 1_000)
+    monkeypatch.setattr("airflow_sklearn.worker.prediction.predict._SLICE_BYTES", 1_000)
     keys = [str(key) for key in rows["key"].to_pylist()]
     keys[1], keys[2], keys[-1] = "x1", None, keys[5]  # type: ignore[call-overload]
     broken = replaced(rows, "key", keys, pa.string())

@@ -56,7 +56,7 @@ def test_predictions_are_bit_identical_however_the_source_is_cut(
 def test_processes_give_the_bits_of_one_process(
     bench: Workbench, table: pa.Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_sklearn.worker.predict._SLICE_BYTES", 1_000)
+    monkeypatch.setattr("airflow_sklearn.worker.prediction.predict._SLICE_BYTES", 1_000)
     manifest = bench.train(bench.write(table, "train.parquet"), "tests.worker.factories:dense_logistic")
     model = bench.with_batch_rows(manifest, BATCH_ROWS)
     for name in ("predict.csv", "predict.parquet"):

@@ -17,7 +17,7 @@ from airflow_sklearn.contract.jobs import JobResult
 from airflow_sklearn.contract.receipt import Receipt
 from airflow_sklearn.contract.schema import Column
 from airflow_sklearn.contract.tables import Snapshot, TableColumn
-from airflow_sklearn.worker.fnv import hash_columns
+from airflow_sklearn.worker.key_hash import hash_columns
 from tests.worker.workbench import Workbench, error_of, problems_of
 
 ROWS = 240

@@ -27,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class HostOptions(Value):
-    """What ``airflow_sklearn.worker.host`` is told."""
+    """What ``airflow_sklearn.worker.ec2_host`` is told."""
 
     pool: str
     number: str

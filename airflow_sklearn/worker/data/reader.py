@@ -43,7 +43,7 @@ def rejected_schema(columns: Sequence[ReadColumn]) -> pa.Schema:
 
 @dataclass(frozen=True)
 class ReadRequest:
-    """One piece to read. See ``airflow_sklearn.worker.data.source.read_piece`` for the parameters."""
+    """One piece to read. See ``airflow_sklearn.worker.data.registry.read_piece`` for the parameters."""
 
     storage: Storage
     files: SourceFiles

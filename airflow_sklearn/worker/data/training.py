@@ -20,10 +20,10 @@ from airflow_sklearn.models.arrow_types import parse_type
 from airflow_sklearn.models.dtypes import FILE_FORMAT, STORED_TYPE
 from airflow_sklearn.runs.csv_records import delimiter_hint
 from airflow_sklearn.worker.data.columns import ReadColumn, folder_values
-from airflow_sklearn.worker.data.csv_types import guess_columns
-from airflow_sklearn.worker.data.guess import ColumnGuess
-from airflow_sklearn.worker.data.parquet_file import NotParquetError, read_footer
-from airflow_sklearn.worker.data.source import PieceReader, read_piece
+from airflow_sklearn.worker.data.csv.guess import ColumnGuess
+from airflow_sklearn.worker.data.csv.types import guess_columns
+from airflow_sklearn.worker.data.parquet.file import NotParquetError, read_footer
+from airflow_sklearn.worker.data.registry import PieceReader, read_piece
 from airflow_sklearn.worker.data.types import is_text, plain_type
 
 if TYPE_CHECKING:

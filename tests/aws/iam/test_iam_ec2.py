@@ -20,8 +20,8 @@ from airflow_sklearn.runtimes.ec2 import Ec2Runtime
 from airflow_sklearn.runtimes.ec2.instances import console_output
 from airflow_sklearn.runtimes.ec2.job_queue import Roster
 from airflow_sklearn.storage import Storage
-from airflow_sklearn.worker.host import job_process
-from airflow_sklearn.worker.host.serve import serve
+from airflow_sklearn.worker.ec2_host import job_process
+from airflow_sklearn.worker.ec2_host.serve import serve
 from local_cloud import ministack
 from tests.rights import Need, Recorder, Role, refused, s3_needs
 

@@ -269,7 +269,7 @@ KEYS: dict[str, list[Any]] = {
 def test_the_database_hashes_a_key_as_the_worker_does(redshift_cloud: RedshiftCloud, kind: str) -> None:
     pa = pytest.importorskip("pyarrow")
     from airflow_sklearn.models.arrow_types import parse_type as arrow
-    from airflow_sklearn.worker.fnv import hash_columns
+    from airflow_sklearn.worker.key_hash import hash_columns
 
     column = _spec("Key", kind)
     rows = ", ".join(f"(CAST('{_text(value)}' AS {column.staging_type}))" for value in KEYS[kind])

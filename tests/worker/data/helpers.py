@@ -13,7 +13,7 @@ from airflow_sklearn.contract.plan import Piece
 from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.exceptions import DataError
 from airflow_sklearn.storage import Storage
-from airflow_sklearn.worker.data.source import PieceReader, ReadColumn, read_piece
+from airflow_sklearn.worker.data.registry import PieceReader, ReadColumn, read_piece
 
 STORAGE = Storage()
 INT, FLOAT, TEXT, BOOL, DATE, TIME = pa.int64(), pa.float64(), pa.string(), pa.bool_(), pa.date32(), pa.timestamp("us")

@@ -11,8 +11,8 @@ import pytest
 
 from airflow_sklearn.contract.data import CsvOptions
 from airflow_sklearn.exceptions import ObjectChangedError, UserError
-from airflow_sklearn.worker.data import csv_blocks
-from airflow_sklearn.worker.data.source import ReadColumn, rejected_schema
+from airflow_sklearn.worker.data.csv import blocks as csv_blocks
+from airflow_sklearn.worker.data.registry import ReadColumn, rejected_schema
 from tests.worker.data.helpers import BOOL, DATE, FLOAT, INT, STORAGE, TEXT, TIME, columns, read, stored
 
 
@@ -386,7 +386,7 @@ def test_quotes_inside_unquoted_values_are_just_characters(tmp_path: Path) -> No
 
 
 def test_a_quote_that_never_closes_is_an_error_not_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_sklearn.worker.data.csv_source.LONGEST_RECORD", 64)
+    monkeypatch.setattr("airflow_sklearn.worker.data.csv.source.LONGEST_RECORD", 64)
     monkeypatch.setattr(csv_blocks, "LONGEST_RECORD", 64)
     monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 16)
     obj = stored(tmp_path / "t.csv", b'a,b\n1,"x\n' + b"2,y\n" * 100)

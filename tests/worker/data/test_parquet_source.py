@@ -14,9 +14,9 @@ from airflow_sklearn.contract.plan import Piece
 from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.exceptions import ObjectChangedError
 from airflow_sklearn.storage import Storage
-from airflow_sklearn.worker.data import parquet_file
-from airflow_sklearn.worker.data.parquet_file import group_offset, open_groups, read_footer
-from airflow_sklearn.worker.data.source import ReadColumn, read_piece
+from airflow_sklearn.worker.data.parquet import file as parquet_file
+from airflow_sklearn.worker.data.parquet.file import group_offset, open_groups, read_footer
+from airflow_sklearn.worker.data.registry import ReadColumn, read_piece
 from tests.worker.data.helpers import BOOL, DATE, FLOAT, INT, STORAGE, TEXT, TIME, columns, read
 
 

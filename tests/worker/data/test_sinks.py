@@ -14,8 +14,8 @@ import pytest
 from airflow_sklearn.contract.data import CsvOptions
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.worker.data import sinks
+from airflow_sklearn.worker.data.registry import ReadColumn
 from airflow_sklearn.worker.data.sinks import open_sink
-from airflow_sklearn.worker.data.source import ReadColumn
 from tests.worker.data.helpers import FLOAT, STORAGE, TEXT, columns, read
 
 TABLE = pa.table({"id": range(1000), "s": ["a,b", None, 'q"', "", "x\ny"] * 200, "x": [i / 7 for i in range(1000)]})

@@ -12,8 +12,8 @@ import pytest
 from airflow_sklearn.contract.data import NULL_SPELLINGS, CsvOptions, SourceFiles, SourceObject
 from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.exceptions import DataError
-from airflow_sklearn.worker.data import csv_blocks
-from airflow_sklearn.worker.data.guess import ColumnGuess
+from airflow_sklearn.worker.data.csv import blocks as csv_blocks
+from airflow_sklearn.worker.data.csv.guess import ColumnGuess
 from airflow_sklearn.worker.data.training import read_table
 from tests.worker.data.helpers import BOOL, DATE, FLOAT, INT, STORAGE, TEXT, TIME, stored
 

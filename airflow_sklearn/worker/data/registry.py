@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.worker.data.columns import ReadColumn
-from airflow_sklearn.worker.data.csv_source import CsvPieceReader
-from airflow_sklearn.worker.data.parquet_source import ParquetPieceReader
+from airflow_sklearn.worker.data.csv.source import CsvPieceReader
+from airflow_sklearn.worker.data.parquet.source import ParquetPieceReader
 from airflow_sklearn.worker.data.reader import PieceReader, ReadRequest, WrongTypes, rejected_schema
 
 if TYPE_CHECKING:

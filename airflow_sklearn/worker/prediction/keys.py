@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airflow_sklearn.contract.receipt import KeyHash
-from airflow_sklearn.worker.fnv import hash_columns
+from airflow_sklearn.worker.key_hash import hash_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -22,14 +22,14 @@ from airflow_sklearn.models.arrow_types import parse_type
 from airflow_sklearn.models.schema import read_columns
 from airflow_sklearn.worker.artifact import file_sha256
 from airflow_sklearn.worker.batches import BATCH_BYTES, table_bytes
-from airflow_sklearn.worker.conform import Conformer
 from airflow_sklearn.worker.data.output_types import DOES_NOT_FIT, OutputTypes
-from airflow_sklearn.worker.data.parquet_file import NotParquetError, read_footer
+from airflow_sklearn.worker.data.parquet.file import NotParquetError, read_footer
+from airflow_sklearn.worker.data.registry import ReadColumn, read_piece
 from airflow_sklearn.worker.data.sinks import open_sink
-from airflow_sklearn.worker.data.source import ReadColumn, read_piece
 from airflow_sklearn.worker.data.types import canonical, with_room
-from airflow_sklearn.worker.keys import KeyLog
 from airflow_sklearn.worker.parity import filler_of
+from airflow_sklearn.worker.prediction.keys import KeyLog
+from airflow_sklearn.worker.prediction.schema_validator import Conformer
 from airflow_sklearn.worker.predictor import Predictor
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from airflow_sklearn.contract.job_queue import JobEnd, RosterEntry
 from airflow_sklearn.exceptions import StorageError
 from airflow_sklearn.runtimes.ec2.job_queue import CLOSED, Roster, beats
 from airflow_sklearn.storage import Storage
-from airflow_sklearn.worker.host import job_process, serve
-from airflow_sklearn.worker.host.__main__ import main
+from airflow_sklearn.worker.ec2_host import job_process, serve
+from airflow_sklearn.worker.ec2_host.__main__ import main
 from tests.waiting import PATIENCE, wait_for
 
 WAIT = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); print('waits', flush=True); time.sleep(600)"

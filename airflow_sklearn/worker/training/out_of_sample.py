@@ -20,7 +20,7 @@ from airflow_sklearn.system.scratch import scratch_folder
 from airflow_sklearn.worker.artifact import file_sha256
 from airflow_sklearn.worker.data.output_types import OutputTypes
 from airflow_sklearn.worker.data.sinks import open_sink
-from airflow_sklearn.worker.fnv import hash_columns
+from airflow_sklearn.worker.key_hash import hash_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from airflow_sklearn.contract.receipt import Consumed
 from airflow_sklearn.worker.data.columns import match_columns
 from airflow_sklearn.worker.data.convert import convert
-from airflow_sklearn.worker.data.parquet_file import (
+from airflow_sklearn.worker.data.parquet.file import (
     INT96_UNIT,
     Footer,
     NotParquetError,

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from airflow_sklearn.worker.fnv import hash_columns
-from airflow_sklearn.worker.keys import KeyLog, repeated_hashes
+from airflow_sklearn.worker.key_hash import hash_columns
+from airflow_sklearn.worker.prediction.keys import KeyLog, repeated_hashes
 
 
 def log(path: Path, keys: list[object]) -> int:
@@ -26,8 +26,8 @@ def test_the_sum_of_hashes_adds_up_over_any_cut_and_order(tmp_path: Path) -> Non
 
 
 def test_repeated_keys_are_found_over_logs_and_buckets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_sklearn.worker.keys._BUCKET_ROWS", 300)
-    monkeypatch.setattr("airflow_sklearn.worker.keys._BLOCK_ROWS", 64)
+    monkeypatch.setattr("airflow_sklearn.worker.prediction.keys._BUCKET_ROWS", 300)
+    monkeypatch.setattr("airflow_sklearn.worker.prediction.keys._BLOCK_ROWS", 64)
     log(tmp_path / "a", list(range(1_000)))
     log(tmp_path / "b", [*range(1_000, 2_000), 7, 999])
     expected = {int(value) for value in hash_columns(pa.table({"key": [7, 999]}))}

@@ -11,10 +11,10 @@ from airflow_sklearn.contract.names import Names
 from airflow_sklearn.contract.plan import Piece
 from airflow_sklearn.exceptions import DataError
 from airflow_sklearn.worker.data.columns import ReadColumn, is_index_name
-from airflow_sklearn.worker.data.csv_head import read_head
-from airflow_sklearn.worker.data.csv_values import Numerals
-from airflow_sklearn.worker.data.guess import ColumnGuess
-from airflow_sklearn.worker.data.source import read_piece
+from airflow_sklearn.worker.data.csv.guess import ColumnGuess
+from airflow_sklearn.worker.data.csv.head import read_head
+from airflow_sklearn.worker.data.csv.values import Numerals
+from airflow_sklearn.worker.data.registry import read_piece
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

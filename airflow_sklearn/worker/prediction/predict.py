@@ -26,13 +26,13 @@ from airflow_sklearn.system.scratch import scratch_folder
 from airflow_sklearn.system.software import check_versions, processor
 from airflow_sklearn.system.threads import left_by_users_code, users_code
 from airflow_sklearn.worker.artifact import fetch_artifact, open_estimator
-from airflow_sklearn.worker.chunk_work import ChunkWork
-from airflow_sklearn.worker.conform import merge_sketches
-from airflow_sklearn.worker.fnv import hash_columns
-from airflow_sklearn.worker.keys import repeated_hashes
+from airflow_sklearn.worker.key_hash import hash_columns
 from airflow_sklearn.worker.parity import with_sample
-from airflow_sklearn.worker.progress import Progress
-from airflow_sklearn.worker.slices import SliceResult, refused_kinds
+from airflow_sklearn.worker.prediction.chunk_work import ChunkWork
+from airflow_sklearn.worker.prediction.keys import repeated_hashes
+from airflow_sklearn.worker.prediction.progress import Progress
+from airflow_sklearn.worker.prediction.schema_validator import merge_sketches
+from airflow_sklearn.worker.prediction.slices import SliceResult, refused_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

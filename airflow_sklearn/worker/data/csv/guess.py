@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_sklearn.worker.data.convert import convert, is_code, is_long_code
-from airflow_sklearn.worker.data.csv_values import Numerals
+from airflow_sklearn.worker.data.csv.values import Numerals
 
 _INTEGER, _DOUBLE, _BOOLEAN, _DATE = pa.int64(), pa.float64(), pa.bool_(), pa.date32()
 _TIME, _ZONED_TIME, _TEXT = pa.timestamp("us"), pa.timestamp("us", tz="UTC"), pa.string()

@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss, mean_absolute_error, roc_auc_score
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.contract.receipt import KeyHash
 from airflow_sklearn.contract.schema import Column
-from airflow_sklearn.worker.fnv import hash_columns
+from airflow_sklearn.worker.key_hash import hash_columns
 from tests.worker.workbench import Workbench
 
 NEIGHBOUR = "sklearn.neighbors:KNeighborsClassifier"
@@ -163,8 +163,8 @@ def test_a_key_may_be_called_as_a_column_of_ours(bench: Workbench) -> None:
 def test_many_rows_are_written_into_several_files(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     source = bench.write(noise(), "t.parquet")
     whole = bench.train(source, cross_validation=2)
-    monkeypatch.setattr("airflow_sklearn.worker.out_of_sample._PART_ROWS", 150)
-    monkeypatch.setattr("airflow_sklearn.worker.out_of_sample._BATCH_ROWS", 64)
+    monkeypatch.setattr("airflow_sklearn.worker.training.out_of_sample._PART_ROWS", 150)
+    monkeypatch.setattr("airflow_sklearn.worker.training.out_of_sample._BATCH_ROWS", 64)
     cut = bench.train(source, cross_validation=2)
     assert whole.out_of_sample is not None
     assert cut.out_of_sample is not None

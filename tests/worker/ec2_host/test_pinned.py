@@ -11,7 +11,7 @@ from airflow_sklearn.contract.job_queue import RosterEntry
 from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.runtimes.ec2.job_queue import Roster
 from airflow_sklearn.storage import Storage
-from airflow_sklearn.worker.host.__main__ import main
+from airflow_sklearn.worker.ec2_host.__main__ import main
 from tests.worker.workbench import Workbench
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from airflow_sklearn.worker.fnv import OFFSET_BASIS, hash_columns
+from airflow_sklearn.worker.key_hash import OFFSET_BASIS, hash_columns
 
 EPOCH = dt.datetime(1970, 1, 1)
 WORDS = ["", "a", "ä", "Amazon Redshift", "x" * 300, "数字", "line\nbreak", " ", "a", "", "🙂🙂", "0"]

@@ -16,8 +16,8 @@ import sklearn
 from airflow_sklearn.models.sklearn_config import changed_config, configured
 from airflow_sklearn.system import threads
 from airflow_sklearn.system.forks import WorkerProcessDiedError, run_in_processes
-from airflow_sklearn.worker import progress
-from airflow_sklearn.worker.progress import Progress
+from airflow_sklearn.worker.prediction import progress
+from airflow_sklearn.worker.prediction.progress import Progress
 from tests.waiting import wait_for
 from tests.worker.workbench import Workbench
 
@@ -57,7 +57,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
 def test_an_estimator_with_threads_predicts_in_several_processes(
     bench: Workbench, table: pa.Table, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_sklearn.worker.predict._SLICE_BYTES", 1_000)
+    monkeypatch.setattr("airflow_sklearn.worker.prediction.predict._SLICE_BYTES", 1_000)
     monkeypatch.setenv("AIRFLOW_SKLEARN_PROCESSES", "2")
     source = bench.write(table, "t.csv")
     bench.train(source, f"{module}:make", preprocessing="none")

@@ -13,8 +13,8 @@ from airflow_sklearn.contract.receipt import Consumed
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.runs.csv_records import LONGEST_RECORD, ends_inside_quotes, split_record
 from airflow_sklearn.worker.data.columns import Layout, match_columns
-from airflow_sklearn.worker.data.csv_blocks import Block, RecordTooLongError, read_blocks, record_offsets
-from airflow_sklearn.worker.data.csv_head import (
+from airflow_sklearn.worker.data.csv.blocks import Block, RecordTooLongError, read_blocks, record_offsets
+from airflow_sklearn.worker.data.csv.head import (
     Head,
     newline_in_value,
     open_decoded,
@@ -22,8 +22,8 @@ from airflow_sklearn.worker.data.csv_head import (
     stream_problem,
     text_encoding,
 )
-from airflow_sklearn.worker.data.csv_parser import BlockParser
-from airflow_sklearn.worker.data.csv_values import with_nulls
+from airflow_sklearn.worker.data.csv.parser import BlockParser
+from airflow_sklearn.worker.data.csv.values import with_nulls
 from airflow_sklearn.worker.data.reader import PieceReader, ReadRequest
 from airflow_sklearn.worker.data.types import is_text
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.contract.data import SourceObject
     from airflow_sklearn.storage import Storage
-    from airflow_sklearn.worker.data.csv_parser import Parsed
+    from airflow_sklearn.worker.data.csv.parser import Parsed
 
 _PROBE_BYTES = 1 << 16
 

@@ -14,8 +14,8 @@ from airflow_sklearn.contract.roster import JobEnd
 from airflow_sklearn.roster import CLOSED
 from airflow_sklearn.storage import parent
 from airflow_sklearn.worker import exit_codes
-from airflow_sklearn.worker.host.job_process import JobProcess
-from airflow_sklearn.worker.host.log_shipper import LogShipper
+from airflow_sklearn.worker.ec2_host.job_process import JobProcess
+from airflow_sklearn.worker.ec2_host.log_shipper import LogShipper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -8,7 +8,7 @@ import sys
 
 from airflow_sklearn.roster import Roster
 from airflow_sklearn.storage import Storage
-from airflow_sklearn.worker.host.serve import serve, signals
+from airflow_sklearn.worker.ec2_host.serve import serve, signals
 
 
 def main(arguments: list[str] | None = None) -> int:

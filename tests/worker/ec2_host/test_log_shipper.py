@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from airflow_sklearn.worker.host import log_shipper
-from airflow_sklearn.worker.host.log_shipper import LogShipper, batches
+from airflow_sklearn.worker.ec2_host import log_shipper
+from airflow_sklearn.worker.ec2_host.log_shipper import LogShipper, batches
 from local_cloud import ministack
 
 GROUP = "/ec2/airflow-sklearn"

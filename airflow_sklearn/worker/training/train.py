@@ -43,12 +43,12 @@ from airflow_sklearn.worker.data.convert import convert
 from airflow_sklearn.worker.data.doubts import warn_of_null_labels, warn_of_numbers_in_text
 from airflow_sklearn.worker.data.training import read_table
 from airflow_sklearn.worker.data.types import is_nested, null_count
-from airflow_sklearn.worker.estimators import make_estimator
-from airflow_sklearn.worker.learned_from import tell_what_is_learned_from
-from airflow_sklearn.worker.out_of_sample import store_out_of_sample
 from airflow_sklearn.worker.parity import choose_rows, make_sample, rows_of, store_sample
 from airflow_sklearn.worker.predictor import Predictor
-from airflow_sklearn.worker.search import search_containers
+from airflow_sklearn.worker.training.estimators import make_estimator
+from airflow_sklearn.worker.training.learned_from import tell_what_is_learned_from
+from airflow_sklearn.worker.training.out_of_sample import store_out_of_sample
+from airflow_sklearn.worker.training.search import search_containers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,7 +16,7 @@ import pyarrow.csv as pa_csv
 
 from airflow_sklearn.contract.data import NULL_SPELLINGS
 from airflow_sklearn.worker.data.convert import FALSE_VALUES, TRUE_VALUES, is_number
-from airflow_sklearn.worker.data.csv_values import Numerals, null_spellings, with_nulls
+from airflow_sklearn.worker.data.csv.values import Numerals, null_spellings, with_nulls
 from airflow_sklearn.worker.data.types import is_text
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from airflow_sklearn.system.stacks import offer_stack
 from airflow_sklearn.system.threads import users_code
 from airflow_sklearn.worker.artifact import open_estimator
 from airflow_sklearn.worker.parity import replay
-from airflow_sklearn.worker.slices import SlicePredictor, SliceResult
+from airflow_sklearn.worker.prediction.slices import SlicePredictor, SliceResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.model import ModelManifest
     from airflow_sklearn.contract.plan import Piece
     from airflow_sklearn.storage import Storage
-    from airflow_sklearn.worker.progress import Progress
+    from airflow_sklearn.worker.prediction.progress import Progress
 
 
 @dataclass

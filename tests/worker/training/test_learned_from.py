@@ -10,7 +10,7 @@ import pytest
 
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.schema import learn_features
-from airflow_sklearn.worker.learned_from import tell_what_is_learned_from
+from airflow_sklearn.worker.training.learned_from import tell_what_is_learned_from
 
 ROWS = 30
 
