@@ -44,13 +44,13 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Dataset": "datasets",
+    "Dataset": "datasets.files",
     "Ec2Runtime": "runtimes.ec2",
     "EcsRuntime": "runtimes.ecs",
     "LocalRuntime": "runtimes.local",
-    "RedshiftDataApi": "redshift.tables",
-    "RedshiftQuery": "redshift.tables",
-    "RedshiftTable": "redshift.tables",
+    "RedshiftDataApi": "datasets.redshift.tables",
+    "RedshiftQuery": "datasets.redshift.tables",
+    "RedshiftTable": "datasets.redshift.tables",
     "Runtime": "runtimes.base",
     "SklearnCommitOperator": "operators.commit",
     "SklearnPlanOperator": "operators.plan",
@@ -59,6 +59,10 @@ _MODULES = {
     "SklearnTrainOperator": "operators.train",
     "sklearn_predict": "task_groups",
 }
+
+
+#: Commands of earlier versions: ``python -m airflow_sklearn.iam`` and ``.reaper``.
+__path__.append(f"{__path__[0]}/moved")
 
 
 def __getattr__(name: str) -> Any:

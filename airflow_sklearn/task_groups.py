@@ -6,12 +6,13 @@ import inspect
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_sklearn.airflow_compat import BaseOperator, TaskGroup
-from airflow_sklearn.contract.arguments import check_duration, check_flag, check_names, check_runtime, check_seconds
+from airflow_sklearn.contract.arguments import check_duration, check_flag, check_names, check_seconds
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.operators.base import argument_names, static_outlets
 from airflow_sklearn.operators.commit import SklearnCommitOperator
 from airflow_sklearn.operators.plan import SklearnPlanOperator
 from airflow_sklearn.operators.predict import CHUNK_LABEL, SklearnPredictOperator
+from airflow_sklearn.runtimes.base import check_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

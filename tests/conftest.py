@@ -28,22 +28,20 @@ from tests.cloud.images import build_test_image
 TESTS = Path(__file__).parent
 #: Folders and modules that import Airflow: left out where it is not installed, run in Airflow 2.11 and 3.
 AIRFLOW_SIDE = (
+    "aws/test_connection.py",
     "dags",
+    "datasets/redshift",
+    "datasets/test_files.py",
     "operators",
-    "redshift",
     "runtimes",
     "test_airflow_compat.py",
-    "test_aws.py",
-    "test_datasets.py",
     "test_house_rules.py",
-    "test_links.py",
-    "test_task_groups.py",
-    "test_triggers.py",
+    "triggers",
 )
 #: Whole Airflows whose jobs are containers.
 OF_THE_CLOUD = TESTS / "cloud"
 #: Pools of processes of this machine, which a worker's environment does not have: it is what runs in them.
-OF_POOLS = TESTS / "joblib_backend"
+OF_POOLS = TESTS / "joblib_backend", TESTS / "pool" / "driver"
 #: Those that run in Airflow 2.11 too, because it kills, defers and logs in other ways.
 CLOUD_WITH_AIRFLOW_2 = (
     "test_ec2_kills.py",
@@ -65,10 +63,10 @@ SECONDS = {
     "operators/test_end_to_end.py": 90,
     "operators/test_kills.py": 250,
     "operators/test_redshift.py": 100,
-    "redshift/test_publish.py": 60,
-    "redshift/test_publish_failures.py": 100,
-    "redshift/test_sql_database.py": 40,
-    "test_iam.py": 60,
+    "datasets/redshift/test_publish.py": 60,
+    "datasets/redshift/test_publish_failures.py": 100,
+    "datasets/redshift/test_sql_database.py": 40,
+    "aws/iam/test_iam.py": 60,
     "worker/test_bad_input.py": 90,
     "worker/test_cuts.py": 50,
     "worker/test_run.py": 80,
@@ -105,7 +103,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def _is_airflow_side(path: Path) -> bool:
     if path.parent == OF_THE_CLOUD and path.name in CLOUD_WITH_AIRFLOW_2:
         return True
-    return path.is_relative_to(TESTS) and path.relative_to(TESTS).parts[:1] in {(name,) for name in AIRFLOW_SIDE}
+    return any(path.is_relative_to(TESTS / name) for name in AIRFLOW_SIDE)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -113,7 +111,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    needs_airflow = _is_airflow_side(collection_path) or collection_path in (OF_THE_CLOUD, OF_POOLS)
+    needs_airflow = _is_airflow_side(collection_path) or collection_path in (OF_THE_CLOUD, *OF_POOLS)
     if not HAS_AIRFLOW and needs_airflow:
         return True
     if collection_path.match("test_*.py"):

@@ -31,12 +31,6 @@ AskedMethod = Literal["auto", "predict", "predict_proba", "decision_function"]
 PREPROCESSING: tuple[str, ...] = get_args(Preprocessing)
 METHODS: tuple[str, ...] = ("auto", *get_args(Method))
 
-_RUNTIMES = {
-    "local": "LocalRuntime()",
-    "ecs": "EcsRuntime(...)",
-    "fargate": "EcsRuntime(...)",
-    "ec2": "Ec2Runtime(...)",
-}
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -124,19 +118,6 @@ def check_estimator(estimator: Any, params: Mapping[str, Any] | None = None) -> 
             f"estimator_params={shown(params)} go with a preset or a factory. Set them on the estimator object itself: "
             f"{type(estimator).__name__}({', '.join(f'{name}=...' for name in params)})."
         )
-
-
-def check_runtime(runtime: Any) -> None:
-    """:raises UserError: it is no runtime."""
-    from airflow_sklearn.runtimes.base import Runtime
-
-    if isinstance(runtime, Runtime) or not is_known(runtime):
-        return
-    if isinstance(runtime, type):
-        raise UserError(f"runtime={runtime.__name__} is the class: give an object, {runtime.__name__}(...).")
-    word = runtime.lower().removesuffix("runtime") if isinstance(runtime, str) else ""
-    choices = _RUNTIMES.get(word, "LocalRuntime(), EcsRuntime(...) or Ec2Runtime(...)")
-    raise UserError(f"runtime={shown(runtime)} is {kind_of(runtime)}: give {choices}.")
 
 
 def check_seconds(argument: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""What lies between those who submit jobs and the instances that do them: see ``airflow_sklearn.runtimes.ec2.job_queue``."""
+"""What lies between those who submit jobs and the instances that do them: see ``runtimes/ec2/job_queue.py``."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class StatementsOperator(SklearnOperator):
         super().on_kill()
 
     def _defer_to_statements(self, context: Context, running: StatementRunningError) -> None:
-        from airflow_sklearn.triggers.job import RedshiftStatementTrigger
+        from airflow_sklearn.triggers.statement import RedshiftStatementTrigger
 
         started, expires_at = context["ti"].start_date, None
         if self.execution_timeout is not None and started is not None:  # Airflow 3 does not apply it to deferred tasks

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import JsonValue
 
+from airflow_sklearn.contract.arguments import is_known
 from airflow_sklearn.contract.document import Value, content_id
+from airflow_sklearn.contract.faults import kind_of, shown
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 
 if TYPE_CHECKING:
@@ -27,6 +29,13 @@ if TYPE_CHECKING:
 
 
 _ENV = "env"  # the field of a runtime that holds variables for the worker
+#: What people mean by a text.
+_RUNTIMES = {
+    "local": "LocalRuntime()",
+    "ecs": "EcsRuntime(...)",
+    "fargate": "EcsRuntime(...)",
+    "ec2": "Ec2Runtime(...)",
+}
 DIGEST_OPTION = "--sha256"
 """Of the worker. Workers of earlier versions do not know it, and end with the exit code 2."""
 
@@ -291,3 +300,14 @@ def job_key(job: Job) -> str:
     return content_id(
         [job.FORMAT, identity.dag_id, identity.task_id, identity.run_id, identity.map_index, *work], length=24
     )
+
+
+def check_runtime(runtime: Any) -> None:
+    """:raises UserError: it is no runtime."""
+    if isinstance(runtime, Runtime) or not is_known(runtime):
+        return
+    if isinstance(runtime, type):
+        raise UserError(f"runtime={runtime.__name__} is the class: give an object, {runtime.__name__}(...).")
+    word = runtime.lower().removesuffix("runtime") if isinstance(runtime, str) else ""
+    choices = _RUNTIMES.get(word, "LocalRuntime(), EcsRuntime(...) or Ec2Runtime(...)")
+    raise UserError(f"runtime={shown(runtime)} is {kind_of(runtime)}: give {choices}.")

@@ -92,7 +92,7 @@ def test_warnings_of_this_package_are_told_and_those_of_libraries_are_not() -> N
     def warning(filename: str) -> warnings.WarningMessage:
         return warnings.WarningMessage("Found 'Ada'", UserWarning, filename, 1)
 
-    own = os.path.join(os.path.dirname(airflow_sklearn.__file__), "worker", "train.py")
+    own = os.path.join(os.path.dirname(airflow_sklearn.__file__), "worker", "run.py")
     with showing_values(False):
         assert shown_warning(warning(own)) == "Found 'Ada'"
         assert shown_warning(warning(warnings.__file__)) == NOT_SHOWN

@@ -112,7 +112,7 @@ def test_a_stored_artifact_predicts_what_it_predicted(version: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_stored_trigger_is_made_again(version: str) -> None:
     pytest.importorskip("airflow.triggers.base")
-    from airflow_sklearn.triggers import job as triggers
+    from airflow_sklearn import triggers
 
     for path, arguments in json.loads((HERE / version / "triggers.json").read_bytes()):
         module, _, name = path.rpartition(".")

@@ -21,7 +21,7 @@ from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.joblib_backend import WorkerPool
 from airflow_sklearn.runtimes.ecs import EcsRuntime
 from airflow_sklearn.runtimes.local.runtime import LocalRuntime
-from tests.joblib_backend.conftest import LocalPool
+from tests.pool.driver.conftest import LocalPool
 from tests.waiting import wait_for
 
 

@@ -12,7 +12,7 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_sklearn.runtimes import poller
 from airflow_sklearn.runtimes.base import JobHandle, JobState
-from airflow_sklearn.triggers import job as triggers
+from airflow_sklearn.triggers import base
 from airflow_sklearn.triggers.job import RuntimeTrigger
 from tests.operators.fakes import Script, ScriptedRuntime, status
 from tests.waiting import PATIENCE
@@ -99,8 +99,8 @@ async def cancel_while_waiting(trigger: RuntimeTrigger) -> None:
 def test_without_on_kill_the_tasks_state_tells_a_kill_from_a_shutdown(
     trigger: RuntimeTrigger, script: Script, monkeypatch: pytest.MonkeyPatch, state: str | None, stopped: bool
 ) -> None:
-    monkeypatch.setattr(triggers, "_TRIGGERER_CALLS_ON_KILL", False)
-    monkeypatch.setattr(triggers, "states_of_task", lambda *who: {who[-1]: state})
+    monkeypatch.setattr(base, "_TRIGGERER_CALLS_ON_KILL", False)
+    monkeypatch.setattr(base, "states_of_task", lambda *who: {who[-1]: state})
     script.polls = [status(JobState.RUNNING)]
     asyncio.run(cancel_while_waiting(trigger))
     assert script.cancelled == (["job-0"] if stopped else [])
@@ -112,8 +112,8 @@ def test_without_on_kill_a_job_goes_on_when_the_state_cannot_be_read(
     def fail(*_: Any) -> str:
         raise OSError("the database is gone")
 
-    monkeypatch.setattr(triggers, "_TRIGGERER_CALLS_ON_KILL", False)
-    monkeypatch.setattr(triggers, "states_of_task", fail)
+    monkeypatch.setattr(base, "_TRIGGERER_CALLS_ON_KILL", False)
+    monkeypatch.setattr(base, "states_of_task", fail)
     script.polls = [status(JobState.RUNNING)]
     asyncio.run(cancel_while_waiting(trigger))
     assert script.cancelled == []
@@ -122,7 +122,7 @@ def test_without_on_kill_a_job_goes_on_when_the_state_cannot_be_read(
 def test_with_on_kill_a_cancelled_trigger_alone_stops_nothing(
     trigger: RuntimeTrigger, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(triggers, "_TRIGGERER_CALLS_ON_KILL", True)
+    monkeypatch.setattr(base, "_TRIGGERER_CALLS_ON_KILL", True)
     script.polls = [status(JobState.RUNNING)]
     asyncio.run(cancel_while_waiting(trigger))
     assert script.cancelled == []
@@ -132,7 +132,7 @@ def test_with_on_kill_a_cancelled_trigger_alone_stops_nothing(
 def test_on_kill_stops_the_job_unless_the_task_waits_for_it_again(
     trigger: RuntimeTrigger, script: Script, monkeypatch: pytest.MonkeyPatch, state: str | None, stopped: bool
 ) -> None:
-    monkeypatch.setattr(triggers, "states_of_task", lambda *who: {who[-1]: state})
+    monkeypatch.setattr(base, "states_of_task", lambda *who: {who[-1]: state})
     asyncio.run(trigger.on_kill())
     assert script.cancelled == (["job-0"] if stopped else [])
 
@@ -152,7 +152,7 @@ def test_a_job_past_its_time_is_told_to_the_task_even_if_it_cannot_be_stopped(
         self.script.cancelled.append(handle.job_uri)
         raise OSError("Rate exceeded")
 
-    monkeypatch.setattr(triggers, "_CANCEL_PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(base, "_CANCEL_PAUSES", (0.01, 0.01))
     monkeypatch.setattr(ScriptedRuntime, "cancel", throttled)
     script.polls = [status(JobState.RUNNING)]
     (event,) = asyncio.run(events(make_trigger(request.node.name, expires_at=time.time() + 0.1)))
@@ -164,8 +164,8 @@ def test_a_job_past_its_time_is_told_to_the_task_even_if_stopping_it_never_comes
     request: pytest.FixtureRequest, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forever = threading.Event()
-    monkeypatch.setattr(triggers, "_CANCEL_PAUSES", ())
-    monkeypatch.setattr(triggers, "_LONGEST_CANCEL", 0.05)
+    monkeypatch.setattr(base, "_CANCEL_PAUSES", ())
+    monkeypatch.setattr(base, "_LONGEST_CANCEL", 0.05)
     monkeypatch.setattr(ScriptedRuntime, "cancel", lambda *_: forever.wait(PATIENCE))
     script.polls = [status(JobState.RUNNING)]
     began = time.monotonic()

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_sklearn.triggers import job as triggers
-from airflow_sklearn.triggers.job import RedshiftStatementTrigger
+from airflow_sklearn.triggers import base
+from airflow_sklearn.triggers.statement import RedshiftStatementTrigger
 from local_cloud.redshift.data_api.server import DataApi
 from local_cloud.redshift_cloud import RedshiftCloud
 
@@ -21,10 +21,10 @@ def api(redshift_cloud: RedshiftCloud, monkeypatch: pytest.MonkeyPatch) -> Itera
     """The Data API as the connection ``aws_default``."""
     made = redshift_cloud.redshift.data_api
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(made.connection(redshift_cloud.cloud)))
-    triggers._connection.cache_clear()
+    base.connection.cache_clear()
     yield made
     made.restore()
-    triggers._connection.cache_clear()
+    base.connection.cache_clear()
 
 
 def submitted(api: DataApi, database: str = "dev") -> str:

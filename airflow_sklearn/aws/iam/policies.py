@@ -59,7 +59,7 @@ _UPLOADED_TO_MODEL = ("*versions/*/artifact-*", _SCORES)
 LEDGER_BY_AIRFLOW = ("/plans/*", "/jobs/*", "/proofs/*")
 LEDGER_BY_WORKER = ("/jobs/*.result.json", "/receipts/*", "/parts/*")
 _UPLOADED_TO_LEDGER = ("/parts/*",)
-#: What an instance says of the jobs that it does, beside what the jobs write: see ``airflow_sklearn.runtimes.ec2.job_queue``.
+#: What an instance says of the jobs that it does, beside what the jobs write: see ``runtimes/ec2/job_queue.py``.
 _ROSTERS = "/jobs/pools/*"
 
 

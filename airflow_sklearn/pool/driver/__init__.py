@@ -1,0 +1,1 @@
+"""The driver's side of a pool: starts containers, sends tasks, collects results."""

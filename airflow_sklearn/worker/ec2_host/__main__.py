@@ -6,7 +6,7 @@ import argparse
 import logging
 import sys
 
-from airflow_sklearn.roster import Roster
+from airflow_sklearn.runtimes.ec2.job_queue import Roster
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.ec2_host.serve import serve, signals
 

@@ -9,9 +9,9 @@ import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from airflow_sklearn.contract.roster import JobEnd
-from airflow_sklearn.worker import exit_codes
-from airflow_sklearn.worker.container import memory_limit, oom_kills
+from airflow_sklearn.contract import exit_codes
+from airflow_sklearn.contract.job_queue import JobEnd
+from airflow_sklearn.system.cgroup import memory_limit, oom_kills
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,19 +9,19 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_sklearn.contract import exit_codes
 from airflow_sklearn.contract.document import content_id
-from airflow_sklearn.contract.roster import JobEnd
-from airflow_sklearn.roster import CLOSED
+from airflow_sklearn.contract.job_queue import JobEnd
+from airflow_sklearn.runtimes.ec2.job_queue import CLOSED
 from airflow_sklearn.storage import parent
-from airflow_sklearn.worker import exit_codes
 from airflow_sklearn.worker.ec2_host.job_process import JobProcess
 from airflow_sklearn.worker.ec2_host.log_shipper import LogShipper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from airflow_sklearn.contract.roster import RosterEntry
-    from airflow_sklearn.roster import Roster
+    from airflow_sklearn.contract.job_queue import RosterEntry
+    from airflow_sklearn.runtimes.ec2.job_queue import Roster
 
 _T = TypeVar("_T")
 

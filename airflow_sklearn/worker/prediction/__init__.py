@@ -1,0 +1,1 @@
+"""The predict job: one chunk to one receipt."""

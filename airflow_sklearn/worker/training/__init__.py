@@ -1,0 +1,1 @@
+"""The train job: one table to one version of a model."""

@@ -18,7 +18,7 @@ from airflow_sklearn.pool.blobs import BlobReader, BlobWriter
 from airflow_sklearn.pool.driver.arguments import Arguments
 from airflow_sklearn.pool.folder import PoolFolder
 from airflow_sklearn.storage import Storage
-from tests.joblib_backend.conftest import LocalPool
+from tests.pool.driver.conftest import LocalPool
 from tests.waiting import wait_for
 
 

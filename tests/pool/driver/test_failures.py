@@ -27,10 +27,10 @@ from airflow_sklearn.pool.messages import Payload, Task
 from airflow_sklearn.pool.queues import open_queue
 from airflow_sklearn.pool.signing import Seal, new_key
 from airflow_sklearn.runtimes.local.runtime import LocalRuntime
-from tests.joblib_backend.conftest import LocalPool
+from tests.pool.driver.conftest import LocalPool
 from tests.waiting import PATIENCE, wait_for
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 def square(number: int) -> int:

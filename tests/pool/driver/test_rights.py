@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from joblib import Parallel, delayed, parallel_config
-from tests.test_iam import Recorder
 
 from airflow_sklearn.aws.iam.policies import all_policies
 from airflow_sklearn.aws.iam.setting import read_setting
@@ -24,6 +23,7 @@ from airflow_sklearn.pool.worker.task_process import TaskRunner
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key
 from airflow_sklearn.storage import Storage
 from local_cloud import ministack
+from tests.aws.iam.test_iam import Recorder
 from tests.rights import Need, Role, refused, s3_needs
 from tests.waiting import PATIENCE
 

@@ -20,7 +20,7 @@ from airflow_sklearn.pool.driver import session
 from airflow_sklearn.pool.driver.session import Session
 from airflow_sklearn.runtimes.base import JobHandle, JobStatus
 from airflow_sklearn.runtimes.local.runtime import LocalRuntime
-from tests.joblib_backend.conftest import LocalPool
+from tests.pool.driver.conftest import LocalPool
 from tests.waiting import PATIENCE, wait_for
 
 

@@ -1,0 +1,1 @@
+"""Parquet: whole row groups, only the bytes that are needed."""
