@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import boto3
 import botocore.exceptions
 import pytest
-from botocore.config import Config
 
 from local_cloud.container_cloud import ContainerCloud
 from local_cloud.waiting import wait_for
-
-
-def impatient(cloud: ContainerCloud, service: str) -> Any:
-    """A client that does not try again."""
-    return boto3.client(service, **cloud.cloud.boto3_kwargs, config=Config(retries={"total_max_attempts": 1}))
 
 
 def refused(code: str) -> Any:
@@ -32,7 +25,7 @@ def test_a_throttle_strikes_as_often_as_it_says(container_cloud: ContainerCloud)
 
 
 def test_a_throttle_ends_with_its_block(container_cloud: ContainerCloud) -> None:
-    ecs = impatient(container_cloud, "ecs")
+    ecs = container_cloud.cloud.client("ecs", attempts=1)
     with container_cloud.faults.throttle("ListClusters") as throttle:
         for _ in range(3):
             with refused("ThrottlingException"):
@@ -42,7 +35,7 @@ def test_a_throttle_ends_with_its_block(container_cloud: ContainerCloud) -> None
 
 
 def test_a_throttle_lasts_as_long_as_it_says(container_cloud: ContainerCloud) -> None:
-    ecs = impatient(container_cloud, "ecs")
+    ecs = container_cloud.cloud.client("ecs", attempts=1)
 
     def passes() -> bool:
         try:
@@ -57,7 +50,7 @@ def test_a_throttle_lasts_as_long_as_it_says(container_cloud: ContainerCloud) ->
 
 
 def test_a_service_that_answers_503(container_cloud: ContainerCloud) -> None:
-    logs = impatient(container_cloud, "logs")
+    logs = container_cloud.cloud.client("logs", attempts=1)
     with container_cloud.faults.unavailable("logs", "DescribeLogGroups") as outage:
         with refused("ServiceUnavailableException") as error:
             logs.describe_log_groups()
