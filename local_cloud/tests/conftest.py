@@ -14,7 +14,7 @@ import pytest
 from local_cloud.ministack import Cloud
 from local_cloud.redshift.standin import Redshift
 from local_cloud.redshift_cloud import RedshiftCloud
-from local_cloud.tests.datasets.redshift.trials import Folder
+from local_cloud.tests.redshift.trials import Folder
 
 # Before anything imports Airflow, for its hooks: a test never touches the Airflow of whoever runs it.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="local-cloud-tests-")

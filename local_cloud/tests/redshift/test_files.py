@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from local_cloud.redshift.standin import IAM_ROLE, Redshift
-from local_cloud.tests.datasets.redshift.trials import Folder, refusal
+from local_cloud.tests.redshift.trials import Folder, refusal
 
 # --- UNLOAD ---
 

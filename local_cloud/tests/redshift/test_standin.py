@@ -21,7 +21,7 @@ from redshift_connector.error import InterfaceError, ProgrammingError
 from local_cloud import docker_engine
 from local_cloud.container_cloud import ContainerCloud
 from local_cloud.redshift.standin import Redshift
-from local_cloud.tests.datasets.redshift.trials import Folder, refusal
+from local_cloud.tests.redshift.trials import Folder, refusal
 from local_cloud.waiting import PATIENCE, wait_for
 
 # --- The session ---
