@@ -1,8 +1,10 @@
-"""What Airflow's ``apache_airflow_provider`` entry point returns. Every Airflow process calls it: import nothing."""
+"""What Airflow's ``apache_airflow_provider`` entry point returns. Every Airflow process calls it: it is quick."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from airflow_sklearn.settings import OPTIONS
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -24,45 +26,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "triggers": [{"integration-name": "scikit-learn", "python-modules": ["airflow_sklearn.triggers.job"]}],
-        "config": {
-            "airflow_sklearn": {
-                "description": "Settings of airflow-sklearn.",
-                "options": {
-                    "local_files_url": {
-                        "description": "The URL, or the path of Airflow's own address, at which absolute paths of "
-                        "local files begin in links that the UI shows: http://, https://, file:// or a path. Empty: "
-                        "local files have no links.",
-                        "version_added": "0.1.0",
-                        "type": "string",
-                        "example": "/local-files",
-                        "default": "",
-                    },
-                    "show_values": {
-                        "description": "Whether messages, logs, XComs, results and receipts may have values of rows in "
-                        "them, such as primary keys that occur twice. False: problems say what, where and how many.",
-                        "version_added": "0.2.0",
-                        "type": "boolean",
-                        "example": "False",
-                        "default": "True",
-                    },
-                    "redshift_staging": {
-                        "description": "A folder in S3 for what goes between Redshift and the containers: unloaded "
-                        "rows, ledgers, COPY's manifests. Where a RedshiftTable or RedshiftQuery names none.",
-                        "version_added": "0.1.0",
-                        "type": "string",
-                        "example": "s3://acme/airflow-sklearn",
-                        "default": "",
-                    },
-                    "redshift_iam_role": {
-                        "description": "For UNLOAD and COPY: default, a role's ARN, or several with commas between.",
-                        "version_added": "0.1.0",
-                        "type": "string",
-                        "example": "arn:aws:iam::123456789012:role/redshift",
-                        "default": "default",
-                    },
-                },
-            }
-        },
+        "config": {"airflow_sklearn": {"description": "Settings of airflow-sklearn.", "options": OPTIONS}},
         "extra-links": [
             "airflow_sklearn.operators.links.ModelManifestLink",
             "airflow_sklearn.operators.links.RunLedgerLink",

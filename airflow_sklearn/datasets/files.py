@@ -11,7 +11,7 @@ from airflow_sklearn.contract.arguments import check_names, checked
 from airflow_sklearn.contract.data import CsvOptions, OutputFiles, SourceFiles
 from airflow_sklearn.contract.faults import kind_of, shown
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.storage.uris import split_scheme
+from airflow_sklearn.storage.uris import absolute_uri, split_scheme
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.tables import OutputTable, UnloadSource
@@ -184,18 +184,6 @@ def _table_from_plain(value: Any) -> Any:
     from airflow_sklearn.datasets.redshift.tables import from_plain
 
     return from_plain(value)
-
-
-def absolute_uri(uri: str) -> str:
-    """A URI as the storage knows it; an absolute local path becomes ``file://``.
-
-    :raises UserError: a relative path: a task has no working directory that a user chose.
-    """
-    if uri.startswith("/"):
-        return f"file://{uri}"
-    if "://" not in uri:
-        raise UserError(f"{uri!r} is a relative path. Use s3://bucket/key, file:///absolute/path, or an absolute path.")
-    return uri
 
 
 def _stored(uri: str) -> str:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import ValidationError
 
-from airflow_sklearn import exceptions
-from airflow_sklearn.airflow_compat import AirflowFailException, Asset, BaseOperator, conf
+from airflow_sklearn import exceptions, settings
+from airflow_sklearn.airflow_compat import AirflowFailException, Asset, BaseOperator
 from airflow_sklearn.aws.connection import AwsConnection
 from airflow_sklearn.contract.arguments import check_names
 from airflow_sklearn.contract.shown import showing_values
-from airflow_sklearn.datasets.files import absolute_uri
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.operators.links import UriLink
 from airflow_sklearn.storage.full_disk import full_disk_error
+from airflow_sklearn.storage.uris import absolute_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -188,7 +188,7 @@ def told_once(work: Callable[[], _T]) -> _T:
 
 def showing_as_configured() -> AbstractContextManager[None]:
     """Messages within have values of rows in them only if Airflow's configuration lets them."""
-    return showing_values(conf.getboolean("airflow_sklearn", "show_values", fallback=True))
+    return showing_values(settings.flag("show_values"))
 
 
 @contextlib.contextmanager

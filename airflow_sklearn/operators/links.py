@@ -11,7 +11,8 @@ import re
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
-from airflow_sklearn.airflow_compat import BaseOperatorLink, XCom, conf
+from airflow_sklearn import settings
+from airflow_sklearn.airflow_compat import BaseOperatorLink, XCom
 from airflow_sklearn.aws.console import console_domain
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def console_url(uri: str) -> str:
 
 
 def _local_file_url(path: str) -> str:
-    start = conf.get("airflow_sklearn", "local_files_url", fallback="")
+    start = settings.text("local_files_url")
     # Whoever configures a URL that is none of these gets no link.
     allowed = start.startswith(("https://", "http://", "file://", "/"))
     return start + quote(path, safe=_SAFE_IN_A_PATH) if allowed and path.startswith("/") else ""

@@ -7,6 +7,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from airflow_sklearn import settings
 from airflow_sklearn.airflow_compat import conf
 from airflow_sklearn.contract.arguments import (
     METHODS,
@@ -21,12 +22,13 @@ from airflow_sklearn.contract.arguments import (
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.tables import OutputTable
-from airflow_sklearn.datasets.files import absolute_uri, as_output, as_source, as_table_source
+from airflow_sklearn.datasets.files import as_output, as_source, as_table_source
 from airflow_sklearn.exceptions import PublicationRefusedError, UserError
 from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy
 from airflow_sklearn.operators.links import RunLedgerLink
 from airflow_sklearn.operators.places import check_destination, check_location, check_model, check_source
 from airflow_sklearn.operators.statements import StatementsOperator
+from airflow_sklearn.storage.uris import absolute_uri
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -163,7 +165,7 @@ class SklearnPlanOperator(StatementsOperator):
             snapshot=snapshot,
             table_columns=run.output_columns(snapshot),
             chunk_size=chunk_size,
-            max_chunks=min(self.max_chunks, conf.getint("core", "max_map_length", fallback=1024)),
+            max_chunks=min(self.max_chunks, settings.longest_mapping()),
             planned=planned.model_copy(update={"by_default": not self.partition}),
         )
         self._check_replacement(plan)

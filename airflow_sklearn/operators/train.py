@@ -21,7 +21,7 @@ from airflow_sklearn.contract.arguments import (
 )
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.faults import counted
-from airflow_sklearn.datasets.files import absolute_uri, as_output, as_source, as_table_source
+from airflow_sklearn.datasets.files import as_output, as_source, as_table_source
 from airflow_sklearn.exceptions import DocumentError
 from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy, static_outlets
 from airflow_sklearn.operators.jobs import DEFAULT_DEADLINE, RuntimeOperator
@@ -30,7 +30,7 @@ from airflow_sklearn.operators.places import check_destination, check_location, 
 from airflow_sklearn.operators.statements import StatementsOperator, attempt_of, tag_of
 from airflow_sklearn.runs.estimator_objects import check_can_be_stored, held, wrapped
 from airflow_sklearn.runs.search import check_spreads, checked_containers
-from airflow_sklearn.storage.uris import parent
+from airflow_sklearn.storage.uris import absolute_uri, parent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

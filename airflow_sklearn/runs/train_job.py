@@ -139,6 +139,6 @@ def _sklearn_config() -> dict[str, Any]:
     """What the DAG file has changed by ``sklearn.set_config``."""
     if "sklearn" not in sys.modules:
         return {}
-    from airflow_sklearn.models.sklearn_config import changed_config
+    from airflow_sklearn.system.sklearn_config import changed_config
 
     return changed_config()

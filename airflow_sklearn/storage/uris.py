@@ -144,3 +144,15 @@ def _may_match_below(folders: list[str], levels: list[str], pattern: str) -> boo
         if not pattern_regex(level).fullmatch(folder):
             return False
     return True
+
+
+def absolute_uri(uri: str) -> str:
+    """A URI as the storage knows it; an absolute local path becomes ``file://``.
+
+    :raises UserError: a relative path: a task has no working directory that a user chose.
+    """
+    if uri.startswith("/"):
+        return f"file://{uri}"
+    if "://" not in uri:
+        raise UserError(f"{uri!r} is a relative path. Use s3://bucket/key, file:///absolute/path, or an absolute path.")
+    return uri

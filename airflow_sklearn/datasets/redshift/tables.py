@@ -9,11 +9,13 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_sklearn import settings
 from airflow_sklearn.contract.arguments import check_names, checked
 from airflow_sklearn.contract.faults import kind_of
 from airflow_sklearn.contract.tables import DataApi, OutputTable, RedshiftAccess, UnloadSource
-from airflow_sklearn.datasets.files import absolute_uri, short_repr
+from airflow_sklearn.datasets.files import short_repr
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.storage.uris import absolute_uri
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.schema import Scalar
@@ -270,12 +272,10 @@ def _checked_access(place: RedshiftTable | RedshiftQuery) -> RedshiftAccess:
 
 
 def _access(place: RedshiftTable | RedshiftQuery) -> RedshiftAccess:
-    from airflow_sklearn.airflow_compat import conf
-
     api = _made(RedshiftDataApi, place.data_api) if isinstance(place.data_api, Mapping) else place.data_api
     if api is not None and not isinstance(api, RedshiftDataApi):
         raise UserError(f"data_api={api!r} is {kind_of(api)}: give a RedshiftDataApi(...), or None.")
-    role = place.iam_role or conf.get("airflow_sklearn", IAM_ROLE, fallback="default")
+    role = place.iam_role or settings.text(IAM_ROLE)
     return checked(
         RedshiftAccess,
         "How Redshift is reached",
@@ -286,9 +286,7 @@ def _access(place: RedshiftTable | RedshiftQuery) -> RedshiftAccess:
 
 
 def _staging(given: str | None) -> str:
-    from airflow_sklearn.airflow_compat import conf
-
-    uri = given or conf.get("airflow_sklearn", STAGING, fallback="")
+    uri = given or settings.text(STAGING)
     if not uri:
         raise UserError(
             "Redshift needs a folder in S3 for what goes between it and the containers. Give staging='s3://...', or "

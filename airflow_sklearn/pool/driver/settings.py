@@ -9,9 +9,8 @@ import tempfile
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.datasets.files import absolute_uri
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.storage.uris import split_scheme
+from airflow_sklearn.storage.uris import absolute_uri, split_scheme
 
 if TYPE_CHECKING:
     from airflow_sklearn.runtimes.base import Runtime

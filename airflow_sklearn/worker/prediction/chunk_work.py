@@ -6,7 +6,7 @@ import multiprocessing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.models.sklearn_config import configured
+from airflow_sklearn.system.sklearn_config import configured
 from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.system.stacks import offer_stack
 from airflow_sklearn.system.threads import users_code

@@ -29,7 +29,7 @@ from airflow_sklearn.models.fitting import fit
 from airflow_sklearn.models.frames import accepts_arrow, to_frame
 from airflow_sklearn.models.outputs import shortest_row, usable_outputs
 from airflow_sklearn.models.schema import learn_features, learn_target, read_columns, target_values
-from airflow_sklearn.models.sklearn_config import changed_config, configured
+from airflow_sklearn.system.sklearn_config import changed_config, configured
 from airflow_sklearn.models.validation import Validation, cross_validate
 from airflow_sklearn.runs.model_store import find_version, store_version, version_folder
 from airflow_sklearn.system.cgroup import image_with_digest

@@ -7,8 +7,6 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-import sklearn
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -17,6 +15,8 @@ _LOG = logging.getLogger("airflow_sklearn.worker")
 
 def changed_config() -> dict[str, Any]:
     """The settings of this thread that are not scikit-learn's defaults."""
+    import sklearn
+
     defaults: dict[str, Any] = {}
     new = threading.Thread(target=lambda: defaults.update(sklearn.get_config()))  # a new thread has the defaults
     new.start()
@@ -32,6 +32,8 @@ def changed_config() -> dict[str, Any]:
 @contextlib.contextmanager
 def configured(settings: Mapping[str, Any]) -> Iterator[None]:
     """These settings within. What is set meanwhile is undone at the end."""
+    import sklearn
+
     known = {name: value for name, value in settings.items() if name in sklearn.get_config()}
     if unknown := sorted(set(settings) - set(known)):
         _LOG.warning("This scikit-learn has no setting %s; the model was fitted with it.", ", ".join(unknown))

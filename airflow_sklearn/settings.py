@@ -1,0 +1,72 @@
+"""Every setting that this package reads of Airflow's configuration: ``[airflow_sklearn]``, and a few of Airflow's own.
+
+Airflow shows ``OPTIONS`` in its configuration reference. Nothing is imported before a setting is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "local_files_url": {
+        "description": "The URL, or the path of Airflow's own address, at which absolute paths of "
+        "local files begin in links that the UI shows: http://, https://, file:// or a path. Empty: "
+        "local files have no links.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "/local-files",
+        "default": "",
+    },
+    "show_values": {
+        "description": "Whether messages, logs, XComs, results and receipts may have values of rows in "
+        "them, such as primary keys that occur twice. False: problems say what, where and how many.",
+        "version_added": "0.2.0",
+        "type": "boolean",
+        "example": "False",
+        "default": "True",
+    },
+    "redshift_staging": {
+        "description": "A folder in S3 for what goes between Redshift and the containers: unloaded "
+        "rows, ledgers, COPY's manifests. Where a RedshiftTable or RedshiftQuery names none.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "s3://acme/airflow-sklearn",
+        "default": "",
+    },
+    "redshift_iam_role": {
+        "description": "For UNLOAD and COPY: default, a role's ARN, or several with commas between.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "arn:aws:iam::123456789012:role/redshift",
+        "default": "default",
+    },
+}
+_SECTION = "airflow_sklearn"
+
+
+def text(option: str) -> str:
+    """What the configuration says.
+
+    :param option: a key of ``OPTIONS``.
+    :return: its default where the configuration says nothing.
+    """
+    return str(_conf().get(_SECTION, option, fallback=OPTIONS[option]["default"]))
+
+
+def flag(option: str) -> bool:
+    """The same of a setting that is True or False.
+
+    :param option: a key of ``OPTIONS``.
+    """
+    return bool(_conf().getboolean(_SECTION, option, fallback=OPTIONS[option]["default"] == "True"))
+
+
+def longest_mapping() -> int:
+    """How many tasks one task may be expanded into: Airflow's ``[core] max_map_length``."""
+    return int(_conf().getint("core", "max_map_length", fallback=1024))
+
+
+def _conf() -> Any:
+    from airflow_sklearn.airflow_compat import conf
+
+    return conf
