@@ -6,8 +6,8 @@ import multiprocessing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.system.sklearn_config import configured
 from airflow_sklearn.runs.ledger import Ledger
+from airflow_sklearn.system.sklearn_config import configured
 from airflow_sklearn.system.stacks import offer_stack
 from airflow_sklearn.system.threads import users_code
 from airflow_sklearn.worker.artifact import open_estimator

@@ -29,11 +29,11 @@ from airflow_sklearn.models.fitting import fit
 from airflow_sklearn.models.frames import accepts_arrow, to_frame
 from airflow_sklearn.models.outputs import shortest_row, usable_outputs
 from airflow_sklearn.models.schema import learn_features, learn_target, read_columns, target_values
-from airflow_sklearn.system.sklearn_config import changed_config, configured
 from airflow_sklearn.models.validation import Validation, cross_validate
 from airflow_sklearn.runs.model_store import find_version, store_version, version_folder
 from airflow_sklearn.system.cgroup import image_with_digest
 from airflow_sklearn.system.memory import PeakMemory
+from airflow_sklearn.system.sklearn_config import changed_config, configured
 from airflow_sklearn.system.software import record_versions
 from airflow_sklearn.system.threads import users_code
 from airflow_sklearn.worker.artifact import store_estimator

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 import sklearn
 
-from airflow_sklearn.system.sklearn_config import changed_config, configured
 from airflow_sklearn.system import threads
 from airflow_sklearn.system.forks import WorkerProcessDiedError, run_in_processes
+from airflow_sklearn.system.sklearn_config import changed_config, configured
 from airflow_sklearn.worker.prediction import progress
 from airflow_sklearn.worker.prediction.progress import Progress
 from tests.waiting import wait_for
