@@ -1,4 +1,4 @@
-"""Who may import what."""
+"""Rules that neither import-linter nor ruff can state; both have theirs in ``pyproject.toml``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -13,88 +14,10 @@ import pytest
 import airflow_sklearn
 
 PACKAGE = Path(airflow_sklearn.__file__).parent
-CONTAINER_SIDE = (
-    "contract",
-    "storage",
-    "runs",
-    "system",
-    "models",
-    "pool",
-    "joblib_backend",
-    "worker",
-    "exceptions.py",
-)
-AIRFLOW_SIDE = ("contract", "storage", "runs", "aws", "datasets", "runtimes", "operators", "triggers", "task_groups.py",
-                "airflow_compat.py", "__init__.py", "provider_info.py")  # fmt: skip
+REPOSITORY = PACKAGE.parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = ("sklearn", "pandas", "pyarrow", "numpy", "scipy", "joblib", "cloudpickle")
-
-
-def modules(*names: str) -> list[Path]:
-    found = [path for name in names for path in [PACKAGE / name, *(PACKAGE / name).rglob("*.py")] if path.is_file()]
-    assert all((PACKAGE / name).exists() for name in names), "one is gone: mend the lists"
-    return found
-
-
-def imported_names(path: Path, *, top_level: bool = False, for_type_checkers: bool = False) -> set[str]:
-    """Dotted names of the modules that a module imports."""
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test) and not for_type_checkers:
-            node.body = [ast.Pass()]
-    found: set[str] = set()
-    for node in tree.body if top_level else ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found.add(node.module or "")
-    return found
-
-
-def imports(path: Path, *, top_level: bool = False) -> set[str]:
-    """First parts of what a module imports; ``airflow_sklearn`` in full. Blocks for type checkers are left out."""
-    found = imported_names(path, top_level=top_level)
-    return {name if name.startswith("airflow_sklearn") else name.partition(".")[0] for name in found}
-
-
-@pytest.mark.parametrize("path", modules(*CONTAINER_SIDE), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_the_container_side_never_imports_airflow(path: Path) -> None:
-    assert "airflow" not in imports(path)
-
-
-@pytest.mark.parametrize("path", modules(*AIRFLOW_SIDE), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_the_airflow_side_imports_no_heavy_library_on_top(path: Path) -> None:
-    assert not imports(path, top_level=True) & set(HEAVY)
-
-
-@pytest.mark.parametrize("path", [p for p in modules("pool") if "driver" not in p.parts], ids=lambda path: path.name)
-def test_what_a_workers_first_process_imports_is_small(path: Path) -> None:
-    assert not imports(path, top_level=True) & (set(HEAVY) - {"cloudpickle"})
-
-
-@pytest.mark.parametrize("path", modules("datasets/redshift"), ids=lambda path: path.name)
-def test_what_talks_to_the_database_never_needs_a_heavy_library(path: Path) -> None:
-    assert not imports(path) & set(HEAVY)
-
-
-@pytest.mark.parametrize("path", modules("contract"), ids=lambda path: path.name)
-def test_the_contract_imports_only_the_standard_library_and_pydantic(path: Path) -> None:
-    foreign = {name for name in imports(path) if name not in sys.stdlib_module_names and name != "__future__"}
-    assert foreign <= {
-        "pydantic",
-        "airflow_sklearn",  # from airflow_sklearn import exceptions
-        "airflow_sklearn.exceptions",
-        *(n for n in foreign if "airflow_sklearn.contract" in n),
-    }
-
-
-@pytest.mark.parametrize("path", modules("runtimes"), ids=lambda path: path.name)
-def test_a_runtime_knows_nothing_of_models_nor_of_airflow(path: Path) -> None:
-    assert not {
-        name for name in imports(path) if name.startswith(("airflow_sklearn.models", "airflow_sklearn.worker."))
-    }
-    assert "airflow" not in imports(path)
-
-
+LONGEST_MODULE = 440  # lines
 #: What every supported version of Airflow and of its Amazon provider has in the same place.
 SAME_IN_EVERY_AIRFLOW = (
     "airflow.plugins_manager",
@@ -102,28 +25,66 @@ SAME_IN_EVERY_AIRFLOW = (
     "airflow.timetables.",
     "airflow.triggers.base",
 )
-REPOSITORY = PACKAGE.parent
-USERS_OF_AIRFLOW = [
-    path
-    for folder in ("airflow_sklearn", "dags", "demo")
-    for path in sorted((REPOSITORY / folder).rglob("*.py"))
-    if path != PACKAGE / "airflow_compat.py"
-]
+#: Of ``airflow_sklearn/``: a module that belongs to none of its folders.
+TOP_LEVEL = {"__init__", "airflow_compat", "exceptions", "provider_info", "settings", "task_groups"}
 
 
-@pytest.mark.parametrize("path", USERS_OF_AIRFLOW, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_what_differs_between_airflows_is_imported_from_one_module(path: Path) -> None:
-    found = {name for name in imported_names(path, for_type_checkers=True) if name.partition(".")[0] == "airflow"}
-    assert not {name for name in found if not name.startswith(SAME_IN_EVERY_AIRFLOW)}
+def name_of(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY))
 
 
-@pytest.mark.parametrize("path", modules("models"), ids=lambda path: path.name)
-def test_a_model_knows_nothing_of_runtimes(path: Path) -> None:
-    assert not {name for name in imports(path) if name.startswith("airflow_sklearn.runtimes")}
+def imported_names(path: Path) -> set[str]:
+    """Dotted names of all that a module imports, wherever in it, with the names that it takes from modules."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
 
 
-def test_the_provider_info_imports_nothing() -> None:
-    assert imports(PACKAGE / "provider_info.py") <= {"__future__", "typing", "airflow_sklearn.settings"}
+def foreign(paths: Iterable[Path], is_foreign: Callable[[str], bool]) -> dict[str, list[str]]:
+    """By module, the names that it imports and should not."""
+    found = {name_of(path): sorted(filter(is_foreign, imported_names(path))) for path in paths}
+    return {module: names for module, names in found.items() if names}
+
+
+def test_the_top_level_holds_few_modules() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} == TOP_LEVEL
+
+
+def test_modules_are_short() -> None:
+    lines = {name_of(path): len(path.read_text().splitlines()) for path in MODULES}
+    assert not {name: count for name, count in lines.items() if count > LONGEST_MODULE}
+
+
+def test_the_contract_needs_the_standard_library_pydantic_and_our_exceptions() -> None:
+    known = (*sys.stdlib_module_names, "__future__", "pydantic", "pydantic_core")
+    ours = ("airflow_sklearn.contract", "airflow_sklearn.exceptions", "airflow_sklearn.__version__")
+    assert not foreign(
+        (PACKAGE / "contract").rglob("*.py"),
+        lambda name: name.partition(".")[0] not in known and not name.startswith(ours),
+    )
+
+
+def test_what_differs_between_airflows_is_imported_from_one_module() -> None:
+    users = [
+        path
+        for folder in ("airflow_sklearn", "dags", "demo")
+        for path in (REPOSITORY / folder).rglob("*.py")
+        if path != PACKAGE / "airflow_compat.py"
+    ]
+    assert not foreign(
+        users,
+        lambda name: name.partition(".")[0] == "airflow" and not f"{name}.".startswith(SAME_IN_EVERY_AIRFLOW),
+    )
+
+
+def test_a_pools_worker_imports_no_heavy_library_when_it_starts() -> None:
+    """The first process of a container waits for tasks, and does none."""
+    code = f"import sys, airflow_sklearn.pool.worker.worker; print([m for m in {HEAVY} if m in sys.modules])"
+    assert run_python(code) == "[]"
 
 
 def run_python(source: str) -> str:
