@@ -175,7 +175,7 @@ def submit(cloud: Any, runtime: Any, count: int, *, first: int = 0) -> list[Any]
             chunk=Chunk(id=f"{number}", label=f"part-{number}.csv", pieces=()),
         )
         assert runtime.find(job) is None
-        handles.append(runtime.submit(f"s3://bucket/ledger/jobs/{number}.json", job, detached=True))
+        handles.append(runtime.submit(f"s3://bucket/ledger/jobs/{number}.json", job, survives_parent=True))
         stream = {"logGroupName": _GROUP, "logStreamName": handles[-1].data["log"]["stream"]}
         logs.create_log_stream(**stream)
         now = int(time.time() * 1000)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pydantic import ConfigDict, Field
+
 from airflow_sklearn.contract.document import Document
 
 
-class RosterEntry(Document):
-    """One place of a roster: a job, or nobody's, because the roster was closed before somebody took it."""
+class QueueEntry(Document):
+    """One slot of a job queue: a job, or nobody's, because the job queue was closed before somebody took it."""
 
     FORMAT = "airflow-sklearn/roster-entry"
 
@@ -16,8 +18,8 @@ class RosterEntry(Document):
     """In CloudWatch, for the log of this job; empty: nowhere but on the instance."""
 
 
-class RosterInstance(Document):
-    """The instance that was launched for a roster."""
+class QueueInstance(Document):
+    """The instance that was launched for a job queue."""
 
     FORMAT = "airflow-sklearn/roster-instance"
 
@@ -30,15 +32,16 @@ class Placement(Document):
     """Where a job was placed. Stored before its instance is launched, so that no attempt loses sight of it."""
 
     FORMAT = "airflow-sklearn/placement"
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
 
     pool: str
     """URI of the pool's folder."""
     number: str
-    """Of the roster in its pool."""
-    place: int
-    """In the roster, from 0."""
-    places: int
-    """That the roster has."""
+    """Of the job queue in its pool."""
+    slot: int = Field(alias="place")
+    """In the job queue, from 0."""
+    slots: int = Field(alias="places")
+    """That the job queue has."""
     job_uri: str
     result_uri: str
     submitted_at: float

@@ -56,7 +56,7 @@ class RuntimeOperator(SklearnOperator):
         self.deadline = deadline
         self._handle: JobHandle | None = None
         self._bound: Runtime | None = None
-        self._waits, self._refused, self._asked_since = 0, 0, 0.0
+        self._waits, self._capacity_refusals, self._asked_since = 0, 0, 0.0
         self._killed = False
 
     def check_arguments(self) -> None:
@@ -128,22 +128,27 @@ class RuntimeOperator(SklearnOperator):
         return self._complete(context, handle, status, log)
 
     def _submit(self, job_uri: str, job: TrainJob | PredictJob) -> JobHandle:
-        submit = partial(self._bound_runtime.submit, job_uri, job, detached=self.deferrable)
+        submit = partial(self._bound_runtime.submit, job_uri, job, survives_parent=self.deferrable)
         try:
-            handle = self._patiently(lambda: submit(refused=self._refused))
+            handle = self._patiently(lambda: submit(capacity_refusals=self._capacity_refusals))
         except Exception:
-            self._give_up(job_uri)
+            self._abandon(job_uri)
             raise
         except BaseException:  # Airflow 2 kills by an exception, which may come when the job has just been started
-            self._cancel_what_was_started(lambda: submit(refused=self._refused))
+            self._cancel_what_was_started(lambda: submit(capacity_refusals=self._capacity_refusals))
             raise
-        more = {"job_sha256": job.digest(), "refused": self._refused, "asked_since": self._asked_since}
-        return handle.model_copy(update=more)
+        return handle.model_copy(
+            update={
+                "job_sha256": job.digest(),
+                "capacity_refusals": self._capacity_refusals,
+                "asked_since": self._asked_since,
+            }
+        )
 
-    def _give_up(self, job_uri: str) -> None:
+    def _abandon(self, job_uri: str) -> None:
         """An error here must not hide the one that led here."""
         try:
-            self._bound_runtime.give_up(job_uri)
+            self._bound_runtime.abandon(job_uri)
         except Exception as error:
             self.log.warning("%s could not be taken back: %s", job_uri, error)
 
@@ -173,7 +178,7 @@ class RuntimeOperator(SklearnOperator):
     def _wait_for_room(self, why: str, *, throttled: bool = False) -> None:
         pause = backoff(_CAPACITY_PAUSE, self._waits)
         self._waits += 1
-        self._refused += not throttled
+        self._capacity_refusals += not throttled
         self.log.warning("%s Trying again in %.0f s (%d times so far).", why, pause, self._waits)
         self._sleep(pause)
         self._raise_if_killed()
@@ -267,7 +272,7 @@ class RuntimeOperator(SklearnOperator):
             return self.work(context)
         if status.state is JobState.NO_CAPACITY and time.time() < handle.asked_since + self.runtime.capacity_timeout:
             # It was accepted, and then found no room. Nothing of it ever ran.
-            self._refused, self._asked_since = handle.refused, handle.asked_since
+            self._capacity_refusals, self._asked_since = handle.capacity_refusals, handle.asked_since
             self._wait_for_room(status.message)
             return self.work(context)
         self._cancel(handle)

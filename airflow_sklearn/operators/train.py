@@ -215,7 +215,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
             cross_validation=self.cross_validation,
             preprocessing=self.preprocessing,
             policies=self.policies or {},
-            software=self._patiently(lambda: runtime.environment(_module_of(self.estimator))),
+            software=self._patiently(lambda: runtime.software_fingerprint(_module_of(self.estimator))),
             image=runtime.image,
             deadline_seconds=self.deadline.total_seconds() if self.deadline else None,
             search=self._patiently(self._search_pool),

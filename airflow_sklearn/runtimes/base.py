@@ -14,7 +14,7 @@ from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from pydantic import JsonValue
+from pydantic import ConfigDict, Field, JsonValue
 
 from airflow_sklearn.contract.arguments import is_known
 from airflow_sklearn.contract.document import Value, content_id
@@ -67,6 +67,8 @@ class JobState(StrEnum):
 class JobHandle(Value):
     """One submission of a job. Plain JSON, so that it survives a deferral."""
 
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
     key: str
     """``job_key`` of the job."""
     job_uri: str
@@ -77,7 +79,7 @@ class JobHandle(Value):
     """Seconds since the epoch."""
     taken_over: bool = False
     """Submitted by an earlier attempt of the task, and found by ``Runtime.find``."""
-    refused: int = 0
+    capacity_refusals: int = Field(0, alias="refused")
     """How often the job found no room before."""
     asked_since: float = 0.0
     """Seconds since the epoch at which room was first asked for."""
@@ -158,13 +160,13 @@ class Runtime(ABC):
         return bound
 
     @abstractmethod
-    def submit(self, job_uri: str, job: Job, *, detached: bool, refused: int = 0) -> JobHandle:
+    def submit(self, job_uri: str, job: Job, *, survives_parent: bool, capacity_refusals: int = 0) -> JobHandle:
         """Start the worker for a job that has been stored.
 
         :param job_uri: where the job's document is. The worker is started with it and the document's digest.
         :param job: the same document.
-        :param detached: the job must outlive the calling process, because the task is about to be deferred.
-        :param refused: how often this job has found no room already.
+        :param survives_parent: the job must outlive the calling process, because the task is about to be deferred.
+        :param capacity_refusals: how often this job has found no room already.
         :raises NoCapacityError: there is no room now; the same call may find some later.
         :raises ThrottledError: too many calls; this one may be repeated as it is.
         """
@@ -177,7 +179,7 @@ class Runtime(ABC):
     def cancel(self, handle: JobHandle) -> None:
         """Stop a job. No error if it has ended already. Called more than once, and from signal handlers."""
 
-    def give_up(self, job_uri: str) -> None:
+    def abandon(self, job_uri: str) -> None:
         """``submit`` will not be called again for a job that has found no room: nothing shall do it after all."""
         return
 
@@ -202,7 +204,7 @@ class Runtime(ABC):
         """
         return None
 
-    def environment(self, module: str = "") -> str:
+    def software_fingerprint(self, module: str = "") -> str:
         """What distinguishes the software that jobs run with. A model is trained anew where it differs.
 
         :param module: the module of the user's that makes the estimator: its source counts, where it can be found.

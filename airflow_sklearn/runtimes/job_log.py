@@ -69,13 +69,13 @@ class JobLog:
 
     def drain(self, runtime: Runtime, handle: JobHandle) -> None:
         """Log what is left of a job that has ended, waiting a little for lines that are late."""
-        give_up = time.monotonic() + runtime.log_delay
+        until = time.monotonic() + runtime.log_delay
         while True:
             news = self.forward(runtime, handle)
             if self._complained or (self.tail and is_last(self.tail[-1])):
                 return
             if not news:
-                if time.monotonic() >= give_up:
+                if time.monotonic() >= until:
                     return
                 time.sleep(_PAUSE)
 

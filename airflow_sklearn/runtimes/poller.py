@@ -75,6 +75,8 @@ class Sighting:
 @dataclass
 class _Watcher:
     handle: JobHandle
+    interval: float
+    """Seconds between two polls that it asks for."""
     news: asyncio.Queue[Sighting | Exception] = field(default_factory=asyncio.Queue)
     running: bool = False
     cursor: JsonValue = None
@@ -83,7 +85,9 @@ class _Watcher:
 
 
 class SharedPoller:
-    """Polls all jobs of one key in one event loop. Lives as long as somebody watches.
+    """Polls all jobs of one key in one event loop, as often as the most impatient of its watchers asks for.
+
+    It ends with its last watcher; the next one gets a new poller.
 
     Running jobs' logs are read in turn, a few jobs a tick: one job's log is followed closely, a thousand jobs' logs
     cost no more than one's.
@@ -104,32 +108,30 @@ class SharedPoller:
         self,
         poll: Poll,
         logs: Logs,
-        interval: float,
         *,
         give_up_after: float = GIVE_UP_AFTER,
         longest_call: float = LONGEST_CALL,
     ) -> None:
-        self._poll, self._logs, self._interval = poll, logs, interval
+        self._poll, self._logs = poll, logs
         self._give_up_after = give_up_after
         self._longest_call, self._longest_log = longest_call, min(longest_call, LONGEST_LOG)
         self._watchers: dict[int, _Watcher] = {}
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
-    def shared(cls, key: str, poll: Poll, logs: Logs, interval: float) -> SharedPoller:
-        """The poller of a key in the running event loop; made on first use."""
+    def shared(cls, key: str, poll: Poll, logs: Logs) -> SharedPoller:
+        """The poller of a key in the running event loop; made if nobody watches one."""
         pollers = cls._pollers.setdefault(asyncio.get_running_loop(), {})
-        poller = pollers.setdefault(key, cls(poll, logs, interval))
-        poller._interval = min(poller._interval, interval)
-        return poller
+        return pollers.setdefault(key, cls(poll, logs))
 
-    async def watch(self, handle: JobHandle) -> AsyncIterator[Sighting]:
+    async def watch(self, handle: JobHandle, interval: float) -> AsyncIterator[Sighting]:
         """Everything that is seen of a job; a finished status comes last.
 
+        :param interval: seconds between two polls at most, unless they fail.
         :raises Exception: what the runtime's ``poll`` raised, when it has failed for ``give_up_after`` seconds; or what
             ended the poller.
         """
-        watcher = _Watcher(handle)
+        watcher = _Watcher(handle, interval)
         self._watchers[id(watcher)] = watcher
         if self._task is None or self._task.done():
             # An empty context: the poller's log lines belong to no single trigger.
@@ -144,6 +146,19 @@ class SharedPoller:
                     return
         finally:
             self._watchers.pop(id(watcher), None)
+            if not self._watchers:
+                self._leave_registry()
+
+    @property
+    def _interval(self) -> float:
+        """Seconds between two polls: the least that those who watch now ask for."""
+        return min((watcher.interval for watcher in self._watchers.values()), default=0.0)
+
+    def _leave_registry(self) -> None:
+        """Nobody watches: the next to come gets a new poller. This one's loop ends at its next turn."""
+        pollers = self._pollers.get(asyncio.get_running_loop(), {})
+        for key in [key for key, poller in pollers.items() if poller is self]:
+            del pollers[key]
 
     async def _run(self) -> None:
         try:

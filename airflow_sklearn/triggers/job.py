@@ -87,9 +87,9 @@ class RuntimeTrigger(KillableTrigger):
     async def _watch(self) -> JobStatus:
         runtime, handle = self._bound_runtime, self._job
         key = f"{self.runtime['class']}|{self.aws_conn_id}|{runtime.poll_key()}"
-        poller = SharedPoller.shared(key, in_thread(runtime.poll), in_thread(runtime.logs), self.poll_interval)
+        poller = SharedPoller.shared(key, in_thread(runtime.poll), in_thread(runtime.logs))
         seen = JobStatus(state=JobState.PENDING)
-        async for sighting in poller.watch(handle):
+        async for sighting in poller.watch(handle, self.poll_interval):
             if sighting.status is None:
                 self._job_log.add(sighting.lines, sighting.cursor)
                 continue

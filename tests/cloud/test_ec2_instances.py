@@ -59,7 +59,7 @@ def job_of(workload: InstanceWorkload) -> Callable[..., tuple[str, TrainJob]]:
 
 
 def submitted(runtime: Ec2Runtime, made: tuple[str, TrainJob]) -> JobHandle:
-    return runtime.submit(*made, detached=True)
+    return runtime.submit(*made, survives_parent=True)
 
 
 def wait_for_end(runtime: Ec2Runtime, handle: JobHandle) -> JobStatus:
@@ -149,7 +149,7 @@ def test_an_instance_whose_launch_nobody_wrote_down_is_found(
     runtime = workload.bound()
     made = job_of(fit_seconds=600)
     with monkeypatch.context() as patch:
-        patch.setattr("airflow_sklearn.runtimes.ec2.job_queue.Roster.set_instance", die)
+        patch.setattr("airflow_sklearn.runtimes.ec2.job_queue.JobQueue.set_instance", die)
         with pytest.raises(KeyboardInterrupt):
             submitted(runtime, made)
     (instance,) = workload.tasks("RUNNING")

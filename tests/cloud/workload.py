@@ -152,7 +152,7 @@ def train_gated_model(local: ContainerCloud) -> str:
     runtime = EcsRuntime(
         cluster=local.cluster, task_definition=task_definition(local), subnets=list(local.subnets)
     ).bind(Access(local))
-    handle = runtime.submit(uri, job, detached=True)
+    handle = runtime.submit(uri, job, survives_parent=True)
     wait_for(lambda: runtime.poll([handle])[0].state.finished, "the gated model's training", pause=0.2)
     status = runtime.poll([handle])[0]
     assert status.exit_code == 0, (status, runtime.logs(handle))

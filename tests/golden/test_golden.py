@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from airflow_sklearn.contract.document import Document
-from airflow_sklearn.contract.job_queue import JobEnd, Placement, RosterEntry, RosterInstance
+from airflow_sklearn.contract.job_queue import JobEnd, Placement, QueueEntry, QueueInstance
 from airflow_sklearn.contract.jobs import JobResult, PoolWorkerJob, PredictJob, TrainJob, job_from_json
 from airflow_sklearn.contract.model import ModelManifest, ModelPointer
 from airflow_sklearn.contract.plan import Chunk, Plan
@@ -34,8 +34,8 @@ DOCUMENTS: tuple[type[Document], ...] = (
     PublishedManifest,
     Publishing,
     Receipt,
-    RosterEntry,
-    RosterInstance,
+    QueueEntry,
+    QueueInstance,
     Snapshot,
     TrainJob,
 )

@@ -26,7 +26,7 @@ class Script:
         self.found: JobHandle | None = None
         self.lines: list[str] = []
         self.submitted: list[str] = []
-        self.refused: list[int] = []
+        self.capacity_refusals: list[int] = []
         self.cancelled: list[str] = []
         self.polled = 0
         self.on_submit: Any = lambda: None
@@ -47,16 +47,16 @@ class ScriptedRuntime(Runtime):
     def script(self) -> Script:
         return self.scripts[self.name]
 
-    def submit(self, job_uri: str, job: Any, *, detached: bool, refused: int = 0) -> JobHandle:
+    def submit(self, job_uri: str, job: Any, *, survives_parent: bool, capacity_refusals: int = 0) -> JobHandle:
         self.script.submitted.append(job_uri)
-        self.script.refused.append(refused)
+        self.script.capacity_refusals.append(capacity_refusals)
         self.script.on_submit()
         return JobHandle(
             key=job_key(job),
             job_uri=job_uri,
             result_uri=job.result_uri,
             submitted_at=datetime.now(UTC).timestamp(),
-            data={"detached": detached},
+            data={"detached": survives_parent},
         )
 
     def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:

@@ -251,14 +251,14 @@ def test_a_job_that_finds_no_room_is_submitted_again(operator: Any, script: Scri
     refuse(script, 2, then=lambda: store_result(make_job(tmp_path)))
     script.polls = [status(JobState.SUCCEEDED)]
     assert run(operator()) == "the receipt"
-    assert script.refused == [0, 1, 2]
+    assert script.capacity_refusals == [0, 1, 2]
 
 
 def test_a_job_that_finds_no_room_for_long_fails_the_task_with_the_reason(operator: Any, script: Script) -> None:
     refuse(script, 100, then=lambda: None)
     with pytest.raises(NoCapacityError, match="RESOURCE:MEMORY"):
         run(operator())
-    assert script.refused == [0], "this runtime allows no time"
+    assert script.capacity_refusals == [0], "this runtime allows no time"
 
 
 @pytest.mark.usefixtures("quick")
@@ -282,7 +282,7 @@ def test_a_job_that_was_accepted_and_then_found_no_room_is_submitted_again(
     script.polls = [status(JobState.NO_CAPACITY, message="Capacity is unavailable"), status(JobState.SUCCEEDED)]
     script.on_submit = lambda: store_result(make_job(tmp_path)) if len(script.submitted) == 2 else None
     assert run(operator()) == "the receipt"
-    assert script.refused == [0, 1]
+    assert script.capacity_refusals == [0, 1]
 
 
 @pytest.mark.usefixtures("quick")
@@ -333,7 +333,7 @@ def test_throttles_are_waited_for_and_do_not_count_as_want_of_room(
     script.on_submit = throttle_twice
     script.polls = [status(JobState.SUCCEEDED)]
     assert run(operator()) == "the receipt"
-    assert script.refused == [0, 0, 0]
+    assert script.capacity_refusals == [0, 0, 0]
 
 
 def test_a_task_that_is_killed_before_it_submits_starts_nothing(operator: Any, script: Script) -> None:

@@ -47,15 +47,15 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "GATHERING", 0.02)
 
 
-async def statuses(poller: SharedPoller, number: int) -> list[JobStatus]:
-    return [sighting.status async for sighting in poller.watch(handle(number)) if sighting.status]
+async def statuses(poller: SharedPoller, number: int, interval: float = 0.01) -> list[JobStatus]:
+    return [sighting.status async for sighting in poller.watch(handle(number), interval) if sighting.status]
 
 
 def test_many_watchers_share_one_call_a_tick() -> None:
     place = Place(polls=3)
 
     async def run() -> list[list[JobStatus]]:
-        pollers = [SharedPoller.shared("key", place.poll, place.logs, 0.02) for _ in range(500)]
+        pollers = [SharedPoller.shared("key", place.poll, place.logs) for _ in range(500)]
         return await asyncio.gather(*(statuses(poller, number) for number, poller in enumerate(pollers)))
 
     seen = asyncio.run(run())
@@ -66,7 +66,7 @@ def test_many_watchers_share_one_call_a_tick() -> None:
 
 def test_other_keys_and_other_loops_have_pollers_of_their_own() -> None:
     async def two_keys() -> list[SharedPoller]:
-        return [SharedPoller.shared(key, Place().poll, Place().logs, 1.0) for key in ("a", "b", "a")]
+        return [SharedPoller.shared(key, Place().poll, Place().logs) for key in ("a", "b", "a")]
 
     a, b, again = asyncio.run(two_keys())
     assert a is again
@@ -74,9 +74,66 @@ def test_other_keys_and_other_loops_have_pollers_of_their_own() -> None:
     assert asyncio.run(two_keys())[0] is not a
 
 
+def test_a_poller_that_nobody_watches_any_more_ends_and_can_be_made_again() -> None:
+    async def run() -> None:
+        pollers = SharedPoller._pollers.setdefault(asyncio.get_running_loop(), {})
+        first = SharedPoller.shared("key", Place(polls=1).poll, Place().logs)
+        await asyncio.gather(statuses(first, 1), statuses(first, 2))
+        assert pollers == {}
+        assert first._task is not None
+        async with asyncio.timeout(4.0):
+            await first._task
+        second = SharedPoller.shared("key", Place(polls=1).poll, Place().logs)
+        assert second is not first
+        assert [status.state for status in await statuses(second, 3)] == ["succeeded"]
+
+    asyncio.run(run())
+
+
+def test_a_watcher_that_is_cancelled_takes_the_poller_with_it_if_it_was_the_last() -> None:
+    async def run() -> dict[str, SharedPoller]:
+        place = Place(polls=10**6)
+        watcher = asyncio.create_task(statuses(SharedPoller.shared("key", place.poll, place.logs), 1))
+        while not place.calls:
+            await asyncio.sleep(0.01)
+        watcher.cancel()
+        await asyncio.gather(watcher, return_exceptions=True)
+        return SharedPoller._pollers[asyncio.get_running_loop()]
+
+    assert asyncio.run(run()) == {}
+
+
+def test_the_interval_is_the_smallest_of_those_who_watch_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One impatient task must not speed up a cluster's polling for good."""
+    pauses: list[float] = []
+
+    def noted(interval: float, failures: int) -> float:
+        pauses.append(interval)
+        return 0.0
+
+    monkeypatch.setattr(module, "backoff", noted)
+
+    class Ending(Place):
+        async def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
+            states = await super().poll(handles)
+            ended = JobStatus(state=JobState.SUCCEEDED)
+            over = len(self.calls) > 1
+            return [ended if over and one.key == "1" else s for one, s in zip(handles, states, strict=True)]
+
+    place = Ending(polls=4)
+
+    async def run() -> None:
+        poller = SharedPoller(place.poll, place.logs)
+        await asyncio.gather(statuses(poller, 1, 0.5), statuses(poller, 2, 30.0), statuses(poller, 3, 10.0))
+
+    asyncio.run(run())
+    assert place.calls == [3, 3, 2, 2]
+    assert (pauses[0], pauses[2]) == (0.5, 10.0)
+
+
 def test_failed_polls_are_repeated() -> None:
     place = Place(polls=1, fail_first=3)
-    seen = asyncio.run(statuses(SharedPoller(place.poll, place.logs, 0.01), 1))
+    seen = asyncio.run(statuses(SharedPoller(place.poll, place.logs), 1))
     assert [status.state for status in seen] == ["succeeded"]
     assert len(place.calls) == 4
 
@@ -85,7 +142,7 @@ def test_a_place_that_cannot_be_reached_for_long_is_told_to_every_watcher() -> N
     place = Place(fail_first=10**6)
 
     async def run() -> list[BaseException | list[JobStatus]]:
-        poller = SharedPoller(place.poll, place.logs, 0.01, give_up_after=0.05)
+        poller = SharedPoller(place.poll, place.logs, give_up_after=0.05)
         return await asyncio.gather(statuses(poller, 1), statuses(poller, 2), return_exceptions=True)
 
     assert [str(error) for error in asyncio.run(run())] == ["throttled", "throttled"]
@@ -95,7 +152,7 @@ def test_a_watcher_that_is_cancelled_leaves_the_others() -> None:
     place = Place(polls=5)
 
     async def run() -> list[JobStatus]:
-        poller = SharedPoller(place.poll, place.logs, 0.02)
+        poller = SharedPoller(place.poll, place.logs)
         leaving = asyncio.create_task(statuses(poller, 1))
         staying = asyncio.create_task(statuses(poller, 2))
         while not place.calls:
@@ -112,7 +169,7 @@ def test_polling_stops_when_nobody_watches_and_starts_again() -> None:
     place = Place(polls=2)
 
     async def run() -> int:
-        poller = SharedPoller(place.poll, place.logs, 0.01)
+        poller = SharedPoller(place.poll, place.logs)
         await statuses(poller, 1)
         calls = len(place.calls)
         await asyncio.sleep(0.1)
@@ -133,7 +190,7 @@ def test_the_pause_doubles_with_each_failure_up_to_a_limit() -> None:
 def test_a_running_jobs_log_is_followed_line_by_line() -> None:
     async def run() -> list[str]:
         place = Place(polls=4)
-        watched = SharedPoller(place.poll, place.logs, 0.01).watch(handle(1))
+        watched = SharedPoller(place.poll, place.logs).watch(handle(1), 0.01)
         return [line async for sighting in watched for line in sighting.lines]
 
     assert asyncio.run(run()) == ["line 0", "line 1", "line 2"]
@@ -143,7 +200,7 @@ def test_many_jobs_logs_are_read_in_turn_a_few_a_tick() -> None:
     place = Place(polls=6)
 
     async def run() -> None:
-        poller = SharedPoller(place.poll, place.logs, 0.02)
+        poller = SharedPoller(place.poll, place.logs)
         await asyncio.gather(*(statuses(poller, number) for number in range(100)))
 
     asyncio.run(run())
@@ -154,7 +211,7 @@ def test_many_jobs_logs_are_read_in_turn_a_few_a_tick() -> None:
 def test_a_log_that_cannot_be_read_stops_nothing() -> None:
     place = Place(polls=3)
     place.broken_logs = True
-    seen = asyncio.run(statuses(SharedPoller(place.poll, place.logs, 0.01), 1))
+    seen = asyncio.run(statuses(SharedPoller(place.poll, place.logs), 1))
     assert [status.state for status in seen] == ["running", "running", "succeeded"]
     assert len(place.read) == 2
 
@@ -166,7 +223,7 @@ def test_what_one_poll_could_not_see_is_no_news() -> None:
             return [JobStatus(state=JobState.UNKNOWN)] if len(self.calls) == 2 else states
 
     place = Flickering(polls=3)
-    seen = asyncio.run(statuses(SharedPoller(place.poll, place.logs, 0.01), 1))
+    seen = asyncio.run(statuses(SharedPoller(place.poll, place.logs), 1))
     assert [status.state for status in seen] == ["running", "succeeded"]
 
 
@@ -190,7 +247,7 @@ def test_a_poll_that_never_comes_back_is_a_failed_one() -> None:
         return await place.poll(handles)
 
     try:
-        (seen,) = watch_at_most(4.0, SharedPoller(poll, place.logs, 0.01, longest_call=0.05))
+        (seen,) = watch_at_most(4.0, SharedPoller(poll, place.logs, longest_call=0.05))
     finally:
         forever.set()
     assert [status.state for status in seen] == ["succeeded"]  # type: ignore[union-attr]
@@ -203,7 +260,7 @@ def test_a_log_that_never_comes_back_keeps_no_poll_waiting(monkeypatch: pytest.M
         await asyncio.Event().wait()
         raise AssertionError("nobody sets it")
 
-    (seen,) = watch_at_most(4.0, SharedPoller(Place(polls=3).poll, logs, 0.01))
+    (seen,) = watch_at_most(4.0, SharedPoller(Place(polls=3).poll, logs))
     assert [status.state for status in seen] == ["running", "running", "succeeded"]  # type: ignore[union-attr]
 
 
@@ -221,7 +278,7 @@ def test_a_call_that_somebody_cancels_is_a_failed_one_and_the_polling_goes_on(ki
             await asyncio.get_running_loop().run_in_executor(None, cancelled)
         return answer
 
-    (seen,) = watch_at_most(4.0, SharedPoller(poll, place.logs, 0.01))
+    (seen,) = watch_at_most(4.0, SharedPoller(poll, place.logs))
     assert [status.state for status in seen] == ["succeeded"]  # type: ignore[union-attr]
 
 
@@ -230,13 +287,13 @@ def test_when_the_polling_ends_of_itself_nobody_goes_on_waiting(monkeypatch: pyt
         raise ZeroDivisionError("a fault in the poller")
 
     monkeypatch.setattr(module, "backoff", broken)
-    errors = watch_at_most(4.0, SharedPoller(Place().poll, Place().logs, 0.01), count=3)
+    errors = watch_at_most(4.0, SharedPoller(Place().poll, Place().logs), count=3)
     assert [repr(error) for error in errors] == ["ZeroDivisionError('a fault in the poller')"] * 3
 
 
 def test_when_the_polling_is_cancelled_nobody_goes_on_waiting() -> None:
     async def run() -> str:
-        poller = SharedPoller(Place(polls=10**6).poll, Place().logs, 0.01)
+        poller = SharedPoller(Place(polls=10**6).poll, Place().logs)
         watcher = asyncio.create_task(statuses(poller, 1))
         await asyncio.sleep(0.05)
         assert poller._task is not None
@@ -258,7 +315,7 @@ def test_a_job_that_polls_do_not_see_for_long_is_lost_and_the_others_are_not() -
 
     began = time.monotonic()
     place = Blind(polls=12)
-    seen, unseen = watch_at_most(4.0, SharedPoller(place.poll, place.logs, 0.02, give_up_after=0.1), count=2)
+    seen, unseen = watch_at_most(4.0, SharedPoller(place.poll, place.logs, give_up_after=0.1), count=2)
     assert time.monotonic() - began >= 0.1
     assert seen[-1].state is JobState.SUCCEEDED  # type: ignore[index]
     assert [status.state for status in unseen] == ["lost"]  # type: ignore[union-attr]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _TASKS = "ecs-tasks.amazonaws.com"
 _INSTANCES = "ec2.amazonaws.com"
-_ROSTER = "airflow_sklearn_roster"  # the tag of all instances that are launched for jobs, and of their volumes
+_QUEUE_TAG = "airflow_sklearn_roster"  # the tag of all instances that are launched for jobs, and of their volumes
 _REDSHIFT = ["redshift.amazonaws.com", "redshift-serverless.amazonaws.com"]
 _LONGEST = 6144  # characters of a managed policy, white space not counted (IAM quotas)
 
@@ -60,7 +60,7 @@ LEDGER_BY_AIRFLOW = ("/plans/*", "/jobs/*", "/proofs/*")
 LEDGER_BY_WORKER = ("/jobs/*.result.json", "/receipts/*", "/parts/*")
 _UPLOADED_TO_LEDGER = ("/parts/*",)
 #: What an instance says of the jobs that it does, beside what the jobs write: see ``runtimes/ec2/job_queue.py``.
-_ROSTERS = "/jobs/pools/*"
+_JOB_QUEUES = "/jobs/pools/*"
 
 
 def all_policies(setting: Setting) -> dict[str, Policy]:
@@ -139,11 +139,11 @@ def task_policy(setting: Setting) -> Policy:
 
 def instance_policy(setting: Setting) -> Policy:
     """For EC2 instances that are launched for jobs: what the task role and the execution role have together, and the
-    roster. There is no way to tell the container from the machine that it runs on."""
-    rosters = [*_below(setting.models, f"*versions/*{_ROSTERS}"), *_in_ledgers(setting, _ROSTERS)]
+    queue. There is no way to tell the container from the machine that it runs on."""
+    queues = [*_below(setting.models, f"*versions/*{_JOB_QUEUES}"), *_in_ledgers(setting, _JOB_QUEUES)]
     return _policy(
         *task_policy(setting)["Statement"],
-        _on_objects(setting, "KeepRosters", "s3:PutObject", rosters),
+        _on_objects(setting, "KeepRosters", "s3:PutObject", queues),
         *_start_workers(setting, setting.instance_log_group),
     )
 
@@ -242,8 +242,8 @@ def _run_tasks(setting: Setting) -> Iterator[Statement]:
 def _launch_instances(setting: Setting) -> Iterator[Statement]:
     """Instances that have the package's tag, and can be had only with it; nothing may be done to any other."""
     instances, volumes = setting.arn("ec2", "instance/*"), setting.arn("ec2", "volume/*")
-    tagged = {"StringLike": {f"aws:RequestTag/{_ROSTER}": "*"}}
-    ours = {"StringLike": {f"aws:ResourceTag/{_ROSTER}": "*"}}
+    tagged = {"StringLike": {f"aws:RequestTag/{_QUEUE_TAG}": "*"}}
+    ours = {"StringLike": {f"aws:ResourceTag/{_QUEUE_TAG}": "*"}}
     secured = {"StringEquals": {"ec2:MetadataHttpTokens": "required"}, **tagged}
     kinds = ("key-pair", "launch-template", "network-interface", "spot-instances-request")
     parts = [setting.arn("ec2", f"{kind}/*") for kind in kinds]

@@ -147,8 +147,8 @@ class Fleet:
 
     def wait(self) -> None:
         """Wait a little until those that were stopped are seen ended."""
-        give_up = time.monotonic() + _END_SECONDS
-        while self._stopping and time.monotonic() < give_up:
+        until = time.monotonic() + _END_SECONDS
+        while self._stopping and time.monotonic() < until:
             try:
                 statuses = self._runtime.poll([one.handle for one in self._stopping])
             except Exception as error:
@@ -162,11 +162,11 @@ class Fleet:
         if self._stopped:
             return
         uri, job = self._make_job(worker, self._starts[worker], self._losses[worker])
-        refused = self._unheard.pop(worker, self._refusals)
+        refusals = self._unheard.pop(worker, self._refusals)
         try:
-            handle = self._runtime.submit(uri, job, detached=True, refused=refused)
+            handle = self._runtime.submit(uri, job, survives_parent=True, capacity_refusals=refusals)
         except ThrottledError as error:  # says nothing of room
-            self._unheard[worker] = refused
+            self._unheard[worker] = refusals
             pause = backoff(_THROTTLE_PAUSE, min(self._throttles, 4))
             self._throttles += 1
             self._ask_again_at = time.monotonic() + pause

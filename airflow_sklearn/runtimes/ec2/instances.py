@@ -12,7 +12,7 @@ from airflow_sklearn.runtimes.ec2.instance_status import is_over
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_sklearn.runtimes.ec2.job_queue import Roster
+    from airflow_sklearn.runtimes.ec2.job_queue import JobQueue
 
 _LOG = logging.getLogger(__name__)
 _IDS_A_CALL = 200  # values of one filter: "Filtering" in the Amazon EC2 user guide
@@ -88,13 +88,13 @@ def terminate(client: Any, instance_id: str, *, is_young: bool) -> None:
             raise
 
 
-def abandon(client: Any, roster: Roster, instance_id: str) -> None:
+def terminate_silent(client: Any, queue: JobQueue, instance_id: str) -> None:
     """End an instance that is silent: its jobs are lost, no further one shall come to it, and nobody shall pay for it.
 
     No error if that fails: the tasks of its jobs will try again.
     """
     _LOG.warning("The instance %s is silent: it is ended.", instance_id)
-    for step in (roster.close, lambda: terminate(client, instance_id, is_young=False)):
+    for step in (queue.close, lambda: terminate(client, instance_id, is_young=False)):
         try:
             step()
         except Exception as error:

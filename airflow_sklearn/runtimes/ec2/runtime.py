@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow_sklearn.aws.console import console_of
 from airflow_sklearn.contract.document import content_id
-from airflow_sklearn.contract.job_queue import Placement, RosterInstance
+from airflow_sklearn.contract.job_queue import Placement, QueueInstance
 from airflow_sklearn.exceptions import BrokenEnvironmentError, DocumentError, StorageError, UserError
 from airflow_sklearn.runtimes.aws.cloudwatch import LogStream, stream_of
 from airflow_sklearn.runtimes.aws.options import check_rendered, raise_problems, read_numbers
@@ -20,12 +20,18 @@ from airflow_sklearn.runtimes.base import JobHandle, JobStatus, Runtime, job_key
 from airflow_sklearn.runtimes.ec2.errors import SpentTokenError, explained
 from airflow_sklearn.runtimes.ec2.heartbeats import Hearing
 from airflow_sklearn.runtimes.ec2.instance_status import is_gone
-from airflow_sklearn.runtimes.ec2.instances import abandon, by_tag, describe, has_tag, terminate
-from airflow_sklearn.runtimes.ec2.job_queue import Roster
+from airflow_sklearn.runtimes.ec2.instances import by_tag, describe, has_tag, terminate, terminate_silent
+from airflow_sklearn.runtimes.ec2.job_queue import JobQueue
 from airflow_sklearn.runtimes.ec2.launch import UnansweredError, common_request, launch, offers
 from airflow_sklearn.runtimes.ec2.options import LISTS, NUMBERS, WHOLE_NUMBERS, problems
-from airflow_sklearn.runtimes.ec2.scheduling import place, pool_of, record, recorded
-from airflow_sklearn.runtimes.ec2.status import instance_id_of, is_young_since, look, lost_in_silence, placement_of
+from airflow_sklearn.runtimes.ec2.scheduling import pool_of, record, recorded, schedule
+from airflow_sklearn.runtimes.ec2.status import (
+    describe_jobs,
+    instance_id_of,
+    is_young_since,
+    lost_in_silence,
+    placement_of,
+)
 from airflow_sklearn.runtimes.ec2.user_data import HostOptions, user_data
 from airflow_sklearn.storage import parent
 
@@ -41,7 +47,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _SPARE_LIFE = 300.0  # seconds that an instance may live beyond what its jobs may take
-_ROSTER_TAG = "airflow_sklearn_roster"
+QUEUE_TAG = "airflow_sklearn_roster"
 
 
 @dataclass(repr=False)
@@ -75,7 +81,7 @@ class Ec2Runtime(Runtime):
     :param jobs_per_instance: how many jobs an instance does, one after another: worth it where a job takes no longer
         than the start of an instance. They are jobs of one task of one run, such as the chunks of a prediction; as
         many instances are launched as they fill.
-    :param idle_timeout: seconds for which an instance with free places waits for a next job before it ends itself.
+    :param idle_timeout: seconds for which an instance with free slots waits for a next job before it ends itself.
     :param env: further environment variables for the worker; no place for secrets, the instance's user data shows them.
         (templated)
     :param tags: further tags for instances and volumes, beside those that lead back to DAG, task, run and chunk.
@@ -150,7 +156,7 @@ class Ec2Runtime(Runtime):
         }
         return f"Ec2Runtime({', '.join(f'{name}={value!r}' for name, value in said.items() if value)})"
 
-    def submit(self, job_uri: str, job: Job, *, detached: bool, refused: int = 0) -> JobHandle:
+    def submit(self, job_uri: str, job: Job, *, survives_parent: bool, capacity_refusals: int = 0) -> JobHandle:
         """Called again with equal arguments, it makes the same requests, and EC2 gives the same instance.
 
         :raises NoCapacityError: EC2 has no instance of any of the types in any of the zones now.
@@ -164,26 +170,26 @@ class Ec2Runtime(Runtime):
             self._requests[job_uri] = self._request(job_uri, job)
         while not (instance_id := self._instance_for(self._requests[job_uri], job)):
             gone = self._requests[job_uri].placement  # its instance has ended, and does no more jobs
-            self._roster(gone).close()
+            self._queue(gone).close()
             self._requests[job_uri] = self._request(job_uri, job, after=gone.number)
         request = self._requests[job_uri]
         return self._handle(request.placement, job_key(job), instance_id, request.larger, taken_over=False)
 
     def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
-        statuses = look(self._ec2, self._storage, handles, self._hearing)
+        statuses = describe_jobs(self._ec2, self._storage, handles, self._hearing)
         for handle in lost_in_silence(handles, statuses, self._hearing):
-            abandon(self._ec2, self._roster(placement_of(handle)), instance_id_of(handle))
+            terminate_silent(self._ec2, self._queue(placement_of(handle)), instance_id_of(handle))
         return statuses
 
     def cancel(self, handle: JobHandle) -> None:
         """Ends the instance; one that has other jobs to do leaves out, or stops, this one."""
         placement = placement_of(handle)
-        roster = self._roster(placement)
-        if placement.places > 1 and roster.withdraw(placement.place):
+        queue = self._queue(placement)
+        if placement.slots > 1 and queue.withdraw(placement.slot):
             return  # the instance has other jobs, or ends by itself
         terminate(self._ec2, instance_id_of(handle), is_young=is_young_since(handle.submitted_at))
         try:
-            roster.cancel(placement.place)  # no later attempt shall take it over
+            queue.cancel(placement.slot)  # no later attempt shall take it over
         except StorageError as error:  # the instance ends all the same
             _LOG.warning("That %s was stopped could not be written down: %s", handle.job_uri, error)
 
@@ -193,21 +199,21 @@ class Ec2Runtime(Runtime):
 
     def find(self, job: Job) -> JobHandle | None:
         for placement in reversed(recorded(self._storage, parent(job.result_uri), job_key(job))):
-            roster = self._roster(placement)
-            if roster.end(placement.place) is not None or roster.is_cancelled(placement.place):
+            queue = self._queue(placement)
+            if queue.end(placement.slot) is not None or queue.is_cancelled(placement.slot):
                 continue
-            instance = roster.instance() or self._launched_for(placement)
+            instance = queue.instance() or self._launched_for(placement)
             if instance and self._is_alive(placement, instance):
-                larger = self._next_larger(self._hungry(job, parent(job.result_uri)))
+                larger = self._next_larger(self._oom_attempts(job, parent(job.result_uri)))
                 return self._handle(placement, job_key(job), instance.instance_id, larger, taken_over=True)
-            roster.cancel(placement.place)  # should an instance come for it after all
+            queue.cancel(placement.slot)  # should an instance come for it after all
         return None
 
-    def give_up(self, job_uri: str) -> None:
+    def abandon(self, job_uri: str) -> None:
         if request := self._requests.get(job_uri):
-            self._roster(request.placement).cancel(request.placement.place)
+            self._queue(request.placement).cancel(request.placement.slot)
 
-    def environment(self, module: str = "") -> str:
+    def software_fingerprint(self, module: str = "") -> str:
         """The image's name: in it is all the software. A tag that is moved to another image is not noticed."""
         return f"image {self.image}"
 
@@ -242,40 +248,40 @@ class Ec2Runtime(Runtime):
         return {}
 
     def _request(self, job_uri: str, job: Job, after: str | None = None) -> _Request:
-        """Take a place for the job.
+        """Take a slot for the job.
 
-        :param after: the number of the roster before it, which is of no use.
+        :param after: the number of the job queue before it, which is of no use.
         """
         folder = parent(job_uri)
-        hungry = self._hungry(job, folder)
-        types = [self._larger(hungry)] if hungry and self.larger_instance_types else self.instance_types
+        oom_attempts = self._oom_attempts(job, folder)
+        types = [self._larger(oom_attempts)] if oom_attempts and self.larger_instance_types else self.instance_types
         wanted = tuple(offers(self, job.identity.try_number, types))
         # Whatever may differ between jobs of one instance is in the pool's name: they all ask for it in the same words.
         pool = pool_of(
             job, folder, content_id([self.to_dict(), self.env, job.deadline_seconds, wanted, job.shared_plan])
         )
         stream = self._log_stream(job_key(job), job_uri)
-        placement = place(
+        placement = schedule(
             self._storage, pool, self._places(job), job, job_uri, stream.stream if stream else "", after=after
         )
         record(self._storage, job_key(job), placement)
-        return _Request(placement, wanted, self._next_larger(hungry))
+        return _Request(placement, wanted, self._next_larger(oom_attempts))
 
     def _instance_for(self, request: _Request, job: Job) -> str:
         """The id of the instance that does the job; it is launched if it was not yet. Empty: it has ended."""
         placement = request.placement
-        roster = self._roster(placement)
-        if known := roster.instance():
+        queue = self._queue(placement)
+        if known := queue.instance():
             alive = self._is_alive(placement, known)
-            return known.instance_id if placement.places == 1 or alive else ""
-        tags = {**tags_of(job, self.tags, shared=placement.places > 1), _ROSTER_TAG: _roster_id(placement)}
+            return known.instance_id if placement.slots == 1 or alive else ""
+        tags = {**tags_of(job, self.tags, shared=placement.slots > 1), QUEUE_TAG: queue_id(placement)}
         script = user_data(
             self.image, self._host_options(placement, job), self._variables, lifetime=self._lifetime(job)
         )
         asked = common_request(self._ec2, self, script, tags)
         # boto3 takes want of capacity for a fault of the service, and would ask again and again for the same type.
         client = self._client("ec2", self.region_name, attempts=1)
-        token = _roster_id(placement)
+        token = queue_id(placement)
         try:
             launched = launch(client, self, request.wanted, token, asked, first=self._unanswered.pop(token, 0))
         except UnansweredError as error:
@@ -283,7 +289,7 @@ class Ec2Runtime(Runtime):
             raise
         except SpentTokenError:
             return ""
-        first = roster.set_instance(RosterInstance(instance_id=launched, launched_at=time.time()))
+        first = queue.set_instance(QueueInstance(instance_id=launched, launched_at=time.time()))
         if first.instance_id != launched:
             terminate(self._ec2, launched, is_young=True)  # somebody launched one of another kind at the same moment
             self._is_alive(placement, first)
@@ -294,12 +300,12 @@ class Ec2Runtime(Runtime):
         return HostOptions(
             pool=placement.pool,
             number=placement.number,
-            places=placement.places,
+            slots=placement.slots,
             idle_timeout=self.idle_timeout,
             log_group=self.awslogs_group,
             log_region=self.awslogs_region or self._region,
-            job_sha256=job.digest() if placement.places == 1 else "",
-            plan=job.shared_plan if placement.places > 1 else "",
+            job_sha256=job.digest() if placement.slots == 1 else "",
+            plan=job.shared_plan if placement.slots > 1 else "",
         )
 
     @property
@@ -324,7 +330,7 @@ class Ec2Runtime(Runtime):
         """Jobs on the instance of this one. Nothing comes after a job that lives as long as others need it."""
         return self.jobs_per_instance if job.result_uri else 1
 
-    def _hungry(self, job: Job, folder: str) -> int:
+    def _oom_attempts(self, job: Job, folder: str) -> int:
         """How many earlier attempts ran out of memory.
 
         :param folder: that of the job's document.
@@ -332,17 +338,17 @@ class Ec2Runtime(Runtime):
         if job.identity.try_number == 1:
             return 0
         placements = recorded(self._storage, folder, job_key(job))
-        ends = [self._roster(placement).end(placement.place) for placement in placements]
+        ends = [self._queue(placement).end(placement.slot) for placement in placements]
         return sum(end.out_of_memory for end in ends if end)
 
-    def _larger(self, hungry: int) -> str:
+    def _larger(self, oom_attempts: int) -> str:
         """The type after so many attempts that ran out of memory. Of the last type's memory it gets as much again: its
         data may have changed."""
-        return self.larger_instance_types[min(hungry, len(self.larger_instance_types)) - 1]
+        return self.larger_instance_types[min(oom_attempts, len(self.larger_instance_types)) - 1]
 
-    def _next_larger(self, hungry: int) -> str | None:
+    def _next_larger(self, oom_attempts: int) -> str | None:
         """The type of the next attempt, should this one run out of memory too; None: no larger one than this one's."""
-        return self._larger(hungry + 1) if hungry < len(self.larger_instance_types) else None
+        return self._larger(oom_attempts + 1) if oom_attempts < len(self.larger_instance_types) else None
 
     # --- what is found ---
 
@@ -350,8 +356,8 @@ class Ec2Runtime(Runtime):
     def _hearing(self) -> Hearing:
         return Hearing()
 
-    def _is_alive(self, placement: Placement, instance: RosterInstance) -> bool:
-        """:raises DocumentError: it is not the roster's: nothing may be done to it."""
+    def _is_alive(self, placement: Placement, instance: QueueInstance) -> bool:
+        """:raises DocumentError: it is not the job queue's: nothing may be done to it."""
         instances, errors = describe(self._ec2, [instance.instance_id])
         with explained():
             if errors:
@@ -360,20 +366,20 @@ class Ec2Runtime(Runtime):
         # Not known: it is new, or it ended long ago.
         if found is None:
             return is_young_since(instance.launched_at)
-        if not is_gone(found) and not has_tag(found, _ROSTER_TAG, _roster_id(placement)):
+        if not is_gone(found) and not has_tag(found, QUEUE_TAG, queue_id(placement)):
             raise DocumentError(
                 f"The instance {instance.instance_id} was not launched for the jobs in {placement.pool}, whoever has "
                 "written down there that it was. Fix: find out who can write there, and remove instances/ below it."
             )
         return not is_gone(found)
 
-    def _launched_for(self, placement: Placement) -> RosterInstance | None:
+    def _launched_for(self, placement: Placement) -> QueueInstance | None:
         """The instance whose launch nobody lived to write down; None if there was none."""
-        found = by_tag(self._ec2, _ROSTER_TAG, _roster_id(placement))
-        return RosterInstance(instance_id=found, launched_at=placement.submitted_at) if found else None
+        found = by_tag(self._ec2, QUEUE_TAG, queue_id(placement))
+        return QueueInstance(instance_id=found, launched_at=placement.submitted_at) if found else None
 
-    def _roster(self, placement: Placement) -> Roster:
-        return Roster(self._storage, placement.pool, placement.number, placement.places)
+    def _queue(self, placement: Placement) -> JobQueue:
+        return JobQueue(self._storage, placement.pool, placement.number, placement.slots)
 
     def _handle(
         self, placement: Placement, key: str, instance_id: str, larger: str | None, *, taken_over: bool
@@ -435,5 +441,5 @@ class _Request(NamedTuple):
     """The type that its next attempt gets, should it run out of memory."""
 
 
-def _roster_id(placement: Placement) -> str:
+def queue_id(placement: Placement) -> str:
     return content_id([placement.pool, placement.number], length=32)

@@ -1,4 +1,4 @@
-"""Where a job goes: a place in a roster, and the record of it by which later attempts find it."""
+"""Where a job goes: a slot in a job queue, and the record of it by which later attempts find it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import time
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.document import content_id
-from airflow_sklearn.contract.job_queue import Placement, RosterEntry
+from airflow_sklearn.contract.job_queue import Placement, QueueEntry
 from airflow_sklearn.exceptions import DocumentError, ObjectNotFoundError
-from airflow_sklearn.runtimes.ec2.job_queue import Roster, last_place
+from airflow_sklearn.runtimes.ec2.job_queue import JobQueue, last_slot
 from airflow_sklearn.storage import join, parent
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import Job
     from airflow_sklearn.storage import Storage
 
-_NAME = re.compile(r"[0-9a-f]{6,16}")  # of pools and of rosters
+_NAME = re.compile(r"[0-9a-f]{6,16}")  # of pools and of job queues
 
 
 def pool_of(job: Job, folder: str, kind: str) -> str:
@@ -29,33 +29,33 @@ def pool_of(job: Job, folder: str, kind: str) -> str:
     return join(folder, "pools", content_id([who.dag_id, who.task_id, who.run_id, kind]))
 
 
-def place(
-    storage: Storage, pool: str, places: int, job: Job, job_uri: str, log_stream: str, *, after: str | None = None
+def schedule(
+    storage: Storage, pool: str, slots: int, job: Job, job_uri: str, log_stream: str, *, after: str | None = None
 ) -> Placement:
-    """Take the first free place of a pool.
+    """Take the first free slot of a pool.
 
-    :param places: of each of its rosters. A roster with one is the job's own.
-    :param after: the number of a roster; only later ones will do.
+    :param slots: of each of its job queues. A job queue with one is the job's own.
+    :param after: the number of a job queue; only later ones will do.
     """
-    entry = RosterEntry(job_uri=job_uri, log_stream=log_stream)
+    entry = QueueEntry(job_uri=job_uri, log_stream=log_stream)
     made = Placement(
         pool=pool,
         number=content_id([job_uri, after]),
-        place=0,
-        places=places,
+        slot=0,
+        slots=slots,
         job_uri=job_uri,
         result_uri=job.result_uri,
         submitted_at=time.time(),
     )
-    if places == 1:
-        Roster(storage, pool, made.number, places).take(0, entry)
+    if slots == 1:
+        JobQueue(storage, pool, made.number, slots).take(0, entry)
         return made
-    last = last_place(storage, pool)
-    at = 0 if last is None else last[0] * places + last[1] + 1
-    at = max(at, 0 if after is None else (int(after) + 1) * places)
-    while not Roster(storage, pool, number := f"{at // places:06}", places).take(at % places, entry):
+    last = last_slot(storage, pool)
+    at = 0 if last is None else last[0] * slots + last[1] + 1
+    at = max(at, 0 if after is None else (int(after) + 1) * slots)
+    while not JobQueue(storage, pool, number := f"{at // slots:06}", slots).take(at % slots, entry):
         at += 1  # somebody was faster
-    return made.model_copy(update={"number": number, "place": at % places})
+    return made.model_copy(update={"number": number, "slot": at % slots})
 
 
 def record(storage: Storage, key: str, placement: Placement) -> None:

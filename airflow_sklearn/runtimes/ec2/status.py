@@ -20,7 +20,7 @@ from airflow_sklearn.runtimes.ec2.instance_status import (
     was_stopped,
 )
 from airflow_sklearn.runtimes.ec2.instances import console_output, describe
-from airflow_sklearn.runtimes.ec2.job_queue import end_uri, ended_places, place_name
+from airflow_sklearn.runtimes.ec2.job_queue import end_uri, ended_slots, slot_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ _LONGEST_SILENCE = 600.0  # seconds without a beat of an instance that has been 
 _READERS = 16  # threads that read how jobs have ended
 
 
-def look(client: Any, storage: Storage, handles: Sequence[JobHandle], hearing: Hearing) -> list[JobStatus]:
+def describe_jobs(client: Any, storage: Storage, handles: Sequence[JobHandle], hearing: Hearing) -> list[JobStatus]:
     """The states of many jobs, in their order.
 
     :param client: boto3's, of ``ec2``.
@@ -46,20 +46,20 @@ def look(client: Any, storage: Storage, handles: Sequence[JobHandle], hearing: H
     ended: dict[str, set[str]] = {}
     for pool in dict.fromkeys(placement_of(handle).pool for handle in handles):
         try:
-            ended[pool] = ended_places(storage, pool)
+            ended[pool] = ended_slots(storage, pool)
         except Exception as error:  # of one pool; what the others say counts
             errors.append(error)
     done = [one for one in map(placement_of, handles) if _name(one) in ended.get(one.pool, ())]
     with ThreadPoolExecutor(_READERS) as threads:
         read = threads.map(lambda placement: _end_or_error(storage, placement), done)
-        ends = dict(zip(map(_roster_place, done), read, strict=True))
+        ends = dict(zip(map(_slot_of, done), read, strict=True))
     # A job that was stopped with its instance, after that was described: EC2 knows by now who did it.
-    stopped = [one for one in handles if was_stopped(ends.get(_roster_place(placement_of(one))))]
+    stopped = [one for one in handles if was_stopped(ends.get(_slot_of(placement_of(one))))]
     if alive := [name for name in map(instance_id_of, stopped) if (one := instances.get(name)) and not is_gone(one)]:
         instances |= describe(client, alive)[0]
     hearing.listen(storage, ended)
     statuses = [
-        _status(client, one, instances, ended, ends.get(_roster_place(placement_of(one))), hearing) for one in handles
+        _status(client, one, instances, ended, ends.get(_slot_of(placement_of(one))), hearing) for one in handles
     ]
     if errors and all(status.state is JobState.UNKNOWN for status in statuses):
         raise errors[0]
@@ -77,7 +77,7 @@ def instance_id_of(handle: JobHandle) -> str:
 
 
 def lost_in_silence(handles: Sequence[JobHandle], statuses: Sequence[JobStatus], hearing: Hearing) -> list[JobHandle]:
-    """Of each instance that ``look`` has found silent, one job."""
+    """Of each instance that ``describe_jobs`` has found silent, one job."""
     lost = [one for one, status in zip(handles, statuses, strict=True) if status.state is JobState.LOST]
     return list({instance_id_of(one): one for one in lost if _is_silent(one, hearing)}.values())
 
@@ -128,7 +128,7 @@ def _status(
         return JobStatus(state=JobState.PENDING, message=f"The instance {instance_id} is pending.")
     if is_gone(instance):
         return JobStatus(state=JobState.RUNNING, message=f"The instance {instance_id} is shutting down.")
-    names = [place_name(placement.number, place) for place in range(placement.place)]
+    names = [slot_name(placement.number, slot) for slot in range(placement.slot)]
     if before := [name for name in names if name not in ended[placement.pool]]:
         return JobStatus(state=JobState.PENDING, message=f"{len(before)} jobs come before it on {instance_id}.")
     return JobStatus(state=JobState.RUNNING)
@@ -144,8 +144,8 @@ def _is_silent(handle: JobHandle, hearing: Hearing) -> bool:
 
 
 def _name(placement: Placement) -> str:
-    return place_name(placement.number, placement.place)
+    return slot_name(placement.number, placement.slot)
 
 
-def _roster_place(placement: Placement) -> tuple[str, str]:
+def _slot_of(placement: Placement) -> tuple[str, str]:
     return placement.pool, _name(placement)

@@ -31,7 +31,7 @@ class HostOptions(Value):
 
     pool: str
     number: str
-    places: int
+    slots: int
     idle_timeout: float
     log_group: str
     log_region: str
@@ -52,7 +52,7 @@ def user_data(image: str, host: HostOptions, env: Mapping[str, str], *, lifetime
     if wrong := [name for name in env if not _NAME.fullmatch(name)]:
         raise UserError(f"Ec2Runtime(env=...): {', '.join(map(repr, wrong))} is no name of a variable.")
     found = _ECR.match(image)
-    arguments = [host.pool, host.number, "--places", str(host.places), "--idle-timeout", f"{host.idle_timeout:g}"]
+    arguments = [host.pool, host.number, "--places", str(host.slots), "--idle-timeout", f"{host.idle_timeout:g}"]
     for option, pin in (("--sha256", host.job_sha256), ("--plan", host.plan)):
         arguments += [option, pin] if pin else []
     if host.log_group:

@@ -137,7 +137,7 @@ class EcsRuntime(Runtime):
         said = {"cluster": self.cluster, "task_definition": name, "env": sorted(self.env)}
         return f"EcsRuntime({', '.join(f'{name}={value!r}' for name, value in said.items() if value)})"
 
-    def submit(self, job_uri: str, job: Job, *, detached: bool, refused: int = 0) -> JobHandle:
+    def submit(self, job_uri: str, job: Job, *, survives_parent: bool, capacity_refusals: int = 0) -> JobHandle:
         """Called again with equal arguments, it makes the same request, and ECS gives the same task.
 
         The token stands for the job and how often it was refused: what was refused may be asked for differently.
@@ -162,10 +162,10 @@ class EcsRuntime(Runtime):
             "taskDefinition": definition.arn,
             "count": 1,
             "startedBy": _started_by(job),
-            "clientToken": content_id([job_uri, refused], length=64),
+            "clientToken": content_id([job_uri, capacity_refusals], length=64),
             "overrides": overrides,
             "tags": [{"key": key, "value": value} for key, value in tags_of(job, self.tags).items()],
-            **self._placement(job.identity.try_number, refused),
+            **self._placement(job.identity.try_number, capacity_refusals),
             **self._network(),
             **({"platformVersion": self.platform_version} if self.platform_version else {}),
             **self.run_task_kwargs,
@@ -219,7 +219,7 @@ class EcsRuntime(Runtime):
                 return self._handle(task, submitted, uris[_RESULT_VARIABLE], job_key(job), taken_over=True)
         return None
 
-    def environment(self, module: str = "") -> str:
+    def software_fingerprint(self, module: str = "") -> str:
         """The image's name: in it is all the software. A tag that is moved to another image is not noticed."""
         return f"image {self.image}"
 
@@ -279,12 +279,13 @@ class EcsRuntime(Runtime):
     def _memory_bound(self) -> int | None:
         return bound_of(self.memory or self._definition.memory, self.max_memory)
 
-    def _placement(self, attempt: int, refused: int) -> dict[str, Any]:
+    def _placement(self, attempt: int, capacity_refusals: int) -> dict[str, Any]:
         strategy = self.capacity_provider_strategy
         if not strategy:
             return {"launchType": self.launch_type or _ON_DEMAND}
         on_spot = any(one["capacityProvider"] == _SPOT for one in strategy)
-        if on_spot and self.on_demand_from_attempt is not None and (refused or attempt >= self.on_demand_from_attempt):
+        late = self.on_demand_from_attempt
+        if on_spot and late is not None and (capacity_refusals or attempt >= late):
             strategy = [{"capacityProvider": _ON_DEMAND, "weight": 1}]
         return {"capacityProviderStrategy": strategy}
 

@@ -89,11 +89,11 @@ class LocalRuntime(Runtime):
         }
         return f"LocalRuntime({', '.join(f'{name}={value!r}' for name, value in said.items() if value)})"
 
-    def submit(self, job_uri: str, job: Job, *, detached: bool, refused: int = 0) -> JobHandle:
+    def submit(self, job_uri: str, job: Job, *, survives_parent: bool, capacity_refusals: int = 0) -> JobHandle:
         command = [self._interpreter(), "-m", "airflow_sklearn.worker", *worker_arguments(job_uri, job)]
         folder = self._state().create(f"{job_key(job)}-{secrets.token_hex(4)}")
         environment = self._worker_environment(job)
-        if detached:
+        if survives_parent:
             process = run_detached(command, environment, log=folder / "log", exit_code=folder / "exit_code")
         else:
             environment[PARENT_VARIABLE] = str(os.getpid())
@@ -104,7 +104,7 @@ class LocalRuntime(Runtime):
             result_uri=job.result_uri,
             job_sha256=job.digest(),
             submitted_at=time.time(),
-            data={"folder": str(folder), "detached": detached, **process.to_dict()},
+            data={"folder": str(folder), "detached": survives_parent, **process.to_dict()},
         )
         store_handle(handle)
         return handle
@@ -118,8 +118,8 @@ class LocalRuntime(Runtime):
             return
         (folder / "cancelled").touch()
         process.signal_group(signal.SIGTERM)
-        give_up = time.monotonic() + SECONDS_TO_END
-        while process.is_alive() and time.monotonic() < give_up:
+        until = time.monotonic() + SECONDS_TO_END
+        while process.is_alive() and time.monotonic() < until:
             time.sleep(0.02)
         process.signal_group(signal.SIGKILL)
 
@@ -138,11 +138,11 @@ class LocalRuntime(Runtime):
 
     def find(self, job: Job) -> JobHandle | None:
         for handle in self._state().handles(job_key(job)):
-            if self._status(handle).state is JobState.RUNNING and not self._is_doomed(handle):
+            if self._status(handle).state is JobState.RUNNING and not self._is_orphaned(handle):
                 return handle.model_copy(update={"taken_over": True})
         return None
 
-    def environment(self, module: str = "") -> str:
+    def software_fingerprint(self, module: str = "") -> str:
         """Versions of Python and of the packages that models depend on, and the module's digest: as the worker has it.
 
         :raises BrokenEnvironmentError: the interpreter has no airflow-sklearn, or cannot run.
@@ -176,7 +176,7 @@ class LocalRuntime(Runtime):
         return _ended(code, cancelled=(folder / "cancelled").exists(), pid=process.pid)
 
     @staticmethod
-    def _is_doomed(handle: JobHandle) -> bool:
+    def _is_orphaned(handle: JobHandle) -> bool:
         """Whether a job belongs to a task that is gone, and is about to notice."""
         return not handle.data.get("detached") and not Process.from_dict(handle.data, "parent_").is_alive()
 

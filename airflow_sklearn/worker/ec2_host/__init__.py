@@ -1,1 +1,1 @@
-"""One instance's work: the jobs of its roster one after another, each a worker process with a log stream of its own."""
+"""One instance's work: the jobs of its queue one after another, each a worker process with a log stream of its own."""

@@ -1,4 +1,4 @@
-"""``python -m airflow_sklearn.worker.host POOL_URI ROSTER``: what an EC2 instance runs, in the worker image."""
+"""``python -m airflow_sklearn.worker.host POOL_URI QUEUE``: what an EC2 instance runs, in the worker image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import logging
 import sys
 
-from airflow_sklearn.runtimes.ec2.job_queue import Roster
+from airflow_sklearn.runtimes.ec2.job_queue import JobQueue
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.ec2_host.serve import serve, signals
 
@@ -14,11 +14,11 @@ from airflow_sklearn.worker.ec2_host.serve import serve, signals
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_sklearn.worker.host",
-        description="Do the jobs of one roster, one after another, until there are no more.",
+        description="Do the jobs of one job queue, one after another, until there are no more.",
     )
     parser.add_argument("pool", metavar="POOL_URI", help="the folder of the pool")
-    parser.add_argument("number", metavar="ROSTER", help="the roster in it")
-    parser.add_argument("--places", type=int, default=1, help="jobs that the roster takes (default: %(default)s)")
+    parser.add_argument("number", metavar="QUEUE", help="the job queue in it")
+    parser.add_argument("--places", type=int, default=1, help="jobs that the job queue takes (default: %(default)s)")
     parser.add_argument(
         "--idle-timeout", type=float, default=60.0, metavar="SECONDS", help="to wait for one more job (%(default)s)"
     )
@@ -34,12 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
         datefmt="%Y-%m-%d %H:%M:%S",
     )
     logging.getLogger("botocore").setLevel(logging.WARNING)
-    roster = Roster(Storage(), options.pool, options.number, options.places)
+    queue = JobQueue(Storage(), options.pool, options.number, options.places)
     log = {"log_group": options.log_group, "log_region": options.log_region}
     given = (("--sha256", options.sha256), ("--plan", options.plan))
     pins = [text for option, pin in given if pin for text in (option, pin)]
     with signals() as stop:
-        serve(roster, stop, idle_timeout=options.idle_timeout, pins=pins, **log)
+        serve(queue, stop, idle_timeout=options.idle_timeout, pins=pins, **log)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The roster's jobs in their order, until it is full or nobody brings another one."""
+"""The job queue's jobs in their order, until it is full or nobody brings another one."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from airflow_sklearn.worker.ec2_host.log_shipper import LogShipper
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from airflow_sklearn.contract.job_queue import RosterEntry
-    from airflow_sklearn.runtimes.ec2.job_queue import Roster
+    from airflow_sklearn.contract.job_queue import QueueEntry
+    from airflow_sklearn.runtimes.ec2.job_queue import JobQueue
 
 _T = TypeVar("_T")
 
 _LOG = logging.getLogger("airflow_sklearn.host")
 _LOOK = 1.0  # seconds between looks for a next job
 _CANCEL_LOOK = 2.0  # seconds between looks whether the job is still wanted
-_PAUSES = (1.0, 5.0, 15.0, 30.0, 60.0)  # seconds between attempts at the roster
+_PAUSES = (1.0, 5.0, 15.0, 30.0, 60.0)  # seconds between attempts at the job queue
 _BEAT = 30.0  # seconds between beats
 _LONGEST_STEP = 300.0  # seconds; who has not got on for so long hangs
 _LAST_BEAT = 5.0  # seconds to wait for one that is being written
@@ -36,7 +36,7 @@ _TO_END = 60.0  # seconds that a worker has to end in order; Airflow has given i
 
 
 def serve(
-    roster: Roster,
+    queue: JobQueue,
     stop: Sequence[signal.Signals],
     *,
     idle_timeout: float,
@@ -44,35 +44,35 @@ def serve(
     log_group: str = "",
     log_region: str | None = None,
 ) -> None:
-    """Do the jobs of a roster.
+    """Do the jobs of a job queue.
 
     :param stop: of ``signals``: when one has come, the job that runs is stopped, and no other one is begun.
-    :param idle_timeout: seconds to wait for a next job while there are free places.
+    :param idle_timeout: seconds to wait for a next job while there are free slots.
     :param pins: options by which each worker knows that its job is one of those that the instance was launched for. The
-        roster does not say it: whoever can write the jobs could write it too.
+        queue does not say it: whoever can write the jobs could write it too.
     :param log_group: in CloudWatch Logs.
     :param log_region: of the log group; None: boto3's own.
     """
     waiting = True
-    with _beating(roster) as step:
-        for place in range(roster.places):
+    with _beating(queue) as step:
+        for slot in range(queue.slots):
             if stop:
                 break
-            entry = _next(roster, place, idle_timeout if waiting else 0.0, stop, step)
+            entry = _next(queue, slot, idle_timeout if waiting else 0.0, stop, step)
             if entry == CLOSED:
-                waiting = False  # of the places behind it, somebody may have taken one before it could be closed too
+                waiting = False  # of the slots behind it, somebody may have taken one before it could be closed too
                 continue
-            if pins and not _is_own(roster, entry):
+            if pins and not _is_own(queue, entry):
                 end = JobEnd(
                     exit_code=exit_codes.BROKEN_ENVIRONMENT, message=f"{entry.job_uri} is no job of this pool."
                 )
             else:
-                end = _do(roster, place, entry, LogShipper(log_group, entry.log_stream, log_region), stop, pins, step)
-            if _insist(roster.entry, place) is not None:  # else all of it has been removed: nobody asks any more
-                _insist(roster.set_end, place, end)
+                end = _do(queue, slot, entry, LogShipper(log_group, entry.log_stream, log_region), stop, pins, step)
+            if _insist(queue.entry, slot) is not None:  # else all of it has been removed: nobody asks any more
+                _insist(queue.set_end, slot, end)
     if stop:
         _LOG.warning("The instance is being stopped (%s).", stop[0].name)
-        _leave(roster)
+        _leave(queue)
 
 
 @contextlib.contextmanager
@@ -92,7 +92,7 @@ def signals() -> Iterator[list[signal.Signals]]:
 
 
 @contextlib.contextmanager
-def _beating(roster: Roster) -> Iterator[Callable[[], None]]:
+def _beating(queue: JobQueue) -> Iterator[Callable[[], None]]:
     """While the block is open, say again and again that this process works: if it hangs, its silence tells.
 
     :return: what the work calls at each step; without a step for long there is no beat.
@@ -105,10 +105,10 @@ def _beating(roster: Roster) -> Iterator[Callable[[], None]]:
     def beat() -> None:
         while True:
             try:
-                if roster.entry(0) is None:  # all of it has been removed
+                if queue.entry(0) is None:  # all of it has been removed
                     return
                 if time.monotonic() - stepped[0] < _LONGEST_STEP:
-                    roster.beat()
+                    queue.beat()
             except Exception as error:
                 _LOG.warning("It could not be said that this instance lives: %s", error)
             if over.wait(_BEAT):
@@ -124,45 +124,45 @@ def _beating(roster: Roster) -> Iterator[Callable[[], None]]:
 
 
 def _next(
-    roster: Roster, place: int, seconds: float, stop: Sequence[signal.Signals], step: Callable[[], None]
-) -> RosterEntry:
-    """The job of a place; it is closed if none comes in time."""
+    queue: JobQueue, slot: int, seconds: float, stop: Sequence[signal.Signals], step: Callable[[], None]
+) -> QueueEntry:
+    """The job of a slot; it is closed if none comes in time."""
     give_up = time.monotonic() + seconds
-    while (entry := _insist(roster.entry, place)) is None:
+    while (entry := _insist(queue.entry, slot)) is None:
         step()
         if stop or time.monotonic() > give_up:
-            if _insist(roster.take, place, CLOSED):
+            if _insist(queue.take, slot, CLOSED):
                 return CLOSED
             continue
         time.sleep(_LOOK)
     return entry
 
 
-def _is_own(roster: Roster, entry: RosterEntry) -> bool:
+def _is_own(queue: JobQueue, entry: QueueEntry) -> bool:
     """Whether a job lies where those of the pool do, and its log goes to its own stream."""
-    own_folder = parent(parent(roster.pool)) == parent(entry.job_uri)
+    own_folder = parent(parent(queue.pool)) == parent(entry.job_uri)
     return own_folder and (not entry.log_stream or entry.log_stream.endswith(f"/{content_id([entry.job_uri])}"))
 
 
 def _do(
-    roster: Roster,
-    place: int,
-    entry: RosterEntry,
+    queue: JobQueue,
+    slot: int,
+    entry: QueueEntry,
     shipper: LogShipper,
     stop: Sequence[signal.Signals],
     pins: Sequence[str],
     step: Callable[[], None],
 ) -> JobEnd:
-    if _is_cancelled(roster, place):
+    if _is_cancelled(queue, slot):
         return JobEnd(exit_code=exit_codes.CANCELLED, message="It was cancelled before its turn came.")
-    _LOG.info("Job %d of %d: %s", place + 1, roster.places, entry.job_uri)
+    _LOG.info("Job %d of %d: %s", slot + 1, queue.slots, entry.job_uri)
     with shipper, JobProcess(entry.job_uri, shipper.write, pins) as job:
         asked, look_at = 0.0, time.monotonic() + _CANCEL_LOOK
         while job.runs():
             step()
             now = time.monotonic()
-            # Who has one place is ended with its instance.
-            if not asked and (stop or (roster.places > 1 and now > look_at and _is_cancelled(roster, place))):
+            # Who has one slot is ended with its instance.
+            if not asked and (stop or (queue.slots > 1 and now > look_at and _is_cancelled(queue, slot))):
                 asked = now
                 job.terminate()
             elif asked and now > asked + _TO_END:
@@ -173,10 +173,10 @@ def _do(
     return end
 
 
-def _is_cancelled(roster: Roster, place: int) -> bool:
+def _is_cancelled(queue: JobQueue, slot: int) -> bool:
     """As far as it can be told: a look that fails stops no job."""
     try:
-        return roster.is_cancelled(place)
+        return queue.is_cancelled(slot)
     except Exception as error:
         _LOG.warning("Whether the job is still wanted could not be seen: %s", error)
         return False
@@ -190,16 +190,16 @@ def _insist(call: Callable[..., _T], *arguments: Any) -> _T:
         except Exception as error:
             if pause is None:
                 raise
-            _LOG.warning("The roster is out of reach: %s", error)
+            _LOG.warning("The job queue is out of reach: %s", error)
         time.sleep(pause)
     raise AssertionError("the last round returns or raises")
 
 
-def _leave(roster: Roster) -> None:
+def _leave(queue: JobQueue) -> None:
     """Before the instance goes: nobody shall wait for it, and who waits shall know at once."""
-    if roster.entry(0) is None:  # all of it has been removed
+    if queue.entry(0) is None:  # all of it has been removed
         return
-    roster.close()
-    for place in range(roster.places):
-        if roster.entry(place) != CLOSED and roster.end(place) is None:
-            roster.set_end(place, JobEnd(message="The instance was stopped before the job's turn came."))
+    queue.close()
+    for slot in range(queue.slots):
+        if queue.entry(slot) != CLOSED and queue.end(slot) is None:
+            queue.set_end(slot, JobEnd(message="The instance was stopped before the job's turn came."))

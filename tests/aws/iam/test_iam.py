@@ -496,7 +496,7 @@ def test_the_life_of_an_ecs_task_is_allowed(ecs: ministack.Cloud, given: str) ->
         result_uri="s3://acme/scores/_airflow_sklearn/f/jobs/c.result.json",
     )
     assert runtime.find(job) is None
-    handle = runtime.submit("s3://acme/scores/_airflow_sklearn/f/jobs/c.json", job, detached=True)
+    handle = runtime.submit("s3://acme/scores/_airflow_sklearn/f/jobs/c.json", job, survives_parent=True)
     runtime.poll([handle])
     runtime.logs(handle)
     runtime.cancel(handle)

@@ -18,7 +18,7 @@ from airflow_sklearn.contract.jobs import JobIdentity, PredictJob
 from airflow_sklearn.contract.plan import Chunk
 from airflow_sklearn.runtimes.ec2 import Ec2Runtime
 from airflow_sklearn.runtimes.ec2.instances import console_output
-from airflow_sklearn.runtimes.ec2.job_queue import Roster
+from airflow_sklearn.runtimes.ec2.job_queue import JobQueue
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.ec2_host import job_process
 from airflow_sklearn.worker.ec2_host.serve import serve
@@ -115,7 +115,7 @@ def test_the_life_of_an_instance_is_allowed_to_airflow(ec2: ministack.Cloud, job
     recorder = Recorder(ec2)
     place = runtime(recorder)
     assert place.find(job) is None
-    handle = place.submit(f"{LEDGER}/jobs/c.json", job, detached=True)
+    handle = place.submit(f"{LEDGER}/jobs/c.json", job, survives_parent=True)
     place.poll([handle])
     place.logs(handle)
     assert place.find(job) is not None
@@ -131,7 +131,7 @@ def test_the_life_of_an_instance_is_allowed_to_airflow(ec2: ministack.Cloud, job
 def test_what_an_instance_does_beside_its_jobs_is_allowed_to_it(
     ec2: ministack.Cloud, job: PredictJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handle = runtime(Recorder(ec2)).submit(f"{LEDGER}/jobs/d.json", job, detached=True)
+    handle = runtime(Recorder(ec2)).submit(f"{LEDGER}/jobs/d.json", job, survives_parent=True)
     worker = tmp_path / "worker"
     worker.write_text(f"#!{sys.executable}\nprint('a line')\n")
     worker.chmod(0o755)
@@ -139,9 +139,9 @@ def test_what_an_instance_does_beside_its_jobs_is_allowed_to_it(
     recorder, placement = Recorder(ec2), handle.data["placement"]
     s3, logs = recorder.client("s3"), recorder.client("logs")
     monkeypatch.setattr("boto3.client", lambda *_, **__: logs)
-    roster = Roster(Storage(lambda: s3), placement["pool"], placement["number"], 2)  # type: ignore[index]
-    serve(roster, [], idle_timeout=0, log_group="/ec2/airflow-sklearn", log_region="us-east-1")
-    end = roster.end(0)
+    queue = JobQueue(Storage(lambda: s3), placement["pool"], placement["number"], 2)  # type: ignore[index]
+    serve(queue, [], idle_timeout=0, log_group="/ec2/airflow-sklearn", log_region="us-east-1")
+    end = queue.end(0)
     assert end is not None
     assert end.exit_code == 0
     assert recorder.operations >= {"GetObject", "PutObject", "HeadObject", "CreateLogStream", "PutLogEvents"}

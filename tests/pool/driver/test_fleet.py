@@ -28,8 +28,8 @@ class Cloud(Runtime):
     polls: list[Exception | None] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
 
-    def submit(self, job_uri: str, job: Job, *, detached: bool, refused: int = 0) -> JobHandle:
-        self.asked.append((job_uri, refused))
+    def submit(self, job_uri: str, job: Job, *, survives_parent: bool, capacity_refusals: int = 0) -> JobHandle:
+        self.asked.append((job_uri, capacity_refusals))
         if self.answers and (error := self.answers.pop(0)):
             raise error
         return JobHandle(key="key", job_uri=job_uri, result_uri="", submitted_at=0.0)
@@ -48,7 +48,7 @@ class Cloud(Runtime):
     def find(self, job: Job) -> JobHandle | None:
         return None
 
-    def environment(self, module: str = "") -> str:
+    def software_fingerprint(self, module: str = "") -> str:
         return ""
 
 

@@ -44,7 +44,7 @@ class ThreadRuntime(Runtime):
     started: list[threading.Thread] = field(default_factory=list, repr=False)
     recorder: Any = field(default=None, repr=False)
 
-    def submit(self, job_uri: str, job: Any, *, detached: bool, refused: int = 0) -> JobHandle:
+    def submit(self, job_uri: str, job: Any, *, survives_parent: bool, capacity_refusals: int = 0) -> JobHandle:
         storage = Storage(self.recorder.client)
         thread = threading.Thread(target=worker.serve_pool, args=(job, storage), daemon=True)
         thread.start()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_sklearn.contract.job_queue import JobEnd, RosterEntry, RosterInstance
-from airflow_sklearn.runtimes.ec2.job_queue import CLOSED, Roster, ended_places, last_place
+from airflow_sklearn.contract.job_queue import JobEnd, QueueEntry, QueueInstance
+from airflow_sklearn.runtimes.ec2.job_queue import CLOSED, JobQueue, ended_slots, last_slot
 from airflow_sklearn.storage import Storage
 
 
@@ -16,84 +16,84 @@ def pool(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def roster(pool: str) -> Roster:
-    return Roster(Storage(), pool, "000000", 3)
+def queue(pool: str) -> JobQueue:
+    return JobQueue(Storage(), pool, "000000", 3)
 
 
-def entry(name: str) -> RosterEntry:
-    return RosterEntry(job_uri=f"file:///{name}.json")
+def entry(name: str) -> QueueEntry:
+    return QueueEntry(job_uri=f"file:///{name}.json")
 
 
-def test_a_place_has_one_job(roster: Roster) -> None:
-    assert roster.entry(0) is None
-    assert roster.take(0, entry("a"))
-    assert not roster.take(0, entry("b"))
-    assert roster.entry(0) == entry("a")
+def test_a_slot_has_one_job(queue: JobQueue) -> None:
+    assert queue.entry(0) is None
+    assert queue.take(0, entry("a"))
+    assert not queue.take(0, entry("b"))
+    assert queue.entry(0) == entry("a")
 
 
-def test_a_request_that_is_repeated_has_the_place_that_it_took(roster: Roster) -> None:
-    assert roster.take(0, entry("a"))
-    assert roster.take(0, entry("a")), "the first answer may have been lost"
+def test_a_request_that_is_repeated_has_the_slot_that_it_took(queue: JobQueue) -> None:
+    assert queue.take(0, entry("a"))
+    assert queue.take(0, entry("a")), "the first answer may have been lost"
 
 
-def test_of_many_who_want_a_place_one_gets_it(roster: Roster) -> None:
+def test_of_many_who_want_a_slot_one_gets_it(queue: JobQueue) -> None:
     with ThreadPoolExecutor(16) as threads:
-        won = list(threads.map(lambda number: roster.take(1, entry(str(number))), range(64)))
+        won = list(threads.map(lambda number: queue.take(1, entry(str(number))), range(64)))
     assert sum(won) == 1
-    assert roster.entry(1) == entry(str(won.index(True)))
+    assert queue.entry(1) == entry(str(won.index(True)))
 
 
-def test_a_closed_roster_keeps_its_jobs_and_takes_no_more(roster: Roster) -> None:
-    roster.take(1, entry("a"))
-    roster.close()
-    assert [roster.entry(place) for place in range(3)] == [CLOSED, entry("a"), CLOSED]
-    assert not roster.take(2, entry("b"))
+def test_a_closed_queue_keeps_its_jobs_and_takes_no_more(queue: JobQueue) -> None:
+    queue.take(1, entry("a"))
+    queue.close()
+    assert [queue.entry(slot) for slot in range(3)] == [CLOSED, entry("a"), CLOSED]
+    assert not queue.take(2, entry("b"))
 
 
-def test_it_has_one_instance(roster: Roster) -> None:
-    first, second = (RosterInstance(instance_id=name, launched_at=1.0) for name in ("i-1", "i-2"))
-    assert roster.instance() is None
-    assert roster.set_instance(first) == first
-    assert roster.set_instance(second) == first
-    assert roster.instance() == first
+def test_it_has_one_instance(queue: JobQueue) -> None:
+    first, second = (QueueInstance(instance_id=name, launched_at=1.0) for name in ("i-1", "i-2"))
+    assert queue.instance() is None
+    assert queue.set_instance(first) == first
+    assert queue.set_instance(second) == first
+    assert queue.instance() == first
 
 
-def test_a_job_that_is_withdrawn_leaves_the_others(roster: Roster) -> None:
-    roster.take(0, entry("a"))
-    roster.take(1, entry("b"))
-    assert roster.withdraw(0)
-    assert roster.is_cancelled(0)
-    assert not roster.is_cancelled(1)
-    assert roster.entry(2) is None, "more may come"
+def test_a_job_that_is_withdrawn_leaves_the_others(queue: JobQueue) -> None:
+    queue.take(0, entry("a"))
+    queue.take(1, entry("b"))
+    assert queue.withdraw(0)
+    assert queue.is_cancelled(0)
+    assert not queue.is_cancelled(1)
+    assert queue.entry(2) is None, "more may come"
 
 
-def test_with_its_last_job_a_roster_is_closed(roster: Roster) -> None:
-    roster.take(0, entry("a"))
-    roster.take(1, entry("b"))
-    roster.set_end(0, JobEnd(exit_code=0))
-    assert not roster.withdraw(1)
-    assert roster.entry(2) == CLOSED
+def test_with_its_last_job_a_queue_is_closed(queue: JobQueue) -> None:
+    queue.take(0, entry("a"))
+    queue.take(1, entry("b"))
+    queue.set_end(0, JobEnd(exit_code=0))
+    assert not queue.withdraw(1)
+    assert queue.entry(2) == CLOSED
 
 
-def test_a_job_that_has_ended_is_not_withdrawn(roster: Roster) -> None:
-    roster.take(0, entry("a"))
-    roster.set_end(0, JobEnd(exit_code=0))
-    assert roster.withdraw(0), "its instance sees for itself what is left to do"
-    assert not roster.is_cancelled(0)
+def test_a_job_that_has_ended_is_not_withdrawn(queue: JobQueue) -> None:
+    queue.take(0, entry("a"))
+    queue.set_end(0, JobEnd(exit_code=0))
+    assert queue.withdraw(0), "its instance sees for itself what is left to do"
+    assert not queue.is_cancelled(0)
 
 
-def test_one_listing_tells_which_jobs_of_a_pool_have_ended(pool: str, roster: Roster) -> None:
-    other = Roster(Storage(), pool, "000001", 3)
-    assert ended_places(Storage(), pool) == set()
-    roster.set_end(2, JobEnd(exit_code=65))
+def test_one_listing_tells_which_jobs_of_a_pool_have_ended(pool: str, queue: JobQueue) -> None:
+    other = JobQueue(Storage(), pool, "000001", 3)
+    assert ended_slots(Storage(), pool) == set()
+    queue.set_end(2, JobEnd(exit_code=65))
     other.set_end(0, JobEnd(exit_code=0))
-    assert ended_places(Storage(), pool) == {"000000-002", "000001-000"}
-    assert roster.end(2) == JobEnd(exit_code=65)
-    assert roster.end(1) is None
+    assert ended_slots(Storage(), pool) == {"000000-002", "000001-000"}
+    assert queue.end(2) == JobEnd(exit_code=65)
+    assert queue.end(1) is None
 
 
-def test_the_last_place_of_a_pool_is_found(pool: str, roster: Roster) -> None:
-    assert last_place(Storage(), pool) is None
-    roster.take(0, entry("a"))
-    Roster(Storage(), pool, "000010", 3).take(1, entry("b"))
-    assert last_place(Storage(), pool) == (10, 1)
+def test_the_last_slot_of_a_pool_is_found(pool: str, queue: JobQueue) -> None:
+    assert last_slot(Storage(), pool) is None
+    queue.take(0, entry("a"))
+    JobQueue(Storage(), pool, "000010", 3).take(1, entry("b"))
+    assert last_slot(Storage(), pool) == (10, 1)

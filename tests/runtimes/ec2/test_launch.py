@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from airflow_sklearn.contract.job_queue import JobEnd, RosterInstance
+from airflow_sklearn.contract.job_queue import JobEnd, QueueInstance
 from airflow_sklearn.contract.jobs import PredictJob
 from airflow_sklearn.exceptions import NoCapacityError, ThrottledError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
 from airflow_sklearn.runtimes.ec2 import Ec2Runtime, instances
 from airflow_sklearn.runtimes.ec2 import heartbeats as hearing
 from airflow_sklearn.runtimes.ec2 import runtime as module
-from airflow_sklearn.runtimes.ec2 import status as watching
+from airflow_sklearn.runtimes.ec2 import status as ec2_status
 from airflow_sklearn.runtimes.ec2.errors import NotHereError, SpentTokenError
-from airflow_sklearn.runtimes.ec2.job_queue import Roster
+from airflow_sklearn.runtimes.ec2.job_queue import JobQueue
 from airflow_sklearn.runtimes.ec2.launch import Offer, UnansweredError, launch, offers
 from airflow_sklearn.storage import Storage
 from local_cloud import ministack
@@ -83,7 +83,7 @@ def job_of(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., tupl
 
 
 def submitted(runtime: Ec2Runtime, made: tuple[str, PredictJob]) -> JobHandle:
-    return runtime.submit(*made, detached=True)
+    return runtime.submit(*made, survives_parent=True)
 
 
 def test_an_instance_is_locked_down_and_ends_with_its_work(
@@ -161,7 +161,7 @@ def test_an_ami_that_is_not_there_is_named(runtime: Callable[..., Ec2Runtime], j
 
 def test_data_on_local_disks_are_refused(runtime: Callable[..., Ec2Runtime], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="all data are in S3"):
-        runtime().submit(f"file://{tmp_path}/job.json", make_job(tmp_path), detached=True)
+        runtime().submit(f"file://{tmp_path}/job.json", make_job(tmp_path), survives_parent=True)
 
 
 def test_the_kinds_are_asked_for_in_their_order() -> None:
@@ -260,7 +260,7 @@ def test_an_instance_that_ec2_has_forgotten_is_not_taken_over(
     monkeypatch.setattr(module, "launch", lambda *_, **__: "i-0123456789abcdef0")
     submitted(runtime(), job_of())
     assert runtime().find(job_of(0, attempt=2)[1]) is not None
-    monkeypatch.setattr(watching, "_MISSING_AT_FIRST", 0.0)
+    monkeypatch.setattr(ec2_status, "_MISSING_AT_FIRST", 0.0)
     assert runtime().find(job_of(0, attempt=2)[1]) is None
 
 
@@ -273,11 +273,11 @@ def test_a_job_that_is_given_up_is_not_done_by_an_instance_that_comes_later(
     monkeypatch.setattr(module, "launch", no_room)
     place, (uri, job) = runtime(jobs_per_instance=2), job_of()
     with pytest.raises(NoCapacityError):
-        place.submit(uri, job, detached=True)
-    place.give_up(uri)
-    place.give_up("s3://acme/another.json")  # that was never asked for
+        place.submit(uri, job, survives_parent=True)
+    place.abandon(uri)
+    place.abandon("s3://acme/another.json")  # that was never asked for
     placement = place._requests[uri].placement
-    assert Roster(Storage(lambda: aws.cloud.client()), placement.pool, placement.number, 2).is_cancelled(0)
+    assert JobQueue(Storage(lambda: aws.cloud.client()), placement.pool, placement.number, 2).is_cancelled(0)
 
 
 def test_the_same_submission_is_the_same_request(runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access) -> None:
@@ -294,8 +294,8 @@ def test_the_same_submission_is_the_same_request(runtime: Callable[..., Ec2Runti
 def test_jobs_of_one_instance_ask_for_it_in_the_same_words(
     runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Roster, "instance", lambda self: None)  # nobody has written the launch down yet
-    monkeypatch.setattr(Roster, "set_instance", lambda self, launched: launched)
+    monkeypatch.setattr(JobQueue, "instance", lambda self: None)  # nobody has written the launch down yet
+    monkeypatch.setattr(JobQueue, "set_instance", lambda self, launched: launched)
     handles = [submitted(runtime(jobs_per_instance=3), job_of(number)) for number in range(4)]
     first, second, third, fourth = aws.asked("RunInstances")
     assert first == second == third
@@ -310,9 +310,9 @@ def test_jobs_of_one_instance_ask_for_it_in_the_same_words(
 def test_an_instance_of_another_kind_that_somebody_launched_meanwhile_is_the_one(
     runtime: Callable[..., Ec2Runtime], job_of: Any, aws: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    theirs = RosterInstance(instance_id="i-theirs", launched_at=0.0)
-    monkeypatch.setattr(Roster, "instance", lambda self: None)
-    monkeypatch.setattr(Roster, "set_instance", lambda self, launched: theirs)
+    theirs = QueueInstance(instance_id="i-theirs", launched_at=0.0)
+    monkeypatch.setattr(JobQueue, "instance", lambda self: None)
+    monkeypatch.setattr(JobQueue, "set_instance", lambda self, launched: theirs)
     handle = submitted(runtime(jobs_per_instance=2), job_of())
     assert handle.data["instance_id"] == "i-theirs"
     assert len(aws.asked("TerminateInstances")) == 1, "ours is not needed"
@@ -321,7 +321,7 @@ def test_an_instance_of_another_kind_that_somebody_launched_meanwhile_is_the_one
 def test_jobs_with_other_deadlines_or_settings_do_not_share(runtime: Callable[..., Ec2Runtime], job_of: Any) -> None:
     uri, job = job_of(1)
     pools = {
-        place.submit(uri, changed, detached=True).data["placement"]["pool"]
+        place.submit(uri, changed, survives_parent=True).data["placement"]["pool"]
         for place, changed in (
             (runtime(jobs_per_instance=2), job),
             (runtime(jobs_per_instance=2, env={"A": "1"}), job),
@@ -338,8 +338,8 @@ def test_after_attempts_that_ran_out_of_memory_the_type_is_larger(
     for attempt in range(1, 5):
         handle = submitted(place, job_of(0, attempt))
         placement = handle.data["placement"]
-        roster = Roster(Storage(lambda: aws.cloud.client()), placement["pool"], placement["number"], 1)
-        roster.set_end(0, JobEnd(exit_code=137, out_of_memory=True))
+        queue = JobQueue(Storage(lambda: aws.cloud.client()), placement["pool"], placement["number"], 1)
+        queue.set_end(0, JobEnd(exit_code=137, out_of_memory=True))
     assert [request["InstanceType"] for request in aws.asked("RunInstances")] == [
         "m7i.large", "m7i.xlarge", "m7i.2xlarge", "m7i.2xlarge",
     ]  # fmt: skip
@@ -366,16 +366,16 @@ def test_who_stopped_a_job_is_asked_again_where_its_instance_ended_after_the_loo
 ) -> None:
     place = runtime()
     ended, healthy = submitted(place, job_of(0)), submitted(place, job_of(1))
-    listed = watching.ended_places
+    listed = ec2_status.ended_slots
 
     def end_it_meanwhile(storage: Storage, pool: str) -> set[str]:
         aws.cloud.client("ec2").terminate_instances(InstanceIds=[str(ended.data["instance_id"])])
-        placement = watching.placement_of(ended)
-        name = watching.place_name(placement.number, placement.place)
-        storage.write(watching.end_uri(placement.pool, name), JobEnd(exit_code=143).to_json())
+        placement = ec2_status.placement_of(ended)
+        name = ec2_status.slot_name(placement.number, placement.slot)
+        storage.write(ec2_status.end_uri(placement.pool, name), JobEnd(exit_code=143).to_json())
         return listed(storage, pool)
 
-    monkeypatch.setattr(watching, "ended_places", end_it_meanwhile)
+    monkeypatch.setattr(ec2_status, "ended_slots", end_it_meanwhile)
     aws.calls.clear()
     statuses = place.poll([ended, healthy])
     assert statuses[0].exit_code == 143
@@ -391,7 +391,7 @@ def test_an_instance_that_ec2_has_forgotten_is_lost(
     place = runtime()
     handle = submitted(place, job_of())
     gone = handle.model_copy(update={"data": {**handle.data, "instance_id": "i-00000000000000001"}})
-    monkeypatch.setattr(watching, "_MISSING_AT_FIRST", 0.0)
+    monkeypatch.setattr(ec2_status, "_MISSING_AT_FIRST", 0.0)
     status = place.poll([gone])[0]
     assert status.state is JobState.LOST
     assert "knows no instance i-00000000000000001 any more" in status.message
@@ -441,9 +441,9 @@ def test_an_instance_that_falls_silent_is_noticed_within_minutes(
     place = runtime()
     handle = submitted(place, job_of())
     placement = handle.data["placement"]
-    roster = Roster(Storage(lambda: aws.cloud.client()), placement["pool"], placement["number"], 1)
+    queue = JobQueue(Storage(lambda: aws.cloud.client()), placement["pool"], placement["number"], 1)
     for _ in range(2):
-        roster.beat()
+        queue.beat()
         assert pass_time(place, handle, 480).state is JobState.RUNNING
     status = pass_time(place, handle, 360)
     assert status.state is JobState.LOST
@@ -456,8 +456,8 @@ def test_a_job_that_has_ended_is_not_lost_with_an_instance_that_falls_silent(
     place = runtime(jobs_per_instance=2)
     done, other = submitted(place, job_of(0)), submitted(place, job_of(1))
     placement = done.data["placement"]
-    roster = Roster(Storage(lambda: aws.cloud.client()), placement["pool"], placement["number"], 2)
-    roster.set_end(0, JobEnd(exit_code=0))
+    queue = JobQueue(Storage(lambda: aws.cloud.client()), placement["pool"], placement["number"], 2)
+    queue.set_end(0, JobEnd(exit_code=0))
     assert pass_time(place, other, 2000).state is JobState.LOST
     assert place.poll([done])[0].state is JobState.SUCCEEDED
 

@@ -1,4 +1,4 @@
-"""Which instance does a roster's jobs is written down below a destination: one of somebody else is left alone."""
+"""Which instance does a job queue's jobs is written down below a destination: one of somebody else is left alone."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import Any
 
 import pytest
 
-from airflow_sklearn.contract.job_queue import Placement, RosterInstance
+from airflow_sklearn.contract.job_queue import Placement, QueueInstance
 from airflow_sklearn.exceptions import DocumentError
 from airflow_sklearn.runtimes.ec2 import Ec2Runtime, runtime
 
 PLACEMENT = Placement(
     pool="s3://acme/jobs/pools/0123456789abcdef",
     number="000000",
-    place=0,
-    places=1,
+    slot=0,
+    slots=1,
     job_uri="s3://acme/jobs/a.json",
     result_uri="s3://acme/jobs/a.result.json",
     submitted_at=0.0,
 )
-OURS = [{"Key": "airflow_sklearn_roster", "Value": runtime._roster_id(PLACEMENT)}]
+OURS = [{"Key": "airflow_sklearn_roster", "Value": runtime.queue_id(PLACEMENT)}]
 
 
 def alive(monkeypatch: pytest.MonkeyPatch, instance: dict[str, Any] | None, launched_at: float = 0.0) -> bool:
     aws = SimpleNamespace(client=lambda *_, **__: None)
     monkeypatch.setattr(runtime, "describe", lambda client, ids: ({"i-1": instance}, []))
     made = Ec2Runtime(image="i", image_id="ami-1", instance_types=["m7i.large"]).bind(aws)  # type: ignore[arg-type]
-    return made._is_alive(PLACEMENT, RosterInstance(instance_id="i-1", launched_at=launched_at))
+    return made._is_alive(PLACEMENT, QueueInstance(instance_id="i-1", launched_at=launched_at))
 
 
 def instance(tags: list[dict[str, str]], state: str = "running") -> dict[str, Any]:
     return {"InstanceId": "i-1", "State": {"Name": state}, "Tags": tags}
 
 
-def test_the_roster_s_own_instance_is_known_by_its_tag(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_queue_s_own_instance_is_known_by_its_tag(monkeypatch: pytest.MonkeyPatch) -> None:
     assert alive(monkeypatch, instance(OURS))
     assert not alive(monkeypatch, instance(OURS, "shutting-down"))
 

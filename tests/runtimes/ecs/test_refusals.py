@@ -79,7 +79,7 @@ def test_a_size_above_the_accounts_limit_never_passes() -> None:
 @pytest.mark.parametrize(
     ("code", "message", "advice"),
     [
-        ("AccessDeniedException", "User is not authorized to perform: ecs:RunTask", "airflow_sklearn.aws.iam"),
+        ("AccessDeniedException", "User is not authorized to perform: ecs:RunTask", "airflow_sklearn.iam"),
         (
             "AccessDeniedException",
             "User is not authorized to perform: iam:PassRole on resource: r",

@@ -30,7 +30,7 @@ def retry_of(job: PredictJob, try_number: int = 2) -> PredictJob:
 
 
 def test_a_container_is_handed_one_uri(runtime: Any, job: PredictJob, aws: Access) -> None:
-    runtime(env={"LOG": "1"}).submit(URI, job, detached=True)
+    runtime(env={"LOG": "1"}).submit(URI, job, survives_parent=True)
     (request,) = aws.asked("RunTask")
     (container,) = request["overrides"]["containerOverrides"]
     assert container["command"] == ["--sha256", job.digest(), URI]
@@ -46,7 +46,7 @@ def test_a_container_is_handed_one_uri(runtime: Any, job: PredictJob, aws: Acces
 
 def test_tags_lead_back_to_the_task_and_hold_only_what_tags_may(runtime: Any, job: PredictJob, records: Any) -> None:
     job = job.model_copy(update={"identity": job.identity.model_copy(update={"run_id": "manual__2026 (übung)"})})
-    handle = runtime(tags={"team": "growth"}).submit(URI, job, detached=True)
+    handle = runtime(tags={"team": "growth"}).submit(URI, job, survives_parent=True)
     found = records.client("ecs").describe_tasks(cluster="ml", tasks=[handle.data["task_arn"]], include=["TAGS"])
     tags = {tag["key"]: tag["value"] for tag in found["tasks"][0]["tags"]}
     assert tags["airflow_dag_id"] == "dag"
@@ -60,7 +60,7 @@ def test_the_same_submission_has_one_token_and_another_attempt_another(
     runtime: Any, job: PredictJob, aws: Access
 ) -> None:
     for uri, refused in ((URI, 0), (URI, 1), ("s3://acme/2.json", 0), (URI, 0)):
-        runtime().submit(uri, job, detached=True, refused=refused)
+        runtime().submit(uri, job, survives_parent=True, capacity_refusals=refused)
     first, again_after_refusal, other, repeated = (request["clientToken"] for request in aws.asked("RunTask"))
     assert first == repeated
     assert len({first, again_after_refusal, other}) == 3
@@ -73,11 +73,11 @@ def test_a_second_submission_with_equal_arguments_is_the_same_request(
 ) -> None:
     job = retry_of(job)
     place = runtime(capacity_provider_strategy=SPOT, env={"A": "1"}, tags={"team": "growth"})
-    handle = place.submit(URI, job, detached=True, refused=1)
+    handle = place.submit(URI, job, survives_parent=True, capacity_refusals=1)
     # What the first one has started may have run out of memory when the second one comes.
     killed = out_of_memory(records, handle, "2048")
     monkeypatch.setattr(EcsRuntime, "_tasks_of", lambda self, job, status: [killed] if status == "STOPPED" else [])
-    place.submit(URI, job, detached=True, refused=1)
+    place.submit(URI, job, survives_parent=True, capacity_refusals=1)
     first, second = aws.asked("RunTask")
     assert first == second
 
@@ -90,11 +90,11 @@ def test_a_call_without_an_answer_may_be_repeated(
     place = runtime()
     monkeypatch.setattr(place._ecs, "run_task", scripted([ReadTimeoutError(endpoint_url="ecs")]))
     with pytest.raises(ThrottledError, match="not answered"):
-        place.submit(URI, job, detached=True)
+        place.submit(URI, job, survives_parent=True)
 
 
 def test_a_retry_takes_over_the_task_that_runs(runtime: Any, job: PredictJob) -> None:
-    handle = runtime().submit(URI, job, detached=True)
+    handle = runtime().submit(URI, job, survives_parent=True)
     found = runtime().find(retry_of(job))
     assert found.taken_over
     assert (found.job_uri, found.result_uri, found.data) == (handle.job_uri, handle.result_uri, handle.data)
@@ -104,7 +104,7 @@ def test_a_task_that_waits_for_its_host_is_taken_over_too(
     runtime: Any, job: PredictJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = runtime()
-    handle = place.submit(URI, job, detached=True)
+    handle = place.submit(URI, job, survives_parent=True)
     tasks = [dict(task) for task in place._tasks_of(job, "RUNNING")]
     for task in tasks:
         del task["createdAt"]  # the time at which a task leaves PROVISIONING
@@ -115,7 +115,7 @@ def test_a_task_that_waits_for_its_host_is_taken_over_too(
 def test_a_task_that_has_stopped_or_does_other_work_is_not_taken_over(
     runtime: Any, job: PredictJob, tmp_path: Path
 ) -> None:
-    handle = runtime().submit(URI, job, detached=True)
+    handle = runtime().submit(URI, job, survives_parent=True)
     assert runtime().find(make_job(tmp_path, chunk="another")) is None
     runtime().cancel(handle)
     assert runtime().find(retry_of(job)) is None
@@ -123,7 +123,7 @@ def test_a_task_that_has_stopped_or_does_other_work_is_not_taken_over(
 
 def test_one_call_describes_a_hundred_tasks(runtime: Any, job: PredictJob, aws: Access) -> None:
     place = runtime()
-    handle = place.submit(URI, job, detached=True)
+    handle = place.submit(URI, job, survives_parent=True)
     arn = handle.data["task_arn"]
     others = [handle.model_copy(update={"data": {**handle.data, "task_arn": f"{arn[:-5]}{n:05}"}}) for n in range(249)]
     aws.calls.clear()
@@ -134,7 +134,7 @@ def test_one_call_describes_a_hundred_tasks(runtime: Any, job: PredictJob, aws: 
 
 
 def test_a_task_that_ecs_has_forgotten_is_lost(runtime: Any, job: PredictJob) -> None:
-    handle = runtime().submit(URI, job, detached=True)
+    handle = runtime().submit(URI, job, survives_parent=True)
     data = {**handle.data, "task_arn": f"{handle.data['task_arn'][:-5]}00000"}
     (status,) = runtime().poll([handle.model_copy(update={"data": data, "submitted_at": handle.submitted_at - 301})])
     assert status.state is JobState.LOST
@@ -146,7 +146,7 @@ def test_a_throttle_hides_only_what_it_throttled(
 ) -> None:
     monkeypatch.setattr(module, "_TASKS_A_CALL", 1)
     place = runtime()
-    handles = [place.submit(f"{URI}{n}", job, detached=True) for n in range(3)]
+    handles = [place.submit(f"{URI}{n}", job, survives_parent=True) for n in range(3)]
     describe, calls = place._ecs.describe_tasks, []
 
     def throttled_once(**request: Any) -> Any:
@@ -161,7 +161,7 @@ def test_a_throttle_hides_only_what_it_throttled(
 
 def test_a_poll_that_sees_nothing_fails(runtime: Any, job: PredictJob, monkeypatch: pytest.MonkeyPatch) -> None:
     place = runtime()
-    handle = place.submit(URI, job, detached=True)
+    handle = place.submit(URI, job, survives_parent=True)
 
     def throttled(**_: Any) -> Any:
         raise OSError("Rate exceeded")
@@ -174,11 +174,11 @@ def test_a_poll_that_sees_nothing_fails(runtime: Any, job: PredictJob, monkeypat
 def test_equal_specifications_are_registered_once(runtime: Any, job: PredictJob, aws: Access) -> None:
     unlike = {**DEFINITION, "family": "equal", "cpu": 512, "memory": 1024}
     for _ in range(3):
-        runtime(task_definition=unlike).submit(URI, job, detached=True)
+        runtime(task_definition=unlike).submit(URI, job, survives_parent=True)
     assert len(aws.asked("RegisterTaskDefinition")) == 1
     (arn,) = {request["taskDefinition"] for request in aws.asked("RunTask")}
     assert "task-definition/equal-" in arn
-    runtime(task_definition={**unlike, "cpu": 256}).submit(URI, job, detached=True)
+    runtime(task_definition={**unlike, "cpu": 256}).submit(URI, job, survives_parent=True)
     assert aws.asked("RunTask")[-1]["taskDefinition"] != arn
     assert "name" not in unlike["containerDefinitions"][0], "the user's object is not changed"
 
@@ -242,11 +242,11 @@ def test_a_registered_definition_is_found_by_its_family(runtime: Any, job: Predi
 
 
 def test_the_log_is_where_the_definition_says_unless_the_runtime_knows_better(runtime: Any, job: PredictJob) -> None:
-    handle = runtime().submit(URI, job, detached=True)
+    handle = runtime().submit(URI, job, survives_parent=True)
     task_id = handle.data["task_arn"].rpartition("/")[2]
     expected = {"group": "/ecs/acme", "stream": f"jobs/worker/{task_id}", "region": "us-east-1"}
     assert handle.data["log"] == expected
-    handle = runtime(awslogs_group="/other", awslogs_stream_prefix="p").submit(f"{URI}2", job, detached=True)
+    handle = runtime(awslogs_group="/other", awslogs_stream_prefix="p").submit(f"{URI}2", job, survives_parent=True)
     assert handle.data["log"]["group"] == "/other"
     assert handle.data["log"]["stream"].startswith("p/worker/")
 
@@ -255,7 +255,7 @@ def test_log_lines_are_read_once_and_a_stream_that_is_not_there_has_none(
     runtime: Any, job: PredictJob, records: Any
 ) -> None:
     place = runtime(awslogs_group="/ecs/lines")
-    handle = place.submit(URI, job, detached=True)
+    handle = place.submit(URI, job, survives_parent=True)
     assert place.logs(handle) == ([], None)
     where = {"logGroupName": "/ecs/lines", "logStreamName": handle.data["log"]["stream"]}
     logs = records.client("logs")
@@ -271,7 +271,7 @@ def test_log_lines_are_read_once_and_a_stream_that_is_not_there_has_none(
 
 
 def test_a_size_of_its_own_is_asked_for(runtime: Any, job: PredictJob, aws: Access) -> None:
-    runtime(cpu=2048, memory=8192, ephemeral_storage=50).submit(URI, job, detached=True)
+    runtime(cpu=2048, memory=8192, ephemeral_storage=50).submit(URI, job, survives_parent=True)
     overrides = aws.asked("RunTask")[0]["overrides"]
     assert (overrides["cpu"], overrides["memory"]) == ("2048", "8192")
     assert overrides["ephemeralStorage"] == {"sizeInGiB": 50}
@@ -279,8 +279,8 @@ def test_a_size_of_its_own_is_asked_for(runtime: Any, job: PredictJob, aws: Acce
 
 def test_the_number_of_processes_is_left_to_the_worker(runtime: Any, job: PredictJob, aws: Access) -> None:
     name = "AIRFLOW_SKLEARN_PROCESSES"
-    runtime(cpu=2048, memory=8192).submit(URI, job, detached=True)
-    runtime(env={name: "3"}).submit(f"{URI}2", job, detached=True)
+    runtime(cpu=2048, memory=8192).submit(URI, job, survives_parent=True)
+    runtime(env={name: "3"}).submit(f"{URI}2", job, survives_parent=True)
     default, asked = (request["overrides"]["containerOverrides"][0]["environment"] for request in aws.asked("RunTask"))
     assert name not in {entry["name"] for entry in default}
     assert {"name": name, "value": "3"} in asked
@@ -298,20 +298,20 @@ def test_after_an_out_of_memory_kill_the_next_attempt_gets_twice_the_memory(
     runtime: Any, job: PredictJob, aws: Access, records: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = runtime()
-    handle = place.submit(URI, job, detached=True)
+    handle = place.submit(URI, job, survives_parent=True)
     killed = out_of_memory(records, handle, "2048")
     status = module._status(handle, killed)
     assert status.state is JobState.OUT_OF_MEMORY
     assert "of 2,048 MiB" in status.message
     assert "next attempt gets 4,096 MiB" in status.message
     monkeypatch.setattr(EcsRuntime, "_tasks_of", lambda self, job, status: [killed] if status == "STOPPED" else [])
-    place.submit(f"{URI}2", retry_of(job), detached=True)
+    place.submit(f"{URI}2", retry_of(job), survives_parent=True)
     assert aws.asked("RunTask")[-1]["overrides"]["memory"] == "4096"
 
 
 def test_memory_grows_to_its_bound_and_then_no_retry_helps(runtime: Any, job: PredictJob, records: Any) -> None:
     place = runtime(max_memory=4096)
-    handle = place.submit(URI, job, detached=True)
+    handle = place.submit(URI, job, survives_parent=True)
     assert "gets 4,096 MiB" in module._status(handle, out_of_memory(records, handle, "2048")).message
     at_the_bound = module._status(handle, out_of_memory(records, handle, "4096"))
     assert at_the_bound.state is JobState.FAILED
@@ -323,9 +323,9 @@ def test_cleared_at_the_bound_a_job_gets_the_largest_size_again(
     runtime: Any, job: PredictJob, aws: Access, records: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = runtime(cpu=256, memory=512, max_memory=4096)
-    killed = out_of_memory(records, place.submit(URI, job, detached=True), "4096")
+    killed = out_of_memory(records, place.submit(URI, job, survives_parent=True), "4096")
     monkeypatch.setattr(EcsRuntime, "_tasks_of", lambda self, job, status: [killed])
-    place.submit(f"{URI}2", retry_of(job), detached=True)
+    place.submit(f"{URI}2", retry_of(job), survives_parent=True)
     overrides = aws.asked("RunTask")[-1]["overrides"]
     assert (overrides["cpu"], overrides["memory"]) == ("512", "4096"), "256 units do not go with so much"
 
@@ -350,7 +350,7 @@ def test_on_instances_memory_is_changed_where_the_definition_has_it(
     of_container = on_instances(records, "of-container", {}, {"memory": 2048, "cpu": 512})
     of_both = on_instances(records, "of-both", {"memory": "2048"}, {"memory": 1536})
     for number, options in enumerate((of_task, of_container, of_both)):
-        runtime(**options, cpu=1024, memory=4096).submit(f"{URI}{number}", job, detached=True)
+        runtime(**options, cpu=1024, memory=4096).submit(f"{URI}{number}", job, survives_parent=True)
     task, container, both = (request["overrides"] for request in aws.asked("RunTask"))
     assert (task["cpu"], task["memory"]) == ("1024", "4096")
     assert not {"cpu", "memory"} & set(task["containerOverrides"][0])
@@ -363,14 +363,14 @@ def test_on_instances_any_size_grows_from_what_the_attempt_really_had(
     runtime: Any, job: PredictJob, aws: Access, records: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = runtime(**on_instances(records, "growing", {}, {"memory": 3000}))
-    handle = place.submit(URI, job, detached=True)
+    handle = place.submit(URI, job, survives_parent=True)
     killed = out_of_memory(records, handle, "3000")  # as the definition says
     killed["overrides"] = {"containerOverrides": [{"name": "job", "memory": 6000}]}
     status = module._status(handle, killed)
     assert "of 6,000 MiB" in status.message
     assert "next attempt gets 12,000 MiB" in status.message
     monkeypatch.setattr(EcsRuntime, "_tasks_of", lambda self, job, status: [killed])
-    place.submit(f"{URI}2", retry_of(job), detached=True)
+    place.submit(f"{URI}2", retry_of(job), survives_parent=True)
     assert aws.asked("RunTask")[-1]["overrides"]["containerOverrides"][0]["memory"] == 12000
 
 
@@ -378,7 +378,7 @@ def test_a_runtime_for_fargate_judges_a_task_on_an_instance_as_its_own_would(
     runtime: Any, job: PredictJob, records: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All triggers of one cluster are polled by the runtime of the first one."""
-    handle = runtime(**on_instances(records, "large", {}, {"memory": 131072})).submit(URI, job, detached=True)
+    handle = runtime(**on_instances(records, "large", {}, {"memory": 131072})).submit(URI, job, survives_parent=True)
     other = runtime()
     killed = out_of_memory(records, handle, "131072")  # more than Fargate has
     monkeypatch.setattr(other._ecs, "describe_tasks", lambda **_: {"tasks": [killed]})
@@ -449,7 +449,7 @@ def test_subnets_that_were_rendered_to_a_text_are_refused(runtime: Any, job: Pre
     place = runtime(subnets="{{ var.value.subnets }}")
     place.subnets = "['subnet-1']"  # what Airflow's rendering does
     with pytest.raises(UserError, match="after rendering: it is a list"):
-        place.submit(URI, job, detached=True)
+        place.submit(URI, job, survives_parent=True)
     assert aws.asked("RunTask") == []
 
 
@@ -461,12 +461,12 @@ def test_what_each_job_needs_cannot_be_replaced(key: str) -> None:
 
 def test_overrides_too_large_for_the_api_are_refused_before_it(runtime: Any, job: PredictJob, aws: Access) -> None:
     with pytest.raises(UserError, match=r"8,192.*CERTIFICATE with 9,000"):
-        runtime(env={"CERTIFICATE": "x" * 9000, "B": "1"}).submit(URI, job, detached=True)
+        runtime(env={"CERTIFICATE": "x" * 9000, "B": "1"}).submit(URI, job, survives_parent=True)
     assert aws.asked("RunTask") == []
 
 
 def test_a_task_can_be_stopped_twice_and_when_it_is_forgotten(runtime: Any, job: PredictJob, records: Any) -> None:
-    handle = runtime().submit(URI, job, detached=True)
+    handle = runtime().submit(URI, job, survives_parent=True)
     runtime().cancel(handle)
     runtime().cancel(handle)
     (task,) = records.client("ecs").describe_tasks(cluster="ml", tasks=[handle.data["task_arn"]])["tasks"]
@@ -486,7 +486,7 @@ def test_a_task_that_ecs_may_not_know_yet_is_not_taken_for_stopped(
 ) -> None:
     slept: list[float] = []
     monkeypatch.setattr(insisting, "time", SimpleNamespace(sleep=slept.append))
-    handle = runtime().submit(URI, job, detached=True)
+    handle = runtime().submit(URI, job, survives_parent=True)
     with pytest.raises(ClientError, match="not found"):
         runtime().cancel(unknown(handle, age=100))
     assert len(aws.asked("StopTask")) == 4
@@ -496,7 +496,7 @@ def test_a_task_that_ecs_may_not_know_yet_is_not_taken_for_stopped(
 def test_a_throttled_stop_is_tried_again(runtime: Any, job: PredictJob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(insisting, "time", SimpleNamespace(sleep=lambda _: None))
     place = runtime()
-    handle = place.submit(URI, job, detached=True)
+    handle = place.submit(URI, job, survives_parent=True)
     answers = [throttle("StopTask"), throttle("StopTask"), {}]
     monkeypatch.setattr(place._ecs, "stop_task", scripted(answers))
     place.cancel(handle)
@@ -527,7 +527,7 @@ def test_it_travels_to_the_triggerer_and_shows_no_secret() -> None:
 
 def test_links_open_the_task_and_its_log(runtime: Any, job: PredictJob) -> None:
     place = runtime()
-    handle = place.submit(URI, job, detached=True)
+    handle = place.submit(URI, job, survives_parent=True)
     task_id = handle.data["task_arn"].rpartition("/")[2]
     console = "https://us-east-1.console.aws.amazon.com"
     assert place.job_url(handle) == f"{console}/ecs/v2/clusters/ml/tasks/{task_id}/configuration?region=us-east-1"
@@ -541,7 +541,7 @@ def test_no_room_is_told_from_a_request_that_never_fits(
     answers = {"tasks": [], "failures": [{"arn": "arn", "reason": "RESOURCE:MEMORY"}]}
     monkeypatch.setattr(place._ecs, "run_task", lambda **_: answers)
     with pytest.raises(NoCapacityError, match="RESOURCE:MEMORY"):
-        place.submit(URI, job, detached=True)
+        place.submit(URI, job, survives_parent=True)
     answers["failures"][0]["reason"] = "ATTRIBUTE"  # type: ignore[index]
     with pytest.raises(UserError, match="ATTRIBUTE"):
-        place.submit(URI, job, detached=True)
+        place.submit(URI, job, survives_parent=True)

@@ -46,13 +46,13 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.fixture(params=[False, True], ids=["attached", "detached"])
-def detached(request: pytest.FixtureRequest) -> bool:
+def survives_parent(request: pytest.FixtureRequest) -> bool:
     return request.param
 
 
-def test_a_worker_that_ends_well_has_succeeded(runtime_of: RuntimeOf, job: PredictJob, detached: bool) -> None:
+def test_a_worker_that_ends_well_has_succeeded(runtime_of: RuntimeOf, job: PredictJob, survives_parent: bool) -> None:
     runtime = runtime_of("print(*sys.argv[1:])")
-    handle = runtime.submit("file:///job.json", job, detached=detached)
+    handle = runtime.submit("file:///job.json", job, survives_parent=survives_parent)
     assert wait_for_end(runtime, handle).state is JobState.SUCCEEDED
     assert runtime.logs(handle)[0] == [f"-m airflow_sklearn.worker --sha256 {job.digest()} file:///job.json"]
     assert handle.job_sha256 == job.digest()
@@ -67,17 +67,19 @@ def test_a_worker_that_ends_well_has_succeeded(runtime_of: RuntimeOf, job: Predi
     ],
 )
 def test_how_a_worker_ended_is_known(
-    runtime_of: RuntimeOf, job: PredictJob, detached: bool, source: str, state: JobState, message: str
+    runtime_of: RuntimeOf, job: PredictJob, survives_parent: bool, source: str, state: JobState, message: str
 ) -> None:
     runtime = runtime_of(source)
-    status = wait_for_end(runtime, runtime.submit("job", job, detached=detached))
+    status = wait_for_end(runtime, runtime.submit("job", job, survives_parent=survives_parent))
     assert status.state is state
     assert message in status.message
 
 
-def test_cancel_stops_a_worker_and_what_it_started(runtime_of: RuntimeOf, job: PredictJob, detached: bool) -> None:
+def test_cancel_stops_a_worker_and_what_it_started(
+    runtime_of: RuntimeOf, job: PredictJob, survives_parent: bool
+) -> None:
     runtime = runtime_of("if not os.fork():\n    print(os.getpid(), flush=True)\ntime.sleep(600)")
-    handle = runtime.submit("job", job, detached=detached)
+    handle = runtime.submit("job", job, survives_parent=survives_parent)
     child = int(first_line(runtime, handle))
     runtime.cancel(handle)
     assert wait_for_end(runtime, handle).state is JobState.CANCELLED
@@ -86,23 +88,23 @@ def test_cancel_stops_a_worker_and_what_it_started(runtime_of: RuntimeOf, job: P
 
 
 def test_cancel_kills_a_worker_that_does_not_listen(
-    runtime_of: RuntimeOf, job: PredictJob, detached: bool, monkeypatch: pytest.MonkeyPatch
+    runtime_of: RuntimeOf, job: PredictJob, survives_parent: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("airflow_sklearn.runtimes.local.runtime.SECONDS_TO_END", 0.3)
     runtime = runtime_of(f"signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}")
-    handle = runtime.submit("job", job, detached=detached)
+    handle = runtime.submit("job", job, survives_parent=survives_parent)
     wait_for_line(runtime, handle, "at work")
     runtime.cancel(handle)
     assert wait_for_end(runtime, handle).state is JobState.CANCELLED
 
 
 def test_a_worker_may_use_its_time_to_end_in_order(
-    runtime_of: RuntimeOf, job: PredictJob, detached: bool, monkeypatch: pytest.MonkeyPatch
+    runtime_of: RuntimeOf, job: PredictJob, survives_parent: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("airflow_sklearn.runtimes.local.runtime.SECONDS_TO_END", 60.0)
     tidy = "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), print('tidy'), sys.exit(143)))"
     runtime = runtime_of(f"{tidy}\n{SLEEP}")
-    handle = runtime.submit("job", job, detached=detached)
+    handle = runtime.submit("job", job, survives_parent=survives_parent)
     wait_for_line(runtime, handle, "at work")
     runtime.cancel(handle)
     assert runtime.poll([handle])[0].exit_code == 143
@@ -111,7 +113,7 @@ def test_a_worker_may_use_its_time_to_end_in_order(
 
 def test_a_lost_process_is_lost(runtime_of: RuntimeOf, job: PredictJob) -> None:
     runtime = runtime_of(SLEEP)
-    handle = runtime.submit("job", job, detached=True)
+    handle = runtime.submit("job", job, survives_parent=True)
     wait_for_line(runtime, handle, "at work")
     os.killpg(int(handle.data["group"]), signal.SIGKILL)  # type: ignore[arg-type]
     status = wait_for_end(runtime, handle)
@@ -123,7 +125,7 @@ def test_another_process_with_the_same_number_is_not_taken_for_the_worker(
     runtime_of: RuntimeOf, job: PredictJob
 ) -> None:
     runtime = runtime_of(SLEEP)
-    handle = runtime.submit("job", job, detached=True)
+    handle = runtime.submit("job", job, survives_parent=True)
     later = {**handle.data, "pid": os.getpid(), "group": os.getpgid(0), "started": handle.data["started"] - 3600}  # type: ignore[operator]
     impostor = handle.model_copy(update={"data": later})
     assert runtime.poll([impostor])[0].state is JobState.LOST
@@ -131,14 +133,16 @@ def test_another_process_with_the_same_number_is_not_taken_for_the_worker(
     runtime.cancel(handle)
 
 
-def test_log_lines_come_once_and_whole(runtime_of: RuntimeOf, job: PredictJob, detached: bool, tmp_path: Path) -> None:
+def test_log_lines_come_once_and_whole(
+    runtime_of: RuntimeOf, job: PredictJob, survives_parent: bool, tmp_path: Path
+) -> None:
     go = tmp_path / "go"
     runtime = runtime_of(
         "print('one', flush=True); print('two, half', end='', flush=True)\n"
         f"while not os.path.exists({str(go)!r}): time.sleep(0.02)\n"
         "print('.')"
     )
-    handle = runtime.submit("job", job, detached=detached)
+    handle = runtime.submit("job", job, survives_parent=survives_parent)
     wait_for_line(runtime, handle, "one")
     lines, cursor = runtime.logs(handle)
     assert lines == ["one"]
@@ -149,7 +153,7 @@ def test_log_lines_come_once_and_whole(runtime_of: RuntimeOf, job: PredictJob, d
 
 def test_a_running_detached_job_is_found_by_a_later_attempt(runtime_of: RuntimeOf, job: PredictJob) -> None:
     runtime = runtime_of(SLEEP)
-    handle = runtime.submit("job", job, detached=True)
+    handle = runtime.submit("job", job, survives_parent=True)
     found = runtime.find(job.model_copy(update={"identity": job.identity.model_copy(update={"try_number": 2})}))
     assert found == handle.model_copy(update={"taken_over": True})
     runtime.cancel(handle)
@@ -159,16 +163,18 @@ def test_a_running_detached_job_is_found_by_a_later_attempt(runtime_of: RuntimeO
 
 def test_other_work_of_the_same_task_is_not_found(runtime_of: RuntimeOf, job: PredictJob, tmp_path: Path) -> None:
     runtime = runtime_of(SLEEP)
-    handle = runtime.submit("job", job, detached=True)
+    handle = runtime.submit("job", job, survives_parent=True)
     assert runtime.find(make_job(tmp_path, chunk="another chunk")) is None
     runtime.cancel(handle)
 
 
 @pytest.mark.parametrize("source", ["", "sys.exit(65)"], ids=["well", "with an error"])
-def test_a_job_that_has_ended_is_not_found(runtime_of: RuntimeOf, job: PredictJob, detached: bool, source: str) -> None:
+def test_a_job_that_has_ended_is_not_found(
+    runtime_of: RuntimeOf, job: PredictJob, survives_parent: bool, source: str
+) -> None:
     """What it made may be gone from storage since; if not, it is found there."""
     runtime = runtime_of(source)
-    wait_for_end(runtime, runtime.submit("job", job, detached=detached))
+    wait_for_end(runtime, runtime.submit("job", job, survives_parent=survives_parent))
     assert runtime.find(job) is None
 
 
@@ -177,7 +183,7 @@ def test_a_stored_handle_that_cannot_be_read_is_passed_over(
     runtime_of: RuntimeOf, job: PredictJob, content: str
 ) -> None:
     runtime = runtime_of(SLEEP)
-    first, second = (runtime.submit("job", job, detached=True) for _ in range(2))
+    first, second = (runtime.submit("job", job, survives_parent=True) for _ in range(2))
     (Path(str(second.data["folder"])) / "handle.json").write_text(content)
     found = runtime.find(job)
     assert found
@@ -195,7 +201,7 @@ def test_a_handle_is_stored_whole_or_not_at_all(
     runtime = runtime_of("")
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="full"):
-        runtime.submit("job", job, detached=False)
+        runtime.submit("job", job, survives_parent=False)
     assert not list(Path(str(runtime.state_dir)).glob("*/handle.json"))
 
 
@@ -204,8 +210,8 @@ def test_only_an_attached_worker_is_told_which_process_to_end_with(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_SKLEARN_EXIT_WITH_PARENT", "1")  # as in a worker that submits jobs of its own
     runtime = runtime_of("print(os.environ.get('AIRFLOW_SKLEARN_EXIT_WITH_PARENT'))")
-    for detached, expected in ((False, str(os.getpid())), (True, "None")):
-        handle = runtime.submit("job", job, detached=detached)
+    for survives_parent, expected in ((False, str(os.getpid())), (True, "None")):
+        handle = runtime.submit("job", job, survives_parent=survives_parent)
         wait_for_end(runtime, handle)
         assert runtime.logs(handle)[0] == [expected]
 
@@ -213,26 +219,26 @@ def test_only_an_attached_worker_is_told_which_process_to_end_with(
 def test_an_interpreter_that_is_not_there_is_the_users_error(job: PredictJob, tmp_path: Path) -> None:
     runtime = LocalRuntime(python="/nowhere/python", state_dir=str(tmp_path))
     with pytest.raises(UserError, match="no such program"):
-        runtime.submit("job", job, detached=True)
+        runtime.submit("job", job, survives_parent=True)
     with pytest.raises(UserError, match="no such program"):
-        runtime.environment()
+        runtime.software_fingerprint()
 
 
 def test_an_interpreter_without_the_package_is_told_what_to_install(
-    runtime_of: RuntimeOf, job: PredictJob, detached: bool
+    runtime_of: RuntimeOf, job: PredictJob, survives_parent: bool
 ) -> None:
     runtime = runtime_of("sys.exit('Error while finding module: No module named airflow_sklearn')")
-    status = wait_for_end(runtime, runtime.submit("job", job, detached=detached))
+    status = wait_for_end(runtime, runtime.submit("job", job, survives_parent=survives_parent))
     assert status.state is JobState.FAILED
     assert status.exit_code is None, "a retry would not mend it"
     assert "Install airflow-sklearn[worker]" in status.message
     with pytest.raises(BrokenEnvironmentError, match="No module named airflow_sklearn\nInstall"):
-        runtime.environment()
+        runtime.software_fingerprint()
 
 
 def test_a_job_whose_task_is_gone_is_not_taken_over(runtime_of: RuntimeOf, job: PredictJob) -> None:
     runtime = runtime_of(SLEEP)
-    handle = runtime.submit("job", job, detached=False)
+    handle = runtime.submit("job", job, survives_parent=False)
     assert runtime.find(job), "its task, this process, is alive"
     folder = Path(str(handle.data["folder"]))
     orphan = handle.model_copy(update={"data": {**handle.data, "parent_started": 1.0}})
@@ -248,7 +254,7 @@ def test_airflows_secrets_stay_out_of_the_worker(
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://hunter2")
     monkeypatch.setenv("HARMLESS", "yes")
     runtime = runtime_of("import json; print(json.dumps(dict(os.environ)))", env={"MINE": "1"}, processes=3)
-    handle = runtime.submit("job", job, detached=False)
+    handle = runtime.submit("job", job, survives_parent=False)
     wait_for_end(runtime, handle)
     environment = json.loads(runtime.logs(handle)[0][0])
     assert "hunter2" not in json.dumps(environment)
@@ -273,7 +279,7 @@ def test_the_connection_is_passed_on_only_to_jobs_that_use_s3(
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     runtime = runtime_of("print(os.environ.get('AWS_ACCESS_KEY_ID'))").bind(FakeAws())
-    handle = runtime.submit("job", job.model_copy(update={"ledger": f"{scheme}:///somewhere"}), detached=False)
+    handle = runtime.submit("job", job.model_copy(update={"ledger": f"{scheme}:///somewhere"}), survives_parent=False)
     wait_for_end(runtime, handle)
     assert runtime.logs(handle)[0] == ["from the connection" if scheme == "s3" else "None"]
     stored = (Path(str(handle.data["folder"])) / "handle.json").read_text()
@@ -286,10 +292,10 @@ def test_the_repr_names_variables_but_not_their_values() -> None:
 
 
 def test_the_environment_is_that_of_the_interpreter() -> None:
-    text = LocalRuntime().environment()
+    text = LocalRuntime().software_fingerprint()
     assert text.startswith(f"python {sys.version.split()[0]}, ")
     assert "scikit-learn" in text
-    assert LocalRuntime(python=sys.executable).environment().partition(",")[0] == text.partition(",")[0]
+    assert LocalRuntime(python=sys.executable).software_fingerprint().partition(",")[0] == text.partition(",")[0]
 
 
 def test_the_environment_tells_a_modules_source_as_the_worker_has_it(tmp_path: Path) -> None:
@@ -300,11 +306,11 @@ def test_the_environment_tells_a_modules_source_as_the_worker_has_it(tmp_path: P
     texts = []
     for source in ("depth = 1", "depth = 2", "depth = 1"):
         (package / "models.py").write_text(source)
-        texts.append(runtime.environment("my_code.models"))
+        texts.append(runtime.software_fingerprint("my_code.models"))
     assert "my_code.models " in texts[0]
     assert texts[0] != texts[1]
     assert texts[0] == texts[2]
-    assert runtime.environment("my_code.nowhere") == runtime.environment()
+    assert runtime.software_fingerprint("my_code.nowhere") == runtime.software_fingerprint()
 
 
 def test_the_default_interpreter_sees_the_modules_of_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,7 +322,7 @@ def test_the_default_interpreter_sees_the_modules_of_the_task(tmp_path: Path, mo
 
 def test_a_job_watched_from_another_machine_is_refused(runtime_of: RuntimeOf, job: PredictJob) -> None:
     runtime = runtime_of("")
-    handle = runtime.submit("job", job, detached=True)
+    handle = runtime.submit("job", job, survives_parent=True)
     elsewhere = handle.model_copy(update={"data": {**handle.data, "host": "elsewhere"}})
     status = runtime.poll([elsewhere])[0]
     assert status.state is JobState.FAILED
@@ -325,12 +331,12 @@ def test_a_job_watched_from_another_machine_is_refused(runtime_of: RuntimeOf, jo
 
 def test_old_job_folders_are_removed(runtime_of: RuntimeOf, job: PredictJob, tmp_path: Path) -> None:
     runtime = runtime_of("")
-    handle = runtime.submit("job", job, detached=True)
+    handle = runtime.submit("job", job, survives_parent=True)
     wait_for_end(runtime, handle)
     first = Path(str(handle.data["folder"]))
     for path in (*first.iterdir(), first, tmp_path / "state" / "cleaned"):
         os.utime(path, (1, 1))
-    second = Path(str(runtime.submit("job", job, detached=True).data["folder"]))
+    second = Path(str(runtime.submit("job", job, survives_parent=True).data["folder"]))
     assert not first.exists()
     assert second.exists()
 
@@ -341,7 +347,7 @@ def test_a_state_folder_of_another_user_is_refused(
     runtime = runtime_of("")
     monkeypatch.setattr(os, "getuid", lambda: os.geteuid() + 1)
     with pytest.raises(Exception, match="belongs to another user"):
-        runtime.submit("job", job, detached=False)
+        runtime.submit("job", job, survives_parent=False)
 
 
 def test_folders_that_this_package_did_not_make_are_never_removed(
@@ -354,7 +360,7 @@ def test_folders_that_this_package_did_not_make_are_never_removed(
     (state / "a-link").symlink_to(tmp_path)
     for path in (thesis / "handle.json", thesis):
         os.utime(path, (1, 1))
-    runtime_of("").submit("job", job, detached=True)
+    runtime_of("").submit("job", job, survives_parent=True)
     assert (thesis / "handle.json").exists()
     assert (state / "a-link").exists()
 
@@ -363,7 +369,7 @@ def test_the_folder_of_a_silent_job_that_runs_still_is_kept(
     runtime_of: RuntimeOf, job: PredictJob, tmp_path: Path
 ) -> None:
     runtime = runtime_of("import time; time.sleep(60)")
-    handle = runtime.submit("job", job, detached=True)
+    handle = runtime.submit("job", job, survives_parent=True)
     folder = Path(str(handle.data["folder"]))
     elsewhere = tmp_path / "state" / "other-host"
     elsewhere.mkdir()
@@ -373,7 +379,7 @@ def test_the_folder_of_a_silent_job_that_runs_still_is_kept(
     (elsewhere / "handle.json").write_text(of_another_machine.model_dump_json())
     for path in (*folder.iterdir(), folder, elsewhere / "handle.json", elsewhere, tmp_path / "state" / "cleaned"):
         os.utime(path, (1, 1))
-    second = runtime.submit("job", job, detached=True)
+    second = runtime.submit("job", job, survives_parent=True)
     try:
         assert folder.exists()
         assert elsewhere.exists()
@@ -388,7 +394,7 @@ def test_a_state_folder_that_others_can_write_to_is_refused(
 ) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state").chmod(mode)
-    for use in (lambda: runtime_of("").submit("job", job, detached=False), lambda: runtime_of("").find(job)):
+    for use in (lambda: runtime_of("").submit("job", job, survives_parent=False), lambda: runtime_of("").find(job)):
         with pytest.raises(UserError, match=r"written to by others\. Fix: chmod go-w"):
             use()
 
@@ -398,11 +404,11 @@ def test_a_state_folder_that_is_a_link_or_a_file_is_refused(
 ) -> None:
     (tmp_path / "state").symlink_to(tmp_path)
     with pytest.raises(UserError, match="symbolic link"):
-        runtime_of("").submit("job", job, detached=False)
+        runtime_of("").submit("job", job, survives_parent=False)
     (tmp_path / "state").unlink()
     (tmp_path / "state").write_text("")
     with pytest.raises(UserError, match="no folder"):
-        runtime_of("").submit("job", job, detached=False)
+        runtime_of("").submit("job", job, survives_parent=False)
 
 
 def test_the_default_state_folder_is_in_airflows_home_where_only_this_user_can_write(
@@ -429,7 +435,7 @@ def test_the_real_worker_dies_with_its_task(tmp_path: Path) -> None:
         "from airflow_sklearn.runtimes.local.runtime import LocalRuntime\n"
         "from tests.runtimes.conftest import make_job\n"
         "runtime = LocalRuntime(python=sys.argv[1], state_dir=sys.argv[2])\n"
-        "handle = runtime.submit('job', make_job(Path(sys.argv[3])), detached=False)\n"
+        "handle = runtime.submit('job', make_job(Path(sys.argv[3])), survives_parent=False)\n"
         "print(handle.data['pid'], flush=True)\n"
         "time.sleep(600)\n"
     )

@@ -49,7 +49,7 @@ def test_a_job_that_ends_with_its_task_starts_containers_that_do_not(
     uri = f"file://{tmp_path}/job.json"
     Storage().write(uri, job.to_json())
     runtime = LocalRuntime(state_dir=str(tmp_path / "state"))
-    handle = runtime.submit(uri, job, detached=False)
+    handle = runtime.submit(uri, job, survives_parent=False)
     wait_for(lambda: runtime.poll([handle])[0].state.finished, lambda: runtime.logs(handle))
     assert runtime.poll([handle])[0].state is JobState.SUCCEEDED, runtime.logs(handle)
     assert not list((tmp_path / "pools").iterdir())

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_sklearn.contract.job_queue import Placement
 from airflow_sklearn.exceptions import DocumentError
-from airflow_sklearn.runtimes.ec2.scheduling import place, pool_of, record, recorded
+from airflow_sklearn.runtimes.ec2.scheduling import pool_of, record, recorded, schedule
 from airflow_sklearn.storage import Storage
 from tests.runtimes.conftest import make_job
 
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> str:
 def placement(request: pytest.FixtureRequest, tmp_path: Path, folder: str) -> Placement:
     job = make_job(tmp_path).model_copy(update={"result_uri": f"{folder}/a.result.json"})
     pool = pool_of(job, folder, "kind")
-    return place(Storage(), pool, request.param, job, f"{folder}/a.json", "")
+    return schedule(Storage(), pool, request.param, job, f"{folder}/a.json", "")
 
 
 def test_a_placement_is_found_again(folder: str, placement: Placement) -> None:

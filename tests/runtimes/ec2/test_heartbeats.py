@@ -12,7 +12,7 @@ from airflow_sklearn.contract.job_queue import Placement
 from airflow_sklearn.exceptions import StorageError
 from airflow_sklearn.runtimes.ec2 import heartbeats as module
 from airflow_sklearn.runtimes.ec2.heartbeats import Hearing
-from airflow_sklearn.runtimes.ec2.job_queue import Roster
+from airflow_sklearn.runtimes.ec2.job_queue import JobQueue
 from airflow_sklearn.storage import Storage
 
 
@@ -32,44 +32,44 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def roster(tmp_path: Path) -> Roster:
-    return Roster(Storage(), f"file://{tmp_path}/pool", "000007", 3)
+def queue(tmp_path: Path) -> JobQueue:
+    return JobQueue(Storage(), f"file://{tmp_path}/pool", "000007", 3)
 
 
 @pytest.fixture
-def look(roster: Roster, clock: Clock) -> Callable[..., tuple[float, bool]]:
+def look(queue: JobQueue, clock: Clock) -> Callable[..., tuple[float, bool]]:
     """``look(after=10)``: some seconds pass, then somebody looks; how long it was silent, and whether it was heard."""
     hearing = Hearing()
 
     def look(after: float = 0.0, *, storage: Storage | None = None) -> tuple[float, bool]:
         clock.now += after
-        hearing.listen(storage or Storage(), [roster.pool])
-        silence = hearing.of(placement(roster))
+        hearing.listen(storage or Storage(), [queue.pool])
+        silence = hearing.of(placement(queue))
         return silence.seconds, silence.heard
 
     return look
 
 
-def placement(roster: Roster, number: str = "") -> Placement:
-    number = number or roster.number
-    return Placement(pool=roster.pool, number=number, place=1, places=3, job_uri="j", result_uri="r", submitted_at=0.0)
+def placement(queue: JobQueue, number: str = "") -> Placement:
+    number = number or queue.number
+    return Placement(pool=queue.pool, number=number, slot=1, slots=3, job_uri="j", result_uri="r", submitted_at=0.0)
 
 
-def test_silence_grows_until_there_is_a_new_beat(look: Callable[..., tuple[float, bool]], roster: Roster) -> None:
+def test_silence_grows_until_there_is_a_new_beat(look: Callable[..., tuple[float, bool]], queue: JobQueue) -> None:
     assert look() == (0.0, False)
     assert look(30) == (30.0, False)
     assert look(60) == (90.0, False)
-    roster.beat()
+    queue.beat()
     assert look(30) == (0.0, True)
     assert look(30) == (30.0, True)
-    roster.beat()
+    queue.beat()
     assert look(30) == (0.0, True)
 
 
-def test_the_beats_are_listed_once_in_a_while_only(look: Callable[..., tuple[float, bool]], roster: Roster) -> None:
+def test_the_beats_are_listed_once_in_a_while_only(look: Callable[..., tuple[float, bool]], queue: JobQueue) -> None:
     look()
     look(30)
-    roster.beat()
+    queue.beat()
     assert look(10) == (30.0, False), "it was listed 10 s ago"
     assert look(20) == (0.0, True)
 
@@ -87,30 +87,30 @@ def test_while_nobody_could_look_nobody_was_silent(look: Callable[..., tuple[flo
 
 
 def test_a_beat_that_somebody_removed_is_no_new_one(
-    look: Callable[..., tuple[float, bool]], roster: Roster, tmp_path: Path
+    look: Callable[..., tuple[float, bool]], queue: JobQueue, tmp_path: Path
 ) -> None:
-    roster.beat()
+    queue.beat()
     look()
     assert look(30) == (0.0, True)
-    (tmp_path / "pool" / "beats" / roster.number).unlink()
+    (tmp_path / "pool" / "beats" / queue.number).unlink()
     assert look(30) == (30.0, True)
 
 
-def test_instances_are_told_apart(roster: Roster, clock: Clock) -> None:
-    hearing, other = Hearing(), placement(roster, "000008")
-    hearing.of(placement(roster)), hearing.of(other)
+def test_instances_are_told_apart(queue: JobQueue, clock: Clock) -> None:
+    hearing, other = Hearing(), placement(queue, "000008")
+    hearing.of(placement(queue)), hearing.of(other)
     for _ in range(3):
-        roster.beat()
-        hearing.listen(Storage(), [roster.pool])
+        queue.beat()
+        hearing.listen(Storage(), [queue.pool])
         clock.now += 30
-    assert (hearing.of(placement(roster)).seconds, hearing.of(other).seconds) == (0.0, 60.0)
+    assert (hearing.of(placement(queue)).seconds, hearing.of(other).seconds) == (0.0, 60.0)
 
 
-def test_what_nobody_asks_for_any_more_is_forgotten(roster: Roster, clock: Clock) -> None:
+def test_what_nobody_asks_for_any_more_is_forgotten(queue: JobQueue, clock: Clock) -> None:
     hearing = Hearing()
     for number in range(100):
-        hearing.of(placement(roster, f"{number:06}"))
-        hearing.listen(Storage(), [roster.pool])
+        hearing.of(placement(queue, f"{number:06}"))
+        hearing.listen(Storage(), [queue.pool])
         clock.now += 600
     assert len(hearing._silences) <= 7
     hearing.listen(Storage(), ["file:///another/pool"])
