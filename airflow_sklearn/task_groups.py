@@ -12,7 +12,7 @@ from airflow_sklearn.operators.base import argument_names, static_outlets
 from airflow_sklearn.operators.commit import SklearnCommitOperator
 from airflow_sklearn.operators.plan import SklearnPlanOperator
 from airflow_sklearn.operators.predict import CHUNK_LABEL, SklearnPredictOperator
-from airflow_sklearn.runtimes.base import check_runtime
+from airflow_sklearn.runtimes.registry import check_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,9 +15,10 @@ from airflow_sklearn.contract.shown import values_shown
 from airflow_sklearn.exceptions import DocumentError, NoCapacityError, StorageError, ThrottledError
 from airflow_sklearn.operators.base import SklearnOperator, final_errors, own_copy, showing_as_configured, told_once
 from airflow_sklearn.operators.links import JobLink, JobLogLink
-from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, check_runtime
+from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime
 from airflow_sklearn.runtimes.job_log import JobLog
 from airflow_sklearn.runtimes.poller import GIVE_UP_AFTER, backoff
+from airflow_sklearn.runtimes.registry import check_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

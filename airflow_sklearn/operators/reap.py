@@ -18,7 +18,7 @@ _GRACE = timedelta(minutes=10)
 
 
 class SklearnReapOperator(SklearnOperator):
-    """End EC2 instances and ECS tasks of Airflow tasks that have ended.
+    """End instances and containers of Airflow tasks that have ended.
 
     Instances and containers end themselves: with their work, when their task is killed, and at their deadline. This is
     for what no one could tell to: a triggerer that was down when a task was cleared, a job without a deadline. Those of
@@ -26,6 +26,7 @@ class SklearnReapOperator(SklearnOperator):
 
     :param ec2: whether to look for instances of ``Ec2Runtime``.
     :param clusters: ECS clusters in which to look for tasks of ``EcsRuntime``. (templated)
+    :param runtimes: other registered runtimes by their names, and where to look for their hosts. (templated)
     :param tags: only what has these tags, which runtimes give by ``tags=``. Where several Airflows share an AWS
         account, each needs one: DAGs and runs of equal names cannot be told apart. (templated)
     :param grace: what is younger is left alone.
@@ -34,7 +35,7 @@ class SklearnReapOperator(SklearnOperator):
     :param aws_conn_id: the Airflow connection.
     """
 
-    template_fields: Sequence[str] = ("clusters", "tags", "region_name", "report_only", "aws_conn_id")
+    template_fields: Sequence[str] = ("clusters", "runtimes", "tags", "region_name", "report_only", "aws_conn_id")
     ui_color = "#eeeeee"
 
     def __init__(
@@ -42,6 +43,7 @@ class SklearnReapOperator(SklearnOperator):
         *,
         ec2: bool = True,
         clusters: Sequence[str] = (),
+        runtimes: Mapping[str, Sequence[str]] | None = None,
         tags: Mapping[str, str] | None = None,
         grace: timedelta = _GRACE,
         region_name: str | None = None,
@@ -52,6 +54,7 @@ class SklearnReapOperator(SklearnOperator):
         super().__init__(aws_conn_id=aws_conn_id, **kwargs)
         self.ec2 = ec2
         self.clusters = clusters
+        self.runtimes = runtimes
         self.tags = tags
         self.grace = grace
         self.region_name = region_name
@@ -63,15 +66,10 @@ class SklearnReapOperator(SklearnOperator):
 
         if isinstance(self.clusters, str):
             raise UserError(f"SklearnReapOperator(clusters={self.clusters!r}): it is a list of clusters.")
-        if not (self.ec2 or self.clusters):
+        where = {"ec2": [""] if self.ec2 else [], "ecs": self.clusters, **(self.runtimes or {})}
+        if not any(where.values()):
             raise UserError("SklearnReapOperator has nothing to look at: say ec2=True, clusters=[...], or both.")
-        hosts = find_hosts(
-            self.aws,
-            clusters=self.clusters,
-            ec2=self.ec2,
-            region_name=self.region_name,
-            tags=self.tags or {},
-        )
+        hosts = find_hosts(self.aws, where, region_name=self.region_name, tags=self.tags or {})
         judged = judge(hosts, states_of_task, self.grace)
         dry_run = self._is_dry_run()
         ended, failed = end_left_behind(judged, dry_run=dry_run)

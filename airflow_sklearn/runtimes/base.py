@@ -11,31 +11,25 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from airflow_sklearn.contract.arguments import is_known
 from airflow_sklearn.contract.document import Value, content_id
-from airflow_sklearn.contract.faults import kind_of, shown
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Self
 
+    from airflow_sklearn.aws.iam.rights import RuntimeRights
     from airflow_sklearn.contract.jobs import Job
+    from airflow_sklearn.runtimes.hosts import Host
 
 
 _ENV = "env"  # the field of a runtime that holds variables for the worker
-#: What people mean by a text.
-_RUNTIMES = {
-    "local": "LocalRuntime()",
-    "ecs": "EcsRuntime(...)",
-    "fargate": "EcsRuntime(...)",
-    "ec2": "Ec2Runtime(...)",
-}
 DIGEST_OPTION = "--sha256"
 """Of the worker. Workers of earlier versions do not know it, and end with the exit code 2."""
 
@@ -84,7 +78,7 @@ class JobHandle(Value):
     asked_since: float = 0.0
     """Seconds since the epoch at which room was first asked for."""
     data: dict[str, JsonValue] = {}
-    """What the runtime needs to find the job again: a process id, a task ARN."""
+    """What the runtime needs to find the job again: its own ``JobData`` as JSON."""
 
 
 class JobStatus(Value):
@@ -127,6 +121,16 @@ class AwsAccess(Protocol):
         """The connection as ``AWS_*`` variables, for a process that has no role of its own."""
 
 
+class LeftoverOption(NamedTuple):
+    """The option of the reaper's command that says where a runtime's hosts may have been left behind."""
+
+    flag: str
+    """Such as ``--cluster``."""
+    metavar: str | None
+    """Of its argument, which may be given several times; None: it takes none."""
+    help: str
+
+
 class Runtime(ABC):
     """Where a job runs. Subclasses are plain (not frozen) dataclasses with JSON values as fields.
 
@@ -150,12 +154,19 @@ class Runtime(ABC):
     """Seconds for which a task goes on asking when ``submit`` finds no room."""
     submit_only: ClassVar[tuple[str, ...]] = (_ENV,)
     """Fields that nothing but submitting a job needs; they have defaults."""
+    leftovers: ClassVar[LeftoverOption | None] = None
+    """Where the reaper is told to look for ``hosts``. None: nothing is left behind when Airflow cannot end it."""
+
+    stored_as: ClassVar[str] = ""
+    """``module:Class`` by which descriptions name the class; empty: as it is. A class that has moved keeps its name."""
 
     _aws: AwsAccess | None = None
 
     def bind(self, aws: AwsAccess) -> Self:
-        """A copy of this runtime that reaches AWS through ``aws``."""
+        """A copy of this runtime that reaches AWS through ``aws``, without what this one has found out by another."""
         bound = copy.copy(self)
+        for name in [name for name in vars(bound) if isinstance(getattr(type(self), name, None), cached_property)]:
+            del vars(bound)[name]
         bound._aws = aws
         return bound
 
@@ -211,6 +222,21 @@ class Runtime(ABC):
         """
         return ""
 
+    @classmethod
+    def hosts(cls, aws: AwsAccess, where: str, *, region_name: str | None, tags: Mapping[str, str]) -> Iterator[Host]:
+        """What this kind of runtime has running for Airflow tasks, whoever started it.
+
+        :param where: the argument of ``leftovers``; empty if it takes none.
+        :param region_name: None: the connection's.
+        :param tags: tags that a host must have, beside those that lead back to its Airflow task.
+        """
+        return iter(())
+
+    @classmethod
+    def rights(cls) -> RuntimeRights | None:
+        """The rights in AWS that this kind of runtime needs; None: none."""
+        return None
+
     @property
     def jobs_in_a_row(self) -> int:
         """How many jobs may have to run, this one last, until one has ended: each may take its deadline."""
@@ -230,7 +256,8 @@ class Runtime(ABC):
         arguments = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
         if isinstance(env := arguments.get(_ENV), Mapping):
             arguments[_ENV] = sorted(env)
-        return {"class": f"{type(self).__module__}:{type(self).__qualname__}", "arguments": arguments}
+        path = vars(type(self)).get("stored_as") or f"{type(self).__module__}:{type(self).__qualname__}"
+        return {"class": path, "arguments": arguments}
 
     def described_for_jobs(self) -> dict[str, Any]:
         """This runtime as JSON, for a job of its own that starts further ones: with what only this side may look up.
@@ -302,14 +329,3 @@ def job_key(job: Job) -> str:
     return content_id(
         [job.FORMAT, identity.dag_id, identity.task_id, identity.run_id, identity.map_index, *work], length=24
     )
-
-
-def check_runtime(runtime: Any) -> None:
-    """:raises UserError: it is no runtime."""
-    if isinstance(runtime, Runtime) or not is_known(runtime):
-        return
-    if isinstance(runtime, type):
-        raise UserError(f"runtime={runtime.__name__} is the class: give an object, {runtime.__name__}(...).")
-    word = runtime.lower().removesuffix("runtime") if isinstance(runtime, str) else ""
-    choices = _RUNTIMES.get(word, "LocalRuntime(), EcsRuntime(...) or Ec2Runtime(...)")
-    raise UserError(f"runtime={shown(runtime)} is {kind_of(runtime)}: give {choices}.")

@@ -13,8 +13,8 @@ from airflow_sklearn.exceptions import NoCapacityError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
 from airflow_sklearn.runtimes.ec2 import Ec2Runtime
 from airflow_sklearn.runtimes.ec2 import heartbeats as hearing
+from airflow_sklearn.runtimes.ec2.job_data import placement_of
 from airflow_sklearn.runtimes.ec2.job_queue import beats
-from airflow_sklearn.runtimes.ec2.status import placement_of
 from airflow_sklearn.storage import Storage, join, parent
 from local_cloud import docker_engine
 from local_cloud.container_cloud import ContainerCloud
@@ -236,7 +236,7 @@ def test_an_instance_that_hangs_is_switched_off_at_its_deadline(
 ) -> None:
     """Nothing in the container can run any more; the instance's own clock can. (A minute there has three seconds.)"""
     monkeypatch.setattr(Ec2Runtime, "startup_allowance", 0.0)
-    monkeypatch.setattr("airflow_sklearn.runtimes.ec2.runtime._SPARE_LIFE", 0.0)
+    monkeypatch.setattr("airflow_sklearn.runtimes.ec2.launcher._SPARE_LIFE", 0.0)
     runtime = workload.bound(idle_timeout=0)
     handle = submitted(runtime, job_of(deadline=900, fit_seconds=900))  # 15 minutes: 45 s
     (worker,) = wait_for(lambda: workload.local.workers_of_instance(str(handle.data["instance_id"])), "the worker")

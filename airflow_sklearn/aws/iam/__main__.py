@@ -10,11 +10,10 @@ from typing import Any
 
 from airflow_sklearn.aws.iam.cloudformation import template
 from airflow_sklearn.aws.iam.policies import all_policies
+from airflow_sklearn.aws.iam.rights import rights_of_runtimes
 from airflow_sklearn.aws.iam.setting import PARTITIONS, read_setting
 from airflow_sklearn.exceptions import UserError
 
-_ROLES = ("task", "execution", "instance", "redshift")
-_NAMES = ("airflow", *_ROLES, "pool-driver", *(f"{role}-trust" for role in _ROLES))
 _DESCRIPTION = """
 Print the IAM policies that airflow-sklearn needs on Amazon ECS, on EC2 and for Redshift, and no more than that:
   airflow    for the identity that Airflow's workers and triggerer have: runs tasks, plans, publishes
@@ -52,8 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if policy and policy not in policies:
-        options_of = {"redshift": "--staging", "instance": "--ec2", "pool-driver": "--pool"}
-        wanted = options_of.get(policy.removesuffix("-trust"), "--cluster")
+        wanted = _options_by_role()[policy.removesuffix("-trust")]
         print(f"--policy {policy} needs {wanted}: without it there is no such role", file=sys.stderr)
         return 2
     documents: dict[str, Any] = {policy: policies[policy]} if policy else policies
@@ -71,6 +69,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _options_by_role() -> dict[str, str]:
+    """By the names of policies but Airflow's, the option without which there is none."""
+    of_runtimes = {role: rights.option for rights in rights_of_runtimes() for role in rights.role_names}
+    return {**of_runtimes, "redshift": "--staging", "pool-driver": "--pool"}
+
+
+def _policy_names() -> list[str]:
+    roles = [name for name in _options_by_role() if name != "pool-driver"]
+    return ["airflow", *roles, "pool-driver", *(f"{role}-trust" for role in roles)]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_sklearn.iam",
@@ -81,6 +90,13 @@ def _parser() -> argparse.ArgumentParser:
     where = parser.add_argument_group("where")
     where.add_argument("--cluster", help="the ECS cluster, by name or ARN (EcsRuntime)")
     where.add_argument("--ec2", action="store_true", help="instances are launched for jobs (Ec2Runtime)")
+    where.add_argument(
+        "--runtime",
+        dest="runtimes",
+        action="append",
+        metavar="NAME",
+        help="another registered runtime; may be repeated",
+    )
     where.add_argument("--region", required=True, help="of the cluster, or of the instances")
     where.add_argument("--account", required=True, help="12 digits")
     where.add_argument("--partition", choices=PARTITIONS, help="default: the region's")
@@ -150,7 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         api.add_argument(f"--data-api-{name}", dest=dest, action="append", metavar=metavar, help=help_text)
     output = parser.add_argument_group("output")
-    output.add_argument("--policy", choices=_NAMES, help="only this one")
+    output.add_argument("--policy", choices=_policy_names(), help="only this one")
     output.add_argument("--format", choices=("json", "cloudformation"), default="json")
     output.add_argument("--output", type=Path, metavar="FOLDER", help="write each to a file of its name there")
     return parser

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn.aws.iam.policies import worker_policy
+from airflow_sklearn.aws.iam.rights import rights_in_use
+
 if TYPE_CHECKING:
-    from airflow_sklearn.aws.iam.policies import Policy
     from airflow_sklearn.aws.iam.setting import Setting
+    from airflow_sklearn.aws.iam.statements import Policy
 
 
 def template(setting: Setting, policies: dict[str, Policy]) -> dict[str, Any]:
     """:param policies: of ``all_policies``."""
-    arns = {
-        "task": setting.task_role,
-        "execution": setting.execution_role,
-        "instance": setting.instance_role,
-        "redshift": setting.redshift_role,
+    of_runtimes = {
+        name: role
+        for rights in rights_in_use(setting)
+        for name, role in rights.roles(setting, worker_policy(setting)).items()
     }
+    arns = {**{name: role.arn for name, role in of_runtimes.items()}, "redshift": setting.redshift_role}
     roles = {f"{name.title()}Role": _role(arn, name, policies) for name, arn in arns.items() if name in policies}
     where = f"the ECS cluster {setting.cluster}" if setting.cluster else "EC2"
     profile: dict[str, Any] = {}
-    if setting.instance_role:
-        name = setting.instance_role.rpartition("/")[2]
-        properties = {"InstanceProfileName": name, "Roles": [{"Ref": "InstanceRole"}]}
-        profile = {"InstanceProfile": {"Type": "AWS::IAM::InstanceProfile", "Properties": properties}}
+    for name, role in of_runtimes.items():
+        if role.has_instance_profile:
+            properties = {"InstanceProfileName": role.arn.rpartition("/")[2], "Roles": [{"Ref": f"{name.title()}Role"}]}
+            profile |= {f"{name.title()}Profile": {"Type": "AWS::IAM::InstanceProfile", "Properties": properties}}
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"airflow-sklearn in {where}: roles, and a policy for Airflow",

@@ -74,7 +74,8 @@ class DataApi:
 class Setting:
     """What the policies are made for. Names are checked; roles, repositories and keys are ARNs.
 
-    ``cluster`` is empty where nothing runs on ECS, ``instance_role`` where nothing runs on EC2 instances.
+    ``cluster`` is empty where nothing runs on ECS, ``instance_role`` where nothing runs on EC2 instances; ``runtimes``
+    are the names of others that jobs run in.
     """
 
     partition: str
@@ -103,6 +104,7 @@ class Setting:
     instance_role: str = ""
     """Of the instance profile of EC2 instances that are launched for jobs."""
     instance_log_group: str = ""
+    runtimes: tuple[str, ...] = ()
     registers: bool = False
     """Whether task definitions are registered from Airflow (``EcsRuntime(task_definition={...})``)."""
     lists_whole_buckets: bool = False
@@ -233,6 +235,7 @@ def read_setting(
     account: str,
     cluster: str = "",
     ec2: bool = False,
+    runtimes: Sequence[str] = (),
     partition: str | None = None,
     data: Sequence[str] = (),
     models: Sequence[str] = (),
@@ -262,6 +265,7 @@ def read_setting(
 
     :param cluster: of ECS, by name or ARN; empty: nothing runs on ECS.
     :param ec2: whether instances are launched.
+    :param runtimes: names of other registered runtimes that jobs run in.
     :param partition: default: the region's.
     :raises UserError: with all that is wrong.
     """
@@ -277,7 +281,7 @@ def read_setting(
         reader.faults.append(
             "no folder is given: give --data, --model and --destination, --staging for tables (each may be repeated)"
         )
-    if not (cluster or ec2):
+    if not (cluster or ec2 or runtimes):
         reader.faults.append("nothing is said of where jobs run: give --cluster for ECS, --ec2 for instances, or both")
     cluster_name = reader.own_arn("--cluster", cluster, "ecs", "cluster/")
     if cluster:
@@ -334,6 +338,7 @@ def read_setting(
         kms_keys=_each(kms_keys, reader.key),
         instance_role=reader.role("--instance-role", instance_role) if ec2 else "",
         instance_log_group=reader.name("--instance-log-group", instance_log_group, _LOG_GROUP, "log group's name"),
+        runtimes=tuple(runtimes),
         registers=registers,
         lists_whole_buckets=lists_whole_buckets,
     )

@@ -11,8 +11,6 @@ from airflow_sklearn.contract.document import Value
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from airflow_sklearn.runtimes.base import JobHandle
-
 _PAGES = 5  # of up to 10,000 lines or 1 MB each, in one look: what comes after waits for the next
 
 
@@ -73,9 +71,3 @@ class LogStream(Value):
         except client.exceptions.InvalidParameterException:
             # Tokens are good for 24 hours. The time of the last line tells nearly as well where to go on.
             return client.get_log_events(**where, **({"startTime": time + 1} if isinstance(time, int) else {}))
-
-
-def stream_of(handle: JobHandle) -> LogStream | None:
-    """Where a job logs, as its handle says in ``data["log"]``; None if not to CloudWatch."""
-    data = handle.data.get("log")
-    return LogStream.model_validate(data) if data else None

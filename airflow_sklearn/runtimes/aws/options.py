@@ -1,69 +1,94 @@
-"""Checks of options that runtimes share. What is wrong is said with the runtime's own name."""
+"""What the options of AWS runtimes have in common: how they are checked, and shown."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from airflow_sklearn.runtimes.base import Runtime
+    from collections.abc import Iterable, Iterator, Mapping
 
 
-def read_numbers(runtime: Runtime, *, whole: Sequence[str], others: Sequence[str]) -> None:
-    """Make numbers of what AWS, and so many people, write as text.
+class AwsOptions(ABC):
+    """The base of a runtime's options: a dataclass whose fields are the runtime's arguments.
 
-    :raises UserError: something is no number.
+    Options are checked when they are given. What is wrong is said with the runtime's own name, all at once.
     """
-    name = type(runtime).__name__
-    for option in (*whole, *others):
-        value = getattr(runtime, option)
-        if value is None:
-            continue
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            raise UserError(f"{name}({option}={value!r}): it is a number, and no template.") from None
-        if option not in whole:
-            setattr(runtime, option, number)
-        elif number.is_integer():
-            setattr(runtime, option, int(number))
-        else:
-            raise UserError(f"{name}({option}={value!r}): it is a whole number.")
 
+    whole_numbers: ClassVar[tuple[str, ...]] = ()
+    """Options that are whole numbers, or None."""
+    numbers: ClassVar[tuple[str, ...]] = ()
+    """Options that are numbers, or None."""
+    lists: ClassVar[tuple[str, ...]] = ()
+    """Options that are lists of texts."""
+    shown: ClassVar[tuple[str, ...]] = ()
+    """Options that ``repr`` names with their values."""
 
-def list_problems(runtime: Runtime, options: Iterable[str]) -> Iterator[str]:
-    """Of options that are lists; a template may become one."""
-    for option in options:
-        value = getattr(runtime, option)
-        if isinstance(value, str) and "{{" not in value:
-            yield f"{option}={value!r}: it is a list"
+    env: dict[str, str]
+    """Further environment variables of the worker."""
 
+    def __post_init__(self) -> None:
+        """:raises UserError: an option is not what it must be."""
+        self._read_numbers()
+        if found := [*self.problems(), *self._list_problems()]:
+            lines = "\n".join(f"  - {one}" for one in found)
+            raise UserError(f"{type(self).__name__} cannot run like this:\n{lines}")
 
-def check_rendered(runtime: Runtime, options: Iterable[str]) -> None:
-    """:raises UserError: a template that should give a list has given a text."""
-    for option in options:
-        if not isinstance(value := getattr(runtime, option), list | tuple):
-            raise UserError(
-                f"{type(runtime).__name__}({option}=...) is {value!r} after rendering: it is a list. Write a list of "
-                "templates, or give the DAG render_template_as_native_obj=True."
-            )
+    def __repr__(self) -> str:
+        """Names the variables of ``env``, never their values: Airflow stores and shows this text."""
+        said = {**{name: self.shown_value(name) for name in self.shown}, "env": sorted(self.env)}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in said.items() if value)})"
+
+    @abstractmethod
+    def problems(self) -> Iterator[str]:
+        """What is wrong, whatever the templates will say; one sentence each."""
+
+    def shown_value(self, name: str) -> Any:
+        """What ``repr`` says of an option."""
+        return getattr(self, name)
+
+    def check_rendered(self) -> None:
+        """:raises UserError: a template that should give a list has given a text."""
+        for option in self.lists:
+            if not isinstance(value := getattr(self, option), list | tuple):
+                raise UserError(
+                    f"{type(self).__name__}({option}=...) is {value!r} after rendering: it is a list. Write a list of "
+                    "templates, or give the DAG render_template_as_native_obj=True."
+                )
+
+    def _read_numbers(self) -> None:
+        """Make numbers of what AWS, and so many people, write as text."""
+        name = type(self).__name__
+        for option in (*self.whole_numbers, *self.numbers):
+            value = getattr(self, option)
+            if value is None:
+                continue
+            try:
+                number = float(value)
+            except (TypeError, ValueError):
+                raise UserError(f"{name}({option}={value!r}): it is a number, and no template.") from None
+            if option not in self.whole_numbers:
+                setattr(self, option, number)
+            elif number.is_integer():
+                setattr(self, option, int(number))
+            else:
+                raise UserError(f"{name}({option}={value!r}): it is a whole number.")
+
+    def _list_problems(self) -> Iterator[str]:
+        """A template may become a list."""
+        for option in self.lists:
+            value = getattr(self, option)
+            if isinstance(value, str) and "{{" not in value:
+                yield f"{option}={value!r}: it is a list"
 
 
 def taken_problems(option: str, given: Iterable[str], taken: Mapping[str, str], what: str) -> Iterator[str]:
-    """Of an option with further arguments of an API.
+    """What is wrong with an option that holds further arguments of an API.
 
     :param taken: arguments that are set already, and from which options.
     :param what: that they are set for.
     """
     for name in sorted(set(given) & set(taken)):
         yield f"{option}: {name} is set for each {what}" + (f", from {taken[name]}" if taken[name] else "")
-
-
-def raise_problems(runtime: Runtime, found: Iterable[str]) -> None:
-    """:raises UserError: there are some."""
-    if said := list(found):
-        lines = "\n".join(f"  - {one}" for one in said)
-        raise UserError(f"{type(runtime).__name__} cannot run like this:\n{lines}")

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.runtimes.hosts import DAG_TAG, MAP_INDEX_TAG, RUN_TAG, TASK_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 # Limits of a tag in the references of the Amazon ECS and the Amazon EC2 API.
 _CHARACTERS = 255
 _TAGS = 50
-
-DAG_TAG, TASK_TAG, RUN_TAG = "airflow_dag_id", "airflow_task_id", "airflow_run_id"
-MAP_INDEX_TAG = "airflow_map_index"
 
 
 def tags_of(job: Job, more: Mapping[str, str], *, shared: bool = False) -> dict[str, str]:

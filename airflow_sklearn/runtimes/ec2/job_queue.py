@@ -22,6 +22,7 @@ from airflow_sklearn.exceptions import ObjectExistsError, ObjectNotFoundError
 from airflow_sklearn.storage import join
 
 if TYPE_CHECKING:
+    from airflow_sklearn.contract.job_queue import Placement
     from airflow_sklearn.storage import Storage
 
 #: In a slot that nobody shall have.
@@ -133,6 +134,11 @@ class JobQueue:
 
     def _slot_uri(self, slot: int) -> str:
         return join(self.pool, "places", f"{slot_name(self.number, slot)}.json")
+
+
+def queue_of(storage: Storage, placement: Placement) -> JobQueue:
+    """The queue that a job was placed in."""
+    return JobQueue(storage, placement.pool, placement.number, placement.slots)
 
 
 def ended_slots(storage: Storage, pool: str) -> set[str]:

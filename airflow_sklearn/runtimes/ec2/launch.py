@@ -13,7 +13,7 @@ from airflow_sklearn.runtimes.ec2.errors import NotHereError, explained
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from airflow_sklearn.runtimes.ec2.runtime import Ec2Runtime
+    from airflow_sklearn.runtimes.ec2.options import Ec2Options
 
 _LOG = logging.getLogger(__name__)
 _TOKEN_CHARACTERS = 64  # from RunInstances' page in the Amazon EC2 API reference
@@ -31,18 +31,18 @@ class Offer(NamedTuple):
         return f"{self.instance_type or 'the type of the launch template'} {market} in {self.subnet or 'any zone'}"
 
 
-def offers(runtime: Ec2Runtime, attempt: int, types: Sequence[str]) -> Iterator[Offer]:
+def offers(options: Ec2Options, attempt: int, types: Sequence[str]) -> Iterator[Offer]:
     """All that will do, the best first: Spot before on demand, then the types in their order, each in all zones.
 
     :param attempt: of the job's Airflow task.
     """
-    fallback = runtime.on_demand_from_attempt
+    fallback = options.on_demand_from_attempt
     markets = [False]
-    if runtime.spot:
+    if options.spot:
         late = fallback is not None and attempt >= fallback
         markets = [False] if late else [True] if fallback is None else [True, False]
     any_type: Sequence[str | None] = types or [None]
-    any_subnet: Sequence[str | None] = runtime.subnets or [None]
+    any_subnet: Sequence[str | None] = options.subnets or [None]
     for spot, instance_type, subnet in product(markets, any_type, any_subnet):
         yield Offer(spot, instance_type, subnet)
 
@@ -59,7 +59,7 @@ class UnansweredError(ThrottledError):
 
 
 def launch(
-    client: Any, runtime: Ec2Runtime, wanted: Sequence[Offer], token: str, request: Mapping[str, Any], *, first: int = 0
+    client: Any, options: Ec2Options, wanted: Sequence[Offer], token: str, request: Mapping[str, Any], *, first: int = 0
 ) -> str:
     """Launch an instance of the first kind of which there is one. Called again with equal arguments, it finds it.
 
@@ -80,7 +80,7 @@ def launch(
         try:
             with explained():
                 answer = client.run_instances(
-                    **request, **_of_kind(runtime, offer), ClientToken=content_id([token, *offer], _TOKEN_CHARACTERS)
+                    **request, **_of_kind(options, offer), ClientToken=content_id([token, *offer], _TOKEN_CHARACTERS)
                 )
         except NotHereError as error:
             _LOG.info("EC2 has no %s: %s", offer, error)
@@ -95,7 +95,7 @@ def launch(
     raise NoCapacityError(f"EC2 has no room now:\n{said}")
 
 
-def common_request(client: Any, runtime: Ec2Runtime, script: str, tags: Mapping[str, str]) -> dict[str, Any]:
+def common_request(client: Any, options: Ec2Options, script: str, tags: Mapping[str, str]) -> dict[str, Any]:
     """What does not depend on the kind of instance.
 
     :raises UserError: EC2 does not know the AMI.
@@ -112,53 +112,53 @@ def common_request(client: Any, runtime: Ec2Runtime, script: str, tags: Mapping[
             for kind in ("instance", "volume")
         ],
     }
-    if runtime.launch_template:
-        name = "LaunchTemplateId" if runtime.launch_template.startswith("lt-") else "LaunchTemplateName"
-        version = {"Version": runtime.launch_template_version} if runtime.launch_template_version else {}
-        request["LaunchTemplate"] = {name: runtime.launch_template, **version}
-    if runtime.image_id:
-        request["ImageId"] = runtime.image_id
-    if runtime.iam_instance_profile:
-        kind = "Arn" if runtime.iam_instance_profile.startswith("arn:") else "Name"
-        request["IamInstanceProfile"] = {kind: runtime.iam_instance_profile}
-    if runtime.key_name:
-        request["KeyName"] = runtime.key_name
-    if runtime.volume_size or runtime.image_id or runtime.root_device_name:  # else only the template knows the AMI
+    if options.launch_template:
+        name = "LaunchTemplateId" if options.launch_template.startswith("lt-") else "LaunchTemplateName"
+        version = {"Version": options.launch_template_version} if options.launch_template_version else {}
+        request["LaunchTemplate"] = {name: options.launch_template, **version}
+    if options.image_id:
+        request["ImageId"] = options.image_id
+    if options.iam_instance_profile:
+        kind = "Arn" if options.iam_instance_profile.startswith("arn:") else "Name"
+        request["IamInstanceProfile"] = {kind: options.iam_instance_profile}
+    if options.key_name:
+        request["KeyName"] = options.key_name
+    if options.volume_size or options.image_id or options.root_device_name:  # else only the template knows the AMI
         disk: dict[str, Any] = {"Encrypted": True, "DeleteOnTermination": True, "VolumeType": "gp3"}
-        if runtime.volume_size:
-            disk["VolumeSize"] = runtime.volume_size
-        request["BlockDeviceMappings"] = [{"DeviceName": _root_device(client, runtime), "Ebs": disk}]
-    return {**request, **runtime.run_instances_kwargs}
+        if options.volume_size:
+            disk["VolumeSize"] = options.volume_size
+        request["BlockDeviceMappings"] = [{"DeviceName": _root_device(client, options), "Ebs": disk}]
+    return {**request, **options.run_instances_kwargs}
 
 
-def _of_kind(runtime: Ec2Runtime, offer: Offer) -> dict[str, Any]:
+def _of_kind(options: Ec2Options, offer: Offer) -> dict[str, Any]:
     kind: dict[str, Any] = {}
     if offer.instance_type:
         kind["InstanceType"] = offer.instance_type
     if offer.spot:
         once = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
         kind["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": once}
-    if runtime.assign_public_ip is not None:
+    if options.assign_public_ip is not None:
         # Only an interface that is described takes this; it then takes the subnet and the groups too.
-        interface: dict[str, Any] = {"DeviceIndex": 0, "AssociatePublicIpAddress": runtime.assign_public_ip}
+        interface: dict[str, Any] = {"DeviceIndex": 0, "AssociatePublicIpAddress": options.assign_public_ip}
         if offer.subnet:
             interface["SubnetId"] = offer.subnet
-        if runtime.security_groups:
-            interface["Groups"] = list(runtime.security_groups)
+        if options.security_groups:
+            interface["Groups"] = list(options.security_groups)
         kind["NetworkInterfaces"] = [interface]
         return kind
     if offer.subnet:
         kind["SubnetId"] = offer.subnet
-    if runtime.security_groups:
-        kind["SecurityGroupIds"] = list(runtime.security_groups)
+    if options.security_groups:
+        kind["SecurityGroupIds"] = list(options.security_groups)
     return kind
 
 
-def _root_device(client: Any, runtime: Ec2Runtime) -> str:
+def _root_device(client: Any, options: Ec2Options) -> str:
     """Under another name than the AMI's own, the settings would be of a second disk, and the first not encrypted."""
-    if runtime.root_device_name:
-        return runtime.root_device_name
-    image_id = runtime.image_id or ""
+    if options.root_device_name:
+        return options.root_device_name
+    image_id = options.image_id or ""
     if not image_id.startswith("ami-"):
         raise UserError(
             f"Ec2Runtime(image_id={image_id!r}): of an AMI that is not named by its id, the name of the root device "

@@ -1,19 +1,15 @@
-"""What is wrong with the options of an ``Ec2Runtime``, whatever its templates will say."""
+"""The options of an ``Ec2Runtime``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_sklearn.runtimes.aws.options import list_problems, taken_problems
+from airflow_sklearn.runtimes.aws.options import AwsOptions, taken_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_sklearn.runtimes.ec2.runtime import Ec2Runtime
-
-WHOLE_NUMBERS = ("volume_size", "jobs_per_instance", "on_demand_from_attempt")
-NUMBERS = ("idle_timeout", "capacity_timeout", "startup_allowance")
-LISTS = ("instance_types", "larger_instance_types", "subnets", "security_groups")
 #: What RunInstances is asked beside ``run_instances_kwargs``, and where a user says it.
 _TAKEN = {
     "ClientToken": "",
@@ -35,24 +31,112 @@ _TAKEN = {
 }
 
 
-def problems(runtime: Ec2Runtime) -> Iterator[str]:
-    """One sentence each."""
-    if not runtime.image:
-        yield "image= is missing: the worker's container image, such as 1234.dkr.ecr.<region>.amazonaws.com/name:tag"
-    if not (runtime.launch_template or runtime.image_id):
-        yield "image_id= is missing (the AMI), or launch_template=, which has one"
-    if not (runtime.launch_template or runtime.instance_types):
-        yield "instance_types= is missing, or launch_template=, which has one"
-    if runtime.launch_template_version and not runtime.launch_template:
-        yield "launch_template_version goes with launch_template"
-    if runtime.jobs_per_instance < 1:
-        yield f"jobs_per_instance={runtime.jobs_per_instance}: it is 1 or more"
-    if runtime.volume_size is not None and runtime.volume_size < 1:
-        yield f"volume_size={runtime.volume_size}: it is in GiB, 1 or more"
-    for name in ("idle_timeout", "capacity_timeout"):
-        if not getattr(runtime, name) >= 0:  # nor is NaN
-            yield f"{name}={getattr(runtime, name)}: it is in seconds, 0 or more"
-    if not runtime.startup_allowance > 0:
-        yield f"startup_allowance={runtime.startup_allowance}: it is in seconds, more than 0; an instance takes minutes"
-    yield from list_problems(runtime, LISTS)
-    yield from taken_problems("run_instances_kwargs", runtime.run_instances_kwargs, _TAKEN, "instance")
+@dataclass(repr=False)
+class Ec2Options(AwsOptions):
+    """What an instance is launched with, and how many jobs it does.
+
+    :param image: the worker's container image, with its registry. (templated)
+    :param image_id: the AMI: its id, or ``resolve:ssm:<parameter>``. Linux, with cloud-init; Docker is installed if it
+        has none. An AMI with Docker and the worker image in it starts soonest. (templated)
+    :param instance_types: types that will do, the best first: where one has no capacity, the next is tried. (templated)
+    :param larger_instance_types: types with more and more memory, for the attempts after one that ran out of it.
+        (templated)
+    :param launch_template: name or id of one that has what is not said here. (templated)
+    :param launch_template_version: default: the template's own default.
+    :param subnets: each type is tried in all of them: give one a zone. Default: the default VPC's. (templated)
+    :param security_groups: ids. They need no way in, and a way out to S3, CloudWatch Logs and the image's registry.
+        (templated)
+    :param assign_public_ip: whether instances get a public address; default: what the subnet says. In a subnet without
+        NAT or endpoints they need one.
+    :param iam_instance_profile: name or ARN; its role is the worker's. (templated)
+    :param key_name: of a key pair, for SSH; default: none, nobody can log in.
+    :param volume_size: GiB of the root volume, which is encrypted; default: the AMI's.
+    :param root_device_name: default: the AMI's own, which EC2 is asked for.
+    :param spot: ask for Spot instances first.
+    :param on_demand_from_attempt: from this attempt of its Airflow task on, and whenever there are no Spot instances,
+        a job runs on demand. Airflow counts attempts on when a task is cleared. None: never.
+    :param jobs_per_instance: how many jobs an instance does, one after another: worth it where a job takes no longer
+        than the start of an instance. They are jobs of one task of one run, such as the chunks of a prediction; as
+        many instances are launched as they fill.
+    :param idle_timeout: seconds for which an instance with free slots waits for a next job before it ends itself.
+    :param env: further environment variables for the worker; no place for secrets, the instance's user data shows them.
+        (templated)
+    :param tags: further tags for instances and volumes, beside those that lead back to DAG, task, run and chunk.
+        (templated)
+    :param region_name: default: the connection's.
+    :param awslogs_group: the log group, which must be there; empty: the log is on the instance's console only.
+    :param awslogs_region: the log group's region, where it is another than the instances'.
+    :param awslogs_stream_prefix: of the log streams; each job has one of its own.
+    :param capacity_timeout: seconds for which a task waits while EC2 has no capacity, or throttles.
+    :param startup_allowance: seconds from the launch of an instance until its worker must have been heard of: boot,
+        installation of Docker where it is missing, pull of the image. Then the job is lost, and the instance is ended.
+    :param run_instances_kwargs: what RunInstances takes and no other parameter is for, such as ``Placement`` or
+        ``BlockDeviceMappings`` (which then say themselves that they are encrypted).
+    """
+
+    whole_numbers: ClassVar[tuple[str, ...]] = ("volume_size", "jobs_per_instance", "on_demand_from_attempt")
+    numbers: ClassVar[tuple[str, ...]] = ("idle_timeout", "capacity_timeout", "startup_allowance")
+    lists: ClassVar[tuple[str, ...]] = ("instance_types", "larger_instance_types", "subnets", "security_groups")
+    shown: ClassVar[tuple[str, ...]] = ("image", "launch_template", "instance_types")
+    template_fields: ClassVar[tuple[str, ...]] = (
+        "image",
+        "image_id",
+        "instance_types",
+        "larger_instance_types",
+        "launch_template",
+        "subnets",
+        "security_groups",
+        "iam_instance_profile",
+        "env",
+        "tags",
+    )
+    submit_only: ClassVar[tuple[str, ...]] = ("env", "tags", "run_instances_kwargs")
+
+    image: str = ""
+    image_id: str | None = None
+    instance_types: list[str] = field(default_factory=list)
+    larger_instance_types: list[str] = field(default_factory=list)
+    launch_template: str | None = None
+    launch_template_version: str | None = None
+    subnets: list[str] = field(default_factory=list)
+    security_groups: list[str] = field(default_factory=list)
+    assign_public_ip: bool | None = None
+    iam_instance_profile: str | None = None
+    key_name: str | None = None
+    volume_size: int | None = None
+    root_device_name: str | None = None
+    spot: bool = False
+    on_demand_from_attempt: int | None = 2
+    jobs_per_instance: int = 1
+    idle_timeout: float = 60.0
+    env: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    region_name: str | None = None
+    awslogs_group: str = "/ec2/airflow-sklearn"
+    awslogs_region: str | None = None
+    awslogs_stream_prefix: str = "worker"
+    capacity_timeout: float = 900.0
+    startup_allowance: float = 900.0
+    run_instances_kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def problems(self) -> Iterator[str]:
+        if not self.image:
+            example = "1234.dkr.ecr.<region>.amazonaws.com/name:tag"
+            yield f"image= is missing: the worker's container image, such as {example}"
+        if not (self.launch_template or self.image_id):
+            yield "image_id= is missing (the AMI), or launch_template=, which has one"
+        if not (self.launch_template or self.instance_types):
+            yield "instance_types= is missing, or launch_template=, which has one"
+        if self.launch_template_version and not self.launch_template:
+            yield "launch_template_version goes with launch_template"
+        if self.jobs_per_instance < 1:
+            yield f"jobs_per_instance={self.jobs_per_instance}: it is 1 or more"
+        if self.volume_size is not None and self.volume_size < 1:
+            yield f"volume_size={self.volume_size}: it is in GiB, 1 or more"
+        for name in ("idle_timeout", "capacity_timeout"):
+            if not getattr(self, name) >= 0:  # nor is NaN
+                yield f"{name}={getattr(self, name)}: it is in seconds, 0 or more"
+        if not self.startup_allowance > 0:
+            said = f"startup_allowance={self.startup_allowance}"
+            yield f"{said}: it is in seconds, more than 0; an instance takes minutes"
+        yield from taken_problems("run_instances_kwargs", self.run_instances_kwargs, _TAKEN, "instance")

@@ -5,11 +5,10 @@ All that it needs is in the handles: the runtime that looks may be another one, 
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.contract.job_queue import JobEnd, Placement
+from airflow_sklearn.contract.job_queue import JobEnd
 from airflow_sklearn.runtimes.base import JobState, JobStatus
 from airflow_sklearn.runtimes.ec2.instance_status import (
     is_gone,
@@ -20,16 +19,18 @@ from airflow_sklearn.runtimes.ec2.instance_status import (
     was_stopped,
 )
 from airflow_sklearn.runtimes.ec2.instances import console_output, describe
+from airflow_sklearn.runtimes.ec2.job_data import Ec2JobData, instance_id_of, placement_of
 from airflow_sklearn.runtimes.ec2.job_queue import end_uri, ended_slots, slot_name
+from airflow_sklearn.runtimes.ec2.ownership import is_young_since
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from airflow_sklearn.contract.job_queue import Placement
     from airflow_sklearn.runtimes.base import JobHandle
     from airflow_sklearn.runtimes.ec2.heartbeats import Hearing
     from airflow_sklearn.storage import Storage
 
-_MISSING_AT_FIRST = 300.0  # seconds for which EC2's other calls may not know a new instance ("eventual consistency")
 _LONGEST_SILENCE = 600.0  # seconds without a beat of an instance that has been heard before
 _READERS = 16  # threads that read how jobs have ended
 
@@ -66,28 +67,10 @@ def describe_jobs(client: Any, storage: Storage, handles: Sequence[JobHandle], h
     return statuses
 
 
-def placement_of(handle: JobHandle) -> Placement:
-    """Where the job was placed."""
-    return Placement.model_validate(handle.data["placement"])
-
-
-def instance_id_of(handle: JobHandle) -> str:
-    """The instance that does the job."""
-    return str(handle.data["instance_id"])
-
-
 def lost_in_silence(handles: Sequence[JobHandle], statuses: Sequence[JobStatus], hearing: Hearing) -> list[JobHandle]:
     """Of each instance that ``describe_jobs`` has found silent, one job."""
     lost = [one for one, status in zip(handles, statuses, strict=True) if status.state is JobState.LOST]
     return list({instance_id_of(one): one for one in lost if _is_silent(one, hearing)}.values())
-
-
-def is_young_since(moment: float) -> bool:
-    """Whether EC2's calls may not know an instance yet.
-
-    :param moment: of its launch, in seconds since the epoch.
-    """
-    return time.time() - moment < _MISSING_AT_FIRST
 
 
 def _end_or_error(storage: Storage, placement: Placement) -> JobEnd | Exception:
@@ -105,13 +88,13 @@ def _status(
     end: JobEnd | Exception | None,
     hearing: Hearing,
 ) -> JobStatus:
-    placement, instance_id = placement_of(handle), instance_id_of(handle)
+    data = Ec2JobData.of(handle)
+    placement, instance_id = data.placement, data.instance_id
     if placement.pool not in ended or instance_id not in instances or isinstance(end, Exception):
         return JobStatus(state=JobState.UNKNOWN, message=f"The look at the job failed. {end or ''}".rstrip())
     instance = instances[instance_id]
     if end is not None:
-        larger = handle.data.get("larger")
-        return status_of_end(end, instance, f"The next attempt gets a {larger}." if larger else None)
+        return status_of_end(end, instance, f"The next attempt gets a {data.larger}." if data.larger else None)
     if instance is None:
         if is_young_since(handle.submitted_at):
             return JobStatus(state=JobState.UNKNOWN, message="EC2 does not know the instance yet.")
@@ -136,10 +119,11 @@ def _status(
 
 def _is_silent(handle: JobHandle, hearing: Hearing) -> bool:
     """Whether its instance has not been heard of for so long that the job counts as lost."""
-    longest = handle.data.get("startup_allowance")
-    if not isinstance(longest, int | float):
-        return False  # submitted by an older version, which may have launched an image whose hosts do not beat
-    silence = hearing.of(placement_of(handle))
+    data = Ec2JobData.of(handle)
+    longest = data.startup_allowance
+    if longest is None:
+        return False
+    silence = hearing.of(data.placement)
     return silence.seconds > (_LONGEST_SILENCE if silence.heard else longest)
 
 

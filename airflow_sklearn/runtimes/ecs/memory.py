@@ -10,7 +10,7 @@ from airflow_sklearn.runtimes.ecs import fargate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pydantic import JsonValue
+    from airflow_sklearn.runtimes.ecs.job_data import EcsJobData
 
     Size = tuple[int | None, int | None]
 
@@ -60,17 +60,17 @@ def size_after(spent: Iterable[int], cpu: int | None, memory: int, bound: int, *
     return cpu, max(memory, min(most, bound))
 
 
-def with_prospect(status: JobStatus, task: Mapping[str, Any], data: Mapping[str, JsonValue]) -> JobStatus:
+def with_prospect(status: JobStatus, task: Mapping[str, Any], data: EcsJobData) -> JobStatus:
     """The status of a task that ran out of memory, with what the next attempt gets, or that there is no more.
 
     :param data: of its handle, which may be another runtime's than the one that polls.
     """
-    spent, bound = memory_of(task, str(data["container"])), data.get("memory_bound")
-    if not spent or not isinstance(bound, int):
+    spent, bound = memory_of(task, data.container), data.memory_bound
+    if not spent or bound is None:
         hint = "Give it more: EcsRuntime(memory=...)."
         return status.model_copy(update={"message": f"{status.message} {hint}"})
     cpu = task.get("overrides", {}).get("cpu") or task.get("cpu") or 0
-    grown = _grown(int(cpu), spent, bound, on_fargate=bool(data.get("on_fargate")))
+    grown = _grown(int(cpu), spent, bound, on_fargate=data.on_fargate)
     if grown is None:
         hint = f"That is all that max_memory={bound} allows: raise it, or cut smaller chunks."
         # Without the exit code, which alone would say that a retry may help.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Begins the reason of tasks that this package stops itself.
 OUR_REASON = "airflow-sklearn: "
+#: Begins ``startedBy`` of tasks that this package runs.
+STARTED_BY = "airflow-sklearn/"
 
 _NO_CAPACITY = re.compile(
     r"capacity is unavailable|insufficient|RESOURCE:|\bENI\b|network interface|unexpected EC2 error|InternalError|"

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, ClassVar
 from airflow_sklearn.contract.arguments import check_count, is_known
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key, worker_arguments
-from airflow_sklearn.runtimes.local.state_folder import StateFolder, default_state_dir, folder_of, store_handle
-from airflow_sklearn.system.processes import Process, process_of, run_detached
+from airflow_sklearn.runtimes.local.job_data import LocalJobData
+from airflow_sklearn.runtimes.local.state_folder import StateFolder, default_state_dir, store_handle
+from airflow_sklearn.system.processes import process_of, run_detached
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from airflow_sklearn.contract.jobs import Job
+    from airflow_sklearn.system.processes import Process
 
 #: The process that the worker ends with: its job dies with its task, however, and however early, the task dies.
 PARENT_VARIABLE = "AIRFLOW_SKLEARN_EXIT_WITH_PARENT"
@@ -62,6 +64,7 @@ class LocalRuntime(Runtime):
     template_fields: ClassVar[tuple[str, ...]] = ("python", "env", "state_dir")
     default_poll_interval: ClassVar[float] = 0.5
     on_this_machine: ClassVar[bool] = True
+    stored_as: ClassVar[str] = "airflow_sklearn.runtimes.local:LocalRuntime"
 
     python: str | None = None
     env: dict[str, str] = field(default_factory=dict)
@@ -104,7 +107,7 @@ class LocalRuntime(Runtime):
             result_uri=job.result_uri,
             job_sha256=job.digest(),
             submitted_at=time.time(),
-            data={"folder": str(folder), "detached": survives_parent, **process.to_dict()},
+            data=LocalJobData(folder=folder, survives_parent=survives_parent, **process.to_dict()).stored(),
         )
         store_handle(handle)
         return handle
@@ -113,7 +116,8 @@ class LocalRuntime(Runtime):
         return [self._status(handle) for handle in handles]
 
     def cancel(self, handle: JobHandle) -> None:
-        folder, process = folder_of(handle), Process.from_dict(handle.data)
+        data = LocalJobData.of(handle)
+        folder, process = data.folder, data.process
         if not process.is_alive():
             return
         (folder / "cancelled").touch()
@@ -128,7 +132,7 @@ class LocalRuntime(Runtime):
         start = cursor if isinstance(cursor, int) else 0
         ended = self._status(handle).state.finished
         try:
-            with open(folder_of(handle) / "log", "rb") as file:
+            with open(LocalJobData.of(handle).folder / "log", "rb") as file:
                 file.seek(start)
                 new = file.read()
         except FileNotFoundError:
@@ -162,8 +166,9 @@ class LocalRuntime(Runtime):
         return f"local:{self._state().path}"
 
     def _status(self, handle: JobHandle) -> JobStatus:
+        data = LocalJobData.of(handle)
         try:
-            folder, process = folder_of(handle), Process.from_dict(handle.data)
+            folder, process = data.folder, data.process
         except UserError as error:
             return JobStatus(state=JobState.FAILED, message=str(error))
         code = _exit_code(folder)
@@ -173,12 +178,13 @@ class LocalRuntime(Runtime):
         code = code if code is not None else _exit_code(folder, wait=_LAST_THREADS)
         if code == 1 and _NO_MODULE in (last := _last_line(folder / "log")):  # Python's own words: no worker ran
             return JobStatus(state=JobState.FAILED, message=self._cannot_run(last))
-        return _ended(code, cancelled=(folder / "cancelled").exists(), pid=process.pid)
+        return _status_of_exit(code, cancelled=(folder / "cancelled").exists(), pid=process.pid)
 
     @staticmethod
     def _is_orphaned(handle: JobHandle) -> bool:
         """Whether a job belongs to a task that is gone, and is about to notice."""
-        return not handle.data.get("detached") and not Process.from_dict(handle.data, "parent_").is_alive()
+        data = LocalJobData.of(handle)
+        return not data.survives_parent and not data.parent.is_alive()
 
     def _run_attached(self, command: list[str], environment: dict[str, str], log: Path) -> Process:
         with open(log, "wb") as output:
@@ -241,7 +247,7 @@ def _exit_code(folder: Path, wait: float = 0.0) -> int | None:
         return None
 
 
-def _ended(code: int | None, *, cancelled: bool, pid: int) -> JobStatus:
+def _status_of_exit(code: int | None, *, cancelled: bool, pid: int) -> JobStatus:
     if code == 0:
         return JobStatus(state=JobState.SUCCEEDED, exit_code=0)
     if cancelled:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.runtimes.base import JobHandle
-from airflow_sklearn.system.processes import Process
+from airflow_sklearn.runtimes.local.job_data import LocalJobData
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,14 +100,10 @@ class StateFolder:
 
 def store_handle(handle: JobHandle) -> None:
     """Keep a handle in its job's folder, whole or not at all."""
-    temporary, path = folder_of(handle) / "handle.json.new", folder_of(handle) / "handle.json"
+    folder = LocalJobData.of(handle).folder
+    temporary, path = folder / "handle.json.new", folder / "handle.json"
     temporary.write_text(handle.model_dump_json())
     os.replace(temporary, path)
-
-
-def folder_of(handle: JobHandle) -> Path:
-    """The folder of one job."""
-    return Path(str(handle.data["folder"]))
 
 
 def default_state_dir() -> str:
@@ -134,7 +130,7 @@ def _is_own(folder: Path) -> bool:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         return False
     handle = _handle_in(folder)
-    return (folder / _MARKER).is_file() or (handle is not None and folder_of(handle).name == folder.name)
+    return (folder / _MARKER).is_file() or (handle is not None and LocalJobData.of(handle).folder.name == folder.name)
 
 
 def _may_run(folder: Path) -> bool:
@@ -143,8 +139,8 @@ def _may_run(folder: Path) -> bool:
     if handle is None or (folder / "exit_code").exists():
         return False  # it died before it was known, a week ago; or it has ended
     try:
-        return Process.from_dict(handle.data).is_alive()
-    except (UserError, KeyError):
+        return LocalJobData.of(handle).process.is_alive()
+    except (UserError, ValueError):  # a ValidationError is one
         return True
 
 

@@ -7,30 +7,40 @@ import logging
 import os
 import sys
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.airflow_compat import states_in_database
 from airflow_sklearn.aws.connection import AwsConnection
+from airflow_sklearn.runtimes import registry
 from airflow_sklearn.runtimes.reaper.reap import end_left_behind, find_hosts, judge
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_sklearn.runtimes.base import LeftoverOption
+
 _DESCRIPTION = """
-End EC2 instances and ECS tasks that airflow-sklearn started for Airflow tasks that have ended since. Run it where
+End instances and containers that airflow-sklearn started for Airflow tasks that have ended since. Run it where
 Airflow's database is configured (beside the scheduler). Those of runs that this Airflow does not know are left alone.
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
     """:return: 0, or 1 if something could not be ended."""
-    options = _parser().parse_args(arguments)
-    if not (options.ec2 or options.cluster):
-        _parser().error("nothing to look at: give --ec2, --cluster NAME, or both")
+    places = {name: runtime.leftovers for name, runtime in registry.load_all() if runtime.leftovers}
+    parser = _parser(places)
+    options = parser.parse_args(arguments)
+    where = {name: _where(getattr(options, name)) for name in places}
+    if not any(where.values()):
+        flags = " or ".join(f"{one.flag} {one.metavar or ''}".rstrip() for one in places.values())
+        parser.error(f"nothing to look at: give {flags}")
     logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
     logging.getLogger("airflow_sklearn.runtimes.reaper").setLevel(logging.INFO)
     # As Airflow 3's own commands do that read connections from the database.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     hosts = find_hosts(
         AwsConnection(options.aws_conn_id),
-        clusters=options.cluster,
-        ec2=options.ec2,
+        where,
         region_name=options.region,
         tags=dict(options.tag),
     )
@@ -41,12 +51,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _where(given: bool | list[str]) -> list[str]:
+    """Where to look for the hosts of a runtime, as its option says it."""
+    return given if isinstance(given, list) else [""] * given
+
+
+def _parser(places: Mapping[str, LeftoverOption]) -> argparse.ArgumentParser:
+    """:param places: by the names of runtimes, the options that say where to look for their hosts."""
     parser = argparse.ArgumentParser(prog="python -m airflow_sklearn.reaper", description=_DESCRIPTION)
-    parser.add_argument("--ec2", action="store_true", help="instances of Ec2Runtime")
-    parser.add_argument(
-        "--cluster", action="append", default=[], metavar="NAME", help="tasks of EcsRuntime; repeatable"
-    )
+    for name, one in places.items():
+        how: dict[str, Any] = {"action": "append", "default": [], "metavar": one.metavar}
+        parser.add_argument(one.flag, dest=name, help=one.help, **(how if one.metavar else {"action": "store_true"}))
     parser.add_argument(
         "--tag",
         action="append",

@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_sklearn.runtimes.reaper.hosts import ecs_tasks, instances
+from airflow_sklearn.runtimes import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import timedelta
 
     from airflow_sklearn.airflow_compat import States
     from airflow_sklearn.runtimes.base import AwsAccess
-    from airflow_sklearn.runtimes.reaper.hosts import Host
+    from airflow_sklearn.runtimes.hosts import Host
 
 _LOG = logging.getLogger(__name__)
 #: In any other state, a task may still look for its host, or take it over.
@@ -37,19 +37,20 @@ class Judged(NamedTuple):
 
 
 def find_hosts(
-    aws: AwsAccess, *, clusters: Sequence[str], ec2: bool, region_name: str | None, tags: Mapping[str, str]
+    aws: AwsAccess, where: Mapping[str, Iterable[str]], *, region_name: str | None, tags: Mapping[str, str]
 ) -> Iterator[Host]:
     """All that runs for Airflow tasks.
 
-    :param clusters: of ECS.
-    :param ec2: whether to look for instances.
+    :param where: by the names of registered runtimes, where to look for their hosts: ECS clusters, for example. For a
+        runtime that has only one such place, one empty text.
     :param region_name: None: the connection's.
     :param tags: that they must have.
+    :raises UserError: there is no such runtime.
     """
-    if ec2:
-        yield from instances(aws.client("ec2", region_name), tags)
-    for cluster in clusters:
-        yield from ecs_tasks(aws.client("ecs", region_name), cluster, tags)
+    for name, places in where.items():
+        runtime = registry.load(name)
+        for place in places:
+            yield from runtime.hosts(aws, place, region_name=region_name, tags=tags)
 
 
 def judge(hosts: Iterable[Host], states_of: Callable[[str, str, str], States], grace: timedelta) -> list[Judged]:

@@ -14,9 +14,9 @@ from airflow_sklearn.contract.job_queue import JobEnd, QueueInstance
 from airflow_sklearn.contract.jobs import PredictJob
 from airflow_sklearn.exceptions import NoCapacityError, ThrottledError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
-from airflow_sklearn.runtimes.ec2 import Ec2Runtime, instances
+from airflow_sklearn.runtimes.ec2 import Ec2Runtime, instances, ownership
 from airflow_sklearn.runtimes.ec2 import heartbeats as hearing
-from airflow_sklearn.runtimes.ec2 import runtime as module
+from airflow_sklearn.runtimes.ec2 import launcher as module
 from airflow_sklearn.runtimes.ec2 import status as ec2_status
 from airflow_sklearn.runtimes.ec2.errors import NotHereError, SpentTokenError
 from airflow_sklearn.runtimes.ec2.job_queue import JobQueue
@@ -260,7 +260,7 @@ def test_an_instance_that_ec2_has_forgotten_is_not_taken_over(
     monkeypatch.setattr(module, "launch", lambda *_, **__: "i-0123456789abcdef0")
     submitted(runtime(), job_of())
     assert runtime().find(job_of(0, attempt=2)[1]) is not None
-    monkeypatch.setattr(ec2_status, "_MISSING_AT_FIRST", 0.0)
+    monkeypatch.setattr(ownership, "_MISSING_AT_FIRST", 0.0)
     assert runtime().find(job_of(0, attempt=2)[1]) is None
 
 
@@ -276,7 +276,7 @@ def test_a_job_that_is_given_up_is_not_done_by_an_instance_that_comes_later(
         place.submit(uri, job, survives_parent=True)
     place.abandon(uri)
     place.abandon("s3://acme/another.json")  # that was never asked for
-    placement = place._requests[uri].placement
+    placement = place._launcher._requests[uri].placement
     assert JobQueue(Storage(lambda: aws.cloud.client()), placement.pool, placement.number, 2).is_cancelled(0)
 
 
@@ -391,7 +391,7 @@ def test_an_instance_that_ec2_has_forgotten_is_lost(
     place = runtime()
     handle = submitted(place, job_of())
     gone = handle.model_copy(update={"data": {**handle.data, "instance_id": "i-00000000000000001"}})
-    monkeypatch.setattr(ec2_status, "_MISSING_AT_FIRST", 0.0)
+    monkeypatch.setattr(ownership, "_MISSING_AT_FIRST", 0.0)
     status = place.poll([gone])[0]
     assert status.state is JobState.LOST
     assert "knows no instance i-00000000000000001 any more" in status.message

@@ -5,10 +5,8 @@ from typing import Any
 import pytest
 
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.runtimes.aws.options import check_rendered
 from airflow_sklearn.runtimes.base import runtime_from_dict
 from airflow_sklearn.runtimes.ec2 import Ec2Runtime
-from airflow_sklearn.runtimes.ec2.options import LISTS
 
 GOOD: dict[str, Any] = {"image": "acme/worker:7", "image_id": "ami-1", "instance_types": ["m7i.large"]}
 
@@ -69,7 +67,7 @@ def test_a_template_that_gives_a_text_where_a_list_is_wanted_is_refused() -> Non
     runtime = Ec2Runtime(**{**GOOD, "subnets": "{{ var.value.subnets }}"})
     runtime.subnets = "subnet-1,subnet-2"  # type: ignore[assignment]
     with pytest.raises(UserError, match=r"Ec2Runtime\(subnets=\.\.\.\) is 'subnet-1,subnet-2' after rendering"):
-        check_rendered(runtime, LISTS)
+        runtime.check_rendered()
 
 
 def test_it_survives_a_deferral() -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_sklearn.contract.job_queue import Placement, QueueInstance
 from airflow_sklearn.exceptions import DocumentError
-from airflow_sklearn.runtimes.ec2 import Ec2Runtime, runtime
+from airflow_sklearn.runtimes.ec2 import ownership
 
 PLACEMENT = Placement(
     pool="s3://acme/jobs/pools/0123456789abcdef",
@@ -21,14 +20,12 @@ PLACEMENT = Placement(
     result_uri="s3://acme/jobs/a.result.json",
     submitted_at=0.0,
 )
-OURS = [{"Key": "airflow_sklearn_roster", "Value": runtime.queue_id(PLACEMENT)}]
+OURS = [{"Key": "airflow_sklearn_roster", "Value": ownership.queue_id(PLACEMENT)}]
 
 
 def alive(monkeypatch: pytest.MonkeyPatch, instance: dict[str, Any] | None, launched_at: float = 0.0) -> bool:
-    aws = SimpleNamespace(client=lambda *_, **__: None)
-    monkeypatch.setattr(runtime, "describe", lambda client, ids: ({"i-1": instance}, []))
-    made = Ec2Runtime(image="i", image_id="ami-1", instance_types=["m7i.large"]).bind(aws)  # type: ignore[arg-type]
-    return made._is_alive(PLACEMENT, QueueInstance(instance_id="i-1", launched_at=launched_at))
+    monkeypatch.setattr(ownership, "describe", lambda client, ids: ({"i-1": instance}, []))
+    return ownership.is_alive(None, PLACEMENT, QueueInstance(instance_id="i-1", launched_at=launched_at))
 
 
 def instance(tags: list[dict[str, str]], state: str = "running") -> dict[str, Any]:

@@ -88,7 +88,7 @@ def test_a_call_without_an_answer_may_be_repeated(
     from botocore.exceptions import ReadTimeoutError
 
     place = runtime()
-    monkeypatch.setattr(place._ecs, "run_task", scripted([ReadTimeoutError(endpoint_url="ecs")]))
+    monkeypatch.setattr(place._api, "run_task", scripted([ReadTimeoutError(endpoint_url="ecs")]))
     with pytest.raises(ThrottledError, match="not answered"):
         place.submit(URI, job, survives_parent=True)
 
@@ -147,7 +147,7 @@ def test_a_throttle_hides_only_what_it_throttled(
     monkeypatch.setattr(module, "_TASKS_A_CALL", 1)
     place = runtime()
     handles = [place.submit(f"{URI}{n}", job, survives_parent=True) for n in range(3)]
-    describe, calls = place._ecs.describe_tasks, []
+    describe, calls = place._api.describe_tasks, []
 
     def throttled_once(**request: Any) -> Any:
         calls.append(request)
@@ -155,7 +155,7 @@ def test_a_throttle_hides_only_what_it_throttled(
             raise OSError("Rate exceeded")
         return describe(**request)
 
-    monkeypatch.setattr(place._ecs, "describe_tasks", throttled_once)
+    monkeypatch.setattr(place._api, "describe_tasks", throttled_once)
     assert [status.state for status in place.poll(handles)] == ["running", "unknown", "running"]
 
 
@@ -166,7 +166,7 @@ def test_a_poll_that_sees_nothing_fails(runtime: Any, job: PredictJob, monkeypat
     def throttled(**_: Any) -> Any:
         raise OSError("Rate exceeded")
 
-    monkeypatch.setattr(place._ecs, "describe_tasks", throttled)
+    monkeypatch.setattr(place._api, "describe_tasks", throttled)
     with pytest.raises(OSError, match="Rate exceeded"):
         place.poll([handle])
 
@@ -190,8 +190,8 @@ def test_who_loses_the_race_of_registering_finds_what_the_winner_made(
     place = runtime()
     arn = "arn:aws:ecs:us-east-1:1:task-definition/airflow-sklearn-1:1"
     made = {"taskDefinitionArn": arn, "containerDefinitions": [{"name": "worker", "image": "acme/worker:7"}]}
-    monkeypatch.setattr(place._ecs, "describe_task_definition", scripted([no_definition(), {"taskDefinition": made}]))
-    monkeypatch.setattr(place._ecs, "register_task_definition", scripted([lost_race()]))
+    monkeypatch.setattr(place._api, "describe_task_definition", scripted([no_definition(), {"taskDefinition": made}]))
+    monkeypatch.setattr(place._api, "register_task_definition", scripted([lost_race()]))
     assert place.image == "acme/worker:7"
 
 
@@ -200,8 +200,8 @@ def test_a_race_that_is_lost_again_and_again_may_be_repeated_later(
 ) -> None:
     monkeypatch.setattr(task_definition.time, "sleep", lambda _: None)
     place = runtime()
-    monkeypatch.setattr(place._ecs, "describe_task_definition", scripted([no_definition() for _ in range(9)]))
-    monkeypatch.setattr(place._ecs, "register_task_definition", scripted([lost_race() for _ in range(9)]))
+    monkeypatch.setattr(place._api, "describe_task_definition", scripted([no_definition() for _ in range(9)]))
+    monkeypatch.setattr(place._api, "register_task_definition", scripted([lost_race() for _ in range(9)]))
     with pytest.raises(ThrottledError, match="Too many concurrent"):
         _ = place.image
 
@@ -212,7 +212,7 @@ def test_a_throttle_is_not_taken_for_a_missing_definition(
 ) -> None:
     place = runtime(task_definition=definition)
     throttled = ClientError({"Error": {"Code": "ClientException", "Message": "Rate exceeded"}}, "Describe")
-    monkeypatch.setattr(place._ecs, "describe_task_definition", scripted([throttled]))
+    monkeypatch.setattr(place._api, "describe_task_definition", scripted([throttled]))
     with pytest.raises(ThrottledError, match="Rate exceeded"):
         _ = place.image
 
@@ -381,7 +381,7 @@ def test_a_runtime_for_fargate_judges_a_task_on_an_instance_as_its_own_would(
     handle = runtime(**on_instances(records, "large", {}, {"memory": 131072})).submit(URI, job, survives_parent=True)
     other = runtime()
     killed = out_of_memory(records, handle, "131072")  # more than Fargate has
-    monkeypatch.setattr(other._ecs, "describe_tasks", lambda **_: {"tasks": [killed]})
+    monkeypatch.setattr(other._api, "describe_tasks", lambda **_: {"tasks": [killed]})
     (status,) = other.poll([handle])
     assert status.state is JobState.OUT_OF_MEMORY
     assert "262,144 MiB" in status.message
@@ -414,7 +414,7 @@ TAIL = [{"capacityProvider": "FARGATE", "weight": 1}]
 def test_spot_comes_first_and_retries_run_on_demand(
     runtime: Any, attempt: int, refused: int, option: dict[str, Any], strategy: Any
 ) -> None:
-    placed = runtime(capacity_provider_strategy=SPOT, **option)._placement(attempt, refused)
+    placed = runtime(capacity_provider_strategy=SPOT, **option).placement(attempt, refused)
     assert placed == {"capacityProviderStrategy": strategy}
 
 
@@ -498,7 +498,7 @@ def test_a_throttled_stop_is_tried_again(runtime: Any, job: PredictJob, monkeypa
     place = runtime()
     handle = place.submit(URI, job, survives_parent=True)
     answers = [throttle("StopTask"), throttle("StopTask"), {}]
-    monkeypatch.setattr(place._ecs, "stop_task", scripted(answers))
+    monkeypatch.setattr(place._api, "stop_task", scripted(answers))
     place.cancel(handle)
     assert answers == []
 
@@ -539,7 +539,7 @@ def test_no_room_is_told_from_a_request_that_never_fits(
 ) -> None:
     place = runtime()
     answers = {"tasks": [], "failures": [{"arn": "arn", "reason": "RESOURCE:MEMORY"}]}
-    monkeypatch.setattr(place._ecs, "run_task", lambda **_: answers)
+    monkeypatch.setattr(place._api, "run_task", lambda **_: answers)
     with pytest.raises(NoCapacityError, match="RESOURCE:MEMORY"):
         place.submit(URI, job, survives_parent=True)
     answers["failures"][0]["reason"] = "ATTRIBUTE"  # type: ignore[index]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from airflow_sklearn.airflow_compat import States
-from airflow_sklearn.runtimes.reaper.hosts import Host
+from airflow_sklearn.runtimes.hosts import Host
 from airflow_sklearn.runtimes.reaper.reap import Verdict, end_left_behind, judge
 
 GRACE = timedelta(minutes=10)

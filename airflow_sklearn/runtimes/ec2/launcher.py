@@ -1,0 +1,173 @@
+"""An instance for each job, or for a few: what is asked for, and asked for again in the same words."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_sklearn.contract.document import content_id
+from airflow_sklearn.contract.job_queue import Placement, QueueInstance
+from airflow_sklearn.runtimes.aws.cloudwatch import LogStream
+from airflow_sklearn.runtimes.aws.tags import tags_of
+from airflow_sklearn.runtimes.base import job_key
+from airflow_sklearn.runtimes.ec2.errors import SpentTokenError
+from airflow_sklearn.runtimes.ec2.instances import terminate
+from airflow_sklearn.runtimes.ec2.job_queue import queue_of
+from airflow_sklearn.runtimes.ec2.larger_types import count_oom_attempts, next_type, type_after
+from airflow_sklearn.runtimes.ec2.launch import UnansweredError, common_request, launch, offers
+from airflow_sklearn.runtimes.ec2.ownership import QUEUE_TAG, is_alive, queue_id
+from airflow_sklearn.runtimes.ec2.scheduling import pool_of, record, schedule
+from airflow_sklearn.runtimes.ec2.user_data import HostOptions, user_data
+from airflow_sklearn.storage import parent
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from airflow_sklearn.contract.jobs import Job
+    from airflow_sklearn.runtimes.aws.clients import AwsClients
+    from airflow_sklearn.runtimes.ec2.launch import Offer
+    from airflow_sklearn.runtimes.ec2.options import Ec2Options
+
+_SPARE_LIFE = 300.0  # seconds that an instance may live beyond what its jobs may take
+
+
+class Request(NamedTuple):
+    """What was asked for on behalf of a job."""
+
+    placement: Placement
+    wanted: tuple[Offer, ...]
+    larger: str | None
+    """The type that its next attempt gets, should it run out of memory."""
+
+
+class Launcher:
+    """Finds or launches the instances of jobs.
+
+    It remembers what it has asked for: asked again for the same job, EC2 gives the same instance.
+
+    :param described: the runtime as JSON: jobs of unlike runtimes share no instance.
+    """
+
+    def __init__(self, options: Ec2Options, clients: AwsClients, described: dict[str, Any]) -> None:
+        self._options, self._clients, self._described = options, clients, described
+        self._requests: dict[str, Request] = {}
+        """By the jobs' URIs."""
+        self._unanswered: dict[str, int] = {}
+        """By tokens of instances: which offer was asked for when no answer came. It may have been launched."""
+
+    def instance_for(self, job_uri: str, job: Job) -> tuple[Request, str]:
+        """What was asked for on behalf of a job, and the id of the instance that does it.
+
+        :raises NoCapacityError: EC2 has no instance of any of the types in any of the zones now.
+        :raises ThrottledError: it has not judged the request.
+        :raises UserError: EC2 will never launch it like this.
+        """
+        if job_uri not in self._requests:
+            self._requests[job_uri] = self._request(job_uri, job)
+        while not (instance_id := self._launched(self._requests[job_uri], job)):
+            gone = self._requests[job_uri].placement  # its instance has ended, and does no more jobs
+            queue_of(self._clients.storage(), gone).close()
+            self._requests[job_uri] = self._request(job_uri, job, after=gone.number)
+        return self._requests[job_uri], instance_id
+
+    def abandon(self, job_uri: str) -> None:
+        """No instance that comes later shall do a job. Nothing happens if it was never asked for."""
+        if request := self._requests.get(job_uri):
+            queue_of(self._clients.storage(), request.placement).cancel(request.placement.slot)
+
+    def log_stream(self, key: str, job_uri: str) -> LogStream | None:
+        """Where a job logs; None: on the instance's console only.
+
+        :param key: ``job_key`` of the job.
+        """
+        options = self._options
+        if not options.awslogs_group:
+            return None
+        stream = f"{options.awslogs_stream_prefix}/{key}/{content_id([job_uri])}"
+        return LogStream(group=options.awslogs_group, stream=stream, region=self._log_region)
+
+    def _request(self, job_uri: str, job: Job, after: str | None = None) -> Request:
+        """Take a slot for the job.
+
+        :param after: the number of the queue before it, which is of no use.
+        """
+        options, storage, folder = self._options, self._clients.storage(), parent(job_uri)
+        oom_attempts = count_oom_attempts(storage, job, folder)
+        larger = type_after(oom_attempts, options.larger_instance_types)
+        types = [larger] if larger else options.instance_types
+        wanted = tuple(offers(options, job.identity.try_number, types))
+        # Whatever may differ between jobs of one instance is in the pool's name: they all ask for it in the same words.
+        kind = content_id([self._described, options.env, job.deadline_seconds, wanted, job.shared_plan])
+        pool, stream = pool_of(job, folder, kind), self.log_stream(job_key(job), job_uri)
+        placement = schedule(
+            storage, pool, self._slots(job), job, job_uri, stream.stream if stream else "", after=after
+        )
+        record(storage, job_key(job), placement)
+        return Request(placement, wanted, next_type(oom_attempts, options.larger_instance_types))
+
+    def _launched(self, request: Request, job: Job) -> str:
+        """The id of the instance that does the job; it is launched if it was not yet. Empty: it has ended."""
+        placement, client = request.placement, self._clients.api()
+        queue = queue_of(self._clients.storage(), placement)
+        if known := queue.instance():
+            alive = is_alive(client, placement, known)
+            return known.instance_id if placement.slots == 1 or alive else ""
+        token = queue_id(placement)
+        tags = {**tags_of(job, self._options.tags, shared=placement.slots > 1), QUEUE_TAG: token}
+        script = user_data(
+            self._options.image, self._host_options(placement, job), self._variables, lifetime=self._lifetime(job)
+        )
+        asked = common_request(client, self._options, script, tags)
+        # boto3 takes want of capacity for a fault of the service, and would ask again and again for the same type.
+        once = self._clients.api(attempts=1)
+        try:
+            launched = launch(once, self._options, request.wanted, token, asked, first=self._unanswered.pop(token, 0))
+        except UnansweredError as error:
+            self._unanswered[token] = error.offer
+            raise
+        except SpentTokenError:
+            return ""
+        first = queue.set_instance(QueueInstance(instance_id=launched, launched_at=time.time()))
+        if first.instance_id != launched:
+            terminate(client, launched, is_young=True)  # somebody launched one of another kind at the same moment
+            is_alive(client, placement, first)
+        return first.instance_id
+
+    def _host_options(self, placement: Placement, job: Job) -> HostOptions:
+        """With what pins the jobs: user data do not lead through storage."""
+        return HostOptions(
+            pool=placement.pool,
+            number=placement.number,
+            slots=placement.slots,
+            idle_timeout=self._options.idle_timeout,
+            log_group=self._options.awslogs_group,
+            log_region=self._log_region,
+            job_sha256=job.digest() if placement.slots == 1 else "",
+            plan=job.shared_plan if placement.slots > 1 else "",
+        )
+
+    @property
+    def _variables(self) -> dict[str, str]:
+        """Of the worker. Containers do not learn from the instance where it is; and its role's credentials, which each
+        process asks the instance for, are worth more than one attempt of a second."""
+        ours = {
+            "AWS_DEFAULT_REGION": self._clients.region,
+            "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "5",
+            "AWS_METADATA_SERVICE_TIMEOUT": "5",
+        }
+        return {**ours, **{name: str(value) for name, value in self._options.env.items()}}
+
+    @property
+    def _log_region(self) -> str:
+        return self._options.awslogs_region or self._clients.region
+
+    def _lifetime(self, job: Job) -> float | None:
+        """Seconds after which the instance ends itself, though nobody tells it to."""
+        if job.deadline_seconds is None:
+            return None
+        longest = self._slots(job) * (job.deadline_seconds + self._options.idle_timeout)
+        return self._options.startup_allowance + longest + _SPARE_LIFE
+
+    def _slots(self, job: Job) -> int:
+        """Jobs on the instance of this one. Nothing comes after a job that lives as long as others need it."""
+        return self._options.jobs_per_instance if job.result_uri else 1
