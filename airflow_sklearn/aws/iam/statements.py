@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.aws.iam.setting import ObjectName, Place, Setting
 
-    Policy = dict[str, Any]
-    Statement = dict[str, Any]
+Policy = dict[str, Any]
+Statement = dict[str, Any]
 
 # Names of what lies in destinations and staging: see ``policies.py``.
 ANY_LEDGER = "*_airflow_sklearn/*"
