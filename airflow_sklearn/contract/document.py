@@ -1,4 +1,14 @@
-"""What every stored document shares: a declared format, canonical JSON, a digest, and strictness on reading."""
+"""What every stored document shares: a format and a version, canonical JSON, a digest, and strictness on reading.
+
+To change the shape of a document: raise its ``VERSION`` and register the step from the version before::
+
+    @upgrades("airflow-sklearn/example", 1)
+    def _example_1_to_2(stored: dict[str, Any]) -> dict[str, Any]:
+        return {**stored, "new_name": stored.pop("old_name")}
+
+Documents of all earlier versions are then read, step by step. A field that may be left out needs no new version: mark
+it ``Later``.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +16,8 @@ import functools
 import hashlib
 import json
 import re
+import sys
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 from pydantic import (
@@ -18,10 +30,30 @@ from pydantic import (
     model_validator,
 )
 
+from airflow_sklearn import __version__
 from airflow_sklearn.contract.faults import explain, sentences
 from airflow_sklearn.exceptions import DocumentError
 
 _VERSION = re.compile(r"[0-9]{1,9}")
+
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+
+#: By format and version: what makes a stored document of that version one of the next. ``upgrades`` registers a step.
+UPGRADES: dict[tuple[str, int], Upgrade] = {}
+
+
+def upgrades(name: str, version: int) -> Callable[[Upgrade], Upgrade]:
+    """Register a function as the step from a version of a format to the next one.
+
+    :param name: the ``FORMAT`` of the document.
+    :param version: the version that the function takes.
+    """
+
+    def register(step: Upgrade) -> Upgrade:
+        UPGRADES[name, version] = step
+        return step
+
+    return register
 
 
 class Later:
@@ -86,10 +118,16 @@ class Document(Value):
 
     @model_validator(mode="before")
     @classmethod
-    def _stamp_format(cls, data: Any) -> Any:
-        if isinstance(data, dict) and not data.get("format"):
-            return {**data, "format": f"{cls.FORMAT}/{cls.VERSION}"}
-        return data
+    def _upgrade(cls, data: Any) -> Any:
+        """:raises ValueError: the data are of another format, or of a version that is not read here."""
+        if not isinstance(data, dict):
+            return data
+        if found := data.get("format"):
+            if (version := _version_of(cls, found)) is None:
+                raise ValueError(_wrong_format(cls, data))
+            for step in range(version, cls.VERSION):
+                data = UPGRADES[cls.FORMAT, step](dict(data))
+        return {**data, "format": f"{cls.FORMAT}/{cls.VERSION}"}
 
     def to_json(self) -> bytes:
         """Canonical JSON: sorted keys, no white space, UTF-8. Equal documents have equal bytes."""
@@ -101,7 +139,7 @@ class Document(Value):
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str = "the document") -> Self:
-        """Read a document back.
+        """Read a document back, of this version or of an earlier one, which is upgraded.
 
         :param data: the JSON text.
         :param where: the URI it came from, for messages.
@@ -114,13 +152,13 @@ class Document(Value):
         except RecursionError:
             raise DocumentError(f"{where} is nested too deeply for a document of this package.") from None
         found = raw.get("format") if isinstance(raw, dict) else None
-        if found != f"{cls.FORMAT}/{cls.VERSION}":
-            raise DocumentError(_wrong_format(cls, found, where))
+        if _version_of(cls, found) is None:
+            raise DocumentError(f"{where} {_wrong_format(cls, raw)}")
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
             faults = sentences(explain(error, cls.model_fields))
-            raise DocumentError(f"{where} does not fit the format {found}: {faults}") from None
+            raise DocumentError(f"{where} does not fit the format {found}: {faults}{_other_writer(raw)}") from None
         except RecursionError:
             raise DocumentError(f"{where} is nested too deeply for a document of this package.") from None
 
@@ -135,12 +173,45 @@ def content_id(data: Any, length: int = 16) -> str:
     return hashlib.sha256(canonical_json(data)).hexdigest()[:length]
 
 
-def _wrong_format(cls: type[Document], found: object, where: str) -> str:
+def _version_of(cls: type[Document], found: object) -> int | None:
+    """The version that a document's ``format`` names; None if this class cannot be made of it."""
+    name, _, text = str(found).rpartition("/")
+    if name != cls.FORMAT or not _VERSION.fullmatch(text):
+        return None
+    version = int(text)
+    steps = range(version, cls.VERSION)
+    return version if version <= cls.VERSION and all((name, step) in UPGRADES for step in steps) else None
+
+
+def _wrong_format(cls: type[Document], raw: object) -> str:
+    """What is wrong, as the end of a sentence about the document."""
+    found = raw.get("format") if isinstance(raw, dict) else None
     expected = f"{cls.FORMAT}/{cls.VERSION}"
     name, _, version = str(found).rpartition("/")
     if name == cls.FORMAT and _VERSION.fullmatch(version) and int(version) > cls.VERSION:
         return (
-            f"{where} has the format {found}, newer than {expected}, the newest that this airflow-sklearn reads. "
-            "Upgrade airflow-sklearn here (in Airflow and in the worker image) to the version that wrote it."
+            f"has the format {found}, newer than {expected}, the newest that airflow-sklearn {__version__} reads. "
+            f"Upgrade airflow-sklearn {_here()}, to the version that wrote it{_writer(raw, ' ({})')} or a newer one."
         )
-    return f"{where} has the format {found!r}, but {expected!r} was expected. Does the URI point at another document?"
+    return f"has the format {found!r}, but {expected!r} was expected. Does the URI point at another document?"
+
+
+def _other_writer(raw: object) -> str:
+    """A sentence on a document that another version wrote than the one that reads it; empty if none is known to."""
+    if _writer(raw) in ("", __version__):
+        return ""
+    return (
+        f" It was written by airflow-sklearn {_writer(raw)}, and {__version__} reads it. If that is the older one, "
+        f"upgrade airflow-sklearn {_here()}."
+    )
+
+
+def _writer(raw: object, template: str = "{}") -> str:
+    """The version of this package that a document says wrote it; empty if it says none."""
+    found = raw.get("written_by") if isinstance(raw, dict) else None
+    return template.format(found) if isinstance(found, str) and found else ""
+
+
+def _here() -> str:
+    """Where this package is to be upgraded for this process: a worker never imports Airflow."""
+    return "where Airflow runs" if "airflow" in sys.modules else "in the worker image"

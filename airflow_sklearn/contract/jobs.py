@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
+from airflow_sklearn import __version__
 from airflow_sklearn.contract.data import SourceFiles, SourceObject
-from airflow_sklearn.contract.document import Document, Later, Value
+from airflow_sklearn.contract.document import Document, Later, Value, upgrades
 from airflow_sklearn.contract.model import EstimatorSpec
 from airflow_sklearn.contract.plan import Chunk, PredictionSpec
 from airflow_sklearn.contract.problems import Problem
@@ -32,6 +33,10 @@ class JobIdentity(Value):
 class Job(Document):
     """What every job has."""
 
+    VERSION: ClassVar[int] = 2
+
+    written_by: str = __version__
+    """The version of this package that made the job. Empty: 0.1, whose jobs did not say it."""
     identity: JobIdentity = JobIdentity()
     result_uri: str
     """Where the worker writes its ``JobResult``, whatever happens. Empty: nowhere."""
@@ -135,6 +140,14 @@ class PoolWorkerJob(Job):
     """Without a sign of the driver's life, after which the worker ends and removes the pool."""
     key_sha256: Annotated[str, Later()] = ""
     """Of the pool's key. The job's own digest pins it. Empty: written by a version that did not say it."""
+
+
+@upgrades(TrainJob.FORMAT, 1)
+@upgrades(PredictJob.FORMAT, 1)
+@upgrades(PoolWorkerJob.FORMAT, 1)
+def _from_version_1(stored: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 did not say which version of the package wrote it."""
+    return {**stored, "written_by": ""}
 
 
 AnyJob = TrainJob | PredictJob | PoolWorkerJob

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field
 
@@ -89,3 +89,29 @@ class Plan(Document):
         return content_id(
             {"spec": spec.model_dump(mode="json"), "objects": [o.model_dump(mode="json") for o in objects]}, length=64
         )
+
+
+class PlannedChunk(Document):
+    """What the plan says of one chunk: all that its task and its worker need to know of the plan."""
+
+    FORMAT = "airflow-sklearn/planned-chunk"
+
+    spec: PredictionSpec
+    fingerprint: str
+    ledger: str
+    chunk: Chunk
+
+    @classmethod
+    def of(cls, plan: Plan, chunk: Chunk) -> Self:
+        return cls(spec=plan.spec, fingerprint=plan.fingerprint, ledger=plan.ledger, chunk=chunk)
+
+
+class PlanIndex(Document):
+    """Pins a plan and its chunks by their digests, so that one chunk is read without the others."""
+
+    FORMAT = "airflow-sklearn/plan-index"
+
+    plan: str
+    """SHA-256 of the whole ``Plan``."""
+    chunks: dict[str, str]
+    """SHA-256 of each ``PlannedChunk``, by the chunk's id."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.contract.jobs import JobResult, PredictJob
-    from airflow_sklearn.contract.plan import Chunk, Plan
+    from airflow_sklearn.contract.plan import PlannedChunk
     from airflow_sklearn.contract.receipt import Receipt
     from airflow_sklearn.runs.ledger import Ledger
     from airflow_sklearn.runtimes.base import Runtime
@@ -70,20 +70,22 @@ class SklearnPredictOperator(RuntimeOperator):
 
     def work(self, context: Context) -> dict[str, Any]:
         from airflow_sklearn.contract.jobs import PredictJob
+        from airflow_sklearn.runs.ledger import Ledger
 
         if context.get("map_index_template") is None:
             context["map_index_template"] = CHUNK_LABEL
-        plan, chunk, ledger = self._load()
-        self.store_link(context, RunLedgerLink, f"{plan.ledger}/")
+        planned = self._planned()
+        ledger, chunk = Ledger(self.storage, planned.ledger), planned.chunk
+        self.store_link(context, RunLedgerLink, f"{planned.ledger}/")
         identity = identity_of(context)
         attempt = f"{identity.try_number}-{secrets.token_hex(4)}"
         job = PredictJob(
             identity=identity,
             result_uri=ledger.result_uri(chunk.id, attempt),
             deadline_seconds=self.deadline.total_seconds() if self.deadline else None,
-            spec=plan.spec,
-            fingerprint=plan.fingerprint,
-            ledger=plan.ledger,
+            spec=planned.spec,
+            fingerprint=planned.fingerprint,
+            ledger=planned.ledger,
             chunk=chunk,
             plan=self.chunk["plan"],
         )
@@ -101,29 +103,30 @@ class SklearnPredictOperator(RuntimeOperator):
         return self._answer(ledger, receipt, reused=True)
 
     def finish(self, context: Context, result: JobResult) -> dict[str, Any]:
-        plan, chunk, ledger = self._load()
-        receipt = ledger.read_receipt(chunk.id, plan.fingerprint)
+        from airflow_sklearn.runs.ledger import Ledger
+
+        planned = self._planned()
+        ledger = Ledger(self.storage, planned.ledger)
+        receipt = ledger.read_receipt(planned.chunk.id, planned.fingerprint)
         if receipt is None:
             raise JobLostError(
-                f"The job succeeded, but the ledger {plan.ledger} has no valid receipt for {chunk.label}."
+                f"The job succeeded, but the ledger {planned.ledger} has no valid receipt for {planned.chunk.label}."
             )
         return self._answer(ledger, receipt, reused=False)
 
-    def _load(self) -> tuple[Plan, Chunk, Ledger]:
-        from airflow_sklearn.runs.ledger import Ledger, read_plan
+    def _planned(self) -> PlannedChunk:
+        from airflow_sklearn.runs.ledger import read_chunk
 
-        storage = self.storage
         try:
             uri, chunk_id = self.chunk["plan"], self.chunk["id"]
         except (KeyError, TypeError):
             raise UserError(
                 f"chunk needs 'plan' and 'id', as SklearnPlanOperator returns; this one is {self.chunk!r}."
             ) from None
-        plan = read_plan(storage, uri)
-        chunk = next((chunk for chunk in plan.chunks if chunk.id == chunk_id), None)
-        if chunk is None:
+        planned = read_chunk(self.storage, uri, chunk_id)
+        if planned is None:
             raise UserError(f"The plan {uri} has no chunk {chunk_id}. Clear the plan task, so that it is made anew.")
-        return plan, chunk, Ledger(storage, plan.ledger)
+        return planned
 
     def _answer(self, ledger: Ledger, receipt: Receipt, *, reused: bool) -> dict[str, Any]:
         for line in problem_lines(receipt.problems):

@@ -2,7 +2,8 @@
 
 The folder is named after the run's fingerprint, so that whatever computes the same rows shares the same receipts::
 
-    <ledger>/plans/<digest>.json                and plans/copies/<digest>.json
+    <ledger>/plans/<digest>.json                the plan and its index, each with a copy in plans/copies/
+    <ledger>/plans/chunks/<digest>.json         what the plan says of one chunk
     <ledger>/jobs/<chunk id>-<attempt>.json     and the results of those jobs beside them
     <ledger>/receipts/<chunk id>.json           one a chunk, create-if-absent
     <ledger>/parts/<sha-256>.parquet            named by content; only receipts say which count
@@ -19,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.document import content_id
-from airflow_sklearn.contract.plan import Plan
+from airflow_sklearn.contract.plan import Plan, PlanIndex, PlannedChunk
 from airflow_sklearn.contract.receipt import Receipt
 from airflow_sklearn.exceptions import DocumentError, ObjectChangedError, ObjectExistsError, ObjectNotFoundError
 from airflow_sklearn.storage import join
@@ -27,12 +28,13 @@ from airflow_sklearn.storage import join
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from airflow_sklearn.contract.document import Document
     from airflow_sklearn.contract.receipt import OutputPart
     from airflow_sklearn.storage import Storage
 
 log = logging.getLogger(__name__)
 
-_READERS = 16  # threads that read receipts at the same time: a commit of 1,000 chunks takes seconds
+_THREADS = 16  # that read or write at the same time: the receipts of 1,000 chunks are read in seconds
 
 #: At least 128 bits of a SHA-256: nobody finds another plan with the same ones.
 _PLAN_NAME = re.compile(r"[0-9a-f]{32,64}")
@@ -50,9 +52,6 @@ class Ledger:
 
     def __init__(self, storage: Storage, uri: str) -> None:
         self.storage, self.uri = storage, uri
-
-    def plan_uri(self, plan: Plan) -> str:
-        return join(self.uri, "plans", f"{plan.digest()[:32]}.json")
 
     @property
     def jobs_folder(self) -> str:
@@ -74,11 +73,28 @@ class Ledger:
         return join(self.uri, "proofs", f"{content_id([destination, partition])}.json")
 
     def write_plan(self, plan: Plan) -> str:
-        """Store the plan, and a copy: a run whose plan was overwritten or removed goes on. :return: the plan's URI."""
-        uri = self.plan_uri(plan)
-        for place in (_copy_of(uri), uri):
-            self.storage.write(place, plan.to_json())
-        return uri
+        """Store the plan, what it says of each chunk, and the index that pins them all.
+
+        Plan and index have a copy each: a run whose plan was overwritten or removed goes on.
+
+        :return: the plan's URI, which ends in the index's digest.
+        """
+        folder, chunks = join(self.uri, "plans"), [PlannedChunk.of(plan, chunk) for chunk in plan.chunks]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            digests = list(pool.map(lambda chunk: self._write_named(join(folder, "chunks"), chunk), chunks))
+        ids = (chunk.id for chunk in plan.chunks)
+        index = PlanIndex(plan=plan.digest(), chunks=dict(zip(ids, digests, strict=True)))
+        for document in (plan, index):
+            self._write_named(join(folder, "copies"), document)
+            digest = self._write_named(folder, document)
+        return _named(folder, digest)
+
+    def _write_named(self, folder: str, document: Document) -> str:
+        """Store a document under its digest, which is returned."""
+        data = document.to_json()
+        digest = hashlib.sha256(data).hexdigest()
+        self.storage.write(_named(folder, digest), data)
+        return digest
 
     def read_receipt(self, chunk_id: str, fingerprint: str) -> Receipt | None:
         """The chunk's receipt, if it is valid: of this fingerprint, and with all its parts still in this ledger."""
@@ -98,7 +114,7 @@ class Ledger:
 
     def read_receipts(self, plan: Plan) -> dict[str, Receipt]:
         """The valid receipts of a plan, by chunk id."""
-        with ThreadPoolExecutor(_READERS) as pool:
+        with ThreadPoolExecutor(_THREADS) as pool:
             found = pool.map(lambda chunk: self.read_receipt(chunk.id, plan.fingerprint), plan.chunks)
             return {receipt.chunk_id: receipt for receipt in found if receipt is not None}
 
@@ -142,14 +158,54 @@ class Ledger:
 
 
 def read_plan(storage: Storage, uri: str) -> Plan:
-    """The plan, if it is the one that was planned: its URI, which never lies in the bucket, ends in its digest.
+    """The whole plan, if it is the one that was planned: its URI, which never lies in the bucket, ends in a digest.
 
     What has the digest is the plan, wherever it was found: where somebody has changed or removed it, its copy counts.
 
-    :param uri: what planning returned: ``<ledger>/plans/<digest>.json``.
+    :param uri: what planning returned: ``<ledger>/plans/<digest>.json``, of an index; of a plan until version 0.1.
     :raises ObjectNotFoundError: no plan there.
     :raises DocumentError: something else is there, or the plan was changed after it was made, and its copy too.
     """
+    found = _read_pinned(storage, uri)
+    return _whole_plan(storage, uri, found) if isinstance(found, PlanIndex) else found
+
+
+def read_chunk(storage: Storage, plan_uri: str, chunk_id: str) -> PlannedChunk | None:
+    """What a plan says of one chunk, without the rest of the plan where that is possible.
+
+    :param plan_uri: as of ``read_plan``.
+    :return: None: the plan has no such chunk.
+    :raises ObjectNotFoundError: no plan there.
+    :raises DocumentError: as ``read_plan``.
+    """
+    plan = _read_pinned(storage, plan_uri)
+    if isinstance(plan, PlanIndex):
+        if (digest := plan.chunks.get(chunk_id)) is None:
+            return None
+        uri = _named(join(_folder_of(plan_uri), "chunks"), digest)
+        with contextlib.suppress(ObjectNotFoundError):
+            data = storage.read(uri)
+            if hashlib.sha256(data).hexdigest() == digest:
+                return PlannedChunk.from_json(data, where=uri)
+        log.warning("%s was changed or removed after it was made: the whole plan is read. %s", uri, _WHO)
+        plan = _whole_plan(storage, plan_uri, plan)
+    return next((PlannedChunk.of(plan, chunk) for chunk in plan.chunks if chunk.id == chunk_id), None)
+
+
+def _whole_plan(storage: Storage, index_uri: str, index: PlanIndex) -> Plan:
+    uri = _named(_folder_of(index_uri), index.plan)
+    return Plan.from_json(_read_digested(storage, uri), where=uri)
+
+
+def _read_pinned(storage: Storage, uri: str) -> PlanIndex | Plan:
+    """What a plan's URI pins: an index; of a run that version 0.1 planned, the plan itself."""
+    data = _read_digested(storage, uri)
+    kind = Plan if f'"format":"{Plan.FORMAT}/'.encode() in data else PlanIndex
+    return kind.from_json(data, where=uri)
+
+
+def _read_digested(storage: Storage, uri: str) -> bytes:
+    """What has the digest that its name says, there or in its copy."""
     name = uri.rpartition("/")[2].removesuffix(".json")
     if not _PLAN_NAME.fullmatch(name):
         raise DocumentError(
@@ -157,14 +213,14 @@ def read_plan(storage: Storage, uri: str) -> Plan:
             f"the plan is made anew. ({uri})"
         )
     found = []
-    for place in (uri, _copy_of(uri)):
+    for place in (uri, join(_folder_of(uri), "copies", f"{name}.json")):
         with contextlib.suppress(ObjectNotFoundError):
             data = storage.read(place)
             digest = hashlib.sha256(data).hexdigest()
             if digest.startswith(name):
                 if place != uri:
                     log.warning("The plan was changed or removed after it was made: its copy is used. %s", _WHO)
-                return Plan.from_json(data, where=place)
+                return data
             found.append(digest)
     if not found:
         raise ObjectNotFoundError(f"The plan {uri} is gone. Fix: clear the plan task, so that it is made anew.")
@@ -174,6 +230,9 @@ def read_plan(storage: Storage, uri: str) -> Plan:
     )
 
 
-def _copy_of(plan_uri: str) -> str:
-    folder, _, name = plan_uri.rpartition("/")
-    return join(folder, "copies", name)
+def _named(folder: str, digest: str) -> str:
+    return join(folder, f"{digest[:32]}.json")
+
+
+def _folder_of(uri: str) -> str:
+    return uri.rpartition("/")[0]

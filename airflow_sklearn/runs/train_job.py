@@ -105,7 +105,8 @@ def make_train_job(
 def _version(job: TrainJob, software: str, salt: Sequence[str | int]) -> str:
     """A hash of what goes into the model, and of nothing else: not of who asked, nor where the model is stored."""
     where_and_who = {"identity", "result_uri", "deadline_seconds", "model", "version", "search", "show_values"}
-    inputs = job.model_dump(mode="json", exclude=where_and_who)
+    inputs = job.model_dump(mode="json", exclude=where_and_who | {"written_by"})
+    inputs["format"] = f"{job.FORMAT}/1"  # as it was when the first versions were named
     if isinstance(job.estimator, PickledEstimator):
         inputs["estimator"] = job.estimator.content or job.estimator.sha256
     return content_id([inputs, software, *salt])

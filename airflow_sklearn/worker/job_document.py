@@ -13,10 +13,11 @@ import logging
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from airflow_sklearn import __version__
 from airflow_sklearn.contract.jobs import PoolWorkerJob, PredictJob, job_from_json
 from airflow_sklearn.exceptions import DocumentError
 from airflow_sklearn.pool.folder import PoolFolder
-from airflow_sklearn.runs.ledger import Ledger, read_plan
+from airflow_sklearn.runs.ledger import Ledger, read_chunk
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import AnyJob
@@ -65,6 +66,9 @@ def read_job(storage: Storage, uri: str, *, digest: str = "", plan: str = "") ->
         raise DocumentError(f"The pool {pool.uri} takes only jobs of its own workers, and this is another one. ({uri})")
     if plan:
         _check_chunk(storage, job, plan, uri)
+    if job.written_by != __version__:
+        writer = job.written_by or "0.1"
+        _LOG.info("airflow-sklearn %s wrote this job, and %s does it.", writer, __version__)
     return job
 
 
@@ -78,12 +82,12 @@ def _result_uri(data: bytes) -> str:
 
 def _check_chunk(storage: Storage, job: AnyJob, plan_uri: str, uri: str) -> None:
     """:raises DocumentError: the job does something else than to predict a chunk of the plan."""
-    plan = read_plan(storage, plan_uri)
+    planned = read_chunk(storage, plan_uri, job.chunk.id) if isinstance(job, PredictJob) else None
     same = (
-        isinstance(job, PredictJob)
-        and (job.spec, job.fingerprint, job.ledger) == (plan.spec, plan.fingerprint, plan.ledger)
-        and job.chunk in plan.chunks
-        and job.result_uri.startswith(Ledger(storage, plan.ledger).jobs_folder)
+        planned is not None
+        and isinstance(job, PredictJob)
+        and all(getattr(job, name) == getattr(planned, name) for name in ("spec", "fingerprint", "ledger", "chunk"))
+        and job.result_uri.startswith(Ledger(storage, planned.ledger).jobs_folder)
         and job.result_uri.endswith(Ledger.RESULT_ENDING)
     )
     if not same:

@@ -5,14 +5,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Self
+from types import ModuleType
+from typing import Annotated, Any, Self
 
 import pytest
 from pydantic import Field, model_validator
 
 import airflow_sklearn.contract
+from airflow_sklearn import __version__
 from airflow_sklearn.contract.data import SourceFiles, SourceObject
-from airflow_sklearn.contract.document import Later, Value
+from airflow_sklearn.contract.document import UPGRADES, Document, Later, Value, upgrades
 from airflow_sklearn.contract.jobs import JobResult, PredictJob, TrainJob, job_from_json
 from airflow_sklearn.contract.model import FactoryEstimator, PickledEstimator, PresetEstimator
 from airflow_sklearn.contract.plan import Chunk, Piece
@@ -90,10 +92,84 @@ def test_each_kind_of_estimator_is_told_from_the_others(spec: object) -> None:
     assert job_from_json(train_job(estimator=spec).to_json(), where="x").estimator == spec
 
 
-def test_a_newer_format_says_to_upgrade() -> None:
+def test_a_newer_format_says_which_side_to_upgrade(monkeypatch: pytest.MonkeyPatch) -> None:
     data = JobResult(status="succeeded").to_json().replace(b"job-result/1", b"job-result/2")
-    with pytest.raises(DocumentError, match=r"s3://b/r\.json .* newer than .* Upgrade airflow-sklearn"):
+    monkeypatch.setitem(sys.modules, "airflow", ModuleType("airflow"))
+    with pytest.raises(DocumentError, match=r"s3://b/r\.json .* newer than .* Upgrade .* where Airflow runs"):
         JobResult.from_json(data, where="s3://b/r.json")
+    monkeypatch.delitem(sys.modules, "airflow")
+    with pytest.raises(DocumentError, match="Upgrade airflow-sklearn in the worker image"):
+        JobResult.from_json(data, where="s3://b/r.json")
+
+
+# --- Versions of a document ---
+
+
+class Price(Document):
+    """A document in its third version; the first two had other names for what it says."""
+
+    FORMAT = "airflow-sklearn/test-price"
+    VERSION = 3
+
+    cents: int
+    currency: str
+
+
+class Offer(Value):
+    price: Price
+
+
+@upgrades(Price.FORMAT, 1)
+def _rename_amount(stored: dict[str, Any]) -> dict[str, Any]:
+    return {"euros" if name == "amount" else name: value for name, value in stored.items()}
+
+
+@upgrades(Price.FORMAT, 2)
+def _count_cents(stored: dict[str, Any]) -> dict[str, Any]:
+    return {"cents": stored.pop("euros") * 100, "currency": "EUR", **stored}
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"format": "airflow-sklearn/test-price/1", "amount": 5},
+        {"format": "airflow-sklearn/test-price/2", "euros": 5},
+        {"format": "airflow-sklearn/test-price/3", "cents": 500, "currency": "EUR"},
+    ],
+    ids=lambda stored: stored["format"],
+)
+def test_a_document_of_each_earlier_version_is_upgraded_step_by_step(stored: dict[str, Any]) -> None:
+    before = dict(stored)
+    assert Price.from_json(json.dumps(stored).encode()) == Price(cents=500, currency="EUR")
+    assert Offer.model_validate({"price": stored}).price.format == "airflow-sklearn/test-price/3"
+    assert stored == before
+
+
+@pytest.mark.parametrize("found", ["airflow-sklearn/test-price/4", "airflow-sklearn/test-price/0", "a/3", "3", 3])
+def test_a_document_of_no_version_that_is_known_is_refused_also_inside_another_one(found: object) -> None:
+    stored = {"format": found, "cents": 500, "currency": "EUR"}
+    with pytest.raises(DocumentError, match="has the format"):
+        Price.from_json(json.dumps(stored).encode())
+    with pytest.raises(ValueError, match="has the format"):
+        Offer.model_validate({"price": stored})
+
+
+def test_each_version_of_a_document_has_a_step_to_the_next() -> None:
+    classes, found = [Document], []
+    while classes:
+        found.append(cls := classes.pop())
+        classes += cls.__subclasses__()
+    for cls in found:
+        if "FORMAT" in vars(cls):
+            assert {(cls.FORMAT, version) for version in range(1, cls.VERSION)} <= set(UPGRADES), cls
+
+
+def test_a_job_says_which_version_of_the_package_wrote_it() -> None:
+    stored = json.loads(train_job().to_json())
+    assert (stored["format"], stored["written_by"]) == ("airflow-sklearn/train-job/2", __version__)
+    del stored["written_by"]
+    before = job_from_json(json.dumps(stored | {"format": "airflow-sklearn/train-job/1"}).encode(), where="x")
+    assert before == train_job(written_by="")
 
 
 def test_another_document_is_refused() -> None:

@@ -7,9 +7,10 @@ from typing import Any, BinaryIO
 import pytest
 
 from airflow_sklearn.contract.data import SourceObject
+from airflow_sklearn.contract.plan import PlannedChunk
 from airflow_sklearn.contract.receipt import Receipt
 from airflow_sklearn.exceptions import DocumentError, ObjectNotFoundError
-from airflow_sklearn.runs.ledger import Ledger, read_plan
+from airflow_sklearn.runs.ledger import Ledger, read_chunk, read_plan
 from airflow_sklearn.storage import Storage
 from tests.factories import csv_plan, receipt
 
@@ -69,6 +70,71 @@ def test_a_plan_whose_name_is_no_digest_is_not_read(root: str, name: str) -> Non
     storage.write(other, plan.to_json())
     with pytest.raises(DocumentError, match="clear the plan task"):
         read_plan(storage, other)
+
+
+class Counting(Storage):
+    """Notes what is read, and how many bytes that is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: dict[str, int] = {}
+
+    def read(self, uri: str, *, etag: str | None = None) -> bytes:
+        data = super().read(uri, etag=etag)
+        self.sizes[uri] = len(data)
+        return data
+
+
+def test_each_chunk_is_read_as_the_plan_has_it(root: str) -> None:
+    plan, uri = csv_plan(Storage(), root)
+    for chunk in plan.chunks:
+        assert read_chunk(Storage(), uri, chunk.id) == PlannedChunk.of(plan, chunk)
+    assert read_chunk(Storage(), uri, "another") is None
+
+
+def test_a_chunk_is_read_without_the_other_chunks(root: str) -> None:
+    plan, uri = csv_plan(Storage(), root, rows=1_000, chunks=200)
+    storage = Counting()
+    read_chunk(storage, uri, plan.chunks[0].id)
+    assert len(storage.sizes) == 2  # the index and the chunk
+    assert sum(storage.sizes.values()) < len(plan.to_json()) / 3
+
+
+def test_a_chunk_whose_document_was_changed_or_removed_is_read_from_the_plan(
+    root: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = Storage()
+    plan, uri = csv_plan(storage, root)
+    first, second = (PlannedChunk.of(plan, chunk) for chunk in plan.chunks[:2])
+    folder = f"{uri.rpartition('/')[0]}/chunks"
+    storage.write(f"{folder}/{first.digest()[:32]}.json", second.to_json())
+    storage.delete([f"{folder}/{second.digest()[:32]}.json"])
+    assert read_chunk(storage, uri, first.chunk.id) == first
+    assert read_chunk(storage, uri, second.chunk.id) == second
+    assert caplog.text.count("the whole plan is read") == 2
+
+
+def test_a_plan_that_was_stored_whole_is_read_and_so_are_its_chunks(root: str) -> None:
+    """As version 0.1 stored it: under its own digest, without an index."""
+    storage = Storage()
+    plan, _ = csv_plan(storage, root)
+    uri = f"{root}/elsewhere/plans/{plan.digest()[:32]}.json"
+    storage.write(uri, plan.to_json())
+    assert read_plan(storage, uri) == plan
+    assert [read_chunk(storage, uri, chunk.id) for chunk in plan.chunks] == [
+        PlannedChunk.of(plan, chunk) for chunk in plan.chunks
+    ]
+    assert read_chunk(storage, uri, "another") is None
+
+
+def test_two_plans_of_one_run_that_cut_it_alike_share_their_chunks(root: str) -> None:
+    storage = Storage()
+    _, first = csv_plan(storage, root)
+    folder = f"{first.rpartition('/')[0]}/chunks/"
+    before = {found.uri for found in storage.list(folder)}
+    _, second = csv_plan(storage, root, partition="day=2")
+    assert first != second
+    assert {found.uri for found in storage.list(folder)} == before
 
 
 def test_there_is_no_receipt_before_a_chunk_is_done(root: str) -> None:

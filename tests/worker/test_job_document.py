@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from airflow_sklearn import __version__
 from airflow_sklearn.contract import exit_codes
-from airflow_sklearn.contract.jobs import PoolWorkerJob, PredictJob, TrainJob
+from airflow_sklearn.contract.document import canonical_json
+from airflow_sklearn.contract.jobs import JobResult, PoolWorkerJob, PredictJob, TrainJob
 from airflow_sklearn.contract.model import FactoryEstimator
+from airflow_sklearn.contract.plan import PlannedChunk
 from airflow_sklearn.exceptions import DocumentError, ForgedMessageError
 from airflow_sklearn.pool.folder import PoolFolder
 from airflow_sklearn.pool.signing import Seal, new_key
@@ -141,6 +145,57 @@ def test_an_instance_does_not_believe_a_plan_that_was_changed(chunk: tuple[Predi
         Storage().write(found.uri, Storage().read(found.uri) + b" ")
     with pytest.raises(DocumentError, match="plan was changed"):
         read_job(Storage(), uri, plan=plan_uri)
+
+
+def test_an_instance_does_not_believe_a_chunk_that_somebody_has_put_into_the_plan(
+    chunk: tuple[PredictJob, str, str],
+) -> None:
+    job, uri, plan_uri = chunk
+    spec = job.spec.model_copy(update={"model_manifest_uri": "file:///evil/manifest.json"})
+    forged = job.model_copy(update={"spec": spec})
+    Storage().write(uri, forged.to_json())
+    document = PlannedChunk(spec=spec, fingerprint=job.fingerprint, ledger=job.ledger, chunk=job.chunk)
+    for found in list(Storage().list(f"{plan_uri.rpartition('/')[0]}/chunks/")):
+        Storage().write(found.uri, document.to_json())
+    with pytest.raises(DocumentError, match="job is none of them"):
+        read_job(Storage(), uri, plan=plan_uri)
+
+
+# --- Versions of this package ---
+
+
+def test_the_log_says_which_version_wrote_a_job_where_another_one_does_it(
+    chunk: tuple[PredictJob, str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    job, uri, _ = chunk
+    caplog.set_level("INFO", "airflow_sklearn.worker")
+    read_job(Storage(), uri, digest=job.digest())
+    assert "wrote this job" not in caplog.text
+    for writer, told in (("0.1.9", "airflow-sklearn 0.1.9 wrote"), ("", "airflow-sklearn 0.1 wrote")):
+        other = job.model_copy(update={"written_by": writer})
+        Storage().write(uri, other.to_json())
+        assert read_job(Storage(), uri, digest=other.digest()) == other
+        assert told in caplog.text
+
+
+@pytest.mark.parametrize("change", [{"format": "airflow-sklearn/predict-job/9"}, {"shards": 3}], ids=str)
+def test_a_job_that_is_too_new_for_a_worker_fails_with_both_versions(
+    chunk: tuple[PredictJob, str, str], change: dict[str, Any]
+) -> None:
+    job, uri, _ = chunk
+    data = canonical_json({**json.loads(job.to_json()), "written_by": "7.8.9", **change})
+    Storage().write(uri, data)
+    program = f"""
+import hashlib, sys
+from airflow_sklearn.worker.run import run_job
+sys.exit(run_job({uri!r}, digest=hashlib.sha256({data!r}).hexdigest()))
+"""
+    code = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False).returncode
+    assert code == exit_codes.BROKEN_ENVIRONMENT
+    error = JobResult.from_json(Storage().read(job.result_uri)).error
+    assert error is not None
+    for part in ("7.8.9", __version__, "pgrade airflow-sklearn in the worker image"):
+        assert part in error.message
 
 
 # --- Jobs of a pool's workers ---
