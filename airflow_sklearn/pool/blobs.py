@@ -9,6 +9,7 @@ import io
 import mmap
 import os
 import threading
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,7 +31,7 @@ class BlobWriter:
 
     def __init__(self, folder: PoolFolder) -> None:
         self._folder = folder
-        self._stored: set[str] = set()
+        self._uploads: dict[str, _Upload] = {}
         self._lock = threading.Lock()
         self.bytes_stored = 0
 
@@ -40,10 +41,12 @@ class BlobWriter:
         :param digest: SHA-256 of the data.
         """
         blob = Blob(sha256=digest, size=len(data))
-        with self._lock:  # a second task with the same array waits for the first one's upload
-            if digest not in self._stored:
+        with self._lock:
+            upload = self._uploads.setdefault(digest, _Upload())
+        with upload.lock:  # a second task with the same array waits for the first one's upload, and only such a one
+            if not upload.done:
                 self._write(blob, data)
-                self._stored.add(digest)
+                upload.done = True
         return blob
 
     def payload(self, data: bytes, buffers: tuple[Blob, ...] = (), *, name: str) -> Payload:
@@ -56,7 +59,16 @@ class BlobWriter:
 
     def _write(self, blob: Blob, data: bytes | memoryview) -> None:
         self._folder.storage.write_stream(self._folder.blob_uri(blob), BytesReader(data))
-        self.bytes_stored += blob.size
+        with self._lock:
+            self.bytes_stored += blob.size
+
+
+@dataclass
+class _Upload:
+    """Of one digest: its lock is held while the bytes are stored."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    done: bool = False
 
 
 class BlobReader:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.exceptions import ObjectNotFoundError
-from airflow_sklearn.pool.signing import Seal, check_content
+from airflow_sklearn.pool.signing import Signer, check_content
 from airflow_sklearn.storage import join, parent
 from airflow_sklearn.storage.uris import split_scheme
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.pool.messages import Blob
     from airflow_sklearn.storage import Storage
 
-_SEALED = ".sealed.json"
+_SIGNED = ".sealed.json"  # the name that earlier versions gave it
 
 
 class PoolFolder:
@@ -35,8 +35,8 @@ class PoolFolder:
             os.makedirs(path, mode=0o700)
         self.storage.create(self._key_uri, key)
 
-    def seal(self, key_sha256: str = "") -> Seal:
-        """The seal, by the key that lies here.
+    def signer(self, key_sha256: str = "") -> Signer:
+        """Signs with the key that lies here.
 
         :param key_sha256: of the key that the driver made; empty: not known.
         :raises ObjectNotFoundError: the pool is gone.
@@ -45,7 +45,7 @@ class PoolFolder:
         key = self.storage.read(self._key_uri)
         if key_sha256:
             check_content(key, key_sha256, self._key_uri)
-        return Seal(key, self.uri)
+        return Signer(key, self.uri)
 
     def blob_uri(self, blob: Blob) -> str:
         return join(self.uri, "blobs", blob.name or blob.sha256)
@@ -55,25 +55,25 @@ class PoolFolder:
         return join(self.uri, "control")
 
     def job_uri(self, worker: str, attempt: int) -> str:
-        """Of a worker's job. The ending tells whoever starts it that it must bear the pool's seal."""
-        return join(self.uri, "workers", f"{worker}-{attempt}{_SEALED}")
+        """Of a worker's job. The ending tells whoever starts it that it must bear the pool's signature."""
+        return join(self.uri, "workers", f"{worker}-{attempt}{_SIGNED}")
 
     @classmethod
     def of_job(cls, storage: Storage, uri: str) -> PoolFolder | None:
         """The pool whose worker's job lies at ``uri``; None: of no pool."""
         folder = parent(uri)
-        return cls(storage, parent(folder)) if uri.endswith(_SEALED) and folder.endswith("/workers") else None
+        return cls(storage, parent(folder)) if uri.endswith(_SIGNED) and folder.endswith("/workers") else None
 
-    def write_job(self, uri: str, job: PoolWorkerJob, seal: Seal) -> None:
-        """Store a worker's job under the pool's seal."""
-        self.storage.write(uri, seal.close("job", job.to_json().decode()).encode())
+    def write_job(self, uri: str, job: PoolWorkerJob, signer: Signer) -> None:
+        """Store a worker's job with the pool's signature."""
+        self.storage.write(uri, signer.sign("job", job.to_json().decode()).encode())
 
     def open_job(self, data: bytes) -> bytes:
-        """The document of a job that was stored under the pool's seal.
+        """The document of a job that was stored with the pool's signature.
 
         :raises ForgedMessageError: it does not bear it.
         """
-        return self.seal().open("job", data.decode(errors="replace")).encode()
+        return self.signer().verify("job", data.decode(errors="replace")).encode()
 
     def starts_uri(self, task: str, start: str = "") -> str:
         """Where the starts of a task are noted that was not finished before."""

@@ -1,6 +1,6 @@
 """What the driver of a pool and its workers tell each other: messages of a queue, and the driver's signs of life.
 
-None of them is stored as a document: each travels under the pool's seal (``airflow_sklearn.pool.signing``).
+None of them is stored as a document: each travels with the pool's signature (``airflow_sklearn.pool.signing``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The seal of a pool: what does not bear it is neither parsed nor unpickled.
+"""The signature of a pool's messages: what does not bear it is neither parsed nor unpickled.
 
-The key is made by the driver, for one pool, and lies in the pool's folder. A seal says that whoever wrote a message
-could read that folder, and that nobody has changed it since.
+The key is made by the driver, for one pool, and lies in the pool's folder. A signature says that whoever wrote a
+message could read that folder, and that nobody has changed it since.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Literal
 from airflow_sklearn.exceptions import ForgedMessageError
 
 KEY_BYTES = 32
-_MARK = 64  # hexadecimal digits of an HMAC-SHA-256
+_SIGNATURE_LENGTH = 64  # hexadecimal digits of an HMAC-SHA-256
 
 Purpose = Literal["task", "report", "control", "job"]
 
 
-class Seal:
-    """Seals and opens texts.
+class Signer:
+    """Signs texts, and checks their signatures.
 
     :param key: of the pool.
-    :param pool: its folder, which is sealed with each text: what one pool wrote is nothing to another.
+    :param pool: its folder, which is signed with each text: what one pool wrote is nothing to another.
     """
 
     def __init__(self, key: bytes, pool: str) -> None:
@@ -33,21 +33,26 @@ class Seal:
 
     @property
     def key_sha256(self) -> str:
-        """By which a worker knows it from one that somebody else has put into the pool's folder."""
+        """By which a worker knows the key from one that somebody else has put into the pool's folder."""
         return sha256(self._key).hexdigest()
 
-    def close(self, purpose: Purpose, text: str) -> str:
-        """The text under a seal. One of another purpose does not fit: a report is no task."""
-        return self._mark(purpose, text) + text
+    def sign(self, purpose: Purpose, text: str) -> str:
+        """The text behind its signature. One of another purpose does not fit: a report is no task."""
+        return self._signature(purpose, text) + text
 
-    def open(self, purpose: Purpose, sealed: str) -> str:
-        """:raises ForgedMessageError: the seal is missing, broken, or of another pool or purpose."""
-        mark, text = sealed[:_MARK], sealed[_MARK:]
-        if not hmac.compare_digest(mark.encode(), self._mark(purpose, text).encode()):
-            raise ForgedMessageError(f"A {purpose} does not bear the seal of the pool {self._pool}: it is not read.")
+    def verify(self, purpose: Purpose, signed: str) -> str:
+        """The text of what ``sign`` gave.
+
+        :raises ForgedMessageError: the signature is missing, wrong, or of another pool or purpose.
+        """
+        signature, text = signed[:_SIGNATURE_LENGTH], signed[_SIGNATURE_LENGTH:]
+        if not hmac.compare_digest(signature.encode(), self._signature(purpose, text).encode()):
+            raise ForgedMessageError(
+                f"A {purpose} does not bear the signature of the pool {self._pool}: it is not read."
+            )
         return text
 
-    def _mark(self, purpose: str, text: str) -> str:
+    def _signature(self, purpose: str, text: str) -> str:
         return hmac.new(self._key, f"{purpose}\n{self._pool}\n{text}".encode(), sha256).hexdigest()
 
 
@@ -57,7 +62,7 @@ def new_key() -> bytes:
 
 
 def check_content(data: bytes | memoryview, digest: str, where: str) -> None:
-    """:raises ForgedMessageError: these are not the bytes that a sealed message named."""
+    """:raises ForgedMessageError: these are not the bytes that a signed message named."""
     if sha256(data).hexdigest() != digest:
         raise ForgedMessageError(
             f"{where} does not have the SHA-256 {digest} of the message that names it: it is not read."

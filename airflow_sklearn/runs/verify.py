@@ -25,6 +25,7 @@ __all__ = ["FileLoad", "publish", "publish_files", "read_published", "verify", "
 
 _LOCK_EXPIRES = LOCK_EXPIRES
 _SHOWN = 20
+_EXAMPLES = 3
 
 
 def verify(storage: Storage, plan: Plan, plan_uri: str) -> Proof:
@@ -110,8 +111,11 @@ def _tiling_faults(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
         pieces.sort(key=lambda piece: (piece.first, piece.last))
         ends = [0, *(piece.last for piece in pieces)]
         starts = [*(piece.first for piece in pieces), pieces[0].total if pieces else -1]
-        if ends != starts:
-            faults.append(f"the receipts do not tile {uri}: ranges end at {ends} and begin at {starts}")
+        wrong = [(end, start) for end, start in zip(ends, starts, strict=True) if end != start]
+        if wrong:
+            shown = ", ".join(f"one ends at {end:,}, the next begins at {start:,}" for end, start in wrong[:_EXAMPLES])
+            more = f", and {len(wrong) - _EXAMPLES:,} more" if len(wrong) > _EXAMPLES else ""
+            faults.append(f"the ranges of the receipts do not tile {uri}: {shown}{more}")
     return faults
 
 

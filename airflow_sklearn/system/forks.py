@@ -42,6 +42,7 @@ def run_in_processes(
         is pickled.
     :param started: called with the processes' ids.
     :raises WorkerProcessDiedError: a process was killed, by the kernel for want of memory for example.
+    :raises OSError: a process could not be started. Those that were started before have ended then.
     """
     if count == 1:
         return [work(0)]
@@ -51,25 +52,28 @@ def run_in_processes(
     gc.freeze()
     processes: list[Any] = []
     connections: list[Connection] = []
-    for number in range(count):
-        ours, theirs = context.Pipe(duplex=False)
-        inherited = [*connections, ours] if method == "fork" else []
-        arguments = (work, number, theirs, inherited)
-        process = context.Process(target=_child, args=arguments, name=f"slice-{number}", daemon=True)
-        with signals_held():  # a signal in the middle of a fork would be lost, or be the child's
-            process.start()
-        theirs.close()
-        processes.append(process)
-        connections.append(ours)
-    if started is not None:
-        started([process.pid for process in processes])
     try:
+        for number in range(count):
+            ours, theirs = context.Pipe(duplex=False)
+            inherited = [*connections, ours] if method == "fork" else []
+            connections.append(ours)
+            with theirs:
+                process = context.Process(
+                    target=_child, args=(work, number, theirs, inherited), name=f"slice-{number}", daemon=True
+                )
+                with signals_held():  # a signal in the middle of a fork would be lost, or be the child's
+                    process.start()
+                    processes.append(process)
+        if started is not None:
+            started([process.pid for process in processes])
         return _collect(processes, connections)
     finally:
         for process in processes:
             if process.is_alive():
                 process.kill()  # SIGTERM may come before the child has set what it does then
             process.join()
+        for connection in connections:
+            connection.close()
         gc.unfreeze()
 
 

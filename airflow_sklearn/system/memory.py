@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
+from airflow_sklearn.system.descendants import children_of
 from airflow_sklearn.system.ticker import Ticker
 
 _INTERVAL = 0.25  # seconds
@@ -30,19 +30,7 @@ class PeakMemory(Ticker):
 
 
 def _family(process: int) -> list[int]:
-    family = [process]
-    try:
-        threads = os.listdir(f"/proc/{process}/task")
-    except OSError:  # it has just ended
-        return family
-    for thread in threads:
-        try:
-            children = Path(f"/proc/{process}/task/{thread}/children").read_text()
-        except OSError:
-            continue
-        for child in children.split():
-            family += _family(int(child))
-    return family
+    return [process, *(found for child in children_of(process) for found in _family(child))]
 
 
 def memory_of(process: int) -> int:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
 _PREFIX = "airflow-sklearn-scratch-"
+_OPEN: dict[str, int] = {}
+"""Folders that this process has made, each with the process's number: a fork inherits the names, not the folders."""
 
 
 @contextlib.contextmanager
@@ -28,11 +30,25 @@ def scratch_folder() -> Iterator[str]:
     parent = tempfile.gettempdir()
     remove_abandoned(parent)
     path, lock = _make(parent)
+    _OPEN[path] = os.getpid()
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        _OPEN.pop(path, None)
         os.close(lock)
+
+
+def remove_own() -> None:
+    """Remove the scratch folders of this process and of its children that have ended, without leaving their blocks.
+
+    For a process that ends at once. What is written meanwhile is removed by the next job.
+    """
+    for path, owner in list(_OPEN.items()):
+        if owner == os.getpid():
+            shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        remove_abandoned(tempfile.gettempdir())
 
 
 def remove_abandoned(parent: str) -> list[str]:

@@ -51,7 +51,7 @@ class Stopping:
         self._closed = True
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
+    def listening(self) -> Iterator[Stopping]:
         """Signals within are the job's. Must be entered by the main thread."""
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
@@ -62,7 +62,7 @@ class Stopping:
         _LISTENING.append(self)
         threading.Thread(target=self._watch, args=(reading,), name="signal-watch", daemon=True).start()
         try:
-            yield
+            yield self
         finally:
             _LISTENING.remove(self)
             signal.set_wakeup_fd(wakeup)

@@ -6,7 +6,6 @@ import contextlib
 import faulthandler
 import gc
 import logging
-import multiprocessing
 import os
 import signal
 import sys
@@ -22,13 +21,15 @@ from airflow_sklearn.exceptions import AirflowSklearnError, DataError, DeadlineE
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.storage.full_disk import full_disk_error
 from airflow_sklearn.system.cgroup import oom_kills
+from airflow_sklearn.system.descendants import Descendants
 from airflow_sklearn.system.out_of_memory import explained
+from airflow_sklearn.system.scratch import remove_own
 from airflow_sklearn.system.signals import Stopping
 from airflow_sklearn.system.software import prepare_for_prediction, prepare_for_training
 from airflow_sklearn.worker.job_document import UnreadableJobError, read_job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow_sklearn.contract.jobs import AnyJob
 
@@ -57,19 +58,26 @@ def run_job(uri: str, storage: Storage | None = None, *, digest: str = "", plan:
 
 def _run(job: AnyJob, storage: Storage) -> int:
     started, kills = time.monotonic(), oom_kills()
-    stopping = Stopping(lambda error: _end_at_once(job, storage, error, started))
+    descendants = Descendants()
+
+    def end(error: BaseException) -> None:
+        _end_at_once(job, storage, error, started, descendants)
+
     try:
-        with stopping.listening(), _deadline(job, storage, started):
+        with descendants.adopting(), Stopping(end).listening() as stopping, _deadline(job, end):
             try:
                 with _end_with_parent():
                     output_uri, sha256 = _do(job, storage)
                 stopping.close()
             except BaseException as error:
                 stopping.close()
+                if isinstance(error, exit_codes.Cancelled):
+                    descendants.kill()
                 told = full_disk_error(error, _places(job)) or explained(error, kills)
                 return _fail(job.result_uri, storage, told, started)
             return _succeed(job.result_uri, storage, output_uri, sha256, started)
     except exit_codes.Cancelled as error:  # it came in the moment between the job and its result
+        descendants.kill()
         return _fail(job.result_uri, storage, error, started)
 
 
@@ -157,28 +165,29 @@ def _traceback(error: BaseException) -> str:
     return "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
 
 
-def _end_at_once(job: AnyJob, storage: Storage, error: BaseException, started: float) -> None:
+def _end_at_once(job: AnyJob, storage: Storage, error: BaseException, started: float, descendants: Descendants) -> None:
     """Called by another thread than the job's: end the process with a result, whatever the job is doing."""
     code = _fail(job.result_uri, storage, error, started)
-    for child in multiprocessing.active_children():
-        child.kill()
+    descendants.kill()
+    remove_own()
     _LOG.info("%s", exit_codes.last_line(code))
     os._exit(code)
 
 
 @contextlib.contextmanager
-def _deadline(job: AnyJob, storage: Storage, started: float) -> Iterator[None]:
+def _deadline(job: AnyJob, end_at_once: Callable[[BaseException], None]) -> Iterator[None]:
     """End the process at its deadline, whatever it is doing, even if Airflow is gone."""
     if job.deadline_seconds is None:
         yield
         return
 
     def end() -> None:
-        error = DeadlineExceededError(
-            f"The job ran past its deadline of {job.deadline_seconds:,.0f} s. Raise 'deadline', cut smaller chunks, "
-            "or give the job more cores."
+        end_at_once(
+            DeadlineExceededError(
+                f"The job ran past its deadline of {job.deadline_seconds:,.0f} s. Raise 'deadline', cut smaller "
+                "chunks, or give the job more cores."
+            )
         )
-        _end_at_once(job, storage, error, started)
 
     timer = threading.Timer(job.deadline_seconds, end)
     timer.daemon = True

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from airflow_sklearn.exceptions import MessageRefusedError, QueueGoneError, UserError
 from airflow_sklearn.pool.queues import Queue, open_queue
+from airflow_sklearn.pool.queues.folder import FolderQueue
 from airflow_sklearn.pool.queues.sqs import SqsQueue
 from tests.waiting import PATIENCE
 
@@ -143,3 +144,22 @@ class Refusing:
 def test_a_message_that_is_never_taken_is_told_apart(answer: Any) -> None:
     with pytest.raises(MessageRefusedError, match="refuses"):
         SqsQueue("tasks", Refusing(answer)).send(["x"])
+
+
+def test_a_folder_is_not_listed_for_each_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = FolderQueue(f"{tmp_path}/queue")
+    queue.create(30)
+    queue.send([str(number) for number in range(100)])
+    listed: list[str] = []
+    names = FolderQueue._names
+
+    def count(queue: FolderQueue, folder: str) -> list[str]:
+        listed.append(folder)
+        return names(queue, folder)
+
+    monkeypatch.setattr(FolderQueue, "_names", count)
+    monkeypatch.setattr("airflow_sklearn.pool.queues.folder._REAP_INTERVAL", 600)
+    assert [queue.receive(1, wait=0, visibility=60)[0].body for _ in range(100)] == [str(n) for n in range(100)]
+    assert len([folder for folder in listed if folder.endswith("ready")]) == 1
+    queue.send(["later"])
+    assert [message.body for message in queue.receive(10, wait=0, visibility=60)] == ["later"]

@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 
 from airflow_sklearn.exceptions import ForgedMessageError
-from airflow_sklearn.pool.signing import Seal, check_content, new_key
+from airflow_sklearn.pool.signing import Signer, check_content, new_key
 
 KEY = new_key()
-SEAL = Seal(KEY, "s3://acme/pools/1")
+SIGNER = Signer(KEY, "s3://acme/pools/1")
 
 
-def test_what_was_sealed_is_opened() -> None:
-    assert SEAL.open("task", SEAL.close("task", "täsk")) == "täsk"
+def test_what_was_signed_is_read() -> None:
+    assert SIGNER.verify("task", SIGNER.sign("task", "täsk")) == "täsk"
 
 
 @pytest.mark.parametrize(
@@ -18,22 +18,22 @@ def test_what_was_sealed_is_opened() -> None:
     [
         "",
         "task",
-        SEAL.close("task", "task") + " ",
-        SEAL.close("task", "other")[:64] + "task",
-        SEAL.close("report", "task"),
-        Seal(new_key(), "s3://acme/pools/1").close("task", "task"),
-        Seal(KEY, "s3://acme/pools/2").close("task", "task"),
+        SIGNER.sign("task", "task") + " ",
+        SIGNER.sign("task", "other")[:64] + "task",
+        SIGNER.sign("report", "task"),
+        Signer(new_key(), "s3://acme/pools/1").sign("task", "task"),
+        Signer(KEY, "s3://acme/pools/2").sign("task", "task"),
         "é" * 64 + "task",
     ],
 )
-def test_what_was_not_sealed_for_this_is_refused(forged: str) -> None:
-    with pytest.raises(ForgedMessageError, match="does not bear the seal of the pool s3://acme/pools/1"):
-        SEAL.open("task", forged)
+def test_what_was_not_signed_for_this_is_refused(forged: str) -> None:
+    with pytest.raises(ForgedMessageError, match="does not bear the signature of the pool s3://acme/pools/1"):
+        SIGNER.verify("task", forged)
 
 
 def test_a_short_key_is_refused() -> None:
     with pytest.raises(ForgedMessageError, match="has 3 bytes"):
-        Seal(b"key", "s3://acme/pools/1")
+        Signer(b"key", "s3://acme/pools/1")
 
 
 def test_content_is_checked() -> None:

@@ -15,7 +15,7 @@ from airflow_sklearn.contract.schema import Column
 from airflow_sklearn.contract.tables import Snapshot
 from airflow_sklearn.exceptions import IncompleteRunError, ObjectNotFoundError, PublishError
 from airflow_sklearn.runs.ledger import Ledger
-from airflow_sklearn.runs.verify import publish, read_published, verify
+from airflow_sklearn.runs.verify import _tiling_faults, publish, read_published, verify
 from airflow_sklearn.storage import Storage
 from tests.factories import csv_plan, receipt
 
@@ -88,6 +88,16 @@ def test_receipts_that_leave_a_gap_overlap_or_lose_rows_are_refused(
         Ledger(storage, plan.ledger).record(good if number else bad)
     with pytest.raises(IncompleteRunError, match=fault):
         verify(storage, plan, uri)
+
+
+def test_of_many_gaps_a_few_are_told_and_the_rest_is_counted(storage: Storage, root: str) -> None:
+    plan, _ = csv_plan(storage, root)
+    good = receipt(storage, plan, 0).consumed[0]
+    pieces = [good.model_copy(update={"first": 10 * n, "last": 10 * n + 5}) for n in range(1_000)]
+    (fault,) = _tiling_faults(plan, [receipt(storage, plan, 0, consumed=tuple(pieces))])
+    assert "one ends at 5, the next begins at 10, " in fault
+    assert fault.endswith("and 997 more")
+    assert len(fault) < 500
 
 
 def test_rows_that_were_lost_on_the_way_out_are_noticed(storage: Storage, root: str) -> None:

@@ -19,7 +19,7 @@ from airflow_sklearn.contract.model import FactoryEstimator
 from airflow_sklearn.contract.plan import PlannedChunk
 from airflow_sklearn.exceptions import DocumentError, ForgedMessageError
 from airflow_sklearn.pool.folder import PoolFolder
-from airflow_sklearn.pool.signing import Seal, new_key
+from airflow_sklearn.pool.signing import Signer, new_key
 from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.job_document import read_job
@@ -213,25 +213,25 @@ def pool(root: str) -> PoolFolder:
     return pool
 
 
-def test_a_pool_s_job_is_read_under_its_seal(pool: PoolFolder) -> None:
+def test_a_pool_s_job_is_read_with_its_signature(pool: PoolFolder) -> None:
     uri, job = pool.job_uri("0", 0), pool_job(pool)
-    pool.write_job(uri, job, pool.seal())
+    pool.write_job(uri, job, pool.signer())
     assert read_job(Storage(), uri) == job
     assert read_job(Storage(), uri, digest=job.digest()) == job
 
 
 def test_a_pool_s_job_without_the_seal_is_refused(pool: PoolFolder) -> None:
     uri, job = pool.job_uri("0", 0), pool_job(pool)
-    other = Seal(new_key(), pool.uri)
-    for data in (job.to_json(), other.close("job", job.to_json().decode()).encode(), b"", b"\xff" * 100):
+    other = Signer(new_key(), pool.uri)
+    for data in (job.to_json(), other.sign("job", job.to_json().decode()).encode(), b"", b"\xff" * 100):
         Storage().write(uri, data)
         with pytest.raises(ForgedMessageError):
             read_job(Storage(), uri)
 
 
-def test_what_the_driver_sealed_as_something_else_is_no_job(pool: PoolFolder) -> None:
+def test_what_the_driver_signed_as_something_else_is_no_job(pool: PoolFolder) -> None:
     uri = pool.job_uri("0", 0)
-    Storage().write(uri, pool.seal().close("task", pool_job(pool).to_json().decode()).encode())
+    Storage().write(uri, pool.signer().sign("task", pool_job(pool).to_json().decode()).encode())
     with pytest.raises(ForgedMessageError):
         read_job(Storage(), uri)
 
@@ -239,23 +239,23 @@ def test_what_the_driver_sealed_as_something_else_is_no_job(pool: PoolFolder) ->
 def test_another_pool_s_job_under_a_key_that_was_put_there_is_refused_by_its_digest(pool: PoolFolder) -> None:
     uri, job, key = pool.job_uri("0", 0), pool_job(pool), new_key()
     Storage().write(f"{pool.uri}/key", key)
-    pool.write_job(uri, pool_job(pool, worker="1"), Seal(key, pool.uri))
+    pool.write_job(uri, pool_job(pool, worker="1"), Signer(key, pool.uri))
     with pytest.raises(DocumentError, match="was changed after it was made"):
         read_job(Storage(), uri, digest=job.digest())
 
 
 def test_a_worker_does_not_take_a_key_that_was_put_into_its_pool_s_folder(pool: PoolFolder) -> None:
-    known = pool.seal().key_sha256
-    pool.seal(known)
+    known = pool.signer().key_sha256
+    pool.signer(known)
     Storage().write(f"{pool.uri}/key", new_key())
     with pytest.raises(ForgedMessageError):
-        pool.seal(known)
+        pool.signer(known)
 
 
 @pytest.mark.parametrize("change", [{"folder": "file:///another/pool"}])
 def test_a_pool_starts_no_workers_of_another_one(pool: PoolFolder, change: dict[str, str]) -> None:
     uri = pool.job_uri("0", 0)
-    pool.write_job(uri, pool_job(pool, **change), pool.seal())
+    pool.write_job(uri, pool_job(pool, **change), pool.signer())
     with pytest.raises(DocumentError, match="takes only jobs of its own workers"):
         read_job(Storage(), uri)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -236,6 +237,46 @@ def test_no_forked_process_outlives_a_worker_that_was_killed(bench: Workbench, t
     process.wait()
     # They would have work for more than a minute.
     wait_for(lambda: not any(is_running(child) for child in children), "the processes to end", seconds=30)
+
+
+LEAVES_A_PROCESS = """
+import subprocess, sys, time
+from airflow_sklearn.system.scratch import scratch_folder
+from airflow_sklearn.worker import run
+
+def work(*_):
+    with scratch_folder() as path:
+        open(path + "/rows", "w").close()
+        stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+        subprocess.run(["/bin/sh", "-c", f"setsid {sys.executable} -c '{stubborn}' > /dev/null & echo $!"])
+        time.sleep(600)
+
+run._do = work
+sys.exit(run.run_job(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("end", ["deadline", "SIGTERM"])
+def test_all_that_a_job_has_started_ends_with_it_and_no_scratch_stays(
+    bench: Workbench, tmp_path: Path, end: str
+) -> None:
+    job = bench.train_job(bench.write_bytes(b"key,x\n", "train.csv"))
+    if end == "deadline":
+        job = job.model_copy(update={"deadline_seconds": 3.0})
+    bench.storage.write(f"{bench.root}/job.json", job.to_json())
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "scratch")}
+    (tmp_path / "scratch").mkdir()
+    command = [sys.executable, "-c", LEAVES_A_PROCESS, f"{bench.root}/job.json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    started = int(process.stdout.readline())
+    assert is_running(started)
+    if end == "SIGTERM":
+        process.terminate()
+    process.wait(PATIENCE)
+    assert process.returncode == (exit_codes.DEADLINE if end == "deadline" else exit_codes.CANCELLED)
+    assert not is_running(started)
+    assert os.listdir(tmp_path / "scratch") == []
 
 
 def two_children(process: int) -> list[int]:

@@ -42,7 +42,7 @@ class _Container:
 
 
 class Fleet:
-    """Used by one thread at a time, but for ``ready`` and ``progress``.
+    """Used by one thread at a time, but for ``ready`` and ``progress``. Containers are started by several.
 
     :param runtime: bound to AWS, if it needs it.
     :param make_job: stores the job of a worker, of which so many starts and losses went before; gives its URI and the
@@ -60,6 +60,8 @@ class Fleet:
         self._throttles = self._poll_failures = 0
         self._refused_since = self._ask_again_at = 0.0
         self._last_poll = time.monotonic()
+        self._lock = threading.Lock()
+        """For what is counted; never held while a service is asked."""
         self._stopped = False
         self._stopping: list[_Container] = []
 
@@ -73,14 +75,16 @@ class Fleet:
 
     def ready(self, worker: str) -> None:
         """A worker has reported that it takes tasks."""
-        self._failed_starts = 0
-        self._refusals = 0  # not when it was accepted: what was may be given back for want of room
-        if found := self._running.get(worker):
-            found.is_ready = True
+        with self._lock:
+            self._failed_starts = 0
+            self._refusals = 0  # not when it was accepted: what was may be given back for want of room
+            if found := self._running.get(worker):
+                found.is_ready = True
 
     def progress(self) -> None:
         """A task has ended, in whatever way."""
-        self._deaths_in_vain = 0
+        with self._lock:
+            self._deaths_in_vain = 0
 
     def grow(self, wanted: int) -> None:
         """Start containers until there are ``wanted``.
@@ -125,9 +129,10 @@ class Fleet:
 
     def stop(self) -> None:
         """Stop them all, several at a time: a process that is killed has few seconds. None can be started any more."""
-        self._stopped = True
-        self._stopping = list(self._running.values())
-        self._running.clear()
+        with self._lock:
+            self._stopped = True
+            self._stopping = list(self._running.values())
+            self._running.clear()
         left = deque(self._stopping)
 
         def cancel() -> None:
@@ -161,25 +166,25 @@ class Fleet:
     def _start(self, worker: str) -> None:
         if self._stopped:
             return
-        uri, job = self._make_job(worker, self._starts[worker], self._losses[worker])
-        refusals = self._unheard.pop(worker, self._refusals)
+        with self._lock:
+            starts, losses = self._starts[worker], self._losses[worker]
+            refusals = self._unheard.pop(worker, self._refusals)
+        uri, job = self._make_job(worker, starts, losses)
         try:
             handle = self._runtime.submit(uri, job, survives_parent=True, capacity_refusals=refusals)
         except ThrottledError as error:  # says nothing of room
-            self._unheard[worker] = refusals
-            pause = backoff(_THROTTLE_PAUSE, min(self._throttles, 4))
-            self._throttles += 1
-            self._ask_again_at = time.monotonic() + pause
-            _LOG.warning("%s Asking again in %.0f s.", error, pause)
+            self._throttled(worker, refusals, str(error))
             return
         except NoCapacityError as error:
             self._no_room(str(error))
             return
-        self._throttles = 0
-        self._starts[worker] += 1
-        self._running[worker] = _Container(worker, handle)
-        if self._stopped:  # meanwhile, by another thread
-            self._running.clear()
+        with self._lock:
+            self._throttles = 0
+            self._starts[worker] += 1
+            late = self._stopped  # meanwhile, by another thread
+            if not late:
+                self._running[worker] = _Container(worker, handle)
+        if late:
             self._cancel(handle)
 
     def _cancel(self, handle: JobHandle) -> None:
@@ -188,18 +193,29 @@ class Fleet:
         except Exception as error:
             _LOG.warning("The container of %s could not be stopped: %s", handle.job_uri, error)
 
+    def _throttled(self, worker: str, refusals: int, why: str) -> None:
+        with self._lock:
+            self._unheard[worker] = refusals
+            pause = backoff(_THROTTLE_PAUSE, min(self._throttles, 4))
+            self._throttles += 1
+            self._ask_again_at = time.monotonic() + pause
+        _LOG.warning("%s Asking again in %.0f s.", why, pause)
+
     def _no_room(self, why: str) -> None:
-        now = time.monotonic()
-        self._refused_since = self._refused_since if self._refusals else now
-        self._refusals += 1
-        pause = backoff(_CAPACITY_PAUSE, min(self._refusals - 1, 5))
-        self._ask_again_at = now + pause
-        if not self._running and now - self._refused_since > self._runtime.capacity_timeout:
+        with self._lock:
+            now = time.monotonic()
+            self._refused_since = self._refused_since if self._refusals else now
+            self._refusals += 1
+            refusals, pause = self._refusals, backoff(_CAPACITY_PAUSE, min(self._refusals - 1, 5))
+            self._ask_again_at = now + pause
+            in_vain = not self._running and now - self._refused_since > self._runtime.capacity_timeout
+        if in_vain:
             raise PoolError(f"There was no room for a container of the pool, within its capacity_timeout: {why}")
-        _LOG.warning("%s Asking again in %.0f s (%d times so far).", why, pause, self._refusals)
+        _LOG.warning("%s Asking again in %.0f s (%d times so far).", why, pause, refusals)
 
     def _ended(self, container: _Container, status: JobStatus, *, has_work: bool) -> None:
-        self._running.pop(container.worker, None)
+        with self._lock:
+            self._running.pop(container.worker, None)
         if status.state is JobState.SUCCEEDED and (container.is_ready or not has_work):
             _LOG.info("Worker %s had nothing to do, and has ended.", container.worker)
             return
@@ -209,13 +225,11 @@ class Fleet:
         if not container.is_ready and (reason := too_old(status.exit_code, ())):
             raise PoolError(reason)
         _LOG.warning("Worker %s is gone: %s", container.worker, status.message or status.state)
-        self._losses[container.worker] += 1
-        self._deaths_in_vain += 1
-        if not container.is_ready and status.state in (
-            JobState.FAILED,
-            JobState.SUCCEEDED,
-        ):  # by itself, not taken away
-            self._failed_starts += 1
+        by_itself = status.state in (JobState.FAILED, JobState.SUCCEEDED)  # not taken away
+        with self._lock:
+            self._losses[container.worker] += 1
+            self._deaths_in_vain += 1
+            self._failed_starts += not container.is_ready and by_itself
         if self._failed_starts >= _FAILED_STARTS:
             raise PoolError(
                 f"{self._failed_starts} containers of the pool ended before they took a task. The last one: "

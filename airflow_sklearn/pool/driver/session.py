@@ -31,7 +31,7 @@ from airflow_sklearn.pool.folder import PoolFolder
 from airflow_sklearn.pool.messages import REPORT, Control, Done, Ready, Refused, Task
 from airflow_sklearn.pool.queues import open_queue
 from airflow_sklearn.pool.retry_budget import GIVE_UP_SECONDS, Patience, is_out_of_reach
-from airflow_sklearn.pool.signing import Seal, new_key
+from airflow_sklearn.pool.signing import Signer, new_key
 from airflow_sklearn.pool.software import installed_software
 from airflow_sklearn.storage import Storage, join
 from airflow_sklearn.storage.uris import split_scheme
@@ -80,7 +80,7 @@ class Session:
         self.folder = PoolFolder(Storage(lambda: aws.client("s3")), join(folder, self.id))
         self._runtime = runtime.bind(aws)
         key = new_key()
-        self._seal = Seal(key, self.folder.uri)
+        self._signer = Signer(key, self.folder.uri)
         tasks, reports = self._queue_uris()
         self._tasks_uri, self._reports_uri = tasks, reports
         self._tasks, self._reports = open_queue(tasks, aws.client), open_queue(reports, aws.client)
@@ -221,11 +221,11 @@ class Session:
             visibility_seconds=settings.visibility_timeout,
             idle_seconds=settings.idle_timeout,
             driver_seconds=settings.driver_timeout,
-            key_sha256=self._seal.key_sha256,
+            key_sha256=self._signer.key_sha256,
             show_values=values_shown(),
         )
         uri = self.folder.job_uri(worker, starts)
-        self.folder.write_job(uri, job, self._seal)
+        self.folder.write_job(uri, job, self._signer)
         return uri, job
 
     def _threads_beside_others(self) -> int | None:
@@ -284,7 +284,7 @@ class Session:
             mmap_mode=future.mmap_mode,
             threads=future.threads,
         )
-        return self._seal.close("task", task.model_dump_json())
+        return self._signer.sign("task", task.model_dump_json())
 
     def _receive(self) -> None:
         patience = Patience("Reports of the pool's workers could not be received")
@@ -334,7 +334,7 @@ class Session:
 
     def _take(self, message: Message) -> None:
         try:
-            report: Report = REPORT.validate_json(self._seal.open("report", message.body))
+            report: Report = REPORT.validate_json(self._signer.verify("report", message.body))
         except ForgedMessageError as error:
             _LOG.error("A message is dropped: %s", error)
             return
@@ -391,8 +391,8 @@ class Session:
                 return
             self._beat += 1
             control = Control(beat=self._beat, cancelled=tuple(self._cancelled), closing=closing)
-            sealed = self._seal.close("control", control.model_dump_json())
-            self.folder.storage.write(self.folder.control_uri, sealed.encode())
+            signed = self._signer.sign("control", control.model_dump_json())
+            self.folder.storage.write(self.folder.control_uri, signed.encode())
 
     def _gone(self) -> PoolError:
         return PoolError(

@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import time
+from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from airflow_sklearn.exceptions import QueueGoneError
 from airflow_sklearn.pool.queues.base import Message, Queue
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.02  # seconds between two looks
 _REAP_INTERVAL = 0.25
@@ -31,6 +32,8 @@ class FolderQueue(Queue):
         self.path = path
         self._ready, self._taken = os.path.join(path, "ready"), os.path.join(path, "taken")
         self._reaped = 0.0
+        self._listed: deque[str] = deque()
+        """Messages that were ready when the folder was listed; others may have taken some of them since."""
 
     def create(self, visibility: float) -> None:
         for folder in (self._ready, self._taken):
@@ -51,8 +54,7 @@ class FolderQueue(Queue):
         give_up, pause = time.monotonic() + wait, _FIRST_PAUSE
         while True:
             self._put_back()
-            taken = (self._take(name, visibility) for name in self._names(self._ready))
-            found = list(islice((message for message in taken if message), limit))
+            found = list(islice(self._takeable(visibility), limit))
             if found or time.monotonic() >= give_up:
                 return found
             time.sleep(pause)
@@ -70,6 +72,24 @@ class FolderQueue(Queue):
 
     def destroy(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def _takeable(self, visibility: float) -> Iterator[Message]:
+        """Take messages, one by one. The folder is listed once at most, and only when nothing of the last list is left.
+
+        Used by several threads.
+        """
+        listed = False
+        while True:
+            try:
+                name = self._listed.popleft()
+            except IndexError:
+                if listed:
+                    return
+                listed = True
+                self._listed.extend(self._names(self._ready))
+                continue
+            if message := self._take(name, visibility):
+                yield message
 
     def _take(self, name: str, visibility: float) -> Message | None:
         source = os.path.join(self._ready, name)

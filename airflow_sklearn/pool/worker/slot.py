@@ -115,7 +115,7 @@ class Slot:
     def _handle(self, message: Message) -> None:
         worker = self._worker
         try:
-            text = worker.seal.open("task", message.body)
+            text = worker.signer.verify("task", message.body)
         except ForgedMessageError as error:
             _LOG.error("A message is dropped: %s", error)
             worker.tasks.delete([message])

@@ -1,8 +1,8 @@
 """``python -m airflow_sklearn.pool.worker.task_process SETTINGS``: runs tasks one after the other, in its own process.
 
 A task may crash, or be killed by the kernel or because nobody waits for it any more: the container's first process,
-which starts this one, lives on and tells. Tasks come by a socket, as the JSON that the driver sealed; the first process
-has opened the seal, and the digests of what is not in it are checked here, before anything is unpickled.
+which starts this one, lives on and tells. Tasks come by a socket, as the JSON that the driver signed; the first process
+has checked the signature, and the digests of what is not in it are checked here, before anything is unpickled.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ import os
 import queue
 import shutil
 import socket
-import tempfile
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -27,9 +26,10 @@ from airflow_sklearn.pool.software import differences, installed_software
 from airflow_sklearn.pool.worker.slot import Slot
 from airflow_sklearn.pool.worker.starts import Starts
 from airflow_sklearn.storage.uris import split_scheme
+from airflow_sklearn.system.scratch import scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from airflow_sklearn.contract.jobs import PoolWorkerJob
     from airflow_sklearn.pool.messages import Report
@@ -69,7 +69,7 @@ class PoolWorker:
 
     def __init__(self, job: PoolWorkerJob, folder: PoolFolder) -> None:
         self.job, self.folder = job, folder
-        self.seal = folder.seal(job.key_sha256)
+        self.signer = folder.signer(job.key_sha256)
         self.tasks, self._reports = open_queue(job.tasks), open_queue(job.reports)
         self.starts = Starts(folder, job.worker)
         self.suspect = threading.Lock()
@@ -88,8 +88,9 @@ class PoolWorker:
         self._error: Exception | None = None
         """What this worker cannot go on with."""
         self._busy = time.monotonic()
-        self._cache = _make_cache(folder.uri, job.worker)
-        self._slots = [Slot(self, self._cache) for _ in range(job.processes)]
+        self._cleanup = contextlib.ExitStack()
+        cache = self._cleanup.enter_context(_cache_folder(folder.uri, job.worker))
+        self._slots = [Slot(self, cache) for _ in range(job.processes)]
         self._reporter = threading.Thread(target=self._guarded, args=(self._send_reports,), name="reports", daemon=True)
 
     def __enter__(self) -> PoolWorker:
@@ -99,7 +100,7 @@ class PoolWorker:
         self.over.set()
         for slot in self._slots:
             slot.close()
-        shutil.rmtree(self._cache, ignore_errors=True)
+        self._cleanup.close()
         if self._removes_pool:
             self._remove_pool()
 
@@ -169,7 +170,7 @@ class PoolWorker:
 
     def _send(self, reports: list[Report]) -> None:
         """One that the queue refuses is told in short: else its task would come again for ever."""
-        bodies = [self.seal.close("report", report.model_dump_json()) for report in reports]
+        bodies = [self.signer.sign("report", report.model_dump_json()) for report in reports]
         try:
             self._patiently(lambda: self._reports.send(bodies))
         except MessageRefusedError as error:
@@ -178,7 +179,7 @@ class PoolWorker:
                     self._send([report])
             elif (short := _in_short(reports[0], error)) is not None:
                 _LOG.error("A report is replaced by a short one: %s", error)
-                body = self.seal.close("report", short.model_dump_json())
+                body = self.signer.sign("report", short.model_dump_json())
                 self._patiently(lambda: self._reports.send([body]))
             else:
                 raise
@@ -228,8 +229,8 @@ class PoolWorker:
         :raises Exception: it could not be read for long. That says nothing of the driver.
         """
         try:
-            sealed = self.folder.storage.read(self.folder.control_uri).decode()
-            control = Control.model_validate_json(self.seal.open("control", sealed))
+            signed = self.folder.storage.read(self.folder.control_uri).decode()
+            control = Control.model_validate_json(self.signer.verify("control", signed))
         except ObjectNotFoundError:
             _LOG.info("The pool is closed, and its folder is gone.")
             self._remove_at_end()
@@ -272,12 +273,17 @@ def _in_short(report: Report, error: Exception) -> Report | None:
     return Failed(task=report.task, worker=report.worker, type="MessageRefusedError", message=message)
 
 
-def _make_cache(folder: str, worker: str) -> str:
+@contextlib.contextmanager
+def _cache_folder(folder: str, worker: str) -> Iterator[str]:
     """A folder of this container; of a pool on this machine's disk, in the pool's own, so that it goes with it."""
     scheme, path = split_scheme(folder)
     if scheme != "file":
-        return tempfile.mkdtemp(prefix="airflow-sklearn-pool-")
+        with scratch_folder() as cache:
+            yield cache
+        return
     cache = os.path.join(path, "caches", f"{worker}-{os.getpid()}")
-    with contextlib.suppress(FileExistsError):
-        os.makedirs(cache)
-    return cache
+    os.makedirs(cache, exist_ok=True)
+    try:
+        yield cache
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)

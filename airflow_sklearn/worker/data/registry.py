@@ -1,4 +1,4 @@
-"""Reading pieces of files as tables of declared types."""
+"""Reading pieces of files as tables of declared types. A format is one folder, and one line of a table here."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from airflow_sklearn.contract.data import SourceFiles
+    from airflow_sklearn.contract.data import FileFormat, SourceFiles
     from airflow_sklearn.contract.plan import Piece
     from airflow_sklearn.contract.problem_collector import ProblemCollector
     from airflow_sklearn.storage import Storage
+
+_READERS: dict[FileFormat, type[PieceReader]] = {
+    "csv": CsvPieceReader,
+    "parquet": ParquetPieceReader,
+}
 
 __all__ = ["PieceReader", "ReadColumn", "read_piece", "rejected_schema"]
 
@@ -62,4 +67,4 @@ def read_piece(
         frozenset(ignored),
         for_training,
     )
-    return CsvPieceReader(request) if files.file_format == "csv" else ParquetPieceReader(request)
+    return _READERS[files.file_format](request)

@@ -1,4 +1,4 @@
-"""Primary keys of a chunk: hashed row by row, checked for nulls and duplicates in memory that does not grow."""
+"""Primary keys of a chunk: hashed row by row. The hashes are kept in files, so that memory does not grow with rows."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 _BUCKET_ROWS = 500_000  # hashes that are compared at a time: 4 MB, twice
 _BLOCK_ROWS = 1 << 18
+_REPEATED_AT_ONCE = 250_000  # hashes, of 8 bytes
 
 
-class KeyLog:
+class KeyHasher:
     """Appends the 64-bit hash of every row's key to a file.
 
-    :param path: a local scratch file of this log's own.
-    :param columns: the names of the key's columns; none: nothing is logged.
+    :param path: a local scratch file of this hasher's own.
+    :param columns: the names of the key's columns; none: nothing is hashed.
     """
 
     def __init__(self, path: str, columns: Sequence[str]) -> None:
@@ -31,34 +32,55 @@ class KeyLog:
         self._file = open(path, "wb")  # noqa: SIM115 - closed by close()
 
     def add(self, table: pa.Table) -> None:
-        """Log the keys of a batch, 0 or more rows."""
+        """Hash the keys of a batch, 0 or more rows."""
         if self._columns and table.num_rows:
             hashes = hash_columns(table.select(self._columns))
             self._sum = (self._sum + int(hashes.sum(dtype=np.uint64))) % 2**64
             hashes.tofile(self._file)
 
     def close(self) -> KeyHash:
+        """Finish the file. :return: the sum of all hashes."""
         self._file.close()
         return KeyHash(value=self._sum)
 
 
-def repeated_hashes(paths: Sequence[str]) -> set[int]:
-    """Hashes that occur more than once over several logs.
+def repeated_hashes(paths: Sequence[str]) -> Iterator[np.ndarray]:
+    """Hashes that occur more than once over several files of a ``KeyHasher``.
 
-    A range of hashes is looked at at a time, so that memory is bounded however many rows were logged.
+    :return: sorted arrays of uint64, each hash once. One array follows the other, so that memory is bounded however
+        many rows were hashed, and however many of them repeat.
     """
     rows = sum(os.path.getsize(path) for path in paths) // np.dtype(np.uint64).itemsize
     buckets = 1 + rows // _BUCKET_ROWS
     width = 2**64 // buckets + 1
-    repeated: set[int] = set()
+    found: list[np.ndarray] = []
     for bucket in range(buckets):
         low, high = np.uint64(bucket * width), np.uint64(min((bucket + 1) * width, 2**64) - 1)
-        parts = [block[(block >= low) & (block <= high)] for block in _blocks(paths)]
-        hashes = np.concatenate([np.empty(0, np.uint64), *parts])
-        del parts
-        hashes.sort()
-        repeated.update(int(value) for value in hashes[1:][hashes[1:] == hashes[:-1]])
-    return repeated
+        hashes = _at_most_twice(block[(block >= low) & (block <= high)] for block in _blocks(paths))
+        repeated = hashes[1:][hashes[1:] == hashes[:-1]]
+        if found and sum(map(len, found)) + len(repeated) > _REPEATED_AT_ONCE:
+            yield np.concatenate(found)
+            found = []
+        if len(repeated):
+            found.append(repeated)
+    if found:
+        yield np.concatenate(found)
+
+
+def _at_most_twice(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """The values of all blocks, sorted; of a value that occurs more often, two are enough."""
+    hashes, pending, count = np.empty(0, np.uint64), [], 0
+    for block in blocks:
+        pending.append(block)
+        count += len(block)
+        if count > _BUCKET_ROWS:
+            hashes, pending, count = _first_two(np.concatenate([hashes, *pending])), [], 0
+    return _first_two(np.concatenate([hashes, *pending]))
+
+
+def _first_two(hashes: np.ndarray) -> np.ndarray:
+    hashes.sort()
+    return np.concatenate([hashes[:2], hashes[2:][hashes[2:] != hashes[:-2]]])
 
 
 def _blocks(paths: Iterable[str]) -> Iterator[np.ndarray]:

@@ -6,17 +6,12 @@ import hashlib
 import logging
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal
-
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pyarrow import csv
+from typing import TYPE_CHECKING, Literal
 
 from airflow_sklearn.contract.model import ModelManifest
-from airflow_sklearn.contract.problem_collector import ProblemCollector, let_pass
+from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.contract.receipt import Consumed, KeyHash, Receipt, Timings
 from airflow_sklearn.exceptions import BrokenEnvironmentError, DataError, ObjectChangedError
-from airflow_sklearn.models.arrow_types import parse_type
 from airflow_sklearn.runs.chunking import split_pieces
 from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.system.cgroup import process_limit
@@ -26,19 +21,17 @@ from airflow_sklearn.system.scratch import scratch_folder
 from airflow_sklearn.system.software import check_versions, processor
 from airflow_sklearn.system.threads import left_by_users_code, users_code
 from airflow_sklearn.worker.artifact import fetch_artifact, open_estimator
-from airflow_sklearn.worker.key_hash import hash_columns
 from airflow_sklearn.worker.parity import with_sample
 from airflow_sklearn.worker.prediction.chunk_work import ChunkWork
-from airflow_sklearn.worker.prediction.keys import repeated_hashes
+from airflow_sklearn.worker.prediction.duplicate_keys import report_duplicates
 from airflow_sklearn.worker.prediction.progress import Progress
 from airflow_sklearn.worker.prediction.schema_validator import merge_sketches
 from airflow_sklearn.worker.prediction.slices import SliceResult, refused_kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from airflow_sklearn.contract.jobs import PredictJob
-    from airflow_sklearn.contract.schema import Column
     from airflow_sklearn.storage import Storage
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
@@ -148,7 +141,7 @@ def _gather_problems(job: PredictJob, results: Sequence[SliceResult]) -> Problem
     problems = ProblemCollector()
     for result in results:
         problems.merge(result.problems)
-    _find_duplicates(job, results, problems)
+    report_duplicates(job, results, problems)
     refused = ProblemCollector()  # without what the policies let pass, which is no cause
     for result in results:
         refused.merge(result.errors)
@@ -171,58 +164,6 @@ def _tell_of_quarantine(results: Sequence[SliceResult]) -> None:
             f"{sum(result.rows_in for result in results):,}",
             ", ".join(part.uri for result in results for part in result.quarantine),
         )
-
-
-def _find_duplicates(job: PredictJob, results: Sequence[SliceResult], problems: ProblemCollector) -> None:
-    """Equal keys have equal hashes; rows with a repeated hash are compared by their keys themselves."""
-    names = [column.name for column in job.spec.primary_key]
-    repeated = repeated_hashes([result.key_log for result in results]) if names else set()
-    if not repeated:
-        return
-    counts: Counter[tuple[Any, ...]] = Counter()
-    written = (path for result in results for path in result.local_parts)
-    read_back = [_read_back(path, job, results[0].columns, names) for path in written]
-    read_back += [_read_keys(path, names) for result in results for path in result.local_keys]
-    for tables in read_back:
-        for table in tables:
-            mask = [int(value) in repeated for value in hash_columns(table)]
-            counts.update(zip(*(table.filter(mask)[name].to_pylist() for name in names), strict=True))
-    twice = {key: count for key, count in counts.items() if count > 1 and None not in key}
-    if twice:
-        problems.add(
-            "duplicate_key",
-            "rows whose primary key occurred before in this chunk",
-            column=", ".join(names),
-            file=job.chunk.label,
-            count=sum(twice.values()) - len(twice),
-            examples=[f"{', '.join(map(str, key))} ({count} times)" for key, count in list(twice.items())[:5]],
-            fix="remove them from the source; train with a primary_key that is unique; "
-            + let_pass("duplicate_keys", count="counted"),
-        )
-
-
-def _read_back(path: str, job: PredictJob, columns: Sequence[Column], names: list[str]) -> Iterator[pa.Table]:
-    """The key columns of a file of predictions that this job wrote, batch by batch.
-
-    :param columns: of the file.
-    """
-    if job.spec.output_format == "parquet":
-        batches: Iterable[pa.RecordBatch] = pq.ParquetFile(path).iter_batches(columns=names)
-    else:
-        types = {column.name: parse_type(column.arrow_type) for column in columns if column.name in names}
-        options, order = job.spec.output_csv, [column.name for column in columns]
-        batches = csv.open_csv(
-            pa.input_stream(path, compression="detect"),
-            read_options=csv.ReadOptions(column_names=order, skip_rows=int(options.header), use_threads=False),
-            parse_options=csv.ParseOptions(delimiter=options.delimiter, newlines_in_values=True),
-            convert_options=csv.ConvertOptions(include_columns=names, column_types=types),
-        )
-    return (pa.Table.from_batches([batch]).select(names) for batch in batches)
-
-
-def _read_keys(path: str, names: list[str]) -> Iterator[pa.Table]:
-    """The keys of rows that were not predicted."""
-    return (pa.Table.from_batches([batch]) for batch in pq.ParquetFile(path).iter_batches(columns=names))
 
 
 def _receipt(

@@ -29,7 +29,7 @@ class _Counts:
     high: float = -math.inf
 
 
-class Conformer:
+class SchemaValidator:
     """Looks at rows as they were read; collects problems and a sketch of each feature.
 
     :param problems: where unseen levels, unexpected nulls and infinite values are counted.

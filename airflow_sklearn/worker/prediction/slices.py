@@ -28,8 +28,8 @@ from airflow_sklearn.worker.data.registry import ReadColumn, read_piece
 from airflow_sklearn.worker.data.sinks import open_sink
 from airflow_sklearn.worker.data.types import canonical, with_room
 from airflow_sklearn.worker.parity import filler_of
-from airflow_sklearn.worker.prediction.keys import KeyLog
-from airflow_sklearn.worker.prediction.schema_validator import Conformer
+from airflow_sklearn.worker.prediction.keys import KeyHasher
+from airflow_sklearn.worker.prediction.schema_validator import SchemaValidator
 from airflow_sklearn.worker.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class SlicePredictor:
         self._problems = ProblemCollector()
         self._errors = ProblemCollector()
         self._refused_kinds = refused_kinds(job)
-        self._conformer = Conformer(self._schema, self._problems, _infinite_features(manifest))
+        self._conformer = SchemaValidator(self._schema, self._problems, _infinite_features(manifest))
         self._storage = storage
         self._carried, self._columns = _columns_to_read(storage, job, manifest)
         read_types = {column.name: column.type for column in self._columns}
@@ -130,7 +130,7 @@ class SlicePredictor:
     def run(self, pieces: Sequence[Piece], name: str) -> SliceResult:
         """:param name: of this slice, for its scratch files."""
         result = SliceResult(key_log=os.path.join(self._scratch, f"{name}.keys"))
-        keys = KeyLog(result.key_log, [column.name for column in self._schema.primary_key])
+        keys = KeyHasher(result.key_log, [column.name for column in self._schema.primary_key])
         rejects = _Rejects(os.path.join(self._scratch, f"{name}.quarantine"))
         path = os.path.join(self._scratch, f"{name}{output_ending(self._job)}")
         schema = self._output_schema
@@ -233,7 +233,7 @@ class _Keys:
     :param log: takes the keys' hashes.
     """
 
-    def __init__(self, path: str, columns: Sequence[tuple[str, str]], log: KeyLog) -> None:
+    def __init__(self, path: str, columns: Sequence[tuple[str, str]], log: KeyHasher) -> None:
         self._path, self._columns, self._log = path, columns, log
         self._writer: pq.ParquetWriter | None = None
 

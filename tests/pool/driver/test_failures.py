@@ -25,7 +25,7 @@ from airflow_sklearn.pool.blobs import BlobWriter
 from airflow_sklearn.pool.driver import session
 from airflow_sklearn.pool.messages import Payload, Task
 from airflow_sklearn.pool.queues import open_queue
-from airflow_sklearn.pool.signing import Seal, new_key
+from airflow_sklearn.pool.signing import Signer, new_key
 from airflow_sklearn.runtimes.local.runtime import LocalRuntime
 from tests.pool.driver.conftest import LocalPool
 from tests.waiting import PATIENCE, wait_for
@@ -335,8 +335,8 @@ def test_a_worker_reads_no_task_that_its_driver_did_not_write(local_pool: LocalP
         harm = pickles.dumps(lambda: (tmp_path / "harm").touch())
         forged = Task(task="0" * 16, call="", payload=BlobWriter(opened.folder).payload(harm, name="forged"))
         text = forged.model_dump_json()
-        another_key = Seal(new_key(), opened.folder.uri)
-        tasks.send([text, another_key.close("task", text), opened._seal.close("report", text)])
+        another_key = Signer(new_key(), opened.folder.uri)
+        tasks.send([text, another_key.sign("task", text), opened._signer.sign("report", text)])
         assert pool.submit(lambda: 7).result(PATIENCE) == 7
         assert [pool.submit(lambda: 7).result(PATIENCE) for _ in range(3)] == [7, 7, 7]
     assert not (tmp_path / "harm").exists()
@@ -352,7 +352,7 @@ def test_a_driver_reads_no_result_that_its_workers_did_not_write(local_pool: Loc
             f'"payload":{_payload_that_touches(tmp_path / "harm").model_dump_json()}}}'
         )
         reports = open_queue(opened._reports_uri)
-        reports.send([report, Seal(new_key(), opened.folder.uri).close("report", report)])
+        reports.send([report, Signer(new_key(), opened.folder.uri).sign("report", report)])
         assert future.result(PATIENCE) == 7
     assert not (tmp_path / "harm").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -156,3 +157,17 @@ def test_all_containers_are_stopped() -> None:
     assert sorted(cloud.cancelled) == sorted(uri for uri, _ in cloud.asked)
     fleet.grow(31)
     assert len(cloud.asked) == 30
+
+
+def test_what_several_threads_count_is_counted_under_a_lock() -> None:
+    fleet, held = fleet_of(Cloud()), []
+
+    class Watched(Counter[str]):
+        def __setitem__(self, worker: str, count: int) -> None:
+            held.append(fleet._lock.locked())
+            super().__setitem__(worker, count)
+
+    fleet._starts = Watched()
+    fleet.grow(16)
+    assert fleet.started == 16
+    assert held == [True] * 16

@@ -15,7 +15,7 @@ from airflow_sklearn.pool import retry_budget as patience
 from airflow_sklearn.pool.folder import PoolFolder
 from airflow_sklearn.pool.messages import REPORT, Control, Failed, Ready
 from airflow_sklearn.pool.queues import Queue, open_queue
-from airflow_sklearn.pool.signing import Seal, new_key
+from airflow_sklearn.pool.signing import Signer, new_key
 from airflow_sklearn.pool.software import installed_software
 from airflow_sklearn.pool.worker import worker as workers
 from airflow_sklearn.pool.worker.worker import PoolWorker
@@ -30,7 +30,7 @@ class Driver:
         self.path = path / "pool"
         self.folder = PoolFolder(Storage(), f"file://{self.path}")
         key = new_key()
-        self.seal = Seal(key, self.folder.uri)
+        self.signer = Signer(key, self.folder.uri)
         self.folder.make(key)
         self.say(beat=1)
         self.tasks, self.reports = open_queue(self._queue("tasks")), open_queue(self._queue("reports"))
@@ -38,8 +38,8 @@ class Driver:
         self.reports.create(30)
 
     def say(self, **control: Any) -> None:
-        sealed = self.seal.close("control", Control(**control).model_dump_json())
-        self.folder.storage.write(self.folder.control_uri, sealed.encode())
+        signed = self.signer.sign("control", Control(**control).model_dump_json())
+        self.folder.storage.write(self.folder.control_uri, signed.encode())
 
     def worker(self, *, driver_seconds: float = 600) -> PoolWorker:
         job = PoolWorkerJob(
@@ -128,7 +128,7 @@ def test_a_worker_bears_errors_that_pass(
     setattr(worker, queue, failing)
     started = Started(worker)
     (message,) = wait_for(lambda: driver.reports.receive(1, wait=1, visibility=60), "its report")
-    assert isinstance(REPORT.validate_json(driver.seal.open("report", message.body)), Ready)
+    assert isinstance(REPORT.validate_json(driver.signer.verify("report", message.body)), Ready)
     wait_for(lambda: failing.left == 0, "the errors")
     assert not worker.over.is_set()
     driver.say(beat=2, closing=True)
@@ -214,7 +214,7 @@ def test_a_report_that_the_queue_refuses_is_replaced_by_a_short_one(driver: Driv
     found = {}
     while len(found) < 3:
         for received in driver.reports.receive(10, wait=5, visibility=60):
-            report = REPORT.validate_json(driver.seal.open("report", received.body))
+            report = REPORT.validate_json(driver.signer.verify("report", received.body))
             if isinstance(report, Failed):
                 found[report.task] = report.message
     assert found["1"] == found["3"] == "plain"
