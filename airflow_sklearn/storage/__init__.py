@@ -1,7 +1,10 @@
-"""Bytes in and out of ``file://`` and ``s3://``: ranges, If-Match, create-if-absent, listing, atomic publication.
+"""Reading and writing objects at ``file://`` and ``s3://`` URIs: ranges, If-Match, create-if-absent, listing.
 
-Built on boto3 and the standard library: a worker forks after its model is loaded, and clients here are made anew in a
-forked process, which stores with a runtime of their own (a thread pool, an event loop) cannot do.
+A write stores an object whole or not at all.
+
+The package uses boto3 and the standard library only. A worker process forks after it has loaded its model, and each
+forked process must make S3 clients of its own. Storage libraries with a thread pool or an event loop do not survive a
+fork.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether an object holds what was stored there."""
+"""Checking that an object holds the content that was stored there."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from airflow_sklearn.exceptions import ObjectChangedError
 
 
 def check_digest(stream: Any, sha256: str, uri: str) -> None:
-    """Read a stream to its end.
+    """Read a stream to its end and compare its SHA-256.
 
-    :param uri: of the object, for the message.
-    :raises ObjectChangedError: it has another digest.
+    :param stream: a binary file object, at its beginning.
+    :param sha256: the expected digest, as lower-case hexadecimal digits.
+    :param uri: the object's URI, for the message.
+    :raises ObjectChangedError: the content has another digest.
     """
     found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != sha256:

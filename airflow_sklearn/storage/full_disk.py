@@ -1,4 +1,4 @@
-"""Recognising that a disk is full, on both sides, and saying which folder it is, how large it is, and what to do."""
+"""Recognising that a disk is full, and an error that names the folder, the disk's size, and what to do."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ _TEXTS = ("No space left on device", "Disk quota exceeded")  # of libraries that
 
 
 def full_disk_error(error: BaseException, uris: Iterable[str] = ()) -> DiskFullError | None:
-    """The error that says so, if a disk was full; else None.
+    """An error for the user, if an exception was caused by a full disk; else None.
 
-    :param error: what was raised, perhaps from the error of the full disk.
-    :param uris: where else something may have been written; only local ones count.
+    :param error: the exception. Its causes and contexts are looked at too.
+    :param uris: further places that may have been written to. Only ``file://`` URIs count.
+    :return: an error that names the folder whose disk has the fewest free bytes.
     """
     cause: BaseException | None = error
     while cause is not None and not _is_of_full_disk(cause):
@@ -46,7 +47,7 @@ def _is_of_full_disk(error: BaseException) -> bool:
 
 
 def _usage(folder: str) -> tuple[str, int, int] | None:
-    """The folder, or the one above it that is there, with the bytes of its disk: all, and those that are free."""
+    """The nearest folder that exists at or above ``folder``, and its disk's size and free space, both in bytes."""
     while folder and not os.path.isdir(folder):
         folder = os.path.dirname(folder)
     try:

@@ -23,9 +23,13 @@ _BLOCK = 1 << 22  # bytes
 
 
 class LocalStore:
-    """``file://`` URIs and absolute paths. Writes go to a temporary name in the same folder and are then renamed."""
+    """Objects at ``file://`` URIs and absolute paths. ``Storage`` documents the methods.
+
+    A write goes to a temporary file in the same folder, which is then renamed.
+    """
 
     def stat(self, uri: str) -> SourceObject:
+        """See ``Storage.stat``. A folder, a pipe, a socket or a device is not an object."""
         path = _path(uri)
         with _errors(uri):
             status = os.stat(path)
@@ -36,14 +40,17 @@ class LocalStore:
         return SourceObject(uri=uri, etag=_etag(status), size=status.st_size)
 
     def open(self, uri: str, start: int, end: int | None, etag: str | None) -> BinaryIO:
+        """See ``Storage.open``. A change of the file while it is read raises ``ObjectChangedError``."""
         return cast(BinaryIO, _RangeReader(uri, start, end, etag))
 
     def write(self, uri: str, data: bytes) -> str:
+        """See ``Storage.write``. Missing folders are made."""
         with _writing(uri) as (temporary, file):
             file.write(data)
             return _put_in_place(temporary, file, uri)
 
     def create(self, uri: str, data: bytes) -> str:
+        """See ``Storage.create``. Missing folders are made."""
         with _writing(uri) as (temporary, file):
             file.write(data)
             file.flush()
@@ -54,6 +61,7 @@ class LocalStore:
             return _etag(os.fstat(file.fileno()))
 
     def replace(self, uri: str, data: bytes, etag: str) -> str:
+        """See ``Storage.replace``. A lock on the folder keeps two writers apart."""
         try:
             folder = os.open(os.path.dirname(_path(uri)), os.O_RDONLY)
         except FileNotFoundError:
@@ -71,18 +79,19 @@ class LocalStore:
             os.close(folder)
 
     def upload(self, path: str, uri: str) -> str:
-        """Returns nothing: a file's version says where it lies, not what it holds."""
+        """See ``Storage.upload``. The result is empty: a file's version identifies the file, not its content."""
         with open(path, "rb") as stream:
             self.write_stream(uri, stream)
         return ""
 
     def write_stream(self, uri: str, stream: Any) -> None:
+        """See ``Storage.write_stream``."""
         with _writing(uri) as (temporary, file):
             shutil.copyfileobj(stream, file, _BLOCK)
             _put_in_place(temporary, file, uri)
 
     def copy(self, source_uri: str, target_uri: str, etag: str | None, sha256: str | None) -> None:
-        """The etag is not looked at: a digest says more, and a folder that was moved or restored has other versions."""
+        """See ``Storage.copy``. ``etag`` is ignored: a folder that was moved or restored has other versions."""
         with _writing(target_uri) as (temporary, file):
             with _errors(source_uri):
                 source = open(_path(source_uri), "rb", buffering=0)  # noqa: SIM115 - closed by the next line
@@ -94,11 +103,16 @@ class LocalStore:
             _put_in_place(temporary, file, target_uri)
 
     def delete(self, uris: Iterable[str]) -> None:
+        """See ``Storage.delete``."""
         for uri in uris:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 os.unlink(_path(uri))
 
     def list(self, selection: Selection) -> Iterator[SourceObject]:
+        """See ``Storage.list``. Symbolic links are followed.
+
+        :raises StorageError: a folder cannot be listed, or a symbolic link has no target.
+        """
         root = _path(selection.root)
         scheme = selection.root[: len(selection.root) - len(root)]
         for name in sorted(_walk(os.path.dirname(root), scheme, selection)):
@@ -108,21 +122,23 @@ class LocalStore:
             try:
                 yield self.stat(uri)
             except ObjectNotFoundError as error:
-                if os.path.lexists(name):  # deleted between the walk and here is fine; left out is not
+                if os.path.lexists(name):  # a file deleted since the walk is fine, one that would be left out is not
                     raise StorageError(
                         f"{error} It was found while {selection.what} was listed. "
                         "Fix: mount what it points to, or remove it."
                     ) from None
 
     def leads_out(self, uri: str, folder: str) -> bool:
+        """See ``Storage.leads_out``. Symbolic links are resolved."""
         return not f"{os.path.realpath(_path(uri))}/".startswith(f"{os.path.realpath(_path(folder)).rstrip('/')}/")
 
     def remove_abandoned(self, folder: str) -> int:
+        """See ``Storage.remove_abandoned``."""
         return remove_abandoned(_path(folder))
 
 
 class _RangeReader(io.RawIOBase):
-    """Bytes of one version of a file: a change while reading is an error, never a mixture."""
+    """Reads bytes of one version of a file. If the file changes meanwhile, reading raises ``ObjectChangedError``."""
 
     def __init__(self, uri: str, start: int, end: int | None, etag: str | None) -> None:
         with _errors(uri):
@@ -149,7 +165,7 @@ class _RangeReader(io.RawIOBase):
 
     def _check(self) -> None:
         status = os.fstat(self._file.fileno())
-        # Another file has taken its name, or it was deleted: that changes the change time, and not what was opened.
+        # If the name was deleted or given to another file, the change time changed, but not the content of this one.
         etag = self._etag if status.st_nlink == self._names else _without_change_time(self._etag)
         if not _is_version(status, etag):
             self._file.close()
@@ -158,7 +174,9 @@ class _RangeReader(io.RawIOBase):
 
 @contextlib.contextmanager
 def _writing(uri: str) -> Iterator[tuple[str, BinaryIO]]:
-    """A temporary file beside the target, and its name; gone afterwards unless it was renamed."""
+    """Yield the name and the file object of a new temporary file beside the target. It is removed unless it was
+    renamed.
+    """
     path = _path(uri)
     if path.endswith("/"):
         raise StorageError(f"Cannot write {uri}: it names a folder.")
@@ -174,16 +192,16 @@ def _writing(uri: str) -> Iterator[tuple[str, BinaryIO]]:
 
 
 def _put_in_place(temporary: str, file: BinaryIO, uri: str) -> str:
-    """Give a temporary file its name, over whatever has it. Returns its version."""
+    """Rename a temporary file to its target, replacing a file there. Return the new version."""
     file.flush()
     os.replace(temporary, _path(uri))
     return _etag(os.fstat(file.fileno()))
 
 
 def _copy_content(source: Any, target: BinaryIO) -> None:
-    """All bytes; by the kernel where it can, which shares them on file systems that know how."""
+    """Copy all bytes, by the kernel's ``copy_file_range`` where it works: some file systems then share the bytes."""
     size, copied = os.fstat(source.fileno()).st_size, 0
-    with contextlib.suppress(AttributeError, OSError):  # two file systems, or one that cannot; macOS has no such call
+    with contextlib.suppress(AttributeError, OSError):  # two file systems, or no support (macOS)
         while count := os.copy_file_range(source.fileno(), target.fileno(), 1 << 30):
             copied += count
         if copied == size:
@@ -197,7 +215,7 @@ def _copy_content(source: Any, target: BinaryIO) -> None:
 
 @contextlib.contextmanager
 def _errors(uri: str) -> Iterator[None]:
-    """The system's errors on a file that is looked for, as the package's own."""
+    """Turn the operating system's errors from reading a file into the package's own."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
@@ -206,7 +224,7 @@ def _errors(uri: str) -> Iterator[None]:
         raise ObjectNotFoundError(f"No file {uri}{link}") from None
     except IsADirectoryError:
         raise ObjectNotFoundError(_is_folder(uri)) from None
-    except OSError as error:  # no right to enter a folder on the way, links in a circle
+    except OSError as error:  # for example no permission, or links in a circle
         raise StorageError(f"{uri} cannot be read: {error.strerror or error}.") from error
 
 
@@ -215,9 +233,10 @@ def _is_folder(uri: str) -> str:
 
 
 def _walk(folder: str, scheme: str, selection: Selection, seen: frozenset[str] = frozenset()) -> Iterator[str]:
-    """The files below a folder that a selection may take, through symbolic links too.
+    """Yield the paths of the files below a folder that a selection may take. Symbolic links are followed.
 
-    What cannot be looked into is an error, never left out. A link that leads nowhere counts as what it may have led to.
+    A folder that cannot be listed is an error; it is never skipped. A link without a target is an error if the
+    selection could take it, or something below it.
     """
     try:
         real = os.path.realpath(folder)
@@ -254,7 +273,7 @@ def _etag(status: os.stat_result) -> str:
 
 
 def _is_version(status: os.stat_result, etag: str) -> bool:
-    """Whether a file is that version. Version 0.1.0 did not look at the change time."""
+    """Whether a file is the version ``etag``. Etags of package version 0.1.0 lack the change time."""
     now = _etag(status)
     return etag in (now, _without_change_time(now))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.storage.uris import Selection
 
-#: Times that a stream is taken up again without a byte of progress before the error is passed on.
+#: How often a broken stream is opened again without a byte of progress before its error is raised.
 _RESUMES = 5
 _CONFLICT_PAUSES = (0.1, 0.3, 1.0, 3.0)  # seconds
 _REFUSED = ("PreconditionFailed", "412")
@@ -27,9 +27,10 @@ _DELETE_BATCH = 1000  # the limit of DeleteObjects
 
 
 class S3Store:
-    """``s3://bucket/key`` URIs.
+    """Objects at ``s3://bucket/key`` URIs. ``Storage`` documents the methods.
 
-    :param client: makes a boto3 S3 client; called anew in a forked process, as connections must not be shared.
+    :param client: makes a boto3 S3 client. It is called again in a forked process, because connections must not be
+        shared. None: a default client with up to 8 attempts a call.
     """
 
     def __init__(self, client: Callable[[], Any] | None = None) -> None:
@@ -47,11 +48,13 @@ class S3Store:
         return client
 
     def stat(self, uri: str) -> SourceObject:
+        """See ``Storage.stat``."""
         with _errors(uri):
             head = self._client.head_object(**_address(uri))
         return SourceObject(uri=uri, etag=head["ETag"], size=head["ContentLength"])
 
     def open(self, uri: str, start: int, end: int | None, etag: str | None) -> BinaryIO:
+        """See ``Storage.open``. A broken connection is opened again at the byte where it broke."""
         if etag is None:
             body, end, etag = self._get_any_version(uri, start, end)
         else:
@@ -64,7 +67,11 @@ class S3Store:
             return self._client.get_object(**_address(uri), Range=f"bytes={start}-{end - 1}", IfMatch=etag)["Body"]
 
     def _get_any_version(self, uri: str, start: int, end: int | None) -> tuple[Any, int, str]:
-        """The body of whatever version is there now, where it ends, and which version it is: in one request."""
+        """Get a range of the current version in one request.
+
+        :return: the body (None if the range is empty), the byte offset of its end in the object, and the version's
+            etag.
+        """
         wanted = {} if (start, end) == (0, None) else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
         if end is not None and end <= start:
             return None, start, self.stat(uri).etag
@@ -78,14 +85,17 @@ class S3Store:
         return answer["Body"], start + answer["ContentLength"], answer["ETag"]
 
     def write(self, uri: str, data: bytes) -> str:
+        """See ``Storage.write``."""
         with _errors(uri):
             return str(self._client.put_object(**_address(uri), Body=data)["ETag"])
 
     def create(self, uri: str, data: bytes) -> str:
+        """See ``Storage.create``. S3 checks it: ``If-None-Match: *``."""
         with _errors(uri, precondition=ObjectExistsError(f"{uri} exists already")):
             return self._put_if(uri, data, IfNoneMatch="*")
 
     def replace(self, uri: str, data: bytes, etag: str) -> str:
+        """See ``Storage.replace``. S3 checks it: ``If-Match``."""
         with _errors(uri, etag):
             try:
                 return self._put_if(uri, data, IfMatch=etag)
@@ -95,12 +105,15 @@ class S3Store:
                 raise
 
     def _put_if(self, uri: str, data: bytes, **condition: str) -> str:
-        """Store an object on a condition. A request that was repeated can meet what its first try has stored."""
+        """Store an object on a condition, and return its etag.
+
+        A repeated request may find the object that its own first try has stored. That counts as success.
+        """
         for attempt, pause in enumerate((*_CONFLICT_PAUSES, None)):
             try:
                 return str(self._client.put_object(**_address(uri), Body=data, **condition)["ETag"])
             except Exception as error:
-                # A conflict is not yet decided: somebody writes or deletes it now. S3 asks to come again.
+                # A conflict: another request writes or deletes the object at this moment. S3 asks for a retry.
                 if pause is None or _code(error) not in _UNDECIDED:
                     if (attempt or _retries(error)) and (etag := self._stored(uri, data, error)):
                         return etag
@@ -109,7 +122,9 @@ class S3Store:
         raise AssertionError("the last round returns or raises")
 
     def _stored(self, uri: str, data: bytes, error: Exception) -> str | None:
-        """The version of what is there, if that is what was to be stored and the error says that something is."""
+        """The etag of the existing object, if ``error`` says that there is one and its content is ``data``; else
+        None.
+        """
         if _code(error) not in (*_REFUSED, *_UNDECIDED):
             return None
         try:
@@ -119,18 +134,22 @@ class S3Store:
             return None
 
     def upload(self, path: str, uri: str) -> str:
+        """See ``Storage.upload``."""
         with open(path, "rb") as file:
             self.write_stream(uri, file)
         return self.stat(uri).etag
 
     def write_stream(self, uri: str, stream: Any) -> None:
+        """See ``Storage.write_stream``. Large streams become multipart uploads."""
         address = _address(uri)
         with _errors(uri):
-            # not upload_file: it hides S3's answer in an error of its own
+            # Not upload_file: its own error hides S3's answer.
             self._client.upload_fileobj(stream, address["Bucket"], address["Key"])
 
     def copy(self, source_uri: str, target_uri: str, etag: str | None, sha256: str | None) -> None:
-        """Only a version whose content is not known is read: a copy within S3 costs no reading."""
+        """See ``Storage.copy``. The object is read only if its version is not ``etag``; the copy itself takes place
+        within S3.
+        """
         if sha256 and (now := self.stat(source_uri).etag) != etag:
             with self.open(source_uri, 0, None, now) as stream:
                 check_digest(stream, sha256, source_uri)
@@ -145,14 +164,18 @@ class S3Store:
             )
 
     def leads_out(self, uri: str, folder: str) -> bool:
-        """Never: there are no links."""
+        """See ``Storage.leads_out``. Always False: S3 has no links."""
         return False
 
     def remove_abandoned(self, folder: str) -> int:
-        """Nothing: an object appears whole or not at all."""
+        """See ``Storage.remove_abandoned``. Always 0: S3 stores an object whole or not at all."""
         return 0
 
     def delete(self, uris: Iterable[str]) -> None:
+        """See ``Storage.delete``. One request deletes up to 1,000 objects (the limit of DeleteObjects).
+
+        :raises StorageError: S3 refused to delete some of them.
+        """
         by_bucket: dict[str, list[dict[str, str]]] = {}
         for uri in uris:
             address = _address(uri)
@@ -167,6 +190,7 @@ class S3Store:
                     raise StorageError(f"Could not delete from s3://{bucket}: {answer['Errors'][:5]}")
 
     def list(self, selection: Selection) -> Iterator[SourceObject]:
+        """See ``Storage.list``."""
         bucket, _, key = split_scheme(selection.root)[1].partition("/")
         with _errors(selection.root):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
@@ -176,7 +200,9 @@ class S3Store:
 
 
 class _ResumingReader(io.RawIOBase):
-    """A range of one version of an object; a connection that breaks is opened again at the byte where it broke."""
+    """Reads a byte range of one version of an object. A broken connection is opened again at the byte where it
+    broke.
+    """
 
     def __init__(self, get: Callable[[int], Any], start: int, end: int, body: Any = None) -> None:
         self._get, self._position, self._end = get, start, end
@@ -233,8 +259,11 @@ def _default_client() -> Any:
 
 
 def _has_found_nothing(client: Any) -> bool:
-    """Whether a client was made when no credentials could be found. It will never have any, though a new machine's role
-    often has them a moment later: the next call shall look again."""
+    """Whether a client was made while no credentials could be found.
+
+    Such a client never gets any. On a new machine the role's credentials often appear a moment later, so that the next
+    call must make a new client.
+    """
     signer = getattr(client, "_request_signer", None)
     return signer is not None and getattr(signer, "_credentials", signer) is None
 
@@ -245,7 +274,7 @@ def _address(uri: str) -> dict[str, str]:
 
 
 def _retries(error: Exception) -> int:
-    """How often boto3 has repeated the request."""
+    """How often boto3 has repeated the failed request."""
     return int(getattr(error, "response", {}).get("ResponseMetadata", {}).get("RetryAttempts", 0))
 
 
@@ -255,7 +284,7 @@ def _code(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _errors(uri: str, etag: str | None = None, precondition: StorageError | None = None) -> Iterator[None]:
-    """S3's errors as the package's own."""
+    """Turn S3's errors into the package's own."""
     from botocore.exceptions import ClientError
 
     try:

@@ -1,4 +1,4 @@
-"""The one interface: a URI goes to the store of its scheme."""
+"""``Storage``: one interface to all storage. A URI's scheme decides which store gets the call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 class Storage:
     """Objects by URI, in local files and in S3.
 
-    :param s3_client: makes a boto3 S3 client; called at most once a process, and again after a fork. Default:
+    A *version* of an object is told by its etag: an opaque string that changes when the object does.
+
+    :param s3_client: makes a boto3 S3 client. It is called once a process, and again after a fork. None:
         ``boto3.client("s3")``, which finds a task role's credentials.
     """
 
@@ -29,16 +31,17 @@ class Storage:
         self._stores: dict[str, LocalStore | S3Store] = {"file": LocalStore(), "s3": S3Store(s3_client)}
 
     def __reduce__(self) -> tuple[type[Storage], tuple[Callable[[], Any] | None]]:
-        return type(self), (self._s3_client,)  # a process that is spawned makes connections of its own
+        return type(self), (self._s3_client,)  # a spawned process makes clients of its own
 
     def stat(self, uri: str) -> SourceObject:
-        """The object's version and size.
+        """The object's URI, etag and size in bytes.
 
-        :raises ObjectNotFoundError: no object there.
+        :raises ObjectNotFoundError: there is no object.
         """
         return self._store(uri).stat(uri)
 
     def exists(self, uri: str) -> bool:
+        """Whether there is an object at this URI. A folder is not an object."""
         try:
             self.stat(uri)
         except ObjectNotFoundError:
@@ -46,65 +49,101 @@ class Storage:
         return True
 
     def leads_out(self, uri: str, folder: str) -> bool:
-        """Whether something in a folder lies elsewhere in truth: symbolic links lead there. Never so in S3."""
+        """Whether an object below a folder in truth lies outside of it, through symbolic links. In S3 this is never
+        so.
+
+        :param uri: the object, whose URI is below ``folder``.
+        :param folder: the folder's URI.
+        """
         return self._store(uri).leads_out(uri, folder)
 
     def read(self, uri: str, *, start: int = 0, end: int | None = None, etag: str | None = None) -> bytes:
         """Bytes ``[start, end)`` of an object.
 
-        :param etag: the version that is meant.
-        :raises ObjectNotFoundError: no object there.
-        :raises ObjectChangedError: the object is no longer that version.
+        :param start: byte offset of the first byte.
+        :param end: byte offset after the last byte; None: the object's end.
+        :param etag: the version to read; None: the current one.
+        :raises ObjectNotFoundError: there is no object.
+        :raises ObjectChangedError: the object is no longer the version ``etag``.
         """
         with self.open(uri, start=start, end=end, etag=etag) as stream:
             return stream.read()
 
     def open(self, uri: str, *, start: int = 0, end: int | None = None, etag: str | None = None) -> BinaryIO:
-        """A sequential stream over bytes ``[start, end)``. A broken connection is resumed where it broke."""
+        """A stream over bytes ``[start, end)`` of one version of an object, to be read in order.
+
+        A broken connection is opened again at the byte where it broke. The caller closes the stream.
+
+        :param start: byte offset of the first byte.
+        :param end: byte offset after the last byte; None: the object's end.
+        :param etag: the version to read; None: the current one.
+        :raises ObjectNotFoundError: there is no object.
+        :raises ObjectChangedError: the object is no longer that version, now or while it is read.
+        """
         return self._store(uri).open(uri, start, end, etag)
 
     def write(self, uri: str, data: bytes) -> str:
-        """Store an object, whole or not at all, over whatever is there. Returns its etag."""
+        """Store an object, whole or not at all. An object that exists is replaced.
+
+        :return: the etag of the new version.
+        """
         return self._store(uri).write(uri, data)
 
     def create(self, uri: str, data: bytes) -> str:
-        """Store an object only if none is there: of many writers, one wins.
+        """Store an object only if there is none. Of several writers, exactly one succeeds.
 
-        :raises ObjectExistsError: an object is there.
+        :return: the etag of the new version.
+        :raises ObjectExistsError: there is an object.
         """
         return self._store(uri).create(uri, data)
 
     def replace(self, uri: str, data: bytes, *, etag: str) -> str:
-        """Store an object over the version ``etag``.
+        """Store an object in place of one version.
 
-        :raises ObjectChangedError: another version is there, or none.
+        :param etag: the version that is replaced.
+        :return: the etag of the new version.
+        :raises ObjectChangedError: the object has another version, or does not exist.
         """
         return self._store(uri).replace(uri, data, etag)
 
     def upload(self, path: str, uri: str) -> str:
         """Store a local file as an object, whole or not at all.
 
-        :return: in S3 its etag, by which ``copy`` knows the content again without reading it; empty for files.
+        :param path: the local file.
+        :return: in S3 the new version's etag, with which ``copy`` need not read the object to check it; for files
+            empty.
         """
         return self._store(uri).upload(path, uri)
 
     def write_stream(self, uri: str, stream: Any) -> None:
-        """Store what is read from a file object that can seek, whole or not at all."""
+        """Store the content of a stream as an object, whole or not at all.
+
+        :param stream: a binary file object that can seek.
+        """
         self._store(uri).write_stream(uri, stream)
 
     def download(self, uri: str, path: str, *, etag: str | None = None) -> None:
-        """Write an object's bytes into a local file."""
+        """Write an object's bytes into a local file, replacing it.
+
+        :param path: the local file.
+        :param etag: the version to read; None: the current one.
+        :raises ObjectNotFoundError: there is no object.
+        :raises ObjectChangedError: the object is no longer the version ``etag``.
+        """
         with self.open(uri, etag=etag) as stream, open(path, "wb") as target:
             while block := stream.read(1 << 22):
                 target.write(block)
 
     def copy(self, source_uri: str, target_uri: str, *, etag: str | None = None, sha256: str | None = None) -> None:
-        """Copy an object within its scheme: on the server's side in S3; files share their bytes where that is possible.
+        """Copy an object within its scheme. S3 copies on its own side; local files share their bytes where that is
+        possible.
 
-        :param sha256: what the object must hold; its bytes are then read, where ``etag`` does not say enough.
-        :param etag: the version in S3 that is known to hold that. Without ``sha256``: the only version that is copied.
-        :raises ObjectNotFoundError: no object there.
-        :raises ObjectChangedError: it holds something else; then nothing is copied.
+        :param etag: with ``sha256``: the version in S3 that is known to have this digest, and need not be read. Without
+            ``sha256``: the only version that may be copied; local files ignore it. None: any version.
+        :param sha256: the digest that the content must have. None: it is not checked.
+        :raises ObjectNotFoundError: there is no object.
+        :raises ObjectChangedError: the content or the version is another one; nothing is copied.
+        :raises UserError: the two URIs have different schemes.
         """
         if _uris.split_scheme(source_uri)[0] != _uris.split_scheme(target_uri)[0]:
             raise UserError(
@@ -113,12 +152,13 @@ class Storage:
         self._store(source_uri).copy(source_uri, target_uri, etag, sha256)
 
     def check(self, uri: str, *, sha256: str, etag: str | None = None) -> str:
-        """Make sure that an object holds what was stored there. Its bytes are read, unless its version is known.
+        """Check that an object has a digest. The object is read unless its version is known.
 
-        :param etag: the version that is known to hold that.
-        :return: the version that does.
-        :raises ObjectNotFoundError: no object there.
-        :raises ObjectChangedError: it holds something else.
+        :param sha256: the expected digest.
+        :param etag: the version that is known to have this digest; None: none is known.
+        :return: the etag of the version that was checked.
+        :raises ObjectNotFoundError: there is no object.
+        :raises ObjectChangedError: the content has another digest.
         """
         now = self.stat(uri).etag
         if now != etag:
@@ -127,14 +167,14 @@ class Storage:
         return now
 
     def remove_abandoned(self, folder: str) -> int:
-        """Remove what writers that were killed left in a folder and below it. Returns how many files that were.
+        """Remove the temporary files that killed writers left in a folder and below it.
 
-        Objects in S3 appear whole or not at all.
+        :return: the number of files removed; always 0 in S3, which has no temporary files.
         """
         return self._store(folder).remove_abandoned(folder)
 
     def delete(self, uris: Iterable[str]) -> None:
-        """Remove objects; those that are gone already are no error."""
+        """Delete objects. Objects that do not exist are no error."""
         by_scheme: dict[str, list[str]] = {}
         for uri in uris:
             by_scheme.setdefault(_uris.split_scheme(uri)[0], []).append(uri)
@@ -146,12 +186,14 @@ class Storage:
         return self._store(prefix).list(_uris.with_prefix(prefix))
 
     def expand(self, uris: Sequence[str], *, allow_empty: bool = False) -> tuple[SourceObject, ...]:
-        """The objects that URIs, globs and prefixes (ending in ``/``) stand for, each once, in order of their URIs.
+        """List the objects that URIs, globs and prefixes (ending in ``/``) stand for, each once, in order of their
+        URIs.
 
-        Below a prefix or a glob, names that start with ``_`` or ``.`` are left out, as are empty folder markers.
+        Below a prefix or a glob, names that start with ``_`` or ``.`` are left out, and so are S3's empty folder
+        markers.
 
-        :raises ObjectNotFoundError: one or more match nothing (all are named), unless ``allow_empty`` and they are
-            globs or prefixes.
+        :param allow_empty: a glob or a prefix may match nothing.
+        :raises ObjectNotFoundError: one or more URIs match nothing; the message names all of them.
         """
         found: dict[str, SourceObject] = {}
         missing: list[str] = []
@@ -169,7 +211,7 @@ class Storage:
 
     def _matches(self, uri: str) -> Iterator[SourceObject]:
         if not uri.endswith("/"):
-            with contextlib.suppress(ObjectNotFoundError):  # a name may hold what is a wild card elsewhere
+            with contextlib.suppress(ObjectNotFoundError):  # an object's name may contain a wild card
                 yield self.stat(uri)
                 return
             if not _uris.is_pattern(uri):

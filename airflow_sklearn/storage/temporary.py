@@ -1,6 +1,7 @@
-"""Temporary files beside the files that they become: written under a lock, so that those of the dead can be told.
+"""Temporary files beside the files that they become.
 
-The kernel gives a lock up when its process ends, however it ends. A temporary file that nobody holds is nobody's.
+Each is locked while it is written. The kernel releases the lock when the writer's process ends, in whatever way: a
+temporary file without a lock is abandoned.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _PREFIX = ".airflow-sklearn-"
 _NAME = re.compile(r"\.airflow-sklearn-[0-9a-f]{16}\.tmp")
 _OLD_NAME = re.compile(r"\.tmp-[a-z0-9_]{8}")  # of version 0.1.0
-#: Age at which a file is abandoned where locks tell nothing: on file systems without locks, and of version 0.1.0.
+#: Age at which a file counts as abandoned where there are no locks: on some file systems, and from version 0.1.0.
 _ABANDONED_AFTER = 86_400.0  # seconds
 
 _AT_FDCWD = -100
@@ -31,15 +32,17 @@ _RENAME_NOREPLACE = 1
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file's name is one of a file that is still being written, or never will be."""
+    """Whether a file name is that of a temporary file, one that is being written or was abandoned."""
     return bool(_NAME.fullmatch(name) or _OLD_NAME.fullmatch(name))
 
 
 @contextlib.contextmanager
 def temporary_file(folder: str) -> Iterator[tuple[str, BinaryIO]]:
-    """A new file in a folder, with the rights that the umask leaves; removed afterwards unless it was renamed.
+    """Make a new file in a folder, with the permissions that the umask leaves. It is removed at the end unless
+    renamed.
 
-    :raises OSError: it cannot be made.
+    :return: yields the file's path and its file object, open for writing.
+    :raises OSError: the file cannot be made.
     """
     name, file = _make(folder)
     try:
@@ -51,9 +54,11 @@ def temporary_file(folder: str) -> Iterator[tuple[str, BinaryIO]]:
 
 
 def remove_abandoned(folder: str) -> int:
-    """Remove the temporary files that killed processes left in a folder and below it. Returns how many.
+    """Remove the temporary files that killed processes left in a folder and below it.
 
-    Links are not followed. What cannot be looked into or removed stays.
+    Symbolic links are not followed. Folders and files without permission are skipped.
+
+    :return: the number of files removed.
     """
     removed = 0
     for where, _, names in os.walk(folder):
@@ -65,9 +70,9 @@ def remove_abandoned(folder: str) -> int:
 
 
 def rename_if_absent(source: str, target: str) -> None:
-    """Rename a file, unless there is one of that name.
+    """Rename a file unless the target exists.
 
-    :raises FileExistsError: there is.
+    :raises FileExistsError: the target exists.
     """
     if (rename := _renameat2()) is not None:
         if rename(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE) == 0:
@@ -87,7 +92,7 @@ def _make(folder: str) -> tuple[str, BinaryIO]:
         file = os.fdopen(descriptor, "w+b")
         if _lock(descriptor) is not False and os.fstat(descriptor).st_nlink:
             return name, file
-        file.close()  # it was taken for abandoned before it was locked
+        file.close()  # another process removed it as abandoned before it was locked
 
 
 def _remove_if_abandoned(path: str) -> bool:
@@ -105,7 +110,7 @@ def _remove_if_abandoned(path: str) -> bool:
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Take a file's lock: whether it was free; None where there are no locks."""
+    """Try to lock a file. True: this process has the lock. False: another one has it. None: locks do not work here."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -117,7 +122,7 @@ def _lock(descriptor: int) -> bool | None:
 
 @functools.cache
 def _renameat2() -> Any:
-    """Linux's call, None elsewhere."""
+    """The system call ``renameat2`` of Linux (``RENAME_NOREPLACE``); None on other systems."""
     if not sys.platform.startswith("linux"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Storage URIs as text: joining, splitting, patterns. A path in a URI is taken literally, never percent-decoded."""
+"""Storage URIs as text: joining, splitting, patterns. A URI's path is literal: percent signs are not decoded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAGIC = re.compile(r"[*?\[]")
 
 
 def join(uri: str, *parts: str) -> str:
-    """``join("s3://b/a/", "c")`` is ``"s3://b/a/c"``."""
+    """Append parts to a URI, with one slash between them: ``join("s3://b/a/", "c")`` is ``"s3://b/a/c"``."""
     return "/".join(
         [uri.rstrip("/"), *(part.strip("/") for part in parts[:-1]), *(part.lstrip("/") for part in parts[-1:])]
     )
@@ -27,9 +27,9 @@ def parent(uri: str) -> str:
 
 
 def split_scheme(uri: str) -> tuple[str, str]:
-    """``("s3", "bucket/key")`` or ``("file", "/absolute/path")``.
+    """Split a URI into scheme and path: ``("s3", "bucket/key")`` or ``("file", "/absolute/path")``.
 
-    :raises UserError: another scheme, or a relative path.
+    :raises UserError: the scheme is another one, or the path is relative.
     """
     if uri.startswith("/"):
         return "file", uri
@@ -46,18 +46,21 @@ def split_scheme(uri: str) -> tuple[str, str]:
 
 
 def is_pattern(uri: str) -> bool:
-    """Whether a URI holds one of the wild cards ``*``, ``?``, ``[``."""
+    """Whether a URI contains one of the wild cards ``*``, ``?`` and ``[``."""
     return _MAGIC.search(uri) is not None
 
 
 def pattern_root(uri: str) -> str:
-    """The folder, with its slash, below which everything that a pattern can match lies."""
+    """The deepest folder, with a slash at its end, that holds everything that a pattern can match."""
     magic = _MAGIC.search(uri)
     return uri[: uri.rindex("/", 0, magic.start()) + 1] if magic else uri
 
 
 def pattern_regex(pattern: str) -> re.Pattern[str]:
-    """A glob as a regular expression over whole URIs: ``*`` and ``?`` stay within a folder, ``**`` crosses folders."""
+    """A regular expression for whole URIs that match a glob.
+
+    ``*`` and ``?`` match within one folder, ``**`` matches across folders.
+    """
     out, i = [], 0
     while i < len(pattern):
         if pattern.startswith("**/", i):
@@ -83,19 +86,21 @@ def pattern_regex(pattern: str) -> re.Pattern[str]:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a path below a folder has a part that starts with ``_`` or ``.``: ledgers, manifests, temporary files."""
+    """Whether a part of a relative path starts with ``_`` or ``.``, as those of ledgers, manifests and temporary files
+    do.
+    """
     return any(part.startswith(("_", ".")) and "=" not in part for part in name.split("/"))
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which objects a listing is to give.
+    """Which objects a listing returns.
 
-    :param what: what was asked for, for messages.
-    :param root: what all URIs begin with.
-    :param takes: whether an object is one of them.
-    :param enters: whether one may lie below a folder, whose URI ends in a slash. Stores that have folders do not look
-        into others: they may be closed, or broken, and are nobody's business.
+    :param what: the request in words, for messages.
+    :param root: the prefix of all their URIs.
+    :param takes: whether an object's URI is selected.
+    :param enters: whether a selected object may lie below a folder (a URI that ends in a slash). Stores with real
+        folders enter no others: those may be unreadable, and do not matter.
     """
 
     what: str
@@ -105,7 +110,7 @@ class Selection:
 
 
 def with_prefix(prefix: str) -> Selection:
-    """All objects whose URI starts with ``prefix``."""
+    """Select all objects whose URI starts with ``prefix``."""
     return Selection(
         what=prefix,
         root=prefix,
@@ -115,7 +120,7 @@ def with_prefix(prefix: str) -> Selection:
 
 
 def visible_matches(uri: str) -> Selection:
-    """What a glob, or a prefix that ends in ``/``, stands for: without names that are hidden."""
+    """Select the objects that a glob, or a prefix that ends in ``/``, stands for. Hidden names are left out."""
     root = pattern_root(uri)
     regex = None if uri.endswith("/") else pattern_regex(uri)
     levels = [] if regex is None else uri[len(root) :].split("/")[:-1]
@@ -134,12 +139,17 @@ def visible_matches(uri: str) -> Selection:
 
 
 def _may_match_below(folders: list[str], levels: list[str], pattern: str) -> bool:
-    """Whether a pattern, of which ``levels`` are the folders, may match something below these folders."""
+    """Whether a pattern may match an object below a folder.
+
+    :param folders: the names of the folders from the root down to this one.
+    :param levels: the names of the pattern's folders from the root.
+    :param pattern: the whole pattern.
+    """
     for depth, folder in enumerate(folders):
         if depth == len(levels):
             return "**" in pattern.rpartition("/")[2]
         level = levels[depth]
-        if "**" in level or level.count("[") != level.count("]"):  # crosses folders, or is cut within brackets
+        if "**" in level or level.count("[") != level.count("]"):  # crosses folders, or a slash cuts brackets
             return True
         if not pattern_regex(level).fullmatch(folder):
             return False
@@ -147,9 +157,9 @@ def _may_match_below(folders: list[str], levels: list[str], pattern: str) -> boo
 
 
 def absolute_uri(uri: str) -> str:
-    """A URI as the storage knows it; an absolute local path becomes ``file://``.
+    """A URI in the form that the storage uses: an absolute local path becomes a ``file://`` URI.
 
-    :raises UserError: a relative path: a task has no working directory that a user chose.
+    :raises UserError: the path is relative. A task has no working directory that a user has chosen.
     """
     if uri.startswith("/"):
         return f"file://{uri}"
