@@ -1,4 +1,4 @@
-"""The container that a worker runs in: what it may use, and which image it is of. The kernel says, and ECS."""
+"""The resource limits and the image of the container that a worker runs in, as the kernel and ECS report them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,19 @@ _PROCESS_BYTES = 150_000_000  # what one more predicting process takes: measured
 
 
 def memory_limit(cgroup: Path = _CGROUP) -> int:
-    """Bytes of memory that this container has; the machine's, where it has no limit of its own."""
+    """The memory limit of this container in bytes; the machine's memory if the container has no limit.
+
+    :param cgroup: the folder of the control group file system.
+    """
     limits = [int(text) for name in _MEMORY_LIMITS if (text := _read(cgroup / name)).isdecimal()]
     return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *limits])
 
 
 def oom_kills(cgroup: Path = _CGROUP) -> int:
-    """How many processes of this container the kernel has killed for want of memory."""
+    """How many processes of this container the kernel has killed because memory ran out.
+
+    :param cgroup: the folder of the control group file system.
+    """
     for name in _OOM_COUNTS:
         for line in _read(cgroup / name).splitlines():
             key, _, value = line.partition(" ")
@@ -37,7 +43,12 @@ def oom_kills(cgroup: Path = _CGROUP) -> int:
 
 
 def cores(cgroup: Path = _CGROUP) -> int:
-    """Cores that this container may use: by affinity, its own quota, and its ECS task's. Imports no library."""
+    """The number of cores that this container may use, at least 1. Imports no library.
+
+    It is the smallest of the CPU affinity, the control group's quota, and the ECS task's limit.
+
+    :param cgroup: the folder of the control group file system.
+    """
     limits = [float(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else float(os.cpu_count() or 1)]
     quota, _, period = _read(cgroup / "cpu.max").partition(" ")  # control groups of version 2
     if not quota:
@@ -50,16 +61,17 @@ def cores(cgroup: Path = _CGROUP) -> int:
 
 
 def process_limit() -> int:
-    """Processes to predict in at most: one a core that this container may use, as far as its memory goes.
+    """The largest number of processes to predict in: one a core, and no more than the free memory allows.
 
-    Called when the model is loaded. The environment variable AIRFLOW_SKLEARN_PROCESSES goes before all of that.
+    Call it when the model is loaded, since its memory counts. The environment variable AIRFLOW_SKLEARN_PROCESSES
+    overrides the result.
     """
     if asked := os.environ.get("AIRFLOW_SKLEARN_PROCESSES"):
         return int(asked)
     from joblib import cpu_count
 
     cores = cpu_count()  # by affinity and the container's own quota
-    # A quota of the whole task, as Fargate has it, shows nowhere inside of the container.
+    # A CPU limit of the whole task (Fargate) cannot be seen inside of the container.
     task = _ask_ecs("/task").get("Limits", {}).get("CPU", 0)
     room = (memory_limit() - memory_of(os.getpid())) // _PROCESS_BYTES
     return max(1, min(cores, math.ceil(task) or cores, room))
@@ -68,7 +80,7 @@ def process_limit() -> int:
 def image_with_digest(asked: str = "") -> str:
     """The image that this container runs, as ``name@digest``.
 
-    :param asked: what the job was to run in; the answer, if ECS does not tell more.
+    :param asked: the image named in the job. It is returned if ECS does not tell the digest.
     """
     if "@" in asked:
         return asked
@@ -78,7 +90,7 @@ def image_with_digest(asked: str = "") -> str:
 
 
 def _ask_ecs(path: str = "") -> dict[str, Any]:
-    """What the task metadata endpoint says; nothing where there is none."""
+    """The answer of the ECS task metadata endpoint (version 4); empty where there is none."""
     uri = os.environ.get(_ECS_VARIABLE)
     if not uri:
         return {}

@@ -1,4 +1,4 @@
-"""All that a job has started ends with it, also what has left its process group, or has lost its parent."""
+"""Ending all processes that a job has started, also those in another process group and those that lost their parent."""
 
 from __future__ import annotations
 
@@ -19,26 +19,30 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37  # linux/prctl.h
-_KILL_SECONDS = 2.0  # after which no new ones should come any more
+_KILL_SECONDS = 2.0  # the longest time in which processes that are being killed may still start others
 _PAUSE = 0.02
-#: Python's resource trackers: they remove what was shared in memory, and end when nobody uses them.
+#: Python's resource trackers: they free shared memory, and end when no process uses them any more.
 _TRACKER = "resource_tracker import main"
-#: Jobs of their own, such as containers of a pool on this machine: they see when their driver is gone, and clean up.
+#: Other jobs, such as a pool's workers on this machine: they notice that their driver is gone, and clean up.
 _JOB = "-m airflow_sklearn.worker "
 
 
 @dataclass(frozen=True)
 class _Process:
-    """:param started: in ticks since the machine booted; tells it apart from a later one with the same number."""
+    """A process, identified by number and start time.
+
+    :param started: its start time in clock ticks since the machine booted. Distinguishes it from a later process with
+        the same number.
+    """
 
     pid: int
     started: int
 
 
 class Descendants:
-    """The processes that this one has started since, and those that these have started, as far as ``/proc`` tells.
+    """The processes started by this one since this object was made, and their descendants, as far as ``/proc`` shows.
 
-    Other jobs and Python's resource trackers are not among them. They end by themselves.
+    Other jobs and Python's resource trackers are left out: they end by themselves.
     """
 
     def __init__(self) -> None:
@@ -46,9 +50,10 @@ class Descendants:
 
     @contextlib.contextmanager
     def adopting(self) -> Iterator[None]:
-        """A descendant that loses its parent becomes a child of this process, whatever session it is in.
+        """Within the context, a descendant that loses its parent becomes a child of this process, whatever its
+        session.
 
-        Linux only. Elsewhere such a process is lost.
+        This needs Linux (``PR_SET_CHILD_SUBREAPER``). On other systems such a process is not found.
         """
         before = _is_subreaper()
         _be_subreaper(True)
@@ -58,7 +63,7 @@ class Descendants:
             _be_subreaper(before)
 
     def kill(self) -> None:
-        """Kill them, until there are none: one that is about to fork may leave another one behind."""
+        """Kill them, again and again until none is left: a process may fork just before it is killed."""
         give_up = time.monotonic() + _KILL_SECONDS
         for child in multiprocessing.active_children():  # also where there is no /proc
             child.kill()
@@ -73,7 +78,7 @@ class Descendants:
 
 
 def children_of(process: int) -> list[int]:
-    """The ids of a process's children; none where ``/proc`` does not tell them."""
+    """The ids of a process's children; empty where ``/proc`` does not show them."""
     found: list[int] = []
     with contextlib.suppress(OSError):  # it has just ended
         for thread in os.listdir(f"/proc/{process}/task"):

@@ -26,7 +26,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class WorkerProcessDiedError(AirflowSklearnError):
-    """A predicting process ended without an answer."""
+    """A predicting process ended before it returned a result."""
 
 
 def run_in_processes(
@@ -36,18 +36,22 @@ def run_in_processes(
     method: Literal["fork", "spawn"] = "fork",
     started: Callable[[list[int]], None] | None = None,
 ) -> list[_T]:
-    """``[work(0), ..., work(count - 1)]``, each in a process of its own; in this one when there is only one.
+    """Run ``work(0)``, ..., ``work(count - 1)``, each in a process of its own. With ``count=1`` this process runs it.
 
-    :param method: ``fork`` shares all that this process has by copy on write. ``spawn`` starts from nothing: ``work``
-        is pickled.
-    :param started: called with the processes' ids.
-    :raises WorkerProcessDiedError: a process was killed, by the kernel for want of memory for example.
+    An exception of ``work`` is raised here; the other processes are then killed.
+
+    :param count: the number of processes.
+    :param method: ``fork`` shares this process's memory by copy on write. ``spawn`` starts new interpreters: ``work``
+        must be picklable.
+    :param started: called with the processes' ids after all have started.
+    :return: the results in order.
+    :raises WorkerProcessDiedError: a process ended without a result; the kernel may have killed it for lack of memory.
     :raises OSError: a process could not be started. Those that were started before have ended then.
     """
     if count == 1:
         return [work(0)]
     context: Any = multiprocessing.get_context(method)
-    # What is there now is never collected in the children: a collection would write to, and so copy, every shared page.
+    # Children must not collect the objects that exist now: that would write to every shared page, and so copy it.
     gc.collect()
     gc.freeze()
     processes: list[Any] = []
@@ -61,7 +65,7 @@ def run_in_processes(
                 process = context.Process(
                     target=_child, args=(work, number, theirs, inherited), name=f"slice-{number}", daemon=True
                 )
-                with signals_held():  # a signal in the middle of a fork would be lost, or be the child's
+                with signals_held():  # a signal during the fork could be lost, or reach the child
                     process.start()
                     processes.append(process)
         if started is not None:
@@ -70,7 +74,7 @@ def run_in_processes(
     finally:
         for process in processes:
             if process.is_alive():
-                process.kill()  # SIGTERM may come before the child has set what it does then
+                process.kill()  # not SIGTERM: the child may not have set its handler yet
             process.join()
         for connection in connections:
             connection.close()
@@ -103,7 +107,7 @@ def _how_it_died(code: int) -> str:
 
 def _child(work: Callable[[int], Any], number: int, connection: Connection, inherited: list[Connection]) -> None:
     _end_with_parent()
-    for end in inherited:  # a parent's death shows only when nobody else holds its end
+    for end in inherited:  # a pipe shows the parent's death only if no sibling holds its end
         end.close()
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -118,21 +122,21 @@ def _child(work: Callable[[int], Any], number: int, connection: Connection, inhe
 
 
 def _end_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies, however that dies."""
+    """Ask the kernel to kill this process when its parent dies in any way (``PR_SET_PDEATHSIG``, Linux only)."""
     parent = multiprocessing.parent_process()
     if sys.platform != "linux" or parent is None:
         return
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent.pid:  # it died before that
+    if os.getppid() != parent.pid:  # it died before prctl took effect
         os._exit(1)
 
 
 def _portable(error: BaseException) -> BaseException:
-    """The error with its traceback as text, in a form that survives pickling."""
+    """The exception in a form that can be pickled, with its traceback as text."""
     text = "".join(traceback.format_exception(error))
     if kind_of(error) == "memory" and not isinstance(error, MemoryError):
-        error = MemoryError(str(error))  # only its cause told, and causes do not cross
+        error = MemoryError(str(error))  # only its cause was a MemoryError, and causes are not pickled
     error.__traceback__ = error.__cause__ = error.__context__ = None
     error.add_note(f"In a predicting process:\n{text}")
     try:

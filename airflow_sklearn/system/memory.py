@@ -11,10 +11,11 @@ _INTERVAL = 0.25  # seconds
 
 
 class PeakMemory(Ticker):
-    """Samples the proportional set size (PSS) of this process and its children while it is open.
+    """Measures the peak memory of this process and its children while the context is open; ``bytes`` is the result.
 
-    Sums of resident set sizes would count a model shared by forked processes once for each.
-    Where the kernel does not tell PSS, they are summed all the same.
+    Every 0.25 seconds it adds up their proportional set sizes (PSS), in which a page shared by n processes counts 1/n
+    to each. Resident set sizes, which would count a shared model once a process, are used only where the kernel has no
+    PSS.
     """
 
     def __init__(self) -> None:
@@ -26,6 +27,7 @@ class PeakMemory(Ticker):
         self.tick()
 
     def tick(self) -> None:
+        """Measure once, and keep the result if it is the largest."""
         self.bytes = max(self.bytes, sum(memory_of(process) for process in _family(os.getpid())))
 
 
@@ -34,7 +36,10 @@ def _family(process: int) -> list[int]:
 
 
 def memory_of(process: int) -> int:
-    """Bytes that a process holds, of shared pages its share."""
+    """The memory of a process in bytes (PSS, else resident set size); 0 if the process has ended.
+
+    :param process: its id.
+    """
     try:
         with open(f"/proc/{process}/smaps_rollup") as file:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))

@@ -1,4 +1,4 @@
-"""Recognising that memory ran out, and saying so in a way that a user can act on."""
+"""Recognising that memory ran out, and an error that tells the user what to do."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ class OutOfMemoryError(AirflowSklearnError, MemoryError):
 
 
 def explained(error: BaseException, kills_before: int) -> BaseException:
-    """The error itself; or, where it came of a lack of memory, one that says so.
+    """Return an ``OutOfMemoryError`` if memory ran out, else the error itself.
 
-    Either Python was refused memory, or the kernel killed a process that this one waited for: a predicting one, or
-    one of an estimator's own (joblib's errors are those of a broken pool).
+    Memory ran out if the error or its cause is a ``MemoryError``, or if the kernel has killed a process that this one
+    waited for: one that predicts, or one of joblib's pool inside an estimator.
 
-    :param kills_before: ``oom_kills()`` when the job began.
+    :param error: what ended the job.
+    :param kills_before: the result of ``oom_kills()`` when the job began.
     """
     died = any(isinstance(cause, WorkerProcessDiedError | BrokenProcessPool) for cause in causes(error))
     if kind_of(error) != "memory" and not (died and oom_kills() > kills_before):

@@ -1,4 +1,4 @@
-"""Processes of this machine that are told apart from later ones with the same number."""
+"""Processes of this machine, identified by number and start time, since the system uses a number again."""
 
 from __future__ import annotations
 
@@ -26,10 +26,13 @@ _SAME_START = (
 
 @dataclass(frozen=True)
 class Process:
-    """One process, by number and start time.
+    """One process, identified by number and start time.
 
-    :param group: its process group, which holds all that it started.
-    :param started: seconds since the epoch.
+    :param pid: its number.
+    :param started: its start time in seconds since 1970.
+    :param group: the number of its process group, which holds the processes that it started; 0: unknown.
+    :param parent_pid: the number of the process that started it; 0: unknown.
+    :param parent_started: the start time of that process in seconds since 1970.
     """
 
     pid: int
@@ -39,6 +42,7 @@ class Process:
     parent_started: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
+        """The process as JSON values, together with the name of this machine. ``from_dict`` reads it."""
         return {
             "host": socket.gethostname(),
             "pid": self.pid,
@@ -50,7 +54,11 @@ class Process:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], prefix: str = "") -> Process:
-        """:raises UserError: the process is one of another machine."""
+        """Read what ``to_dict`` gave.
+
+        :param prefix: ``parent_`` for the process that started it; empty for the process itself.
+        :raises UserError: the process runs on another machine.
+        """
         if data["host"] != socket.gethostname():
             raise UserError(
                 f"The job runs on {data['host']}, but it is watched from {socket.gethostname()}. A LocalRuntime with "
@@ -59,7 +67,7 @@ class Process:
         return cls(data[f"{prefix}pid"], data[f"{prefix}started"], group=data["group"])
 
     def is_alive(self) -> bool:
-        """Whether it runs. A process that has ended, and that nobody has asked for its exit code yet, does not."""
+        """Whether the process runs. One that has ended, but whose exit code was not yet read (a zombie), does not."""
         try:
             found = psutil.Process(self.pid)
             return abs(found.create_time() - self.started) < _SAME_START and found.status() != psutil.STATUS_ZOMBIE
@@ -67,22 +75,33 @@ class Process:
             return False
 
     def signal_group(self, number: signal.Signals) -> None:
-        """Signal it and all that it started; nothing if it has ended."""
+        """Send a signal to the process and its process group. If the process has ended, nothing happens."""
         if self.is_alive():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.group, number)
 
 
 def process_of(pid: int, *, group: int, parent: int = 0) -> Process:
-    """A process that runs, with its start time."""
+    """The running process with a number, together with its start time.
+
+    :param pid: its number.
+    :param group: the number of its process group.
+    :param parent: the number of the process that started it; 0: unknown.
+    """
     return Process(pid, _started(pid), group, parent, _started(parent) if parent else 0.0)
 
 
 def run_detached(command: list[str], environment: Mapping[str, str], *, log: Path, exit_code: Path) -> Process:
-    """Start a command that outlives this process, is no child of it, and leaves its exit code in a file.
+    """Start a command that outlives this process, is not its child, and leaves its exit code in a file.
 
-    A shell starts a second one in the background and ends. The second runs the command and is what is watched: it
-    outlives the command, however that ends, and writes its exit code.
+    A shell starts a second shell in the background and ends. The second one runs the command and then writes the exit
+    code, however the command ends.
+
+    :param command: the program and its arguments.
+    :param environment: the command's environment variables.
+    :param log: the file for its output and errors.
+    :param exit_code: the file for its exit code.
+    :return: the second shell, which ends after the command.
     """
     temporary = shlex.quote(f"{exit_code}.new")
     record = f"echo $? > {temporary}; mv {temporary} {shlex.quote(str(exit_code))}"

@@ -1,4 +1,4 @@
-"""Folders for a job's own files, which the next job removes where a job was killed and could not."""
+"""Temporary folders for a job's own files. The next job removes the folders that killed jobs have left."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ _OPEN: dict[str, int] = {}
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[str]:
-    """A new folder below the temporary folder, removed at the end.
+    """Make a new folder below the system's temporary folder; it is removed at the end.
 
-    The folder is locked as long as this process, or one that it has forked, lives. A folder that nobody has locked
-    belongs to a job that was killed, and is removed first.
+    This process, and the processes forked from it, hold a lock on the folder. A folder without a lock belongs to a
+    killed job, and is removed first.
+
+    :return: yields the folder's path.
     """
     parent = tempfile.gettempdir()
     remove_abandoned(parent)
@@ -76,13 +78,16 @@ def remove_abandoned(parent: str) -> list[str]:
 
 
 def _make(parent: str) -> tuple[str, int]:
-    """:return: the folder, and the open descriptor that holds its lock."""
+    """Make a folder and lock it.
+
+    :return: the folder, and the open descriptor that holds its lock.
+    """
     while True:
         path = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
         try:
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
-            continue  # another job took it for abandoned, in the moment before it was locked
+            continue  # another job removed it as abandoned before it was locked
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(lock, fcntl.LOCK_EX)
         if os.path.exists(path):

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end a job in order, whatever the job is doing when they arrive."""
+"""SIGTERM and SIGINT cancel a job in an orderly way, at whatever point it is."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-#: Seconds after which a job that cannot even look at a signal, for it is in the middle of a long call of C code, is
-#: ended without it. Less than the 10 s that Docker gives.
+#: Seconds that a job gets to react to a signal. Python runs no handler during a long call of C code; the process is
+#: then ended from another thread. Less than the 10 s between Docker's SIGTERM and SIGKILL.
 PATIENCE = 8.0
 _LISTENING: list[Stopping] = []
-_AGAIN = 0.01  # seconds after which an exception that was lost is raised once more
+_AGAIN = 0.01  # seconds after which a dropped exception is raised again
 
 
 class Stopping:
     """Raises ``Cancelled`` in the main thread once, at the first signal.
 
-    Python calls a signal's handler between any two instructions, also within what the garbage collector or a fork
-    calls; an exception is printed and dropped there. Such a one is raised again. What arrives while the job cleans up,
-    or writes its result, changes nothing.
+    Python runs a signal handler between any two instructions. In code that the garbage collector or a fork runs, Python
+    prints and drops exceptions; the exception is then raised again. Signals that arrive while the job cleans up or
+    writes its result change nothing.
 
-    :param stuck: called in another thread when the main thread cannot look at the signal; must
-        end the process.
+    :param stuck: called in another thread when the main thread did not react to a signal within ``PATIENCE`` seconds.
+        It must end the process.
     """
 
     def __init__(self, stuck: Callable[[Cancelled], None]) -> None:
@@ -39,20 +39,23 @@ class Stopping:
         self._noticed = threading.Event()
         self._closed = False
         self.held = False
-        self._late = 0  # a signal that arrived while they were held
+        self._late = 0  # a signal that arrived while signals were held
 
     def raise_late(self) -> None:
-        """:raises Cancelled: a signal arrived while they were held."""
+        """Raise the exception for a signal that arrived while signals were held.
+
+        :raises Cancelled: there was one.
+        """
         if self._late:
             self._handle(self._late, None)
 
     def close(self) -> None:
-        """From here on signals are without effect: the job's result is being written."""
+        """Ignore all further signals: the job's result is being written."""
         self._closed = True
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[Stopping]:
-        """Signals within are the job's. Must be entered by the main thread."""
+        """Handle the signals that arrive within the context. Only the main thread may enter it."""
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         before = {number: signal.signal(number, self._handle) for number in SIGNALS}
@@ -92,7 +95,10 @@ class Stopping:
         again.start()
 
     def _watch(self, reading: int) -> None:
-        """The operating system's handler writes each signal into a pipe at once, whatever the main thread does."""
+        """Check that the main thread reacts to each signal.
+
+        The operating system's handler writes each signal into a pipe at once, even if the main thread is busy.
+        """
         with open(reading, "rb", buffering=0) as signals:
             while arrived := signals.read(1):
                 if arrived[0] not in SIGNALS or self._closed:
@@ -103,10 +109,12 @@ class Stopping:
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
-    """The job's signals that arrive within take effect at its end.
+    """Delay the job's signals within the context to its end.
 
-    A mask of the main thread would not do: the operating system gives the signal to another thread then, and Python
-    calls the handler in the main one.
+    Blocking the signals in the main thread would not do: the operating system would give them to another thread, and
+    Python would still run the handler in the main thread.
+
+    :raises Cancelled: a signal arrived within the context.
     """
     listener = _LISTENING[-1] if _LISTENING else None
     if listener is None or threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""What ``sklearn.set_config`` changes is part of a model: recorded at training, set at prediction."""
+"""``sklearn.set_config`` as part of a model: its settings are recorded at training and set again at prediction."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ def changed_config() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def configured(settings: Mapping[str, Any]) -> Iterator[None]:
-    """These settings within. What is set meanwhile is undone at the end."""
+    """Apply settings of ``sklearn.set_config`` within the context. Settings that this scikit-learn does not know are
+    logged.
+
+    All settings are restored at the end.
+    """
     import sklearn
 
     known = {name: value for name, value in settings.items() if name in sklearn.get_config()}

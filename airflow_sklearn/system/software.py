@@ -23,20 +23,22 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BL
 
 
 def prepare_for_training() -> None:
-    """Set what OpenMP reads when it is loaded. Must be called before numpy is imported.
+    """Set the environment variables that OpenMP reads when it is loaded. Call it before numpy is imported.
 
-    Threads that wait let others have the core. On a machine that does other work too, gradient boosting else takes up
-    to ten times as long.
+    With the wait policy ``passive``, threads that wait leave their core to others. Without it, gradient boosting takes
+    up to ten times as long on a machine that also does other work.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def prepare_for_prediction() -> None:
-    """Set what numeric libraries read when they are imported. Must be called before numpy and pyarrow are.
+    """Set the environment variables that numeric libraries read at import. Call it before numpy and pyarrow are
+    imported.
 
-    One thread: prediction uses cores by processes, sums in several threads have no fixed order, and a forked process
-    must not inherit a pool of threads that it does not have. The C library's allocator: it gives memory back that
-    pyarrow's own would keep (measured: 15% less at the same speed).
+    Numeric libraries get one thread each, for three reasons: prediction uses cores by processes; sums in several
+    threads have no fixed order; a forked process inherits a library's thread pool without its threads. Arrow gets the C
+    library's allocator, which gives memory back that Arrow's own would keep (measured: 15% less memory at the same
+    speed).
     """
     for name in _ONE_THREAD:
         os.environ[name] = "1"
@@ -45,7 +47,10 @@ def prepare_for_prediction() -> None:
 
 @contextlib.contextmanager
 def threads_limited(threads: int | None) -> Iterator[None]:
-    """Numeric libraries within use so many threads: those that are loaded, and those that are loaded meanwhile."""
+    """Limit the threads of numeric libraries within the context, also of libraries that are loaded meanwhile.
+
+    :param threads: the number of threads for each library; None: no change.
+    """
     if threads is None:
         yield
         return
@@ -65,10 +70,12 @@ def threads_limited(threads: int | None) -> Iterator[None]:
 
 
 def limit_threads(environment: Mapping[str, str], threads: int | None, processes: int) -> dict[str, str]:
-    """The environment of a process that shares its container with others.
+    """The environment variables of a process that shares its container with others.
 
-    :param threads: of numeric libraries; None: what the environment says, else the process's share of the cores.
-    :param processes: that share the container.
+    :param environment: the variables so far.
+    :param threads: the number of threads for each numeric library. None: the value in ``environment``, else an equal
+        share of the cores.
+    :param processes: the number of processes that share the container.
     """
     limits = {name: str(threads or max(1, cores() // processes)) for name in _ONE_THREAD}
     waiting = {"OMP_WAIT_POLICY": "passive"}
@@ -76,7 +83,9 @@ def limit_threads(environment: Mapping[str, str], threads: int | None, processes
 
 
 def processor() -> str:
-    """The processor's model name: kernels of numeric libraries, and the last bits of their sums, go by it."""
+    """The processor's model name. Numeric libraries choose their code by it, and the last bits of sums depend on that
+    code.
+    """
     try:
         with open("/proc/cpuinfo") as file:
             return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
@@ -103,14 +112,15 @@ def record_versions(estimator: Any, image: str = "") -> Versions:
 
 
 def check_versions(trained: Versions, policy: str) -> list[str]:
-    """Compare this environment with the one that trained.
+    """Compare this environment with the one that trained the model.
 
-    The packages inside the artifact must be of the same version (scikit-learn supports no loading across versions);
-    Python, numpy, scipy and pandas of the same major and minor one.
+    The packages inside the artifact must have the same version (scikit-learn supports no loading across versions).
+    Python, numpy, scipy and pandas must have the same major and minor version.
 
+    :param trained: the versions at training.
     :param policy: ``error`` or ``warn``.
-    :return: the differences, for ``warn``.
-    :raises BrokenEnvironmentError: all differences, for ``error``.
+    :return: with ``warn``, a sentence for each difference.
+    :raises BrokenEnvironmentError: with ``error``, if there are differences; the message lists all of them.
     """
     differences = []
     if _minor(trained.python) != _minor(platform.python_version()):
@@ -159,7 +169,9 @@ def _distributions(modules: Iterable[str]) -> set[str]:
 
 @functools.cache
 def _installed() -> Mapping[str, list[str]]:
-    """Distributions by top-level module. It takes a look at each file of each one, so it is asked for once."""
+    """The installed distributions by top-level module. Cached, because reading the files of all distributions is
+    slow.
+    """
     return importlib.metadata.packages_distributions()
 
 

@@ -1,4 +1,4 @@
-"""Where a process is, asked for from outside, whatever it does."""
+"""Asking a process from outside for its Python stacks, even if it is stuck."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_WAIT = 0.5  # seconds that processes get to write
-_SHOWN = 8000  # characters of each, the last ones: a process's main thread comes last
+_WAIT = 0.5  # seconds that processes get to write their stacks
+_SHOWN = 8000  # characters of each stack from its end: a process's main thread comes last
 
 
 def offer_stack(folder: str) -> None:
-    """Let ``stacks_of`` ask this process, which need not be able to run Python for it.
+    """Let other processes get this process's stacks with ``stacks_of``. The handler needs no running Python code.
 
-    :param folder: a local folder.
+    :param folder: a local folder for the file with the stacks.
     """
     file = open(_path(folder, os.getpid()), "w")  # noqa: SIM115  the handler writes to it until the process ends
     faulthandler.register(signal.SIGUSR1, file=file, all_threads=True)
 
 
 def stacks_of(folder: str, processes: Sequence[int]) -> str:
-    """The Python stacks of this process, or of others that offer them.
+    """The Python stacks of processes that have called ``offer_stack``, or of this process.
 
-    :param processes: their ids; none: this one.
+    :param folder: the folder given to ``offer_stack``.
+    :param processes: ids of processes; empty: this process.
     """
     if not processes:
         with tempfile.TemporaryFile() as file:
@@ -52,9 +53,9 @@ def stacks_of(folder: str, processes: Sequence[int]) -> str:
 
 
 def cpu_seconds(processes: Sequence[int]) -> float | None:
-    """Processor time that processes have taken so far; None where the kernel does not tell.
+    """The processor time that processes have used so far, in seconds; None if the kernel does not tell.
 
-    :param processes: their ids; none: this one.
+    :param processes: ids of processes; empty: this process.
     """
     total = 0
     try:

@@ -1,4 +1,4 @@
-"""Threads that a user's code has started in this process: a fork would leave them behind, with what they hold."""
+"""Threads that a user's code has started: a fork would not copy them, but would copy the locks that they hold."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _started: set[int] = set()
 
 @contextlib.contextmanager
 def users_code() -> Iterator[None]:
-    """Remember the threads that are started within and stay."""
+    """Remember the threads that are started within the context and do not end."""
     before = _threads()
     try:
         yield
@@ -24,12 +24,12 @@ def users_code() -> Iterator[None]:
 
 
 def left_by_users_code() -> int:
-    """How many of them are still there."""
+    """The number of threads that ``users_code`` has recorded and that still run."""
     return len(_started & _threads())
 
 
 def _threads() -> set[int]:
-    """All threads of this process, those of native libraries as well where the kernel tells."""
+    """The ids of all threads of this process, on Linux also those of native libraries."""
     try:
         return {int(name) for name in os.listdir("/proc/self/task")}
     except OSError:

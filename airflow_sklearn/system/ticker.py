@@ -1,4 +1,4 @@
-"""Something that is done every few seconds, beside the work."""
+"""A task that is repeated every few seconds in a thread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 
 
 class Ticker(ABC):
-    """Calls ``tick`` in a thread of its own, while it is open.
+    """Calls ``tick`` in a thread of its own while the context is open.
 
     :param interval: seconds between two calls.
     """
@@ -20,7 +20,7 @@ class Ticker(ABC):
 
     @abstractmethod
     def tick(self) -> None:
-        """What is to be done."""
+        """Do the repeated work once."""
 
     def __enter__(self) -> Self:
         self._thread.start()
