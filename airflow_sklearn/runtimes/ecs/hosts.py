@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.runtimes.ecs.status import OUR_REASON, STARTED_BY
+from airflow_sklearn.runtimes.ecs.status import OUR_REASON, STARTED_BY, TASKS_A_CALL
 from airflow_sklearn.runtimes.hosts import Host, is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-_TASKS_A_CALL = 100  # from DescribeTasks' page in the Amazon ECS API reference
 
 
 def tasks(client: Any, cluster: str, tags: Mapping[str, str]) -> Iterator[Host]:
@@ -21,7 +19,7 @@ def tasks(client: Any, cluster: str, tags: Mapping[str, str]) -> Iterator[Host]:
     """
     pages = client.get_paginator("list_tasks").paginate(cluster=cluster, desiredStatus="RUNNING")
     arns = [arn for page in pages for arn in page["taskArns"]]
-    for batch in (arns[start : start + _TASKS_A_CALL] for start in range(0, len(arns), _TASKS_A_CALL)):
+    for batch in (arns[start : start + TASKS_A_CALL] for start in range(0, len(arns), TASKS_A_CALL)):
         for one in client.describe_tasks(cluster=cluster, tasks=batch, include=["TAGS"])["tasks"]:
             arn, has = one["taskArn"], {tag["key"]: tag.get("value", "") for tag in one.get("tags", ())}
             if is_ours(has, tags) and one.get("startedBy", "").startswith(STARTED_BY):

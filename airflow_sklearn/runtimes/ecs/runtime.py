@@ -26,7 +26,7 @@ from airflow_sklearn.runtimes.ecs.job_data import EcsJobData
 from airflow_sklearn.runtimes.ecs.memory import bound_of, memory_of, override_of, size_after, with_prospect
 from airflow_sklearn.runtimes.ecs.options import EcsOptions
 from airflow_sklearn.runtimes.ecs.overrides import overrides_of
-from airflow_sklearn.runtimes.ecs.status import OUR_REASON, STARTED_BY, status_of
+from airflow_sklearn.runtimes.ecs.status import OUR_REASON, STARTED_BY, TASKS_A_CALL, status_of
 from airflow_sklearn.runtimes.ecs.task_definition import find_task_definition, register_task_definition
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from airflow_sklearn.runtimes.ecs.memory import Size
     from airflow_sklearn.runtimes.ecs.task_definition import TaskDefinition
     from airflow_sklearn.runtimes.hosts import Host
-
-_TASKS_A_CALL = 100  # from DescribeTasks' page in the Amazon ECS API reference
 
 _MISSING_AT_FIRST = 300.0  # seconds after RunTask for which other calls may not know a task yet (RunTask's reference)
 
@@ -109,7 +107,7 @@ class EcsRuntime(EcsOptions, AwsRuntime):
         error: Exception | None = None
         by_arn = {EcsJobData.of(handle).task_arn: handle for handle in handles}
         arns = list(by_arn)
-        for batch in (arns[start : start + _TASKS_A_CALL] for start in range(0, len(arns), _TASKS_A_CALL)):
+        for batch in (arns[start : start + TASKS_A_CALL] for start in range(0, len(arns), TASKS_A_CALL)):
             try:
                 found = self._api.describe_tasks(cluster=self.cluster, tasks=batch)["tasks"]
             except Exception as problem:  # a throttle must not hide what other calls saw

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 OUR_REASON = "airflow-sklearn: "
 #: Begins ``startedBy`` of tasks that this package runs.
 STARTED_BY = "airflow-sklearn/"
+TASKS_A_CALL = 100  # from DescribeTasks' page in the Amazon ECS API reference
 
 _NO_CAPACITY = re.compile(
     r"capacity is unavailable|insufficient|RESOURCE:|\bENI\b|network interface|unexpected EC2 error|InternalError|"

@@ -144,7 +144,7 @@ def test_a_task_that_ecs_has_forgotten_is_lost(runtime: Any, job: PredictJob) ->
 def test_a_throttle_hides_only_what_it_throttled(
     runtime: Any, job: PredictJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_TASKS_A_CALL", 1)
+    monkeypatch.setattr(module, "TASKS_A_CALL", 1)
     place = runtime()
     handles = [place.submit(f"{URI}{n}", job, survives_parent=True) for n in range(3)]
     describe, calls = place._api.describe_tasks, []
