@@ -1,1 +1,1 @@
-"""How AWS is reached: connections and sessions, errors and repeated calls, console pages, IAM policies."""
+"""Access to AWS: connections and sessions, errors and repeated calls, console pages, IAM policies."""

@@ -1,4 +1,4 @@
-"""The only place where an Airflow connection becomes AWS clients: for the storage, and for runtimes."""
+"""An Airflow connection as AWS clients, for the storage and for runtimes. No other module reads AWS connections."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.storage import Storage
 
-_KEPT_SECONDS = 900.0  # after that the connection is read again: its keys may have changed
+_KEPT_SECONDS = 900.0  # for which clients are kept; then the connection is read again, since its keys may have changed
 
 
 class AwsConnection:
-    """An Airflow connection to AWS. Looked up when it is first needed: never for ``file://`` paths.
+    """An Airflow connection to AWS. It is read when it is first needed, never for ``file://`` URIs.
 
-    :param aws_conn_id: None for boto3's own search.
+    :param aws_conn_id: the connection's id; None: boto3's own search for credentials.
     """
 
     def __init__(self, aws_conn_id: str | None) -> None:
@@ -30,11 +30,13 @@ class AwsConnection:
         return type(self), (self.aws_conn_id,)  # a copy makes clients of its own
 
     def client(self, service: str, region_name: str | None = None, *, attempts: int | None = None) -> Any:
-        """A boto3 client with the connection's credentials and endpoint, for its region or another one.
+        """A boto3 client with the connection's credentials and endpoint.
 
-        Clients are kept for a while: a poller asks for one every few seconds, for hours.
+        Clients are kept for 15 minutes, because a poller asks for one every few seconds for hours.
 
-        :param attempts: how often a call is tried at most; default: what the connection says, or boto3's own.
+        :param service: such as ``s3``.
+        :param region_name: the region; None: the connection's.
+        :param attempts: the largest number of attempts a call; None: the connection's setting, else boto3's.
         """
         key = (service, region_name, attempts)
         kept = self._clients.get(key)
@@ -45,7 +47,7 @@ class AwsConnection:
         return kept[1]
 
     def environment(self) -> dict[str, str]:
-        """The connection as the variables that boto3 reads. Empty values are left out."""
+        """The connection as the environment variables that boto3 reads. Empty values are left out."""
         hook = self._hook("s3")
         session = hook.get_session()
         # get_credentials also masks the secrets in Airflow's logs.
@@ -62,14 +64,17 @@ class AwsConnection:
         return {name: value for name, value in values.items() if value}
 
     def storage(self) -> Storage:
-        """The storage of operators."""
+        """The storage that uses this connection."""
         from airflow_sklearn.storage import Storage
 
         return Storage(lambda: self.client("s3"))
 
     @contextlib.contextmanager
     def explained_errors(self) -> Iterator[None]:
-        """Say where credentials were looked for when there are none."""
+        """Turn boto3's error about missing credentials into one that says where they were looked for.
+
+        :raises UserError: no credentials were found.
+        """
         try:
             yield
         except Exception as error:

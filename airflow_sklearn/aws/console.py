@@ -1,4 +1,4 @@
-"""Where the AWS console is: each partition has one of its own. Standard library only."""
+"""The AWS console's address in each partition. Standard library only."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ _DOMAIN = "console.aws.amazon.com"
 
 
 def console_domain(region: str) -> str:
-    """The console's host for the partition of a region; of most regions if none is named."""
+    """The console's host name for the partition of a region.
+
+    :param region: such as ``cn-north-1``; empty: the partition ``aws``.
+    """
     return next((domain for start, domain in _DOMAINS.items() if region.startswith(start)), _DOMAIN)
 
 
 def console_of(region: str) -> str:
-    """The URL at which a region's console begins."""
+    """The base URL of the console of a region."""
     return f"https://{region}.{console_domain(region)}"

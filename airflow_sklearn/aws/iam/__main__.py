@@ -1,4 +1,4 @@
-"""``python -m airflow_sklearn.iam``: prints the policies of a cluster, or of EC2, and its folders. Calls no AWS API."""
+"""``python -m airflow_sklearn.iam``: prints least-privilege IAM policies for a project. Calls no AWS API."""
 
 from __future__ import annotations
 
@@ -40,6 +40,11 @@ for tables in Redshift, --staging takes the place of --data and --destination:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Print the policies, or a CloudFormation template.
+
+    :param arguments: the command line's arguments; None: those of this process.
+    :return: the exit code.
+    """
     options = vars(_parser().parse_args(arguments))
     form, policy, folder = options.pop("format"), options.pop("policy"), options.pop("output")
     try:

@@ -1,4 +1,4 @@
-"""The same as one CloudFormation template: the roles, and the policy for whatever Airflow runs as."""
+"""The policies as one CloudFormation template with the roles, and the policy for Airflow's own role."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 def template(setting: Setting, policies: dict[str, Policy]) -> dict[str, Any]:
-    """:param policies: of ``all_policies``."""
+    """A CloudFormation template as a dict.
+
+    :param setting: what the policies were made for.
+    :param policies: the result of ``all_policies``.
+    """
     of_runtimes = {
         name: role
         for rights in rights_in_use(setting)

@@ -1,7 +1,7 @@
-"""The policies: who may do what, and why. ``docs/iam.md`` goes through them statement by statement.
+"""The IAM policies: which role may do what, and why. ``docs/iam.md`` explains each statement.
 
-Resources and conditions follow the Service Authorization Reference of each service (2026). ``*`` as a resource is left
-only where a service knows no resource for an action.
+Resources and conditions follow the Service Authorization Reference of each service (2026). ``*`` is the resource only
+where a service defines none for the action.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 _REDSHIFT = ["redshift.amazonaws.com", "redshift-serverless.amazonaws.com"]
 _LONGEST = 6144  # characters of a managed policy, white space not counted (IAM quotas)
 
-# Names of what lies in models, ledgers, destinations and staging. Below a folder that was given there may be one of
-# them, or several, each in a folder of its own: hence the first ``*``. Tests run jobs and compare.
+# Names of the objects in models, ledgers, destinations and staging. A given folder may be one of these or hold several,
+# each in a folder of its own: hence the first ``*``. Tests run jobs and compare the names with these patterns.
 _PUBLISHED = "*/part-*"
 _PUBLISHED_MANIFEST = "*/_manifest.json"
 _PUBLISHING = "*/_publishing.json"
 
-# Pools of containers: what ``airflow_sklearn.pool`` stores, below a folder of pools, or below a model's.
+# Objects of pools of containers (``airflow_sklearn.pool``), below a folder for pools or below a model's folder.
 _POOLS = "*"
 _POOLS_OF_MODEL = "*pools/*"
 _POOL_QUEUES = "airflow-sklearn-pool-*"
@@ -67,9 +67,9 @@ _UPLOADED_TO_LEDGER = ("/parts/*",)
 
 
 def all_policies(setting: Setting) -> dict[str, Policy]:
-    """The documents by name.
+    """All policies that a setting needs, by name.
 
-    :raises UserError: one is longer than IAM takes.
+    :raises UserError: a policy is longer than IAM's limit of 6,144 characters.
     """
     policies = {"airflow": airflow_policy(setting)}
     worker = worker_policy(setting)
@@ -92,7 +92,7 @@ def all_policies(setting: Setting) -> dict[str, Policy]:
 
 
 def airflow_policy(setting: Setting) -> Policy:
-    """For Airflow's workers and triggerer: runs tasks, writes jobs and plans, publishes."""
+    """For Airflow's workers and triggerer: they start containers, write jobs and plans, and publish."""
     read, copies = _read_on_both_sides(setting), below(setting.staging, _COPIES)
     snapshots, unloaded = below(setting.staging, _SNAPSHOTS), below(setting.staging, _UNLOADED)
     published = below(setting.destinations, _PUBLISHED)
@@ -116,7 +116,7 @@ def airflow_policy(setting: Setting) -> Policy:
 
 
 def pool_driver_policy(setting: Setting) -> Policy:
-    """For whoever opens pools of containers outside of Airflow, from a notebook for example."""
+    """For a driver of pools outside of Airflow, such as a notebook."""
     pools = below(setting.pools, _POOLS)
     return policy(*_run_jobs(setting), *_list(setting, pools), *_drive_pools(setting, pools), *_use_keys(setting))
 
@@ -140,8 +140,12 @@ def worker_policy(setting: Setting) -> Policy:
 
 
 def redshift_policy(setting: Setting) -> Policy:
-    """For the role that Redshift takes for UNLOAD and COPY: writes rows into staging, reads what is loaded. COPY takes
-    LIST and GET, UNLOAD also PUT ("IAM permissions for COPY, UNLOAD, and CREATE LIBRARY")."""
+    """For the role that Redshift uses for UNLOAD and COPY: it writes rows into staging, and reads files that are
+    loaded.
+
+    COPY needs LIST and GET, UNLOAD also needs PUT (Amazon Redshift Database Developer Guide, "IAM permissions for COPY,
+    UNLOAD, and CREATE LIBRARY").
+    """
     rows = below(setting.staging, _UNLOADED_ROWS)
     parts = [*below(setting.staging, f"{TABLES_LEDGER}/parts/*"), *below(setting.ledgers, "*/parts/*")]
     read = [*rows, *parts, *below(setting.staging, _COPIES), *below(setting.models, _SCORES)]
@@ -157,27 +161,28 @@ def redshift_policy(setting: Setting) -> Policy:
 
 
 def redshift_trust_policy() -> Policy:
-    """Who may take the role of UNLOAD and COPY: clusters and namespaces that it was attached to.
+    """The role for UNLOAD and COPY may be assumed by the clusters and namespaces that it is attached to.
 
-    That takes ``iam:PassRole`` in the role's account. Redshift's documentation names no condition on the account.
+    Attaching it needs ``iam:PassRole`` in the role's account. Redshift's documentation names no condition on the
+    account.
     """
     return service_trust("RedshiftItIsAttachedTo", _REDSHIFT)
 
 
 def _run_jobs(setting: Setting) -> Iterator[Statement]:
-    """Wherever jobs run."""
+    """Statements for whoever starts jobs."""
     for rights in rights_in_use(setting):
         yield from rights.run_jobs(setting)
 
 
 def _pools_of_containers(setting: Setting) -> list[ObjectName]:
-    """Where containers have pools: their drivers', and below models where they are the drivers themselves."""
+    """The folders in which containers have pools: those given for pools, and below models if containers are drivers."""
     searched = below(setting.models, _POOLS_OF_MODEL) if setting.search_containers else []
     return [*below(setting.pools, _POOLS), *searched]
 
 
 def _drive_pools(setting: Setting, pools: list[ObjectName]) -> Iterator[Statement]:
-    """For the process whose tasks run in a pool: makes and removes its queues and its folder."""
+    """Statements for a pool's driver: it makes and removes the pool's queues and folder."""
     if not pools:
         return
     queues = [setting.arn("sqs", _POOL_QUEUES)]
@@ -190,7 +195,9 @@ def _drive_pools(setting: Setting, pools: list[ObjectName]) -> Iterator[Statemen
 
 
 def _work_in_pools(setting: Setting, pools: list[ObjectName]) -> Iterator[Statement]:
-    """For the containers of a pool; they remove it when its driver is gone. With ``search_containers`` they make it."""
+    """Statements for a pool's workers. They remove the pool if its driver is gone; with ``search_containers`` they
+    make it.
+    """
     if not pools:
         return
     queues = [setting.arn("sqs", _POOL_QUEUES)]
@@ -203,8 +210,11 @@ def _work_in_pools(setting: Setting, pools: list[ObjectName]) -> Iterator[Statem
 
 
 def _run_statements(setting: Setting) -> Iterator[Statement]:
-    """The Data API, and the database user by temporary credentials or by a secret. The service knows no resource for
-    statements that run, and the triggerer watches and cancels what a worker has begun: hence no condition on whose."""
+    """Statements for the Redshift Data API, with temporary credentials or a secret for the database user.
+
+    The service defines no resource for running statements. The triggerer watches and cancels statements that a worker
+    has started: hence there is no condition on the statement's owner.
+    """
     api = setting.data_api
     if not (api.workgroups or api.clusters):
         return
@@ -229,8 +239,10 @@ def _read_on_both_sides(setting: Setting) -> list[ObjectName]:
 
 
 def _list(setting: Setting, names: Iterable[ObjectName]) -> Iterator[Statement]:
-    """Listing is a right on a bucket, narrowed by a condition on what is listed. It also lets S3 say that an object is
-    not there: without it, what is absent looks denied."""
+    """Statements that allow listing a bucket, limited to these names by a condition on the prefix.
+
+    The right to list also lets S3 answer that an object does not exist. Without it, S3 answers that access is denied.
+    """
     for number, (bucket, group) in enumerate(groupby(sorted(set(names)), key=lambda name: name[0]), 1):
         prefixes = {"StringLike": {"s3:prefix": widest(key for _, key in group)}}
         condition = None if setting.lists_whole_buckets else prefixes
@@ -238,7 +250,7 @@ def _list(setting: Setting, names: Iterable[ObjectName]) -> Iterator[Statement]:
 
 
 def _use_keys(setting: Setting) -> Iterator[Statement]:
-    """Only through S3: the role cannot decrypt anything else with the keys."""
+    """Statements that allow the KMS keys only through S3: the role cannot decrypt anything else with them."""
     domain = "amazonaws.com.cn" if setting.partition == "aws-cn" else "amazonaws.com"
     services = sorted({f"s3.{key.split(':')[3]}.{domain}" for key in setting.kms_keys})
     if setting.kms_keys:

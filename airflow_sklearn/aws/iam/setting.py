@@ -1,4 +1,4 @@
-"""What the policies are made for: one cluster or EC2, the roles, and the folders that a project reads and writes."""
+"""The input of the policies: a cluster or EC2, the roles, and the folders that a project reads and writes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _IMAGE = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.ama
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ARN = re.compile(r"arn:(?P<partition>[\w-]+):(?P<service>[\w-]+):(?P<region>[\w-]*):(?P<account>\d*):(?P<name>.+)")
 _WILD = re.compile(r"[*?\[]|\{\{|\{%|\$\{")
-_WIDER = re.compile(r"[*?]|\$\{")  # what IAM reads as more than the character itself
+_WIDER = re.compile(r"[*?]|\$\{")  # IAM's wild cards and variables
 
 
 #: Bucket and key. The key may have wild cards.
@@ -45,17 +45,17 @@ class Place(NamedTuple):
     is_folder: bool = True
 
     def below(self, *patterns: str) -> list[ObjectName]:
-        """Objects below the folder. As IAM reads it, ``*`` also crosses slashes, and stands for nothing too."""
+        """Names of objects below the folder. In IAM's patterns ``*`` matches any characters, slashes too, or none."""
         return [(self.bucket, f"{self.key}/{pattern}" if self.key else pattern) for pattern in patterns]
 
     def objects(self) -> list[ObjectName]:
-        """All below the folder, and the object itself where it may be one."""
+        """Names of all objects below the folder, and of the object itself if the place may be one."""
         return [*([] if self.is_folder else [(self.bucket, self.key)]), *self.below("*")]
 
 
 @dataclass(frozen=True)
 class DataApi:
-    """Databases that are reached through the Redshift Data API. Workgroups, clusters and secrets are ARNs."""
+    """The databases that are reached through the Redshift Data API. Workgroups, clusters and secrets are ARNs."""
 
     workgroups: tuple[str, ...] = ()
     clusters: tuple[str, ...] = ()
@@ -66,16 +66,18 @@ class DataApi:
     secrets: tuple[str, ...] = ()
 
     def of_clusters(self, kind: str, names: Sequence[str]) -> list[str]:
-        """ARNs of users (``dbuser``) or databases (``dbname``) in all clusters."""
+        """ARNs of database users (``dbuser``) or databases (``dbname``) in all clusters.
+
+        :param kind: ``dbuser`` or ``dbname``.
+        """
         return [cluster.replace(":cluster:", f":{kind}:") + f"/{name}" for cluster in self.clusters for name in names]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the policies are made for. Names are checked; roles, repositories and keys are ARNs.
+    """The checked input of the policies. Roles, repositories and keys are ARNs.
 
-    ``cluster`` is empty where nothing runs on ECS, ``instance_role`` where nothing runs on EC2 instances; ``runtimes``
-    are the names of others that jobs run in.
+    ``cluster`` is empty if no job runs on ECS, ``instance_role`` if none runs on EC2 instances.
     """
 
     partition: str
@@ -116,12 +118,13 @@ class Setting:
 
     @property
     def cluster_arn(self) -> str:
+        """The ARN of the ECS cluster."""
         return self.arn("ecs", f"cluster/{self.cluster}")
 
 
 @dataclass
 class _Reader:
-    """Reads what was typed, and gathers all that is wrong with it."""
+    """Reads the command line's values, and collects all faults in them."""
 
     partition: str
     region: str
@@ -129,8 +132,10 @@ class _Reader:
     faults: list[str] = field(default_factory=list)
 
     def refuse_wild_cards(self, given: Mapping[str, Sequence[str]]) -> None:
-        """A name with a wild card, or a variable of policies, is a right to more than was meant. Folders are looked at
-        by ``place``, which says what to give instead."""
+        """Add a fault for each name with a wild card or a policy variable: it would allow more than was meant.
+
+        Folders are checked by ``place``, whose message says what to give instead.
+        """
         for option, texts in given.items():
             for text in texts:
                 if found := _WIDER.search(text):
@@ -142,7 +147,7 @@ class _Reader:
         return text
 
     def own_arn(self, option: str, text: str, service: str, kind: str, *, regional: bool = True) -> str | None:
-        """What stands after ``kind`` in an ARN of this account; None if the text is no ARN."""
+        """The part after ``kind`` in an ARN of this account; None if the text is no ARN."""
         found = _ARN.fullmatch(text)
         if found is None:
             return None
@@ -160,7 +165,7 @@ class _Reader:
         return f"arn:{self.partition}:iam::{self.account}:role/{name.lstrip('/')}"
 
     def workgroup(self, text: str) -> str:
-        """By its id: that is what its ARN has, not its name."""
+        """A Redshift Serverless workgroup. It must be given by id, because its ARN holds the id and not the name."""
         what = "workgroup's ARN or id (its name does not do: aws redshift-serverless get-workgroup tells the ARN)"
         return self._of_redshift("--data-api-workgroup", text, "redshift-serverless", "workgroup/", _WORKGROUP, what)
 
@@ -169,7 +174,9 @@ class _Reader:
         return self._of_redshift("--data-api-cluster", text, "redshift", "cluster:", _REDSHIFT_CLUSTER, what)
 
     def _of_redshift(self, option: str, text: str, service: str, kind: str, pattern: re.Pattern[str], what: str) -> str:
-        """The ARN. One that is given may be in another region: the Data API's is an argument of its own."""
+        """The ARN of a Redshift resource. A given ARN may be in another region: the Data API has its own region
+        argument.
+        """
         name = self.own_arn(option, text, service, kind, regional=False)
         self.name(option, text if name is None else name, pattern, what)
         return text if name is not None else f"arn:{self.partition}:{service}:{self.region}:{self.account}:{kind}{text}"
@@ -201,7 +208,7 @@ class _Reader:
         )
 
     def repository(self, text: str) -> str:
-        """A repository may be another account's: then it is named by its ARN, or by an image's name."""
+        """The ARN of an image repository. One of another account must be given as an ARN or as an image's name."""
         image, arn = _IMAGE.fullmatch(text), _ARN.fullmatch(text)
         if arn is not None and arn["service"] == "ecr":
             return text
@@ -210,7 +217,7 @@ class _Reader:
         return f"arn:{self.partition}:ecr:{region}:{account}:repository/{name}"
 
     def key(self, text: str) -> str:
-        """An alias would not do: policies name keys."""
+        """The ARN of a KMS key. An alias is refused: policies can only name keys."""
         found = _ARN.fullmatch(text)
         if found is None or found["service"] != "kms" or not found["name"].startswith("key/"):
             self.faults.append(f"--kms-key {text!r} is not the ARN of a key (arn:aws:kms:REGION:ACCOUNT:key/ID)")
@@ -261,13 +268,14 @@ def read_setting(
     registers: bool = False,
     lists_whole_buckets: bool = False,
 ) -> Setting:
-    """Check what was typed.
+    """Check the command line's values, and make ARNs of them.
 
-    :param cluster: of ECS, by name or ARN; empty: nothing runs on ECS.
-    :param ec2: whether instances are launched.
-    :param runtimes: names of other registered runtimes that jobs run in.
-    :param partition: default: the region's.
-    :raises UserError: with all that is wrong.
+    Parameters that are not listed are names, ARNs or ``s3://`` URIs, as the command's ``--help`` describes them.
+
+    :param cluster: the ECS cluster, by name or ARN; empty: no job runs on ECS.
+    :param ec2: whether jobs run on EC2 instances.
+    :param partition: such as ``aws-cn``; None: the region's.
+    :raises UserError: there are faults; the message lists all of them.
     """
     own = next((name for start, name in _PARTITIONS.items() if region.startswith(start)), "aws")
     reader = _Reader(partition or own, region, account)
@@ -348,5 +356,5 @@ def read_setting(
 
 
 def _each(texts: Sequence[str], read: Callable[[str], Any]) -> tuple[Any, ...]:
-    """Each once, in their order."""
+    """Read each text once, in order."""
     return tuple(dict.fromkeys(read(text) for text in texts))
