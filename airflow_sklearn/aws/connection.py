@@ -41,8 +41,8 @@ class AwsConnection:
         key = (service, region_name, attempts)
         kept = self._clients.get(key)
         if kept is None or time.monotonic() - kept[0] > _KEPT_SECONDS:
-            # Without a lock: Airflow's answer may never come, and who waits for it must not keep all others waiting.
-            # Two threads may make a client each; the last one is kept.
+            # Without a lock: Airflow may never answer, and one thread that waits must not block all others. Two threads
+            # may make a client each; the last one is kept.
             kept = self._clients[key] = (time.monotonic(), self._hook(service, region_name, attempts).get_conn())
         return kept[1]
 
@@ -73,7 +73,7 @@ class AwsConnection:
     def explained_errors(self) -> Iterator[None]:
         """Turn boto3's error about missing credentials into one that says where they were looked for.
 
-        :raises UserError: no credentials were found.
+        :raises StorageError: no credentials were found.
         """
         try:
             yield

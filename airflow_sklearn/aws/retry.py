@@ -1,4 +1,4 @@
-"""Ending what runs, though the service throttles, or does not know yet what it has just started."""
+"""Repeating a call that ends something, while the service throttles or does not know yet what was just started."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from botocore.exceptions import ClientError
 
-_PAUSES = (0.5, 1.0, 1.5)  # seconds; a signal handler of Airflow 3 has 5 in all
+_PAUSES = (0.5, 1.0, 1.5)  # seconds; less than the 5 that Airflow 3 gives a task's on_kill in all
 
 
 def insist(
@@ -20,11 +20,14 @@ def insist(
     is_forgotten: Callable[[ClientError], bool],
     is_young: bool,
 ) -> None:
-    """Call until it is heard, for some seconds.
+    """Repeat a call that stops or cancels something until the service accepts it, for about 3 seconds.
 
-    :param is_forgotten: tells the error of a service that does not know what is to be ended.
-    :param is_young: it was started just now: what is not known may be known later. Else it has ended long ago.
-    :raises ClientError: the call's, when it has not been heard, or is refused.
+    :param call: the call to AWS.
+    :param is_throttle: whether an error says that there were too many calls.
+    :param is_forgotten: whether an error says that the service does not know the thing to end.
+    :param is_young: whether the thing was started just now, so that the service may know it a moment later. If not, an
+        unknown thing has ended long ago, and the call counts as accepted.
+    :raises ClientError: the last call's error, or one that a repetition cannot help.
     """
     from botocore.exceptions import ClientError
 

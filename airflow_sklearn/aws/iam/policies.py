@@ -122,8 +122,10 @@ def pool_driver_policy(setting: Setting) -> Policy:
 
 
 def worker_policy(setting: Setting) -> Policy:
-    """For the code in the container: reads sources, writes models and its part of ledgers. It deletes nothing, does not
-    touch what is published, and has no right outside of S3; but for containers of pools, and what those need."""
+    """For the code in the container: it reads sources, and writes models and its part of ledgers.
+
+    It deletes nothing, does not touch published files, and has no rights outside of S3, except those for pools.
+    """
     read = _read_on_both_sides(setting)
     written = [*below(setting.models, *MODEL_BY_WORKER), *in_ledgers(setting, *LEDGER_BY_WORKER)]
     uploaded = [*below(setting.models, *_UPLOADED_TO_MODEL), *in_ledgers(setting, *_UPLOADED_TO_LEDGER)]

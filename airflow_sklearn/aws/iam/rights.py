@@ -1,4 +1,4 @@
-"""What a runtime needs to be allowed. Each kind of runtime says it itself; the policies are put together here."""
+"""The rights that a runtime needs. Each kind of runtime states its own; ``policies`` puts them together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RoleRights(NamedTuple):
-    """A role that a runtime's containers, or what starts them, take."""
+    """The policies of one role, which is assumed by a runtime's containers or by the service that starts them."""
 
     arn: str
     policy: Policy
@@ -34,29 +34,29 @@ class RuntimeRights(ABC):
 
     @abstractmethod
     def is_used(self, setting: Setting) -> bool:
-        """Whether jobs run there."""
+        """Whether jobs run in this runtime."""
 
     @abstractmethod
     def run_jobs(self, setting: Setting) -> Iterator[Statement]:
-        """For whoever submits, watches and stops jobs, and reads their logs."""
+        """Statements for whoever submits, watches and stops jobs, and reads their logs."""
 
     @abstractmethod
     def roles(self, setting: Setting, worker: Policy) -> dict[str, RoleRights]:
-        """Its roles by name.
+        """The roles of this runtime, by name.
 
-        :param worker: what the code in a container needs.
+        :param worker: the policy for the code in a container.
         """
 
 
 def rights_of_runtimes() -> list[RuntimeRights]:
-    """Of all registered runtimes that need any.
+    """The rights of all registered runtimes that need any.
 
-    The registry is found by its name: runtimes, and packages of other people's, lie above this folder.
+    The registry is imported by its name, because runtimes, also those of other packages, lie above this folder.
     """
     registry = import_module("airflow_sklearn.runtimes.registry")
     return [rights for _, runtime in registry.load_all() if (rights := runtime.rights()) is not None]
 
 
 def rights_in_use(setting: Setting) -> list[RuntimeRights]:
-    """Of the runtimes that jobs run in."""
+    """The rights of the runtimes that this setting's jobs run in."""
     return [rights for rights in rights_of_runtimes() if rights.is_used(setting)]

@@ -77,7 +77,8 @@ class DataApi:
 class Setting:
     """The checked input of the policies. Roles, repositories and keys are ARNs.
 
-    ``cluster`` is empty if no job runs on ECS, ``instance_role`` if none runs on EC2 instances.
+    ``cluster`` is empty if no job runs on ECS, ``instance_role`` if none runs on EC2 instances. ``runtimes`` are the
+    names of further registered runtimes that jobs run in.
     """
 
     partition: str
@@ -274,6 +275,7 @@ def read_setting(
 
     :param cluster: the ECS cluster, by name or ARN; empty: no job runs on ECS.
     :param ec2: whether jobs run on EC2 instances.
+    :param runtimes: names of further registered runtimes that jobs run in.
     :param partition: such as ``aws-cn``; None: the region's.
     :raises UserError: there are faults; the message lists all of them.
     """

@@ -1,4 +1,4 @@
-"""How statements of policies are written: their resources, conditions, and objects in S3."""
+"""Building policy statements: resources, conditions, and names of objects in S3."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ if TYPE_CHECKING:
 Policy = dict[str, Any]
 Statement = dict[str, Any]
 
-# Names of what lies in destinations and staging: see ``policies.py``.
+# Names of the objects in destinations and staging: see ``policies.py``.
 ANY_LEDGER = "*_airflow_sklearn/*"
 TABLES_LEDGER = "*tables/*/_airflow_sklearn/*"
 
 
 def below(places: Iterable[Place], *patterns: str) -> list[ObjectName]:
-    """Objects below any of several folders."""
+    """Names of objects below any of several folders."""
     return [name for place in places for name in place.below(*patterns)]
 
 
 def in_ledgers(setting: Setting, *patterns: str) -> list[ObjectName]:
-    """Below a destination, and in staging, ledgers have a folder of their own; one that is given as ledger is one."""
+    """Names of objects in ledgers. Destinations and staging hold ledgers in a folder of their own; a given ledger is
+    one.
+    """
     return [
         *below(setting.destinations, *(f"{ANY_LEDGER}{pattern}" for pattern in patterns)),
         *below(setting.staging, *(f"{TABLES_LEDGER}{pattern}" for pattern in patterns)),
@@ -32,14 +34,14 @@ def in_ledgers(setting: Setting, *patterns: str) -> list[ObjectName]:
 
 
 def on_objects(setting: Setting, sid: str, action: str | list[str], names: Iterable[ObjectName]) -> Statement:
-    """A right on objects in S3."""
+    """A statement that allows actions on objects in S3."""
     return allow(sid, action, [f"arn:{setting.partition}:s3:::{bucket}/{key}" for bucket, key in names])
 
 
 def start_workers(setting: Setting, log_group: str) -> Iterator[Statement]:
-    """Before a container runs, and beside it: its image, and its log.
+    """Statements for starting a container: pulling its image and writing its log.
 
-    :param log_group: in CloudWatch Logs.
+    :param log_group: the name of a log group in CloudWatch Logs.
     """
     pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     yield allow("LogInToTheRegistry", "ecr:GetAuthorizationToken", ["*"])
@@ -49,7 +51,7 @@ def start_workers(setting: Setting, log_group: str) -> Iterator[Statement]:
 
 
 def widest(patterns: Iterable[str]) -> list[str]:
-    """Without those that another one covers."""
+    """The patterns without those that another one covers."""
     found = sorted(set(patterns))
     return [
         one
@@ -61,9 +63,12 @@ def widest(patterns: Iterable[str]) -> list[str]:
 def allow(
     sid: str, action: str | list[str], resources: Iterable[str], condition: dict[str, Any] | None = None
 ) -> Statement:
-    """A right.
+    """A statement that allows actions.
 
     :param sid: its name, which ``docs/iam.md`` explains.
+    :param action: one action or several, such as ``s3:GetObject``.
+    :param resources: ARNs, which may contain wild cards.
+    :param condition: the statement's condition; None: no condition.
     """
     return {
         "Sid": sid,
@@ -75,14 +80,16 @@ def allow(
 
 
 def policy(*statements: Statement) -> Policy:
-    """Without statements about folders of which none were given."""
+    """A policy document. Statements without resources are left out: no such folder was given."""
     return {"Version": "2012-10-17", "Statement": [one for one in statements if one.get("Resource", True)]}
 
 
 def service_trust(sid: str, service: str | list[str], condition: dict[str, Any] | None = None) -> Policy:
-    """Who may take a role: a service of AWS.
+    """A trust policy: an AWS service may assume the role.
 
-    :param service: its principal, such as ``ec2.amazonaws.com``.
+    :param sid: the statement's name.
+    :param service: the service's principal, such as ``ec2.amazonaws.com``; or several.
+    :param condition: the statement's condition; None: no condition.
     """
     return policy(
         {
