@@ -9,9 +9,11 @@ UV = .venv/bin/uv
 # Bytecode is compiled once here, as pip does: else every process of a machine that keeps none compiles it again.
 INSTALL = $(UV) pip install --quiet --compile-bytecode
 PYTEST_OPTIONS ?=
+# Where it is set, each process of a test compiles the package again: half of what most of them cost.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo airflow cloud test test-airflow3 test-airflow2 test-worker test-local-cloud test-airflows test-sklearn lint format schemas \
+.PHONY: help demo airflow cloud test test-quick test-airflow3 test-airflow2 test-worker test-local-cloud test-airflows test-sklearn lint format schemas \
 	image package lock setup clean distclean
 
 help:  ## what there is
@@ -33,6 +35,10 @@ PYTEST = python -m pytest $(if $(PART),--part $(PART)) $(PYTEST_OPTIONS)
 
 test: .venv/ready .venv-ministack/ready  ## lint, and all tests in Airflow 3, in Airflow 2.11 and without Airflow
 	@MAKE='$(MAKE)' .venv/bin/python -m tests.beside $(PARTS)
+
+test-quick: .venv/ready  ## in about a minute: lint of imports and style, and the fast tests, in Airflow 3
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/python -m pytest -q --quick -n auto --dist worksteal $(PYTEST_OPTIONS)
 
 test-airflow3: .venv/ready .venv-ministack/ready  ## all tests, in Airflow 3
 	.venv/bin/$(PYTEST)
@@ -112,7 +118,7 @@ distclean: clean  ## the environments go too
 	@$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-worker
 	@$(INSTALL) --python .venv-worker/bin/python --requirement images/requirements.txt
 	@$(INSTALL) --python .venv-worker/bin/python --no-deps --editable .
-	@$(INSTALL) --python .venv-worker/bin/python --constraint requirements/airflow3.txt pytest pytest-timeout
+	@$(INSTALL) --python .venv-worker/bin/python --constraint requirements/airflow3.txt pytest pytest-timeout pytest-xdist
 	@touch $@
 
 # Older ones, each with the libraries of its time.
@@ -121,7 +127,7 @@ distclean: clean  ## the environments go too
 	@$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-workers/$*
 	@$(INSTALL) --python .venv-workers/$*/bin/python --requirement $<
 	@$(INSTALL) --python .venv-workers/$*/bin/python --no-deps --editable .
-	@$(INSTALL) --python .venv-workers/$*/bin/python --constraint requirements/airflow3.txt pytest pytest-timeout
+	@$(INSTALL) --python .venv-workers/$*/bin/python --constraint requirements/airflow3.txt pytest pytest-timeout pytest-xdist
 	@touch $@
 
 # The local cloud has an environment of its own: it pins its own botocore.

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,10 @@ SECONDS = {
     "worker/test_cuts.py": 50,
     "worker/test_run.py": 80,
 }
+#: Fixtures that start servers, containers, pools of processes or a whole Airflow, or migrate its database.
+SERVICES = {"airflow", "airflow_home", "cloud", "container_cloud", "redshift_cloud", "local_pool", "shared_pool"}
+#: Folders whose tests need nothing less, most of them.
+FOLDERS_OF_SERVICES = ("cloud", "images")
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
 
 
@@ -95,6 +100,10 @@ def _use_an_airflow_home_of_our_own() -> Path:
 
 AIRFLOW_HOME = _use_an_airflow_home_of_our_own()
 
+# Else each process that a test starts would compile the package again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # A shell starts what runs in its background with SIGINT ignored, and every process below inherits that: those that
 # tests end by it would not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -108,6 +117,7 @@ def _is_airflow_side(path: Path) -> bool:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--part", metavar="N/M", help="only the modules of part N of M: each module is in one of them")
+    parser.addoption("--quick", action="store_true", help="neither services nor slow tests: see `make test-quick`")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -119,6 +129,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
             return True
         if config.option.part and collection_path not in _modules_of(config.option.part, config.option.markexpr):
             return True
+    if config.option.quick and collection_path in {TESTS / name for name in FOLDERS_OF_SERVICES}:
+        return True
     return None
 
 
@@ -134,10 +146,29 @@ def _modules_of(part: str, markexpr: str) -> set[Path]:
     return set(parts[number - 1])
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
+        if SERVICES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.services)
         if _is_airflow_side(item.path):
             item.add_marker(pytest.mark.airflow)
+    if config.option.quick:
+        left_out = [item for item in items if _is_left_out_of_quick(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_left_out_of_quick(item: pytest.Item) -> bool:
+    return item.get_closest_marker("services") is not None or item.get_closest_marker("slow") is not None
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.option.quick:
+        terminalreporter.write_line(
+            "Left out: tests with local clouds, databases, containers or a whole Airflow "
+            f"(among them tests/{', tests/'.join(FOLDERS_OF_SERVICES)}), tests that are marked slow, mypy, "
+            "and all in Airflow 2.11 and without Airflow. `make test` runs them."
+        )
 
 
 def pytest_report_header() -> str:

@@ -21,6 +21,7 @@ def test_a_preset_learns_from_a_real_table(name: str, table: pa.Table, labels: n
         assert r2_score(labels[400:], pipeline.predict(held)) > 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_fitting_twice_gives_the_same_model(name: str, table: pa.Table, labels: np.ndarray) -> None:
     first, second = (build_preset(name).fit(table, labels).predict(table) for _ in range(2))

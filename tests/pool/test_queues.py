@@ -19,7 +19,7 @@ from airflow_sklearn.pool.queues.sqs import SqsQueue
 from tests.waiting import PATIENCE
 
 
-@pytest.fixture(params=["folder", "sqs"])
+@pytest.fixture(params=["folder", pytest.param("sqs", marks=pytest.mark.services)])
 def queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Queue]:
     if request.param == "folder":
         made = open_queue(f"file://{tmp_path}/queue")

@@ -25,6 +25,16 @@ def test_what_was_signed_is_read() -> None:
         Signer(KEY, "s3://acme/pools/2").sign("task", "task"),
         "é" * 64 + "task",
     ],
+    ids=[
+        "empty",
+        "bare",
+        "longer",
+        "other content",
+        "other purpose",
+        "other key",
+        "other pool",
+        "no hexadecimal digits",
+    ],
 )
 def test_what_was_not_signed_for_this_is_refused(forged: str) -> None:
     with pytest.raises(ForgedMessageError, match="does not bear the signature of the pool s3://acme/pools/1"):

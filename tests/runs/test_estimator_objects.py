@@ -94,6 +94,7 @@ for estimator in (
 """
 
 
+@pytest.mark.slow
 def test_digests_and_descriptions_are_the_same_in_every_process() -> None:
     found = {
         subprocess.run(

@@ -19,7 +19,7 @@ ICEBERG = ("metadata/v1.metadata.json", "metadata/snap-1.avro", "metadata/versio
 HUDI = (".hoodie/hoodie.properties",)
 
 
-@pytest.fixture(params=["file", "s3"])
+@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.services)])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"file://{tmp_path}" if request.param == "file" else f"s3://{request.getfixturevalue('bucket')}"
 

@@ -20,7 +20,7 @@ from airflow_sklearn.storage import Storage
 from tests.factories import csv_plan, receipt
 
 
-@pytest.fixture(params=["file", "s3"])
+@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.services)])
 def storage(request: pytest.FixtureRequest) -> Storage:
     return Storage(request.getfixturevalue("cloud").client) if request.param == "s3" else Storage()
 

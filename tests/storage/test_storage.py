@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from local_cloud.ministack import Cloud
 
 
-@pytest.fixture(params=["file", "s3"])
+@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.services)])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A folder's URI; for S3 in a bucket of the test's own."""
     if request.param == "file":
