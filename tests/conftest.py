@@ -100,6 +100,9 @@ def _use_an_airflow_home_of_our_own() -> Path:
 
 AIRFLOW_HOME = _use_an_airflow_home_of_our_own()
 
+# Threads of scikit-learn's that wait for each other do so without keeping a core busy: several processes share few cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # Else each process that a test starts would compile the package again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
