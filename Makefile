@@ -28,26 +28,34 @@ airflow: .venv/ready  ## Airflow's UI on the demo's runs
 cloud: .venv/ready .venv-ministack/ready  ## a local AWS with real containers, and Airflow's UI with the demo's DAG on it
 	@.venv/bin/python -m demo.cloud
 
-# What `make test` runs beside each other, the longest first. PART=1/2: every second module or so, see tests/conftest.py.
-PARTS = 'test-airflow3 PART=1/3' 'test-airflow3 PART=2/3' 'test-airflow3 PART=3/3' 'test-airflow2 PART=1/2' \
-	'test-airflow2 PART=2/2' test-worker lint
-PYTEST = python -m pytest $(if $(PART),--part $(PART)) $(PYTEST_OPTIONS)
+# Each process runs whole modules, those that wait most first. Two suites run at the same time: the first ones' tests wait
+# for containers and schedulers most of their time.
+# CONTAINER_SETUP: a command that those with containers wait for; the other suite does not.
+SUITES = test-airflow3 test-worker test-airflow2
+PYTEST = python -m pytest $(PYTEST_OPTIONS)
+SUITE = $(PYTEST) --dist loadgroup --no-loadscope-reorder --ran .ran/$@
 
-test: .venv/ready .venv-ministack/ready  ## lint, and all tests in Airflow 3, in Airflow 2.11 and without Airflow
-	@MAKE='$(MAKE)' .venv/bin/python -m tests.beside $(PARTS)
+test:  ## lint, and all tests: in Airflow 3, or without Airflow; in Airflow 2.11 too what may differ there
+	@rm -rf .ran
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target $(SUITES) lint
+	@.venv/bin/python -m tests.everywhere $(SUITES:%=.ran/%)
 
-test-quick: .venv/ready  ## in about a minute: lint of imports and style, and the fast tests, in Airflow 3
+test-quick: .venv/ready  ## in about a minute and a half: ruff, and the fast tests of all folders, in Airflow 3
 	@.venv/bin/ruff check --quiet .
-	@.venv/bin/python -m pytest -q --quick -n auto --dist worksteal $(PYTEST_OPTIONS)
+	@.venv/bin/$(PYTEST) -q --quick -n auto --dist worksteal
 
-test-airflow3: .venv/ready .venv-ministack/ready  ## all tests, in Airflow 3
-	.venv/bin/$(PYTEST)
+.PHONY: containers
+containers:
+	@$(or $(CONTAINER_SETUP),:)
 
-test-airflow2: .venv-airflow2/ready .venv-ministack/ready  ## the Airflow-facing tests, in Airflow 2.11
-	.venv-airflow2/bin/$(PYTEST) -m airflow
+test-airflow3: containers .venv/ready .venv-ministack/ready  ## the tests that need Airflow, in Airflow 3
+	.venv/bin/$(SUITE) --suite airflow3 -n 4
 
-test-worker: .venv-worker/ready .venv-ministack/ready  ## the container side's tests, where Airflow is not installed
-	.venv-worker/bin/$(PYTEST) --ignore tests/demo --ignore tests/images
+test-airflow2: containers .venv-airflow2/ready .venv-ministack/ready  ## those that may differ there, in Airflow 2.11
+	.venv-airflow2/bin/$(SUITE) --suite airflow2 -n 2
+
+test-worker: .venv-worker/ready .venv-ministack/ready  ## all others, where Airflow is not installed
+	.venv-worker/bin/$(SUITE) --suite worker -n 2
 
 test-local-cloud: .venv/ready .venv-ministack/ready  ## the local cloud's own tests; CI runs them when it has changed
 	.venv/bin/$(PYTEST) local_cloud/tests
@@ -86,7 +94,7 @@ package: .venv/ready  ## dist/: the source distribution, and the wheel; AIRFLOW_
 setup: .venv/ready .venv-airflow2/ready .venv-worker/ready .venv-ministack/ready  ## the environments of all of the above
 
 clean:  ## forget the demo's data, models and Airflow, and all caches; the environments stay
-	rm -rf .demo .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .demo .mypy_cache .pytest_cache .ran .ruff_cache build dist *.egg-info
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## the environments go too

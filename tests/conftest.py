@@ -16,7 +16,6 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,53 +26,31 @@ from local_cloud import ministack
 from tests.cloud.images import build_test_image
 
 TESTS = Path(__file__).parent
-#: Folders and modules that import Airflow: left out where it is not installed, run in Airflow 2.11 and 3.
-AIRFLOW_SIDE = (
-    "aws/test_connection.py",
+#: Folders and modules that need Airflow, or what is only in its environment: they run in Airflow 3. All others run
+#: where Airflow is not installed, as in a container.
+AIRFLOW_3 = (
+    "aws",
+    "cloud",
     "dags",
     "datasets/redshift",
     "datasets/test_files.py",
+    "demo",
+    "golden",
+    "images",
+    "joblib_backend",
     "operators",
+    "pool/driver",
     "runtimes",
     "test_airflow_compat.py",
     "test_house_rules.py",
+    "test_package.py",
     "triggers",
+    "worker/training/test_search.py",
 )
-#: Whole Airflows whose jobs are containers.
-OF_THE_CLOUD = TESTS / "cloud"
-#: Pools of processes of this machine, which a worker's environment does not have: it is what runs in them.
-OF_POOLS = TESTS / "joblib_backend", TESTS / "pool" / "driver"
-#: Those that run in Airflow 2.11 too, because it kills, defers and logs in other ways.
-CLOUD_WITH_AIRFLOW_2 = (
-    "test_ec2_kills.py",
-    "test_ecs_kills.py",
-    "test_ecs_logs.py",
-)
-#: Seconds of modules with slow tests, roughly: ``--part`` makes parts that take about as long as each other.
-SECONDS = {
-    "cloud/test_ec2_failures.py": 130,
-    "cloud/test_ec2_instances.py": 130,
-    "cloud/test_ec2_kills.py": 130,
-    "cloud/test_ecs_failures.py": 450,
-    "cloud/test_ecs_kills.py": 400,
-    "cloud/test_ecs_logs.py": 90,
-    "cloud/test_flights_in_containers.py": 150,
-    "cloud/test_reaper.py": 60,
-    "cloud/test_table_to_table.py": 150,
-    "images/test_image.py": 60,
-    "operators/test_end_to_end.py": 90,
-    "operators/test_kills.py": 250,
-    "operators/test_redshift.py": 100,
-    "datasets/redshift/test_publish.py": 60,
-    "datasets/redshift/test_publish_failures.py": 100,
-    "datasets/redshift/test_sql_database.py": 40,
-    "aws/iam/test_iam.py": 60,
-    "worker/test_bad_input.py": 90,
-    "worker/test_cuts.py": 50,
-    "worker/test_run.py": 80,
-}
+#: Those that run in Airflow 2.11 too, beside modules that are marked so: what Airflow does may differ there.
+BOTH_AIRFLOWS = ("aws/test_connection.py", "dags", "golden", "operators", "test_airflow_compat.py", "triggers")
 #: Fixtures that start servers, containers, pools of processes or a whole Airflow, or migrate its database.
-SERVICES = {"airflow", "airflow_home", "cloud", "container_cloud", "redshift_cloud", "local_pool", "shared_pool"}
+SERVICES = {"airflow", "airflow_home", "cloud", "docker", "redshift_cloud", "local_pool", "shared_pool"}
 #: Folders whose tests need nothing less, most of them.
 FOLDERS_OF_SERVICES = ("cloud", "images")
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
@@ -100,7 +77,7 @@ def _use_an_airflow_home_of_our_own() -> Path:
 
 AIRFLOW_HOME = _use_an_airflow_home_of_our_own()
 
-# Threads of scikit-learn's that wait for each other do so without keeping a core busy: several processes share few cores.
+# OpenMP threads that wait for each other spin by default: several processes that share few cores get nowhere then.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # Else each process that a test starts would compile the package again.
@@ -112,57 +89,84 @@ sys.dont_write_bytecode = False
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _is_airflow_side(path: Path) -> bool:
-    if path.parent == OF_THE_CLOUD and path.name in CLOUD_WITH_AIRFLOW_2:
-        return True
-    return any(path.is_relative_to(TESTS / name) for name in AIRFLOW_SIDE)
+def _is_one_of(path: Path, names: tuple[str, ...]) -> bool:
+    return any(path.is_relative_to(TESTS / name) for name in names)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--part", metavar="N/M", help="only the modules of part N of M: each module is in one of them")
-    parser.addoption("--quick", action="store_true", help="neither services nor slow tests: see `make test-quick`")
+    parser.addoption("--suite", choices=["airflow3", "airflow2", "worker"], help="its tests only; see `make test`")
+    parser.addoption("--quick", action="store_true", help="neither services nor slow tests; see `make test-quick`")
+    parser.addoption("--ran", type=Path, metavar="FILE", help="write down which modules ran a test")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):  # a process of pytest-xdist's, and not the one that controls them
+        return
+    if config.option.ran:
+        config.pluginmanager.register(Ran(config.option.ran))
+    if getattr(config.option, "numprocesses", None):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: all processes end what they have started
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    needs_airflow = _is_airflow_side(collection_path) or collection_path in (OF_THE_CLOUD, *OF_POOLS)
-    if not HAS_AIRFLOW and needs_airflow:
+    needs_airflow = _is_one_of(collection_path, AIRFLOW_3)
+    if needs_airflow and (not HAS_AIRFLOW or config.option.suite == "worker"):
         return True
-    if collection_path.match("test_*.py"):
-        if config.option.markexpr == "airflow" and not needs_airflow:  # nothing in it is marked so
-            return True
-        if config.option.part and collection_path not in _modules_of(config.option.part, config.option.markexpr):
-            return True
-    if config.option.quick and collection_path in {TESTS / name for name in FOLDERS_OF_SERVICES}:
+    if collection_path.match("test_*.py") and not needs_airflow and config.option.suite in ("airflow2", "airflow3"):
+        return True
+    if config.option.quick and _is_one_of(collection_path, FOLDERS_OF_SERVICES):
         return True
     return None
 
 
-@cache
-def _modules_of(part: str, markexpr: str) -> set[Path]:
-    """The slowest modules first, each to the part that has the least to do so far."""
-    number, count = map(int, part.split("/"))
-    modules = [path for path in TESTS.rglob("test_*.py") if markexpr != "airflow" or _is_airflow_side(path)]
-    seconds = {path: SECONDS.get(path.relative_to(TESTS).as_posix(), 5) for path in modules}
-    parts: list[list[Path]] = [[] for _ in range(count)]
-    for path in sorted(modules, key=lambda path: (-seconds[path], path)):
-        min(parts, key=lambda part: sum(seconds[path] for path in part)).append(path)
-    return set(parts[number - 1])
-
-
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist writes the groups into the tests' names
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if SERVICES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.services)
-        if _is_airflow_side(item.path):
-            item.add_marker(pytest.mark.airflow)
+        if _is_one_of(item.path, BOTH_AIRFLOWS):
+            item.add_marker(pytest.mark.both_airflows)
+        if not item.get_closest_marker("xdist_group"):  # a process runs whole modules: their fixtures are made once
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS.parent).as_posix()))
     if config.option.quick:
-        left_out = [item for item in items if _is_left_out_of_quick(item)]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+        _leave_out(
+            config, items, [item for item in items if _has_marker(item, "services") or _has_marker(item, "slow")]
+        )
+    if config.option.suite == "airflow2":
+        _leave_out(config, items, [item for item in items if not _has_marker(item, "both_airflows")])
+    items.sort(key=_order)
 
 
-def _is_left_out_of_quick(item: pytest.Item) -> bool:
-    return item.get_closest_marker("services") is not None or item.get_closest_marker("slow") is not None
+def _has_marker(item: pytest.Item, name: str) -> bool:
+    return item.get_closest_marker(name) is not None
+
+
+def _leave_out(config: pytest.Config, items: list[pytest.Item], left_out: list[pytest.Item]) -> None:
+    config.hook.pytest_deselected(items=left_out)
+    gone = set(left_out)
+    items[:] = [item for item in items if item not in gone]
+
+
+def _order(item: pytest.Item) -> int:
+    """What waits most comes first: other tests have the cores meanwhile, and none of it is left at the end."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return 0 if "airflow" in fixtures else 1 if "docker" in fixtures else 2 if fixtures & SERVICES else 3
+
+
+class Ran:
+    """Writes down the modules of which at least one test ran."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._modules: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and not report.skipped:
+            self._modules.add(report.nodeid.partition("::")[0])
+
+    def pytest_sessionfinish(self) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._file.write_text("".join(f"{name}\n" for name in sorted(self._modules)))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

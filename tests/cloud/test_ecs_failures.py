@@ -11,6 +11,8 @@ from tests.cloud.observing import at_the_gate, containers_by_chunk, finish, log_
 from tests.cloud.workload import CHUNK_ROWS, Workload, task_definition
 from tests.operators.real_airflow import RealAirflow
 
+pytestmark = pytest.mark.xdist_group("airflow-tasks")
+
 WAITING = pytest.mark.parametrize("deferrable", ["False", "True"], ids=["waiting", "deferred"])
 
 

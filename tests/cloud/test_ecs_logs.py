@@ -12,6 +12,8 @@ from tests.cloud.observing import at_the_gate, finish, log_of
 from tests.cloud.workload import Workload
 from tests.operators.real_airflow import AIRFLOW_2, RealAirflow
 
+pytestmark = [pytest.mark.both_airflows, pytest.mark.xdist_group("airflow-tasks")]
+
 
 @pytest.mark.parametrize("deferrable", ["False", "True"], ids=["waiting", "deferred"])
 def test_a_containers_lines_appear_once_at_their_levels_while_it_runs_and_after(

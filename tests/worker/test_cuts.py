@@ -10,6 +10,8 @@ from threadpoolctl import threadpool_limits
 from airflow_sklearn.models.frames import to_frame
 from tests.worker.workbench import Workbench
 
+pytestmark = pytest.mark.slow  # each model over many cuts
+
 TREES = ["hist_gradient_boosting_classifier", "tests.worker.factories:forest"]
 OTHERS = [
     "sparse_logistic",

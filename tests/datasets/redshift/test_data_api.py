@@ -26,6 +26,8 @@ from local_cloud.redshift.standin import Redshift
 from local_cloud.redshift_cloud import RedshiftCloud
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.both_airflows  # their hooks differ
+
 S = Statement
 
 

@@ -22,6 +22,8 @@ from airflow_sklearn.exceptions import RedshiftError, SerializationConflictError
 from local_cloud.redshift.standin import Redshift
 from tests.waiting import PATIENCE, wait_for
 
+pytestmark = pytest.mark.both_airflows  # their hooks differ
+
 S = Statement
 
 

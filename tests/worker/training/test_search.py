@@ -26,6 +26,7 @@ def pool(folder: Path) -> SearchPool:
     return SearchPool(containers=2, runtime=runtime, folder=f"file://{folder}/pools")
 
 
+@pytest.mark.slow
 def test_a_search_in_containers_fits_the_same_model(
     bench: Workbench, table: pa.Table, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -40,6 +41,7 @@ def test_a_search_in_containers_fits_the_same_model(
     assert not list((tmp_path / "pools").iterdir())
 
 
+@pytest.mark.slow
 def test_a_job_that_ends_with_its_task_starts_containers_that_do_not(
     bench: Workbench, table: pa.Table, tmp_path: Path
 ) -> None:
