@@ -1,4 +1,8 @@
-"""The package's own errors. Each message says what is wrong, where, and what to do. Standard library only."""
+"""The package's own errors. Each message says what is wrong, where, and what to do. Standard library only.
+
+An error's ``kind`` decides what follows from it: the operators' retries, a worker's exit code, and what the end of its
+job means all read it, so that both sides judge the same error the same way.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_sklearn.contract.jobs import ErrorKind
     from airflow_sklearn.contract.problems import Problem
+
+#: Kinds of errors that the same work would meet again.
+FINAL_KINDS = frozenset({"user", "data", "environment"})
+_FINAL_SQLSTATES = ("0A", "3F", "42")  # not supported; no such thing, no right, no valid SQL
 
 
 def with_problems(summary: str, problems: Sequence[Problem]) -> str:
@@ -20,11 +29,24 @@ def with_problems(summary: str, problems: Sequence[Problem]) -> str:
 
 
 class AirflowSklearnError(Exception):
-    """The base of every error that this package raises on purpose."""
+    """The base of every error that this package raises on purpose.
+
+    :ivar kind: a subclass that sets none has its base's.
+    :ivar retryable: whether the same work may succeed later; follows from the kind.
+    """
+
+    kind: ErrorKind = "internal"
+    retryable: bool = True
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.retryable = cls.kind not in FINAL_KINDS
 
 
 class UserError(AirflowSklearnError):
     """What the user asked for cannot be done: an unknown preset, a factory that raises, parameters that contradict."""
+
+    kind = "user"
 
 
 class DataError(AirflowSklearnError):
@@ -33,6 +55,8 @@ class DataError(AirflowSklearnError):
     :param summary: one line that says what was being read.
     :param problems: all that is wrong, most frequent first.
     """
+
+    kind = "data"
 
     def __init__(self, summary: str, problems: Sequence[Problem] = ()) -> None:
         self.summary = summary
@@ -46,13 +70,19 @@ class DataError(AirflowSklearnError):
 class BrokenEnvironmentError(AirflowSklearnError):
     """The worker's environment cannot give right results: versions differ, the artifact changed, parity fails."""
 
+    kind = "environment"
+
 
 class DocumentError(AirflowSklearnError):
     """A stored document cannot be read: no JSON, another format, or a newer one."""
 
+    kind = "environment"
+
 
 class DeadlineExceededError(AirflowSklearnError):
     """The job ran past its deadline and ended itself."""
+
+    kind = "deadline"
 
 
 class StorageError(AirflowSklearnError):
@@ -64,7 +94,7 @@ class DiskFullError(AirflowSklearnError):
 
 
 class ObjectNotFoundError(StorageError):
-    """No object at that URI."""
+    """No object at that URI. Retryable: a source may come later."""
 
 
 class ObjectExistsError(StorageError):
@@ -74,9 +104,13 @@ class ObjectExistsError(StorageError):
 class ObjectChangedError(StorageError):
     """The object is no longer the version that was asked for (If-Match)."""
 
+    kind = "data"
+
 
 class IncompleteRunError(AirflowSklearnError):
     """The receipts of a run do not tile its plan, so nothing is published."""
+
+    kind = "data"
 
 
 class PublishError(AirflowSklearnError):
@@ -85,6 +119,8 @@ class PublishError(AirflowSklearnError):
 
 class PublicationRefusedError(PublishError):
     """The destination refuses the publication, and would again: only a person can say whose rows shall stay."""
+
+    kind = "user"
 
 
 class NoCapacityError(AirflowSklearnError):
@@ -97,6 +133,8 @@ class ThrottledError(NoCapacityError):
 
 class JobFailedError(AirflowSklearnError):
     """A job ended without its result, for a cause that a retry would not mend."""
+
+    kind = "user"
 
 
 class JobLostError(AirflowSklearnError):
@@ -136,6 +174,8 @@ class RedshiftError(AirflowSklearnError):
     def __init__(self, message: str, *, sqlstate: str = "") -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
+        if sqlstate.startswith(_FINAL_SQLSTATES):
+            self.kind, self.retryable = "user", False
 
 
 class SerializationConflictError(RedshiftError):
@@ -144,6 +184,8 @@ class SerializationConflictError(RedshiftError):
 
 class LoadError(RedshiftError):
     """COPY could not load a file; the message holds the rows of Redshift's load-error table."""
+
+    kind = "data"
 
 
 class StatementRunningError(AirflowSklearnError):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_sklearn import exceptions
+from pydantic import ValidationError
+
+from airflow_sklearn.exceptions import FINAL_KINDS, AirflowSklearnError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,22 +45,25 @@ class Cancelled(BaseException):
 
 
 def kind_of(error: BaseException) -> ErrorKind:
-    """The kind of a ``JobError`` for an exception.
+    """The kind of a ``JobError`` for an exception: an error of this package says it itself.
 
     An estimator that runs out of memory is wrapped in an error of this package, as what it raises otherwise is: it is
     looked for among the causes too.
     """
     if any(isinstance(cause, MemoryError) for cause in causes(error)):
         return "memory"
+    if isinstance(error, AirflowSklearnError):
+        return error.kind
     if isinstance(error, Cancelled | KeyboardInterrupt):
         return "cancelled"
-    if isinstance(error, exceptions.DataError | exceptions.ObjectChangedError):
-        return "data"
-    if isinstance(error, exceptions.BrokenEnvironmentError | exceptions.DocumentError | ImportError):
-        return "environment"
-    if isinstance(error, exceptions.UserError | exceptions.ObjectNotFoundError):
+    if isinstance(error, ValidationError):
         return "user"
-    return "deadline" if isinstance(error, exceptions.DeadlineExceededError) else "internal"
+    return "environment" if isinstance(error, ImportError) else "internal"
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether the same work would meet the error again, so that a retry does not help."""
+    return kind_of(error) in FINAL_KINDS
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

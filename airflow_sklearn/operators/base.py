@@ -16,6 +16,7 @@ from airflow_sklearn import exceptions, settings
 from airflow_sklearn.airflow_compat import AirflowFailException, Asset, BaseOperator
 from airflow_sklearn.aws.connection import AwsConnection
 from airflow_sklearn.contract.arguments import check_names
+from airflow_sklearn.contract.exit_codes import is_final
 from airflow_sklearn.contract.shown import showing_values
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.operators.links import UriLink
@@ -37,21 +38,6 @@ _T = TypeVar("_T")
 
 _NO_LITERAL = "\u2060"
 _LONGEST_ASSET_URI = 1500  # characters, in Airflow 3; Airflow 2's database may refuse a longer one when all is done
-
-#: Errors that the same attempt would meet again. Others, such as a source that is not there yet, are worth a retry.
-FINAL_ERRORS = (
-    exceptions.UserError,
-    exceptions.DataError,
-    exceptions.BrokenEnvironmentError,
-    exceptions.DocumentError,
-    exceptions.ObjectChangedError,
-    exceptions.IncompleteRunError,
-    exceptions.JobFailedError,
-    exceptions.LoadError,
-    exceptions.PublicationRefusedError,
-    ValidationError,
-)
-_FINAL_SQLSTATES = ("0A", "3F", "42")  # not supported; no such thing, no right, no valid SQL
 
 
 class SklearnOperator(BaseOperator):
@@ -141,7 +127,9 @@ class SklearnOperator(BaseOperator):
 
     @property
     def storage(self) -> Storage:
-        return self.aws.storage()
+        from airflow_sklearn.storage import Storage
+
+        return Storage(lambda: self.aws.client("s3"))
 
     def store_link(self, context: Context, link: type[UriLink], uri: str) -> None:
         """Remember what a link of this task opens."""
@@ -196,12 +184,12 @@ def final_errors() -> Iterator[None]:
     """Fail a task without retries on an error that a retry would only repeat."""
     try:
         yield
-    except FINAL_ERRORS as error:  # its traceback would only say the same again
-        raise AirflowFailException(str(error)) from None
-    except exceptions.RedshiftError as error:
-        if not error.sqlstate.startswith(_FINAL_SQLSTATES):
+    except Exception as error:
+        if not is_final(error):
             raise
-        raise AirflowFailException(str(error)) from None
+        # The package's own errors, and pydantic's, say all there is to say; another one's class is part of it.
+        named = not isinstance(error, exceptions.AirflowSklearnError | ValidationError)
+        raise AirflowFailException(f"{type(error).__name__}: {error}" if named else str(error)) from None
 
 
 @functools.cache

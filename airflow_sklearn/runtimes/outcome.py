@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from airflow_sklearn import exceptions
 from airflow_sklearn.contract import exit_codes
 from airflow_sklearn.contract.jobs import JobResult
-from airflow_sklearn.exceptions import JobFailedError, JobLostError, ObjectNotFoundError
+from airflow_sklearn.exceptions import FINAL_KINDS, JobFailedError, JobLostError, ObjectNotFoundError
 from airflow_sklearn.runtimes.base import JobState
 
 if TYPE_CHECKING:
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from airflow_sklearn.runtimes.base import JobStatus
     from airflow_sklearn.storage import Storage
 
-#: Kinds of errors that the same job would meet again.
-_FOR_GOOD = ("user", "data", "environment")
 _NOT_UNDERSTOOD = "error: unrecognized arguments:"  # argparse's words
-_EXIT_CODES_FOR_GOOD = tuple(exit_codes.BY_KIND[kind] for kind in _FOR_GOOD)
+_FINAL_EXIT_CODES = tuple(exit_codes.BY_KIND[kind] for kind in FINAL_KINDS)
 
 
 def read_result(storage: Storage, uri: str) -> JobResult | None:
@@ -56,10 +54,10 @@ def raise_unless_succeeded(result: JobResult | None, status: JobStatus, tail: Se
     if error is not None and error.kind == "memory":
         text = "\n".join(filter(None, [_describe(error), status.message]))
     elif error is not None and not (error.kind == "cancelled" and status.message):
-        raise (JobFailedError if error.kind in _FOR_GOOD else JobLostError)(_describe(error))
+        raise (JobFailedError if error.kind in FINAL_KINDS else JobLostError)(_describe(error))
     elif tail and error is None:
         text += "\nThe worker's last lines:\n" + "\n".join(f"  {line}" for line in tail)
-    if status.state is JobState.FAILED and status.exit_code in (None, *_EXIT_CODES_FOR_GOOD):
+    if status.state is JobState.FAILED and status.exit_code in (None, *_FINAL_EXIT_CODES):
         raise JobFailedError(text)
     raise JobLostError(text)
 

@@ -13,6 +13,8 @@ from airflow_sklearn.system.forks import WorkerProcessDiedError
 class OutOfMemoryError(AirflowSklearnError, MemoryError):
     """The container's memory is too small for the job."""
 
+    kind = "memory"
+
 
 def explained(error: BaseException, kills_before: int) -> BaseException:
     """Return an ``OutOfMemoryError`` if memory ran out, else the error itself.

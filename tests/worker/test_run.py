@@ -108,7 +108,7 @@ def test_exit_codes_tell_a_users_error_bad_data_and_a_broken_environment_apart(
 
 def test_a_job_that_cannot_be_read_says_why(bench: Workbench) -> None:
     for argument, code, text in (
-        (f"{bench.root}/nothing.json", exit_codes.USER_ERROR, "No file"),
+        (f"{bench.root}/nothing.json", exit_codes.INTERNAL_ERROR, "No file"),
         (f"{bench.root}/newer.json", exit_codes.BROKEN_ENVIRONMENT, "Upgrade airflow-sklearn"),
     ):
         bench.storage.write(f"{bench.root}/newer.json", b'{"format":"airflow-sklearn/train-job/99"}')

@@ -33,6 +33,7 @@ _CONFLICT = re.compile(
     r"|could not open relation with oid|(^|ERROR:\s*)10(18|23)\b",
     re.IGNORECASE,
 )
+_SQLSTATE_LENGTH = 5
 _CONFLICT_STATES = ("40001", "40P01")
 #: Redshift's wordings that a retry would meet again, and the class of SQLSTATE that each one has.
 _CLASSES = {
@@ -77,9 +78,10 @@ def failure(step: str, sql: str, message: str, *, sqlstate: str = "") -> Redshif
     """The error for what Redshift says of a statement.
 
     :param message: with its detail and hint.
+    :param sqlstate: five characters; or a class of two where Redshift did not say it, which is not shown.
     """
     conflict = sqlstate in _CONFLICT_STATES or _CONFLICT.search(message)
-    code = f" (SQLSTATE {sqlstate})" if sqlstate else ""
+    code = f" (SQLSTATE {sqlstate})" if len(sqlstate) == _SQLSTATE_LENGTH else ""
     text = f"Redshift refuses a statement ({step}): {message}{code}\nThe statement: {shown(sql)}"
     return (SerializationConflictError if conflict else RedshiftError)(text, sqlstate=sqlstate)
 
