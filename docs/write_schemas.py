@@ -43,8 +43,9 @@ def schema_files() -> dict[str, str]:
 
 def _below(kind: type[Document]) -> Iterator[type[Document]]:
     for below in kind.__subclasses__():
-        yield below
-        yield from _below(below)
+        if below.__module__.startswith("airflow_sklearn."):
+            yield below
+            yield from _below(below)
 
 
 def main() -> None:

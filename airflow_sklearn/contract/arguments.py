@@ -19,7 +19,7 @@ from airflow_sklearn.contract.schema import Method, Policies
 from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from pydantic import BaseModel
 
@@ -170,6 +170,11 @@ def merge_policies(given: Any, trained: Policies | None = None) -> Policies:
     except ValidationError as error:
         faults = sentences(explain(error, names))
         raise UserError(f"policies: {faults} The policies are {', '.join(names)}.") from None
+
+
+def column_names(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    """One column's name, or several."""
+    return (value,) if isinstance(value, str) and value else tuple(value or ())
 
 
 def checked(document: type[_Model], what: str, **values: Any) -> _Model:

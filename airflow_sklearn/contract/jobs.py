@@ -14,8 +14,8 @@ from airflow_sklearn.contract.document import Document, Later, Value, upgrades
 from airflow_sklearn.contract.model import EstimatorSpec
 from airflow_sklearn.contract.plan import Chunk, PredictionSpec
 from airflow_sklearn.contract.problems import Problem
-from airflow_sklearn.contract.schema import Policies
 from airflow_sklearn.contract.tables import Snapshot
+from airflow_sklearn.contract.train_settings import TrainSettings
 
 LONGEST_SECONDS = 1e9  # 31 years: what timers take
 
@@ -63,7 +63,7 @@ class SearchPool(Value):
     """In storage, that the pool has its own folder in."""
 
 
-class TrainJob(Job):
+class TrainJob(TrainSettings, Job):
     """Fit one estimator on one table."""
 
     FORMAT = "airflow-sklearn/train-job"
@@ -72,16 +72,6 @@ class TrainJob(Job):
     model: str
     version: str
     estimator: EstimatorSpec
-    target: str
-    primary_key: tuple[str, ...] = ()
-    excluded_columns: tuple[str, ...] = ()
-    sample_weight: str | None = None
-    preprocessing: Literal["auto", "default", "none"] = "auto"
-    """``default`` puts the package's preprocessing before the estimator; ``auto`` does so unless it is, or wraps, a
-    Pipeline."""
-    cross_validation: int = Field(default=4, ge=0)
-    """Folds; 0 skips validation."""
-    policies: Policies = Policies()
     source: SourceFiles
     objects: tuple[SourceObject, ...]
     snapshot: Snapshot | None = None

@@ -11,6 +11,7 @@ from airflow_sklearn.contract.document import Document, Later, Value
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart
 from airflow_sklearn.contract.schema import LARGEST_BATCH, Column, FeatureSchema, Method, OutputColumn, Scalar
 from airflow_sklearn.contract.tables import Snapshot
+from airflow_sklearn.contract.train_settings import RecordedSettings
 
 #: A value of ``sklearn.get_config()``.
 JsonScalar = bool | int | float | str | None
@@ -141,7 +142,7 @@ class Performance(Value):
     peak_memory_bytes: int
 
 
-class ModelManifest(Document):
+class ModelManifest(RecordedSettings, Document):
     """One version of a model."""
 
     FORMAT = "airflow-sklearn/model-manifest"
@@ -169,8 +170,6 @@ class ModelManifest(Document):
     source: TrainingSource
     columns: tuple[Column, ...] = ()
     """Every column of the training table with its type: what a passthrough column is read as."""
-    excluded_columns: tuple[str, ...] = ()
-    sample_weight: str | None = None
     metrics: dict[str, float | None] = {}
     """Cross-validated, means over folds; empty when validation was skipped."""
     metrics_std: dict[str, float | None] = {}

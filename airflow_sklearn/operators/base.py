@@ -237,11 +237,6 @@ def asset_of(uri: str) -> Asset | None:
         return None
 
 
-def column_names(value: str | Sequence[str] | None) -> tuple[str, ...]:
-    """One column's name, or several."""
-    return (value,) if isinstance(value, str) and value else tuple(value or ())
-
-
 def clears_of(context: Context, retries: int | None) -> int:
     """How often the task instance has been cleared, and one: the same for all attempts that follow by retries.
 

@@ -17,6 +17,7 @@ from airflow_sklearn.contract.arguments import (
     check_count,
     check_flag,
     check_policies,
+    column_names,
     is_known,
 )
 from airflow_sklearn.contract.document import content_id
@@ -24,7 +25,7 @@ from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.tables import OutputTable
 from airflow_sklearn.datasets.files import as_output, as_source, as_table_source
 from airflow_sklearn.exceptions import PublicationRefusedError, UserError
-from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy
+from airflow_sklearn.operators.base import clears_of, identity_of, own_copy
 from airflow_sklearn.operators.links import RunLedgerLink
 from airflow_sklearn.operators.places import check_destination, check_location, check_model, check_source
 from airflow_sklearn.operators.statements import StatementsOperator

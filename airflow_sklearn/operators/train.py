@@ -9,21 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.airflow_compat import conf
 from airflow_sklearn.contract.arguments import (
-    PREPROCESSING,
     Preprocessing,
-    check_choice,
-    check_columns,
-    check_count,
     check_estimator,
     check_flag,
-    check_policies,
-    check_target,
+    column_names,
 )
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.faults import counted
+from airflow_sklearn.contract.train_settings import TrainSettings
 from airflow_sklearn.datasets.files import as_output, as_source, as_table_source
 from airflow_sklearn.exceptions import DocumentError
-from airflow_sklearn.operators.base import clears_of, column_names, identity_of, own_copy, static_outlets
+from airflow_sklearn.operators.base import clears_of, identity_of, own_copy, static_outlets
 from airflow_sklearn.operators.jobs import DEFAULT_DEADLINE, RuntimeOperator
 from airflow_sklearn.operators.links import JobLink, JobLogLink, ModelManifestLink
 from airflow_sklearn.operators.places import check_destination, check_location, check_source
@@ -172,17 +168,16 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         super().check_arguments()
         check_estimator(held(self.estimator), self.estimator_params)
         check_can_be_stored(self.estimator)
-        check_target(self.target)
+        TrainSettings.check(self._asked())
         check_location("model", self.model)
         check_source(self.source)
-        for name in ("primary_key", "excluded_columns", "sample_weight"):
-            check_columns(name, getattr(self, name))
-        check_count("cross_validation", self.cross_validation, 0)
-        check_choice("preprocessing", self.preprocessing, PREPROCESSING)
-        check_policies(self.policies)
         check_flag("reuse", self.reuse)
         if self.out_of_sample:
             check_destination(self.out_of_sample, "out_of_sample")
+
+    def _asked(self) -> dict[str, Any]:
+        """The arguments that are settings of a training, by name."""
+        return {name: getattr(self, name) for name in TrainSettings.model_fields}
 
     def work(self, context: Context) -> dict[str, Any]:
         from airflow_sklearn.runs.train_job import make_train_job
@@ -199,22 +194,19 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
             self._check_is_own(snapshot.served)
             self.log.info("An earlier attempt has fitted the model already, and removed what it had unloaded.")
             return self._answer(context, snapshot.served, reused=False)
+        settings = TrainSettings.asked(self._asked())
+        if snapshot:  # what is excluded was not even unloaded
+            settings = settings.model_copy(update={"excluded_columns": ()})
         job, job_uri = make_train_job(
             storage,
+            settings=settings,
             identity=identity,
             attempt=f"{identity.try_number}-{secrets.token_hex(4)}",
             estimator=held(self.estimator),
             estimator_params=self.estimator_params or {},
             source=snapshot.files if snapshot else as_source(self.source),
             snapshot=snapshot,
-            target=self.target,
             model=absolute_uri(self.model).rstrip("/"),
-            primary_key=column_names(self.primary_key),
-            excluded_columns=() if snapshot else column_names(self.excluded_columns),  # not even unloaded
-            sample_weight=self.sample_weight or None,
-            cross_validation=self.cross_validation,
-            preprocessing=self.preprocessing,
-            policies=self.policies or {},
             software=self._patiently(lambda: runtime.software_fingerprint(_module_of(self.estimator))),
             image=runtime.image,
             deadline_seconds=self.deadline.total_seconds() if self.deadline else None,

@@ -5,15 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.contract.arguments import (
-    PREPROCESSING,
-    check_choice,
-    check_estimator,
-    check_target,
-    merge_policies,
-)
+from airflow_sklearn.contract.arguments import check_estimator
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.jobs import TrainJob
 from airflow_sklearn.contract.model import (
@@ -33,25 +27,20 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import JobIdentity, SearchPool
     from airflow_sklearn.contract.model import EstimatorSpec
     from airflow_sklearn.contract.tables import Snapshot
+    from airflow_sklearn.contract.train_settings import TrainSettings
     from airflow_sklearn.storage import Storage
 
 
 def make_train_job(
     storage: Storage,
     *,
+    settings: TrainSettings,
     identity: JobIdentity,
     attempt: str,
     estimator: Any,
     estimator_params: Mapping[str, Any],
     source: SourceFiles,
-    target: str,
     model: str,
-    primary_key: Sequence[str],
-    excluded_columns: Sequence[str],
-    sample_weight: str | None,
-    cross_validation: int,
-    preprocessing: str,
-    policies: Mapping[str, str],
     software: str,
     image: str,
     deadline_seconds: float | None,
@@ -70,8 +59,6 @@ def make_train_job(
     :raises ObjectNotFoundError: nothing matches the source.
     :raises UserError: parameters that contradict, or a source that is more than its files.
     """
-    check_target(target)
-    check_choice("preprocessing", preprocessing, PREPROCESSING)
     check_estimator(estimator, estimator_params)
     objects = storage.expand(source.uris, allow_empty=snapshot is not None)
     if snapshot is None:
@@ -83,18 +70,12 @@ def make_train_job(
         model=model,
         version="",
         estimator=_estimator_spec(storage, model, estimator, dict(estimator_params)),
-        target=target,
-        primary_key=tuple(primary_key),
-        excluded_columns=tuple(excluded_columns),
-        sample_weight=sample_weight,
-        preprocessing=cast("Any", preprocessing),
-        cross_validation=cross_validation,
-        policies=merge_policies(policies),
         source=source,
         objects=objects,
         snapshot=snapshot,
         image=image,
         search=search,
+        **dict(settings),
     )
     version = _version(job, software, salt)
     jobs = join(model, "versions", version, "jobs")

@@ -20,6 +20,7 @@ from airflow_sklearn.contract.plan import PlanIndex, PlannedChunk
 from airflow_sklearn.contract.proof import Publishing
 from airflow_sklearn.contract.receipt import Receipt
 from airflow_sklearn.contract.tables import Snapshot
+from airflow_sklearn.contract.train_settings import TrainSettings
 from airflow_sklearn.runs.ledger import Ledger, read_chunk
 from airflow_sklearn.runs.prediction import make_plan
 from airflow_sklearn.runs.train_job import make_train_job
@@ -93,19 +94,13 @@ def documents(root: str) -> Iterator[tuple[str, Document]]:
 def train_job(storage: Storage, root: str, source: SourceFiles) -> tuple[TrainJob, str]:
     return make_train_job(
         storage,
+        settings=TrainSettings(target="churned", primary_key=("id",), cross_validation=3),
         identity=JobIdentity(),
         attempt="1",
         estimator="hist_gradient_boosting_classifier",
         estimator_params={"max_iter": 5},
         source=source,
-        target="churned",
         model=f"{root}/model",
-        primary_key=["id"],
-        excluded_columns=[],
-        sample_weight=None,
-        cross_validation=3,
-        preprocessing="auto",
-        policies={},
         software="golden",
         image="",
         deadline_seconds=None,

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from airflow_sklearn.contract.jobs import JobIdentity, TrainJob
+from airflow_sklearn.contract.train_settings import TrainSettings
 from airflow_sklearn.datasets.files import Dataset
 from airflow_sklearn.runs.train_job import make_train_job
 from airflow_sklearn.storage import Storage
@@ -131,19 +132,13 @@ def plain_train_job(storage: Storage, estimator: str, source: str, model: str) -
     """A job that learns ``y``, and the URI for it."""
     return make_train_job(
         storage,
+        settings=TrainSettings(target="y", primary_key=("id",), cross_validation=0),
         identity=JobIdentity(),
         attempt="1",
         estimator=estimator,
         estimator_params={},
         source=Dataset(source).to_source(),
-        target="y",
         model=model,
-        primary_key=["id"],
-        excluded_columns=[],
-        sample_weight=None,
-        cross_validation=0,
-        preprocessing="auto",
-        policies={},
         software="",
         image="",
         deadline_seconds=None,

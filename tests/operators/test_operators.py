@@ -20,9 +20,10 @@ from airflow_sklearn import (
 )
 from airflow_sklearn.airflow_compat import DAG, AirflowFailException, Asset
 from airflow_sklearn.aws.connection import AwsConnection
+from airflow_sklearn.contract.arguments import column_names
 from airflow_sklearn.exceptions import StorageError, UserError
 from airflow_sklearn.operators import base
-from airflow_sklearn.operators.base import column_names, final_errors
+from airflow_sklearn.operators.base import final_errors
 from airflow_sklearn.operators.commit import plan_uri
 from airflow_sklearn.operators.plan import path_safe, to_bytes
 from tests.operators.fakes import task_context
@@ -321,6 +322,7 @@ def test_a_wrong_number_of_search_containers_is_refused_when_the_dag_is_parsed()
 
 def test_where_a_search_runs_is_no_part_of_the_models_version(table: Path) -> None:
     from airflow_sklearn.contract.jobs import SearchPool
+    from airflow_sklearn.contract.train_settings import TrainSettings
     from airflow_sklearn.runs.train_job import make_train_job
     from airflow_sklearn.storage import Storage
     from tests.operators.conftest import plain_train_job
@@ -331,19 +333,13 @@ def test_where_a_search_runs_is_no_part_of_the_models_version(table: Path) -> No
     search = SearchPool(containers=2, runtime=LocalRuntime().to_dict(), folder=f"{model}/pools")
     spread, _ = make_train_job(
         storage,
+        settings=TrainSettings(target="y", primary_key=("id",), cross_validation=0),
         identity=alone.identity,
         attempt="1",
         estimator="sparse_logistic",
         estimator_params={},
         source=alone.source,
-        target="y",
         model=model,
-        primary_key=["id"],
-        excluded_columns=[],
-        sample_weight=None,
-        cross_validation=0,
-        preprocessing="auto",
-        policies={},
         software="",
         image="",
         deadline_seconds=None,

@@ -157,15 +157,13 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
             snapshot=job.snapshot,
         ),
         columns=tuple(Column(name=name, arrow_type=kind) for name, kind in types.items()),
-        excluded_columns=job.excluded_columns,
-        sample_weight=job.sample_weight,
         metrics=validation.metrics if validation else {},
         metrics_std=validation.deviations if validation else {},
-        cross_validation=job.cross_validation,
         out_of_sample=out_of_sample,
         performance=Performance(fit_seconds=fit_seconds, predict_rows_per_second=rate, peak_memory_bytes=memory.bytes),
         warnings=tuple(dict.fromkeys(f"{w.category.__name__}: {shown_warning(w)}" for w in caught)),
         versions=record_versions(estimator, image_with_digest(job.image)),
+        **job.recorded(),
     )
 
 

@@ -28,6 +28,7 @@ from airflow_sklearn.contract.data import CsvOptions, OutputFiles, SourceFiles
 from airflow_sklearn.contract.jobs import JobIdentity, JobResult, PredictJob
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.contract.plan import Chunk, Plan
+from airflow_sklearn.contract.train_settings import TrainSettings
 from airflow_sklearn.datasets.out_of_sample import publish_scores
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.runs.ledger import Ledger, read_plan
@@ -112,19 +113,13 @@ class Run:
 
         job, uri = make_train_job(
             self.airflow,
+            settings=TrainSettings(target="y", primary_key=("id",), cross_validation=2),
             identity=JobIdentity(),
             attempt=uuid.uuid4().hex,
             estimator=LogisticRegression(),
             estimator_params={},
             source=SourceFiles(uris=(f"{self.root}/data/*.csv",), file_format="csv"),
-            target="y",
             model=f"{self.root}/models/churn",
-            primary_key=("id",),
-            excluded_columns=(),
-            sample_weight=None,
-            cross_validation=2,
-            preprocessing="auto",
-            policies={},
             software="",
             image="",
             deadline_seconds=None,

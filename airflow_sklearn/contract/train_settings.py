@@ -1,0 +1,84 @@
+"""What a user sets for a training, as one value from the operator to the fit and into the model's manifest.
+
+To add a setting: an argument of ``SklearnTrainOperator``, and a field here with its check. It is then in the job, and,
+if it is a field of ``RecordedSettings``, in the manifest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field
+
+from airflow_sklearn.contract.arguments import (
+    PREPROCESSING,
+    Preprocessing,
+    check_choice,
+    check_columns,
+    check_count,
+    check_policies,
+    check_target,
+    column_names,
+    merge_policies,
+)
+from airflow_sklearn.contract.document import Value
+from airflow_sklearn.contract.schema import Policies
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class RecordedSettings(Value):
+    """Settings that the manifest of a model repeats."""
+
+    excluded_columns: tuple[str, ...] = ()
+    """Columns that are not learned from."""
+    sample_weight: str | None = None
+    """The column with the rows' weights."""
+    cross_validation: int = Field(default=4, ge=0)
+    """Folds; 0 skips validation."""
+
+    def recorded(self) -> dict[str, Any]:
+        """These settings by name, without those of subclasses."""
+        return {name: getattr(self, name) for name in RecordedSettings.model_fields}
+
+
+class TrainSettings(RecordedSettings):
+    """All settings of a training."""
+
+    target: str
+    primary_key: tuple[str, ...] = ()
+    preprocessing: Preprocessing = "auto"
+    """``default`` puts the package's preprocessing before the estimator; ``auto`` does so unless it is, or wraps, a
+    Pipeline."""
+    policies: Policies = Policies()
+
+    @staticmethod
+    def check(arguments: Mapping[str, Any]) -> None:
+        """Check what a user gave, as far as it is known when a DAG is parsed.
+
+        :param arguments: by the names of the settings.
+        :raises UserError: one is of no use; it is named with what to give instead.
+        """
+        check_target(arguments["target"])
+        for name in ("primary_key", "excluded_columns", "sample_weight"):
+            check_columns(name, arguments[name])
+        check_count("cross_validation", arguments["cross_validation"], 0)
+        check_choice("preprocessing", arguments["preprocessing"], PREPROCESSING)
+        check_policies(arguments["policies"])
+
+    @classmethod
+    def asked(cls, arguments: Mapping[str, Any]) -> Self:
+        """The settings that a user's arguments mean: one column's name for a list of names, None for an empty text.
+
+        :param arguments: by the names of the settings, templates rendered.
+        :raises UserError: as ``check``.
+        """
+        cls.check(arguments)
+        meant = {
+            "primary_key": column_names(arguments["primary_key"]),
+            "excluded_columns": column_names(arguments["excluded_columns"]),
+            "sample_weight": arguments["sample_weight"] or None,
+            "policies": merge_policies(arguments["policies"]),
+        }
+        return cls(**{**arguments, **meant})
