@@ -1,8 +1,8 @@
-"""Cutting source objects into chunks: contiguous, balanced, never more than asked for.
+"""Cutting source objects into chunks of about equal size.
 
-The objects are laid end to end and the whole is cut at equal distances. Nothing is read for that, whatever the number
-of objects: a CSV record or a Parquet row group belongs to the range that holds its first byte, and each worker finds
-those itself. Only files that may hold line breaks inside quotes are read here, to cut them at true record ends.
+The objects are laid end to end, and the whole is cut at equal distances. In most cases no object is read for that: a
+CSV record or a Parquet row group belongs to the range that holds its first byte, and each worker finds these itself.
+Only CSV files that may hold line breaks inside quotes are read here, to cut them at the ends of records.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.data import SourceFiles, SourceObject
     from airflow_sklearn.storage import Storage
 
-#: A cut closer than this share of a chunk to an object's border moves there: no chunk opens a file for a sliver.
+#: A cut that is closer to an object's border than this share of a chunk moves to the border, so that no chunk opens a
+#: file for a few bytes.
 _SNAP = 0.05
 _LABEL_LENGTH = 200  # Airflow keeps 250 characters of a mapped task's name
 
@@ -30,10 +31,12 @@ def make_chunks(
 ) -> tuple[Chunk, ...]:
     """Cut objects into chunks.
 
-    :param objects: the source, in order.
-    :param chunk_size: bytes of source a chunk, about; grows when ``max_chunks`` would not suffice.
-    :param max_chunks: the most chunks to make.
-    :return: at least one chunk; one without pieces for an empty source.
+    :param storage: where the objects are.
+    :param files: the source's format.
+    :param objects: the source's objects, in order.
+    :param chunk_size: the approximate bytes of source in a chunk. It grows if there would be more than ``max_chunks``.
+    :param max_chunks: the largest number of chunks.
+    :return: at least one chunk. For an empty source it is one chunk without pieces.
     """
     pieces = [Piece(object=obj, start=0, end=obj.size) for obj in objects]
     count = max(1, min(max_chunks, math.ceil(sum(obj.size for obj in objects) / max(1, chunk_size))))
@@ -45,7 +48,14 @@ def make_chunks(
 
 
 def split_pieces(storage: Storage, files: SourceFiles, pieces: Sequence[Piece], count: int) -> list[tuple[Piece, ...]]:
-    """Cut pieces into at most ``count`` groups of about equal bytes that tile them in order; no group is empty."""
+    """Cut pieces into groups of about equal bytes, in order.
+
+    :param storage: where the pieces' objects are.
+    :param files: the source's format.
+    :param pieces: the pieces to cut, in order.
+    :param count: the largest number of groups.
+    :return: groups that cover the pieces exactly; no group is empty.
+    """
     width = sum(piece.end - piece.start for piece in pieces) / count
     groups: list[list[Piece]] = [[] for _ in range(count)]
     position = 0
@@ -58,7 +68,9 @@ def split_pieces(storage: Storage, files: SourceFiles, pieces: Sequence[Piece], 
 
 
 def _cut(storage: Storage, files: SourceFiles, piece: Piece, cuts: list[int]) -> Iterator[Piece]:
-    """Cut one piece at offsets from its start; at the true record ends next to them where only those are safe."""
+    """Cut one piece at byte offsets from its start. A CSV file with line breaks inside quotes is cut at the next
+    record ends.
+    """
     if not cuts or not files.is_splittable(piece.object.uri):
         yield piece
         return
@@ -72,7 +84,12 @@ def _cut(storage: Storage, files: SourceFiles, piece: Piece, cuts: list[int]) ->
 
 
 def _cuts_within(position: int, size: int, width: float) -> list[int]:
-    """Offsets in a piece that begins at ``position`` at which the equally spaced cuts fall, slivers snapped away."""
+    """The byte offsets of the equally spaced cuts in a piece, without cuts that lie too close to its border.
+
+    :param position: the piece's first byte, counted over all objects.
+    :param size: the piece's bytes.
+    :param width: bytes between two cuts.
+    """
     if not width:
         return []
     first, last = math.floor(position / width) + 1, math.ceil((position + size) / width) - 1
@@ -81,7 +98,7 @@ def _cuts_within(position: int, size: int, width: float) -> list[int]:
 
 
 def _label(pieces: tuple[Piece, ...], number: int, count: int) -> str:
-    """What a person sees in the UI: file, range, place."""
+    """The chunk's name in Airflow's UI: file, range, number of the chunk."""
     place = f"({number} of {count})"
     if not pieces:
         return f"empty source {place}"

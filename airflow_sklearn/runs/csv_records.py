@@ -1,10 +1,10 @@
-"""Where records begin in a CSV file, without parsing it. No library is needed; NumPy makes it faster.
+"""Finding where records begin in a CSV file without parsing it. NumPy makes it faster, but is not required.
 
-The rule of the whole package: a record belongs to the byte range that holds its first byte. With ``f(p)`` the first
-record start at or past ``p`` (``f(0) = 0``, ``f(size) = size``), the range ``[a, b)`` holds the bytes
-``[f(a), f(b))``, so that ranges that tile a file hold every record once.
+The rule of the whole package: a record belongs to the byte range that holds its first byte. Let ``f(p)`` be the first
+record start at or past ``p``, with ``f(0) = 0`` and ``f(size) = size``. The range ``[a, b)`` then holds the bytes
+``[f(a), f(b))``, so that ranges which tile a file hold every record exactly once.
 
-A quote opens a value only as its first character, as pyarrow's parser has it: ``5" pipe`` is a value like any other.
+A quote opens a value only as the value's first character, as in pyarrow's parser: ``5" pipe`` is a plain value.
 """
 
 from __future__ import annotations
@@ -24,26 +24,27 @@ if TYPE_CHECKING:
 Spans: TypeAlias = "tuple[Any, Any]"
 
 _BLOCK_BYTES = 1 << 22
-#: A record beyond this is no record: somewhere a quote was opened and never closed.
+#: Bytes of the longest record. In a longer one a quote was opened and never closed.
 LONGEST_RECORD = 1 << 26
 
 
 def record_starts(
     stream: BinaryIO, positions: Iterable[int], quote: str = '"', delimiter: str = ",", *, longest: int = LONGEST_RECORD
 ) -> list[int]:
-    """The first record start at or past each position of CSV bytes that may hold line breaks inside quotes.
+    """The first record start at or past each position, in CSV that may hold line breaks inside quotes.
 
-    :param stream: a file, or a part of one that begins with a record.
+    :param stream: a binary file, or a part of one that begins with a record.
     :param positions: byte offsets from the stream's beginning, in any order.
-    :param quote: the quote character, or ``""`` when values are never quoted.
-    :param longest: bytes of the longest record that is believed to be one.
-    :returns: byte offsets, in the order of ``positions``; the stream's length where no record starts any more.
-    :raises DataError: the file ends its lines with carriage returns alone, or a record is too long to be one.
+    :param quote: the quote character, or ``""`` if values are never quoted.
+    :param delimiter: the character between values.
+    :param longest: the bytes of the longest possible record.
+    :return: byte offsets in the order of ``positions``; the stream's length where no further record starts.
+    :raises DataError: lines end with carriage returns alone, or a record is longer than ``longest``.
     """
     wanted = list(positions)
     found = {position: 0 for position in wanted if position <= 0}
     pending = sorted(set(wanted) - set(found), reverse=True)  # the next one last
-    offset, data = 0, b""  # what was not settled yet: it begins with a record at ``offset``
+    offset, data = 0, b""  # bytes not yet cut; they begin with the record at ``offset``
     line_feeds = carriage_returns = False
     while block := stream.read(_BLOCK_BYTES):
         line_feeds, carriage_returns = line_feeds or b"\n" in block, carriage_returns or b"\r" in block
@@ -70,11 +71,11 @@ def record_starts(
 
 
 def quoted_spans(data: bytes | memoryview, quote: str, delimiter: str) -> Spans:
-    """Which bytes stand inside quotes.
+    """The parts of CSV bytes that are inside quotes.
 
     :param data: begins with a record.
-    :returns: where quoted values open, and the indices behind their last quote, both ascending; spans that touch are
-        one value with a doubled quote. A value that does not close ends where the data end.
+    :return: the indices of the opening quotes, and the indices after the closing quotes, both ascending. Two spans that
+        touch are one value with a doubled quote. The span of a value that is not closed ends at the end of ``data``.
     """
     if not quote:
         return (), ()
@@ -86,9 +87,9 @@ def quoted_spans(data: bytes | memoryview, quote: str, delimiter: str) -> Spans:
 
 
 def _spans_at_once(data: bytes | memoryview, quote: int, delimiter: int) -> Spans | None:
-    """By the parity of quotes, at the speed of memory; None where that is not exact, or NumPy is not installed.
+    """``quoted_spans`` with NumPy, by the parity of quotes. None where that is not exact, or NumPy is not installed.
 
-    It is exact when every second quote stands at the beginning of a value, or doubles the one before it.
+    It is exact if every second quote is the first character of a value, or doubles the quote before it.
     """
     try:
         import numpy as np
@@ -99,7 +100,7 @@ def _spans_at_once(data: bytes | memoryview, quote: int, delimiter: int) -> Span
     if not len(quotes):
         return (), ()
     opened, closed = quotes[0::2], quotes[1::2] + 1
-    before = values[opened - 1]  # of a quote at 0, any byte
+    before = values[opened - 1]  # for a quote at index 0 this is some other byte
     opens = (before == delimiter) | (before == 10) | (before == 13) | (before == quote) | (opened == 0)
     if not opens.all():
         return None
@@ -108,13 +109,15 @@ def _spans_at_once(data: bytes | memoryview, quote: int, delimiter: int) -> Span
 
 @functools.cache
 def _value_pattern(quote: str, delimiter: str) -> re.Pattern[bytes]:
-    """A quoted value, closed or not. The look back stands behind the quote: so quotes are found by ``memchr``."""
+    """A pattern of quoted values, closed or not. The look-behind comes after the quote, so that ``memchr`` finds the
+    quotes.
+    """
     q, d = re.escape(quote.encode()), re.escape(delimiter.encode())
     return re.compile(rb"%s(?<![^%s\r\n]%s)(?:[^%s]++|%s%s)*+(?:%s|\Z)" % (q, d, q, q, q, q, q))
 
 
 def _last_record_end(data: bytes, opened: Any, closed: Any) -> int:
-    """The index behind the last record end, 0 when there is none."""
+    """The index after the last complete record, 0 if there is none."""
     end = len(data)
     while (line_feed := data.rfind(b"\n", 0, end)) >= 0:
         span = bisect.bisect_right(opened, line_feed) - 1
@@ -125,13 +128,13 @@ def _last_record_end(data: bytes, opened: Any, closed: Any) -> int:
 
 
 def first_record_end(data: bytes, quote: str, delimiter: str) -> int | None:
-    """The index behind the first record of ``data``; None: they do not hold its end."""
+    """The index after the first record of ``data``; None if the record does not end in ``data``."""
     opened, closed = quoted_spans(data, quote, delimiter)
     return _record_end(data, 0, opened, closed) if _last_record_end(data, opened, closed) else None
 
 
 def _record_end(data: bytes, position: int, opened: Any, closed: Any) -> int:
-    """The index behind the first record end at or past ``position``; there is one."""
+    """The index after the first record end at or past ``position``. There must be one."""
     while True:
         line_feed = data.index(b"\n", position)
         span = bisect.bisect_right(opened, line_feed) - 1
@@ -141,7 +144,7 @@ def _record_end(data: bytes, position: int, opened: Any, closed: Any) -> int:
 
 
 def ends_inside_quotes(record: bytes, delimiter: bytes, quote: bytes) -> bool:
-    """Whether a quoted value is still open at the end of ``record``."""
+    """Whether a quoted value is still open at the end of a record."""
     return bool(quote) and quote in record and split_record(record.decode("latin-1"), *_text(delimiter, quote)) is None
 
 
@@ -150,11 +153,11 @@ def _text(*characters: bytes) -> list[str]:
 
 
 def split_record(text: str, delimiter: str, quote: str) -> tuple[list[str], int] | None:
-    """The fields of the first record of a text.
+    """Split the first record of a text into its fields.
 
-    :param quote: ``""`` when values are never quoted.
-    :returns: the fields, and the index of the line break behind them or the text's length; None when a quoted value
-        is still open at the end.
+    :param quote: the quote character, or ``""`` if values are never quoted.
+    :return: the fields, and the index of the line break after them (or the text's length). None if a quoted value is
+        still open at the end of the text.
     """
     stops = re.compile(f"[{re.escape(delimiter)}\r\n]")
     fields: list[str] = []
@@ -176,7 +179,7 @@ def split_record(text: str, delimiter: str, quote: str) -> tuple[list[str], int]
 
 
 def _closing_quote(text: str, position: int, quote: str) -> int:
-    """The index behind the quote that closes a value, -1 when none does."""
+    """The index after the quote that closes a value, -1 if none does."""
     while (found := text.find(quote, position)) >= 0:
         position = found + 1
         if not text.startswith(quote, position):
@@ -186,7 +189,10 @@ def _closing_quote(text: str, position: int, quote: str) -> int:
 
 
 def delimiter_hint(names: Collection[str]) -> str:
-    """A sentence to follow the names of a table whose only column looks like several; else empty."""
+    """A hint for a message if a file's only column looks like several columns with another delimiter; else empty.
+
+    :param names: the file's columns.
+    """
     (name, *more) = names or ("",)
     found = [character for character in ",;\t|" if character in name]
     if more or not found:

@@ -1,6 +1,6 @@
-"""Estimator objects of DAG files: what in them cannot be stored, and names and digests that no process changes.
+"""Estimator objects in DAG files: finding parts that cannot be stored, and names and digests equal in all processes.
 
-Imports no scikit-learn: an estimator that is looked at has imported it.
+Imports no scikit-learn. If a value is an estimator, scikit-learn has been imported already.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DEPTH = 60
-_SHOWN = 700  # characters of a description, as scikit-learn's own
+_SHOWN = 700  # characters of a description: scikit-learn's own limit (N_CHAR_MAX)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
 
 
 class EstimatorObject:
-    """Holds an estimator where Airflow shows, serializes and compares it: its text is the same in every process.
+    """Wraps an estimator for Airflow, which shows, serializes and compares arguments by their text.
+
+    The text is the same in every process.
 
     :param estimator: the unfitted estimator.
     """
@@ -40,26 +42,29 @@ class EstimatorObject:
         return description(self.estimator)
 
     def serialize(self) -> str:
-        """What Airflow stores of it with the DAG."""
+        """The text that Airflow stores with the DAG."""
         return description(self.estimator)
 
 
 def held(estimator: Any) -> Any:
-    """What an ``EstimatorObject`` holds; anything else as it is."""
+    """The estimator in an ``EstimatorObject``. Any other value is returned as it is."""
     return estimator.estimator if isinstance(estimator, EstimatorObject) else estimator
 
 
 def wrapped(estimator: Any) -> Any:
-    """An estimator object as an ``EstimatorObject``; names, templates and references to other tasks as they are."""
+    """An ``EstimatorObject`` around an estimator. Names, templates and references to other tasks are returned as they
+    are.
+    """
     is_object = not isinstance(estimator, str | type | EstimatorObject) and hasattr(estimator, "get_params")
     return EstimatorObject(estimator) if is_object else estimator
 
 
 def check_can_be_stored(estimator: Any, whose: str = "your DAG file") -> None:
-    """Find what could not be stored after hours of fitting.
+    """Check before fitting that an estimator can be pickled and loaded in another process.
 
-    :param whose: where classes come from that no other process can import.
-    :raises UserError: all such parts, each with where it is in the estimator and what to do.
+    :param estimator: the estimator.
+    :param whose: where classes come from that no other process can import; for the message.
+    :raises UserError: parts of it cannot; the message names all of them, where they are, and what to do.
     """
     estimator = held(estimator)
     if isinstance(estimator, str | type) or not hasattr(estimator, "get_params"):
@@ -72,15 +77,18 @@ def check_can_be_stored(estimator: Any, whose: str = "your DAG file") -> None:
 
 
 def description(value: Any) -> str:
-    """The estimator for people, without what differs from process to process: addresses, and the order of sets."""
+    """The estimator as text for people, without parts that differ between processes: addresses, and the order of
+    sets.
+    """
     text = _described(value, 0)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 def digest(estimator: Any) -> str:
-    """SHA-256 of what an estimator is: of its classes' names and parameters, not of the bytes of its pickle.
+    """The SHA-256 of the names of an estimator's classes and of its parameters.
 
-    Those depend on the order of sets and on which equal strings are one object, and so on the process.
+    It is not made of the pickle's bytes, since these depend on the order of sets and on which equal strings are one
+    object, and so on the process.
     """
     return hashlib.sha256(_token(estimator, [], 0)).hexdigest()
 
@@ -134,13 +142,13 @@ def _faults_of_object(value: Any, where: str, whose: str, seen: set[int], depth:
 
 
 def _reduced(value: Any) -> Any:
-    """What pickle makes of an object."""
+    """The parts into which pickle takes an object (``__reduce_ex__``)."""
     reducer = copyreg.dispatch_table.get(type(value))
     return reducer(value) if reducer else value.__reduce_ex__(4)
 
 
 def _unimportable(value: Any, where: str, whose: str) -> Iterator[str]:
-    """What is wrong with a class or a function that another process is to find by its name."""
+    """Faults of a class or a function that another process must import by name."""
     name, module = getattr(value, "__qualname__", value.__name__), getattr(value, "__module__", None) or ""
     kind = "class" if isinstance(value, type) else "function"
     if "<lambda>" in name:
@@ -197,7 +205,7 @@ def _described_estimator(value: Any, depth: int) -> str:
 
 
 def _token(value: Any, path: list[int], depth: int) -> bytes:
-    """Bytes that say what a value is; equal for equal values in any process."""
+    """Bytes that identify a value; equal for equal values in any process."""
     if isinstance(value, _PLAIN):
         return _joined(type(value).__name__, repr(value))
     if id(value) in path or depth > _DEPTH:
@@ -228,7 +236,9 @@ def _token(value: Any, path: list[int], depth: int) -> bytes:
 
 
 def _is_numpys_own_state(value: Any) -> bool:
-    """numpy's global generator, which distributions of scipy hold: where it stands says nothing of the estimator."""
+    """Whether a value is numpy's global generator, which scipy's distributions hold. Its state is no part of the
+    estimator.
+    """
     random = sys.modules.get("numpy.random.mtrand")
     return random is not None and value is getattr(random, "_rand", None)
 
@@ -239,7 +249,10 @@ def _joined(*parts: Any) -> bytes:
 
 
 def pickled(estimator: Any) -> bytes:
-    """:raises UserError: it cannot be pickled, for a reason that ``check_can_be_stored`` does not see."""
+    """The estimator as pickled bytes.
+
+    :raises UserError: it cannot be pickled, for a reason that ``check_can_be_stored`` does not find.
+    """
     import cloudpickle
 
     try:

@@ -1,12 +1,12 @@
 """The ledger of a prediction run: plan, jobs, receipts, parts and proofs, as objects in one folder.
 
-The folder is named after the run's fingerprint, so that whatever computes the same rows shares the same receipts::
+The folder's name is the run's fingerprint, so that runs which compute the same rows share their receipts::
 
     <ledger>/plans/<digest>.json                the plan and its index, each with a copy in plans/copies/
-    <ledger>/plans/chunks/<digest>.json         what the plan says of one chunk
-    <ledger>/jobs/<chunk id>-<attempt>.json     and the results of those jobs beside them
-    <ledger>/receipts/<chunk id>.json           one a chunk, create-if-absent
-    <ledger>/parts/<sha-256>.parquet            named by content; only receipts say which count
+    <ledger>/plans/chunks/<digest>.json         the plan of one chunk
+    <ledger>/jobs/<chunk id>-<attempt>.json     jobs; their results are beside them
+    <ledger>/receipts/<chunk id>.json           one a chunk, stored by create-if-absent
+    <ledger>/parts/<sha-256>.parquet            named by content; a part counts only if a receipt names it
     <ledger>/proofs/<partition>.json
 """
 
@@ -34,18 +34,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_THREADS = 16  # that read or write at the same time: the receipts of 1,000 chunks are read in seconds
+_THREADS = 16  # threads that read or write at the same time: 1,000 receipts take seconds
 
-#: At least 128 bits of a SHA-256: nobody finds another plan with the same ones.
+#: At least 128 bits of a SHA-256: enough that nobody can make another plan with the same name.
 _PLAN_NAME = re.compile(r"[0-9a-f]{32,64}")
 _WHO = "Find out who else can write below the destination."
 _PART_NAME = re.compile(r"[0-9a-f]{64}(\.[0-9A-Za-z]+)*")
 
 
 class Ledger:
-    """One run's ledger.
+    """The ledger of one run.
 
-    :param uri: its folder, which ends in the fingerprint.
+    :param storage: where the ledger is.
+    :param uri: the ledger's folder. Its name is the run's fingerprint.
     """
 
     RESULT_ENDING = ".result.json"
@@ -55,29 +56,38 @@ class Ledger:
 
     @property
     def jobs_folder(self) -> str:
+        """The URI of the folder for jobs and their results, with a slash at its end."""
         return join(self.uri, "jobs", "")
 
     def job_uri(self, chunk_id: str, attempt: str) -> str:
+        """The URI of the job of one attempt at a chunk."""
         return join(self.uri, "jobs", f"{chunk_id}-{attempt}.json")
 
     def result_uri(self, chunk_id: str, attempt: str) -> str:
+        """The URI of the result of one attempt at a chunk."""
         return join(self.uri, "jobs", f"{chunk_id}-{attempt}{self.RESULT_ENDING}")
 
     def receipt_uri(self, chunk_id: str) -> str:
+        """The URI of a chunk's receipt."""
         return join(self.uri, "receipts", f"{chunk_id}.json")
 
     def part_uri(self, sha256: str, ending: str) -> str:
+        """The URI of a part with this content.
+
+        :param ending: the file name's ending with its dot, such as ``.parquet``.
+        """
         return join(self.uri, "parts", f"{sha256}{ending}")
 
     def proof_uri(self, destination: str, partition: str) -> str:
+        """The URI of the proof for one partition of a destination."""
         return join(self.uri, "proofs", f"{content_id([destination, partition])}.json")
 
     def write_plan(self, plan: Plan) -> str:
-        """Store the plan, what it says of each chunk, and the index that pins them all.
+        """Store the plan, one document for each chunk, and the index that holds the digests of all of them.
 
-        Plan and index have a copy each: a run whose plan was overwritten or removed goes on.
+        Plan and index are stored twice: the run can go on if somebody changes or removes one of the two.
 
-        :return: the plan's URI, which ends in the index's digest.
+        :return: the index's URI, which ends in the index's digest. It stands for the plan.
         """
         folder, chunks = join(self.uri, "plans"), [PlannedChunk.of(plan, chunk) for chunk in plan.chunks]
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -90,18 +100,18 @@ class Ledger:
         return _named(folder, digest)
 
     def _write_named(self, folder: str, document: Document) -> str:
-        """Store a document under its digest, which is returned."""
+        """Store a document under its SHA-256, and return that."""
         data = document.to_json()
         digest = hashlib.sha256(data).hexdigest()
         self.storage.write(_named(folder, digest), data)
         return digest
 
     def read_receipt(self, chunk_id: str, fingerprint: str) -> Receipt | None:
-        """The chunk's receipt, if it is valid: of this fingerprint, and with all its parts still in this ledger."""
+        """The chunk's receipt if it is valid: of this fingerprint, and with all its parts in this ledger. Else None."""
         return self._read_receipt(chunk_id, fingerprint)
 
     def _read_receipt(self, chunk_id: str, fingerprint: str, etag: str | None = None) -> Receipt | None:
-        """:param etag: the version that is meant; default: whichever is there."""
+        """:param etag: the version to read; None: the current one."""
         uri = self.receipt_uri(chunk_id)
         try:
             receipt = Receipt.from_json(self.storage.read(uri, etag=etag), where=uri)
@@ -113,36 +123,37 @@ class Ledger:
         return receipt if all(map(self._is_own, parts)) and not self.parts_missing(parts) else None
 
     def read_receipts(self, plan: Plan) -> dict[str, Receipt]:
-        """The valid receipts of a plan, by chunk id."""
+        """The valid receipts of a plan's chunks, by chunk id."""
         with ThreadPoolExecutor(_THREADS) as pool:
             found = pool.map(lambda chunk: self.read_receipt(chunk.id, plan.fingerprint), plan.chunks)
             return {receipt.chunk_id: receipt for receipt in found if receipt is not None}
 
     def record(self, receipt: Receipt) -> tuple[Receipt, bool]:
-        """Store a receipt, unless another attempt at its chunk was first.
+        """Store a chunk's receipt, unless there is a valid one from another attempt.
 
-        :return: the receipt that counts, and whether it is the one given.
+        :return: the receipt that is stored now, and whether it is the given one.
         """
         uri = self.receipt_uri(receipt.chunk_id)
         while True:
             with contextlib.suppress(ObjectExistsError):
                 self.storage.create(uri, receipt.to_json())
                 return receipt, True
-            # Another attempt may replace what is there at any moment: only the version that was judged is replaced.
+            # Another attempt may replace the receipt at any moment: replace only the version that was found invalid.
             with contextlib.suppress(ObjectChangedError, ObjectNotFoundError):
                 etag = self.storage.stat(uri).etag
                 winner = self._read_receipt(receipt.chunk_id, receipt.fingerprint, etag)
                 if winner is not None:
                     return winner, winner == receipt
-                # What is there refers to parts that are gone (a lifecycle rule, a clean-up), or elsewhere.
+                # The receipt there names parts that are gone (a lifecycle rule, a clean-up), or outside this ledger.
                 self.storage.replace(uri, receipt.to_json(), etag=etag)
                 return receipt, True
 
     def parts_missing(self, parts: Iterable[OutputPart]) -> list[OutputPart]:
+        """The parts that are not in this ledger."""
         return [part for part in parts if not self._is_there(part)]
 
     def _is_own(self, part: OutputPart) -> bool:
-        """Whether a part lies in this ledger under the name of its content: receipts can be forged."""
+        """Whether a part's URI is that of its content in this ledger. A forged receipt may name other URIs."""
         name = part.uri.rpartition("/")[2]
         return (
             _PART_NAME.fullmatch(name) is not None
@@ -158,25 +169,28 @@ class Ledger:
 
 
 def read_plan(storage: Storage, uri: str) -> Plan:
-    """The whole plan, if it is the one that was planned: its URI, which never lies in the bucket, ends in a digest.
+    """Read a whole plan, and check that it is the one that was made.
 
-    What has the digest is the plan, wherever it was found: where somebody has changed or removed it, its copy counts.
+    The URI ends in a digest, and comes from Airflow, not from the bucket. If the object at the URI has another digest,
+    its copy is read.
 
-    :param uri: what planning returned: ``<ledger>/plans/<digest>.json``, of an index; of a plan until version 0.1.
-    :raises ObjectNotFoundError: no plan there.
-    :raises DocumentError: something else is there, or the plan was changed after it was made, and its copy too.
+    :param uri: the result of planning: ``<ledger>/plans/<digest>.json``. It is the URI of an index, or, for runs
+        planned by version 0.1, of the plan itself.
+    :raises ObjectNotFoundError: there is no plan.
+    :raises DocumentError: it is no plan, or the plan and its copy were changed after they were made.
     """
     found = _read_pinned(storage, uri)
     return _whole_plan(storage, uri, found) if isinstance(found, PlanIndex) else found
 
 
 def read_chunk(storage: Storage, plan_uri: str, chunk_id: str) -> PlannedChunk | None:
-    """What a plan says of one chunk, without the rest of the plan where that is possible.
+    """Read the plan of one chunk, in most cases without reading the whole plan.
 
-    :param plan_uri: as of ``read_plan``.
-    :return: None: the plan has no such chunk.
-    :raises ObjectNotFoundError: no plan there.
-    :raises DocumentError: as ``read_plan``.
+    :param plan_uri: see ``read_plan``.
+    :param chunk_id: the chunk.
+    :return: None if the plan has no such chunk.
+    :raises ObjectNotFoundError: there is no plan.
+    :raises DocumentError: see ``read_plan``.
     """
     plan = _read_pinned(storage, plan_uri)
     if isinstance(plan, PlanIndex):
@@ -198,14 +212,14 @@ def _whole_plan(storage: Storage, index_uri: str, index: PlanIndex) -> Plan:
 
 
 def _read_pinned(storage: Storage, uri: str) -> PlanIndex | Plan:
-    """What a plan's URI pins: an index; of a run that version 0.1 planned, the plan itself."""
+    """The document at a plan's URI: an index, or the plan itself for runs planned by version 0.1."""
     data = _read_digested(storage, uri)
     kind = Plan if f'"format":"{Plan.FORMAT}/'.encode() in data else PlanIndex
     return kind.from_json(data, where=uri)
 
 
 def _read_digested(storage: Storage, uri: str) -> bytes:
-    """What has the digest that its name says, there or in its copy."""
+    """Read an object whose name is a part of its SHA-256, or its copy if it does not match."""
     name = uri.rpartition("/")[2].removesuffix(".json")
     if not _PLAN_NAME.fullmatch(name):
         raise DocumentError(

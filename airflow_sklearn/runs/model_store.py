@@ -1,9 +1,9 @@
-"""Models in storage: where versions lie, which one is the latest, and whether one is whole.
+"""Models in storage: the URIs of versions, the latest version, and whether a version is complete.
 
-<model>/versions/<version>/manifest.json    the version is there when its manifest and its artifact are
+<model>/versions/<version>/manifest.json    a version exists if its manifest and its artifact do
 <model>/versions/<version>/artifact-<digest>.joblib
 <model>/versions/<version>/parity-<digest>.json    training rows and their predictions; models of 0.1.0 have none
-<model>/latest.json                         the version that was trained, or found trained, last
+<model>/latest.json                         the version that was trained, or found to exist, last
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
 
 
 def version_folder(model: str, version: str) -> str:
+    """The URI of the folder of one version of a model."""
     return join(model, "versions", version)
 
 
 def manifest_uri_of(model: str, version: str) -> str:
+    """The URI of the manifest of one version of a model."""
     return join(version_folder(model, version), "manifest.json")
 
 
@@ -72,13 +74,13 @@ def store_version(storage: Storage, manifest: ModelManifest) -> bool:
 
 
 def resolve_model(storage: Storage, model: str | Mapping[str, Any]) -> tuple[ModelManifest, str, str]:
-    """Pin a model to one version.
+    """Find the version of a model to use.
 
-    :param model: a model's URI, a manifest's URI (ending in ``.json``), or a mapping with ``manifest_uri`` and
-        ``manifest_sha256`` as training returns it.
+    :param model: a model's URI (its latest version), a manifest's URI (ending in ``.json``), or the result of training:
+        a mapping with ``manifest_uri`` and ``manifest_sha256``.
     :return: the manifest, its URI, and the SHA-256 of its bytes.
-    :raises ObjectNotFoundError: no model there.
-    :raises BrokenEnvironmentError: the manifest is no longer what training returned.
+    :raises ObjectNotFoundError: there is no such model or manifest.
+    :raises BrokenEnvironmentError: the manifest is no longer the one that training returned.
     """
     if isinstance(model, str):
         uri, expected = (model, None) if model.endswith(".json") else _latest(storage, model)
@@ -108,7 +110,7 @@ def _latest(storage: Storage, model: str) -> tuple[str, str]:
 
 
 def _is_whole(storage: Storage, manifest: ModelManifest) -> bool:
-    """Whether the artifact and the parity sample are still there."""
+    """Whether the version's artifact and parity sample exist."""
     try:
         return all(storage.stat(one.uri).size == one.size for one in (manifest.artifact, manifest.parity_object) if one)
     except ObjectNotFoundError:

@@ -1,4 +1,4 @@
-"""Making the plan of a prediction run: the model is pinned, the source listed, the chunks cut. Nothing is computed."""
+"""Making the plan of a prediction run: pin the model, list the source, cut the chunks. Nothing is computed."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 LEDGER_FOLDER = "_airflow_sklearn"
 DEFAULT_CHUNK_SIZE = 64_000_000  # bytes
-DEFAULT_MAX_CHUNKS = 256  # a few hundred mapped tasks are what Airflow's scheduler bears well
+DEFAULT_MAX_CHUNKS = 256  # Airflow's scheduler handles a few hundred mapped tasks well
 
 _PREFERENCE: tuple[Method, ...] = ("predict_proba", "predict", "decision_function")
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A prediction run before its source is known: the model pinned, what is asked of it, and what is wrong with that.
+    """A prediction run before its source is known: the pinned model, the request, and the faults found so far.
 
-    :param faults: why it cannot be planned; empty if it can.
+    :param faults: why the run cannot be planned; empty if it can.
     """
 
     manifest: ModelManifest
@@ -56,7 +56,11 @@ class Draft:
     faults: tuple[str, ...]
 
     def check(self, further: Sequence[str] = ()) -> None:
-        """:raises UserError: there are faults; all are named."""
+        """Refuse a run that cannot be planned.
+
+        :param further: faults found later.
+        :raises UserError: there are faults; the message lists all of them.
+        """
         if faults := [*self.faults, *further]:
             raise UserError("The prediction cannot be planned:\n" + "\n".join(f"  - {fault}" for fault in faults))
 
@@ -72,16 +76,19 @@ def draft_plan(
     policies: Mapping[str, str] | None = None,
     ledger: str | None = None,
 ) -> Draft:
-    """What a run would do, before anything is read.
+    """Check a request for a run as far as that is possible without its source.
 
-    :param model: a model's URI (its latest version is pinned), a manifest's URI, or what training returned.
-    :param partition: the folder below the destination that this run fills, and replaces when it is run again; of a
-        table, whose rows these are.
-    :param method: ``auto`` (``predict_proba`` where the model has it, else ``predict``) or an estimator's method.
-    :param passthrough: columns of the source that are carried into every row of predictions.
-    :param policies: overrides of the model's ``Policies``, by name.
-    :param ledger: the folder for ledgers; default: ``_airflow_sklearn/`` below the destination.
-    :raises UserError: the model has no such method, or there are no such policies.
+    :param storage: where the model is.
+    :param model: a model's URI (its latest version is pinned), a manifest's URI, or the result of training.
+    :param destination: where the predictions go.
+    :param partition: for files, the folder below the destination that this run fills, and replaces when it runs again.
+        For a table, the name of the rows that this run owns.
+    :param method: ``auto`` (``predict_proba`` if the model has it, else ``predict``) or the name of an estimator's
+        method.
+    :param passthrough: columns of the source that are copied into each row of predictions.
+    :param policies: values that override the model's ``Policies``, by name.
+    :param ledger: the folder for ledgers; None: ``_airflow_sklearn/`` below the destination.
+    :raises UserError: the model lacks the method, or there is no such policy.
     """
     manifest, manifest_uri, manifest_sha256 = resolve_model(storage, model)
     chosen, outputs = _outputs(manifest, method)
@@ -116,7 +123,12 @@ def make_plan(
     look_at_columns: bool = True,
     **asked: Any,
 ) -> tuple[Plan, str]:
-    """Draft and finish a plan over files in one call; ``asked`` goes to ``draft_plan``."""
+    """Draft and finish a plan over files in one call.
+
+    :param asked: the parameters of ``draft_plan``. The others are those of ``finish_plan``.
+    :return: the plan, and its URI.
+    :raises UserError: see ``draft_plan`` and ``finish_plan``.
+    """
     return finish_plan(
         storage,
         draft_plan(storage, **asked),
@@ -140,15 +152,19 @@ def finish_plan(
     planned: Planned | None = None,
     look_at_columns: bool = True,
 ) -> tuple[Plan, str]:
-    """Plan one prediction run and store the plan in its ledger.
+    """Plan one prediction run, and store the plan in its ledger.
 
-    :param snapshot: what the source was unloaded from.
-    :param table_columns: of a destination that is a table: the columns of the parts, in order.
-    :param chunk_size: bytes of source a chunk, about; grows when there would be more than ``max_chunks``.
-    :param planned: when, and by which task; default: now, by none.
-    :param look_at_columns: look for columns that are missing, in a few of the source's files.
-    :return: the plan, and the URI it is stored at.
-    :raises UserError: what was asked for contradicts the model or the source; every contradiction is named.
+    :param storage: where the source and the ledger are.
+    :param draft: the result of ``draft_plan``.
+    :param source: the files to predict.
+    :param snapshot: the state of the table that the source was unloaded from; None: the source is files.
+    :param table_columns: the columns of the parts, in order, if the destination is a table.
+    :param chunk_size: the approximate bytes of source in a chunk. It grows if there would be more than ``max_chunks``.
+    :param max_chunks: the largest number of chunks.
+    :param planned: the time of planning and the task; None: now, by no task.
+    :param look_at_columns: look for missing columns in a few of the source's files.
+    :return: the plan, and its URI.
+    :raises UserError: the request contradicts the model or the source; the message lists all contradictions.
     """
     destination, source = draft.destination, source.for_model_of(draft.manifest.source.files)
     faults = _place_faults(source, destination, draft.partition) if isinstance(destination, OutputFiles) else []
@@ -157,7 +173,7 @@ def finish_plan(
     objects = storage.expand(source.uris, allow_empty=True)
     if snapshot is None:
         refuse_table_formats(storage, source, objects)
-    if look_at_columns and snapshot is None:  # what was unloaded has the columns that were asked for
+    if look_at_columns and snapshot is None:  # unloaded files have the requested columns
         faults += column_faults(storage, source, objects, _needed_columns(draft))
     draft.check(faults)
     spec = PredictionSpec(
@@ -191,7 +207,7 @@ def finish_plan(
 
 
 def _needed_columns(draft: Draft) -> dict[str, str]:
-    """What each column is needed as, by its name."""
+    """The columns that the run needs, each with its purpose."""
     schema = draft.manifest.feature_schema
     features = (
         tuple(feature.name for feature in schema.used_features) if draft.policies.missing_columns == "error" else ()

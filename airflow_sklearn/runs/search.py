@@ -1,4 +1,4 @@
-"""Whether ``search_containers`` makes sense, as far as it can be told before the estimator is made."""
+"""Checks of ``search_containers`` before the estimator is made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from airflow_sklearn.exceptions import UserError
 
 
 def checked_containers(containers: Any) -> int | None:
-    """:raises UserError: it is no number of containers."""
+    """The number of containers; None if none is asked for.
+
+    :raises UserError: the value is not a valid number of containers.
+    """
     if containers is None:
         return None
     if not isinstance(containers, int) or isinstance(containers, bool) or containers < 2:
@@ -20,7 +23,8 @@ def checked_containers(containers: Any) -> int | None:
 
 
 def check_spreads(estimator: Any, containers: int) -> None:
-    """A factory's estimator is looked at in the container.
+    """Check that an estimator has work for more than one container. A factory's estimator is checked later, in the
+    container.
 
     :raises UserError: further containers would have nothing to do.
     """
@@ -35,7 +39,7 @@ def check_spreads(estimator: Any, containers: int) -> None:
 
 
 def why_alone(estimator: Any) -> str:
-    """Why no other container would get any work of an estimator; empty if it may."""
+    """Why an estimator gives no work to other containers; empty if it may."""
     name = type(estimator).__name__
     parameters = estimator.get_params(deep=True)
     jobs = {key: value for key, value in parameters.items() if key == "n_jobs" or key.endswith("__n_jobs")}

@@ -1,6 +1,6 @@
-"""Which columns files have, before anything runs: a column that is missing is found once, and not in every chunk.
+"""Finding missing columns in the source's files before any chunk runs, so that not every chunk fails.
 
-Only what is certain is said. A file whose beginning is not understood is left to the worker, which knows why.
+Only certain faults are reported. A file whose beginning cannot be read here is left to the worker, which explains it.
 """
 
 from __future__ import annotations
@@ -39,10 +39,13 @@ def column_faults(
     objects: Sequence[SourceObject],
     needed: Mapping[str, str],
 ) -> list[str]:
-    """What is missing in the first, the last, and some files between, at most ``MOST_FILES``.
+    """Look for missing columns in the first file, the last one, and some between, at most ``MOST_FILES``.
 
-    :param needed: what each column is needed as, such as ``passthrough``, by its name.
-    :return: a line a column.
+    :param storage: where the files are.
+    :param source: their format.
+    :param objects: all files of the source, in order.
+    :param needed: the needed columns, each with its purpose, such as ``passthrough``.
+    :return: a sentence for each missing column.
     """
     looked = _spread(objects)
     missing: defaultdict[str, list[tuple[str, tuple[str, ...]]]] = defaultdict(list)
@@ -59,7 +62,7 @@ def column_faults(
     for found in missing.values():
         for uri, names in found:
             if source.file_format == "csv" and (hint := delimiter_hint(names)):
-                return [f"the header of {uri.rpartition('/')[2]} is {names[0]!r}.{hint}"]  # it explains all the rest
+                return [f"the header of {uri.rpartition('/')[2]} is {names[0]!r}.{hint}"]  # the cause of all others
     return [_fault(name, needed[name], missing[name], count) for name in needed if name in missing]
 
 
@@ -89,10 +92,10 @@ def _spread(objects: Sequence[SourceObject]) -> Iterator[SourceObject]:
 
 
 def _columns(storage: Storage, source: SourceFiles, obj: SourceObject) -> tuple[str, ...] | None:
-    """A file's columns and its folders'; None: not certain."""
+    """The columns of a file and of its folders' names (``name=value``); None if they are not certain."""
     try:
         found = _csv_columns(storage, source.csv, obj) if source.file_format == "csv" else _parquet(storage, obj)
-    except StorageError:  # gone or changed since: whoever reads it will say so
+    except StorageError:  # gone or changed since: the worker will report it
         return None
     if found is None or not source.hive_partitions:
         return found
@@ -120,7 +123,7 @@ def _csv_columns(storage: Storage, options: CsvOptions, obj: SourceObject) -> tu
         return None
     record = split_record(text.encode()[:end].decode(), options.delimiter, options.quote)
     if record is None or all(not name or _DATUM.fullmatch(name) for name in record[0]):
-        return None  # no header, as the worker will say
+        return None  # no header: the worker will report it
     return tuple(record[0])
 
 
@@ -132,11 +135,11 @@ def _bunzip(data: bytes) -> bytes:
     return bz2.BZ2Decompressor().decompress(data, _HEAD_BYTES)
 
 
-_DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": _gunzip, "bz2": _bunzip}  # zstd: the worker's
+_DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": _gunzip, "bz2": _bunzip}  # zstd: left to the worker
 
 
 def _parquet(storage: Storage, obj: SourceObject) -> tuple[str, ...] | None:
-    """From the footer, where pyarrow is installed beside Airflow."""
+    """The columns in a Parquet file's footer; None if pyarrow is not installed beside Airflow."""
     if obj.size < 12 or importlib.util.find_spec("pyarrow") is None:
         return None
     import pyarrow as pa

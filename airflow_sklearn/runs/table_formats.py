@@ -1,7 +1,7 @@
-"""Folders that are more than their files: Delta, Iceberg and Hudi tables, told by their metadata.
+"""Recognising the folders of Delta, Iceberg and Hudi tables by their metadata.
 
-Such a table keeps files whose rows were deleted or replaced, and says elsewhere which of its files count. Read as plain
-Parquet, those rows would come back.
+Such a folder also holds files whose rows were deleted or replaced; the metadata say which files count. Read as plain
+Parquet files, the deleted rows would come back.
 """
 
 from __future__ import annotations
@@ -43,12 +43,14 @@ _FORMATS = (
 
 
 def refuse_table_formats(storage: Storage, source: SourceFiles, objects: Sequence[SourceObject]) -> None:
-    """Refuse folders and globs that take the files of such a table for all that there is.
+    """Refuse folders and globs that would read all files of a Delta, Iceberg or Hudi table.
 
-    Files that are named one by one are meant, and are read.
+    Files that are named one by one are accepted.
 
-    :param objects: what the source stands for.
-    :raises UserError: there are such tables; all are named.
+    :param storage: where the files are.
+    :param source: the source, with its URIs.
+    :param objects: the objects that the source stands for.
+    :raises UserError: there are such tables; the message lists all of them.
     """
     if source.file_format != "parquet":
         return
@@ -69,9 +71,9 @@ def refuse_table_formats(storage: Storage, source: SourceFiles, objects: Sequenc
 
 
 def _folders(objects: Iterable[SourceObject], roots: Sequence[str]) -> set[str]:
-    """The folders that may be such a table's: those that hold the files, and those above them up to what was asked for.
+    """The folders that may be a table's root: those of the files, and those above them up to the requested folder.
 
-    A table's own folders for its files (``date=1/``, ``data/``) may have been asked for alone.
+    Where the source is a folder within a table (``date=1/``, ``data/``), the folders above it are looked at too.
     """
     found = set()
     for folder in {parent(obj.uri) for obj in objects}:
@@ -86,5 +88,5 @@ def _folders(objects: Iterable[SourceObject], roots: Sequence[str]) -> set[str]:
 def _has_metadata(storage: Storage, folder: str, kind: _TableFormat) -> bool:
     try:
         return any(obj.uri.endswith(kind.ending) for obj in storage.list(join(folder, kind.metadata)))
-    except StorageError:  # no right to look: a file system has said that it is there, S3 says nothing
+    except StorageError:  # no permission: a file system has said that the object is there, S3 says nothing
         return folder.startswith("file:") and not kind.ending

@@ -1,4 +1,4 @@
-"""Making the job of a training run: the source listed, the estimator stored, the version derived. Nothing is fitted."""
+"""Making the job of a training run: list the source, store the estimator, derive the version. Nothing is fitted."""
 
 from __future__ import annotations
 
@@ -48,16 +48,23 @@ def make_train_job(
     salt: Sequence[str | int] = (),
     search: SearchPool | None = None,
 ) -> tuple[TrainJob, str]:
-    """The job, and the URI to store it at.
+    """Make the job of a training run. An estimator object is stored; nothing else is.
 
-    :param attempt: a name of this attempt's own.
-    :param estimator: a preset's name, a factory ``"package.module:callable"``, or an estimator object, which is stored.
-    :param software: what distinguishes the software that will fit; part of the version.
-    :param snapshot: what the source was unloaded from.
-    :param salt: makes a version of its own of inputs that were trained before.
-    :param search: containers to fit in, beside the job's own.
-    :raises ObjectNotFoundError: nothing matches the source.
-    :raises UserError: parameters that contradict, or a source that is more than its files.
+    Parameters that are not listed are those of ``SklearnTrainOperator``.
+
+    :param storage: where the source and the model are.
+    :param identity: the Airflow task.
+    :param attempt: the unique name of this attempt.
+    :param estimator: a preset's name, a factory ``"package.module:callable"``, or an estimator object.
+    :param software: identifies the software that will fit; a part of the version.
+    :param image: the container image that will fit; empty: none.
+    :param deadline_seconds: seconds after which the job ends itself; None: never.
+    :param snapshot: the state of the table that the source was unloaded from; None: the source is files.
+    :param salt: values that make a new version of inputs that were trained before.
+    :param search: the pool of containers to fit in beside the job's own; None: there is none.
+    :return: the job, and the URI at which to store it.
+    :raises ObjectNotFoundError: the source matches no object.
+    :raises UserError: parameters contradict each other, or the source is a Delta, Iceberg or Hudi table.
     """
     check_estimator(estimator, estimator_params)
     objects = storage.expand(source.uris, allow_empty=snapshot is not None)
@@ -84,10 +91,10 @@ def make_train_job(
 
 
 def _version(job: TrainJob, software: str, salt: Sequence[str | int]) -> str:
-    """A hash of what goes into the model, and of nothing else: not of who asked, nor where the model is stored."""
+    """A hash of the model's inputs, and of nothing else: neither of who asked for it, nor of where it is stored."""
     where_and_who = {"identity", "result_uri", "deadline_seconds", "model", "version", "search", "show_values"}
     inputs = job.model_dump(mode="json", exclude=where_and_who | {"written_by"})
-    inputs["format"] = f"{job.FORMAT}/1"  # as it was when the first versions were named
+    inputs["format"] = f"{job.FORMAT}/1"  # the name of version 1 of the format: model versions must not change
     if isinstance(job.estimator, PickledEstimator):
         inputs["estimator"] = job.estimator.content or job.estimator.sha256
     return content_id([inputs, software, *salt])
@@ -102,11 +109,11 @@ def _estimator_spec(storage: Storage, model: str, estimator: Any, params: dict[s
 
 
 def _store_object(storage: Storage, model: str, estimator: Any) -> PickledEstimator:
-    """Store an estimator object below the model's URI, under a name that is its content's digest."""
+    """Store an estimator object below the model's URI. Its name is the digest of its content."""
     data = pickled(estimator)
     sha256 = hashlib.sha256(data).hexdigest()
     uri = join(model, "estimators", f"{sha256}.pkl")
-    with contextlib.suppress(ObjectExistsError):  # of an earlier run: the name says that it is the same
+    with contextlib.suppress(ObjectExistsError):  # stored by an earlier run; the name shows that it is the same
         storage.create(uri, data)
     return PickledEstimator(
         uri=uri,
@@ -118,7 +125,7 @@ def _store_object(storage: Storage, model: str, estimator: Any) -> PickledEstima
 
 
 def _sklearn_config() -> dict[str, Any]:
-    """What the DAG file has changed by ``sklearn.set_config``."""
+    """The settings that the DAG file has changed with ``sklearn.set_config``."""
     if "sklearn" not in sys.modules:
         return {}
     from airflow_sklearn.system.sklearn_config import changed_config

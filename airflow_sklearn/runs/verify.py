@@ -1,4 +1,4 @@
-"""The commit: prove from the receipts that a run is complete, then publish it in one step that is all or nothing."""
+"""The commit of a prediction run: prove from the receipts that it is complete, then publish it, whole or not at all."""
 
 from __future__ import annotations
 
@@ -29,10 +29,13 @@ _EXAMPLES = 3
 
 
 def verify(storage: Storage, plan: Plan, plan_uri: str) -> Proof:
-    """Prove that the receipts tile the plan's source exactly.
+    """Prove that the receipts cover the plan's source exactly.
 
-    :raises IncompleteRunError: chunks without a receipt, or receipts that leave a gap, overlap, or do not add up; all
-        faults are named.
+    :param storage: where the ledger is.
+    :param plan: the run's plan.
+    :param plan_uri: the plan's URI, which the proof records.
+    :raises IncompleteRunError: chunks have no receipt, or receipts leave gaps, overlap, or do not add up. The message
+        lists all faults.
     """
     ledger = Ledger(storage, plan.ledger)
     receipts = ledger.read_receipts(plan)
@@ -81,7 +84,7 @@ def verify(storage: Storage, plan: Plan, plan_uri: str) -> Proof:
 def publish(
     storage: Storage, plan: Plan, proof: Proof, *, replace_newer: bool = False
 ) -> tuple[PublishedManifest, bool]:
-    """Make a run's proven parts the content of the folder that it was planned for; see ``publish_files``."""
+    """Make a run's parts the content of the planned folder. See ``publish_files``."""
     load = load_of(plan, proof, proof_uri=write_proof(storage, plan, proof), replace_newer=replace_newer)
     published = publish_files(storage, load, lock_expires=_LOCK_EXPIRES)
     storage.remove_abandoned(join(plan.ledger, ""))
@@ -89,7 +92,10 @@ def publish(
 
 
 def write_proof(storage: Storage, plan: Plan, proof: Proof) -> str:
-    """Leave the proof in the run's ledger. :return: its URI."""
+    """Store the proof in the run's ledger.
+
+    :return: the proof's URI.
+    """
     uri = Ledger(storage, plan.ledger).proof_uri(plan.destination.uri, plan.partition)
     storage.write(uri, proof.to_json())
     return uri
@@ -120,7 +126,7 @@ def _tiling_faults(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
 
 
 def _column_faults(receipts: Sequence[Receipt]) -> list[str]:
-    """Chunks whose parts have other columns than the first one's: no reader could read them as one table."""
+    """Chunks whose parts have other columns than the first chunk's: together they could not be read as one table."""
     expected = {column.name: column.arrow_type for column in receipts[0].columns}
     faults = []
     for receipt in receipts[1:]:
@@ -151,7 +157,7 @@ def _sum_faults(receipt: Receipt) -> list[str]:
 
 
 def _key_hash_faults(receipts: Iterable[Receipt]) -> list[str]:
-    """Hashes of different algorithms cannot be added up."""
+    """Receipts with key hashes of different algorithms, which cannot be added up."""
     return [
         f"the chunk {receipt.chunk_id} hashed its keys by {receipt.key_hash.algorithm}, not {KEY_HASH_ALGORITHM}: it "
         "was predicted by another version of the worker image. Use one image for the run, and another ledger"
@@ -161,7 +167,7 @@ def _key_hash_faults(receipts: Iterable[Receipt]) -> list[str]:
 
 
 def _snapshot_faults(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
-    """What Redshift says that it has unloaded must have been read, row by row."""
+    """Faults if the number of rows read is not the number of rows that Redshift has unloaded."""
     read = sum(receipt.rows_in for receipt in receipts)
     if plan.snapshot is None or plan.snapshot.rows == read:
         return []
