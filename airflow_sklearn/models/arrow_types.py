@@ -1,4 +1,4 @@
-"""Arrow types from their names in documents."""
+"""Arrow types from the names that documents use for them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _DICTIONARY = re.compile(r"dictionary<values=(.+), indices=(u?int\d+), ordered=(
 
 
 def parse_type(text: str) -> pa.DataType:
-    """The Arrow type that ``str(type)`` spelled.
+    """The Arrow type with a name, as ``str(type)`` spells it.
 
-    :param text: ``"int64"``, ``"timestamp[us, tz=UTC]"``, ``"decimal128(10, 2)"``, ``"string"``, ...
-    :raises UserError: no flat Arrow type is spelled so.
+    :param text: such as ``"int64"``, ``"timestamp[us, tz=UTC]"``, ``"decimal128(10, 2)"`` or ``"string"``.
+    :raises UserError: no flat Arrow type has this name.
     """
     text = text.strip()
     if match := _ZONED.fullmatch(text):
         return pa.timestamp(match[1], tz=match[2])
     match = _DECIMAL.fullmatch(text)
-    if match and (make := getattr(pa, f"decimal{match[1]}", None)):  # pyarrow before 19 has no small ones
+    if match and (make := getattr(pa, f"decimal{match[1]}", None)):  # pyarrow before 19 has no decimal32 and decimal64
         return make(int(match[2]), int(match[3]))
     if match := _FIXED_BINARY.fullmatch(text):
         return pa.binary(int(match[1]))

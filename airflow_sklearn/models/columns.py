@@ -1,4 +1,4 @@
-"""One way to look at a table's columns, be it a pandas DataFrame or Arrow, so that both give the same bits."""
+"""The columns of a pandas DataFrame or an Arrow table, in one form, so that both give the same bits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: How a column's values can be used, categories of any values as strings; None where they cannot (nested types, binary,
 #: times of day, durations).
 ColumnKind = Literal["numeric", "boolean", "datetime", "string"]
-#: So many digits, and powers of ten up to as many, are exact as doubles.
+#: A double holds every number of so many digits, and every power of ten up to this one, exactly.
 _EXACT_DIGITS = 15
 ArrowColumn: TypeAlias = pa.Array | pa.ChunkedArray
 
@@ -46,7 +46,10 @@ def arrow_columns(X: Any) -> dict[str, ArrowColumn]:
 
 
 def kind_of(arrow_type: pa.DataType) -> ColumnKind | None:
-    """What the values of an Arrow type are used as. An all-null column without a type is numeric: it holds NaN."""
+    """The kind of an Arrow type's values, None if estimators take no such values.
+
+    A column without a type, whose values are all null, is numeric: its values become NaN.
+    """
     if pat.is_dictionary(arrow_type):
         return "string" if kind_of(arrow_type.value_type) else None
     if (
@@ -66,28 +69,33 @@ def kind_of(arrow_type: pa.DataType) -> ColumnKind | None:
 
 
 def is_string(arrow_type: pa.DataType) -> bool:
+    """Whether an Arrow type is a string type, of any layout, not dictionary-encoded."""
     return bool(pat.is_string(arrow_type) or pat.is_large_string(arrow_type) or pat.is_string_view(arrow_type))
 
 
 def numbers(column: ArrowColumn) -> np.ndarray:
-    """A numeric or boolean column as float64 of shape (rows,); nulls are NaN. May share the column's memory."""
+    """A numeric or boolean column as float64 of shape (rows,); nulls are NaN. The result may share the column's
+    memory.
+    """
     values = decoded(column)
     if pat.is_decimal(values.type):
         values = doubles_of_decimals(contiguous(values))
     if not pat.is_float64(values.type):
-        # Unsafe only in that integers past 2**53 are rounded to the nearest double, as every estimator would do.
+        # Not safe=True: integers past 2**53 are rounded to the nearest double, as every estimator would do.
         values = values.cast(pa.float64(), safe=False)
     return contiguous(values).to_numpy(zero_copy_only=False)
 
 
 def doubles_of_decimals(values: pa.Array) -> pa.Array:
-    """The nearest double of each decimal, as reading its text gives; Arrow's own cast is a bit off for one in fifty."""
+    """The nearest double of each decimal, as parsing its text gives. Arrow's own cast differs in the last bit for 2%
+    of them.
+    """
     kind = values.type
     if kind.precision > _EXACT_DIGITS or not 0 <= kind.scale <= _EXACT_DIGITS:
         return values.cast(pa.string()).cast(pa.float64())
     whole = values.cast(pa.decimal128(kind.precision, kind.scale)).fill_null(0)
     low_halves = np.frombuffer(whole.buffers()[1], np.int64)[2 * whole.offset :: 2][: len(whole)]
-    doubles = low_halves / np.float64(10**kind.scale)  # both exact, so that the division rounds once
+    doubles = low_halves / np.float64(10**kind.scale)  # both are exact, so that only the division rounds
     return pa.array(doubles, mask=values.is_null().to_numpy(zero_copy_only=False))
 
 
@@ -98,10 +106,10 @@ def microseconds(column: ArrowColumn) -> tuple[np.ndarray, np.ndarray]:
 
 
 def codes(column: ArrowColumn, levels: list[str]) -> np.ndarray:
-    """The place of each value in ``levels``, as int32 of shape (rows,).
+    """The index of each value in ``levels``, as int32 of shape (rows,).
 
-    Nulls are ``len(levels)``, values that are no level ``len(levels) + 1``. Only the values of a dictionary are looked
-    up, never the rows: where strings arrive dictionary-encoded, this costs one indexing a row.
+    A null gets ``len(levels)``, a value that is not in ``levels`` gets ``len(levels) + 1``. Only the distinct values of
+    a dictionary-encoded column are looked up; each row then costs one indexing.
     """
     parts = [_chunk_codes(chunk, levels) for chunk in _chunks(column)]
     if len(parts) == 1:
@@ -110,7 +118,10 @@ def codes(column: ArrowColumn, levels: list[str]) -> np.ndarray:
 
 
 def count_levels(column: ArrowColumn, limit: int | None = None) -> Counter[str]:
-    """How often each value occurs, nulls left out. Counting ends early once there are more than ``limit`` values."""
+    """How often each value occurs. Nulls are not counted.
+
+    :param limit: stop counting once there are more distinct values than this; None: count all.
+    """
     counts: Counter[str] = Counter()
     for chunk in map(_dictionary_encoded, _chunks(column)):
         occurrences = np.bincount(chunk.indices.drop_null().to_numpy(), minlength=len(chunk.dictionary))
@@ -123,7 +134,9 @@ def count_levels(column: ArrowColumn, limit: int | None = None) -> Counter[str]:
 
 
 def dictionary_of(column: ArrowColumn) -> pa.Array:
-    """The categories of a column in their order, also those that no row has; of a plain column its values, sorted."""
+    """The categories of a dictionary-encoded column, in their order, also those that no row has. Of other columns the
+    distinct values, sorted.
+    """
     if not pat.is_dictionary(column.type):
         values = contiguous(pc.unique(column)).drop_null()
         return values.take(pc.sort_indices(values))
@@ -136,12 +149,12 @@ def dictionary_of(column: ArrowColumn) -> pa.Array:
 
 
 def decoded(column: ArrowColumn) -> ArrowColumn:
-    """The column without its dictionary, where it has one."""
+    """The column without dictionary encoding."""
     return column.cast(column.type.value_type) if pat.is_dictionary(column.type) else column
 
 
 def _from_series(series: pd.Series) -> ArrowColumn:
-    """A DataFrame's column; numbers keep their memory and their NaNs."""
+    """An Arrow array of a DataFrame's column. Numbers share memory, and NaNs stay NaNs."""
     try:
         if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iuf":
             return pa.array(series.to_numpy())
@@ -176,7 +189,7 @@ def _chunk_codes(chunk: pa.Array, levels: list[str]) -> np.ndarray:
     values = _strings(encoded.dictionary)
     null, unseen = len(levels), len(levels) + 1
     found = pc.index_in(values, value_set=pa.array(levels, pa.large_string())).fill_null(unseen).to_numpy()
-    lookup = np.append(found, null).astype(np.int32)  # one more than the dictionary: where its nulls point to
+    lookup = np.append(found, null).astype(np.int32)  # the extra last entry is for nulls
     if values.null_count:
         lookup[:-1][values.is_null().to_numpy(zero_copy_only=False)] = null
     indices = encoded.indices

@@ -1,10 +1,10 @@
-"""What a date says to an estimator: year, month, day, weekday and hour, as numbers or on a circle."""
+"""Features of a date: year, month, day, weekday and hour, as numbers or as sine and cosine."""
 
 from __future__ import annotations
 
 import numpy as np
 
-#: The parts of a date, and the number of values after which each starts again (the year never does).
+#: The parts of a date, and the period of each (the year has none).
 PERIODS = {"year": 0, "month": 12, "day": 31, "weekday": 7, "hour": 24}
 
 _DAY = 86_400_000_000  # microseconds
@@ -14,8 +14,8 @@ _HOUR = 3_600_000_000
 def date_part(microseconds: np.ndarray, part: str) -> np.ndarray:
     """One part of each moment, as int64 of shape (rows,).
 
-    :param microseconds: int64 since 1970, UTC.
-    :param part: year; month (1 to 12); day (1 to 31); weekday (0 is Monday); hour (0 to 23).
+    :param microseconds: int64 of shape (rows,): microseconds since 1970 in UTC.
+    :param part: ``year``, ``month`` (1 to 12), ``day`` (1 to 31), ``weekday`` (0 is Monday) or ``hour`` (0 to 23).
     """
     if part == "hour":
         return microseconds % _DAY // _HOUR
@@ -33,9 +33,13 @@ def date_part(microseconds: np.ndarray, part: str) -> np.ndarray:
 
 
 def on_circle(values: np.ndarray, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Sine and cosine of a part's place in its period, so that December lies beside January.
+    """Sine and cosine of a part's position in its period, so that December is next to January.
 
-    Taken from a table: the same value has the same bits wherever it stands in a batch.
+    The values come from a table: the same value has the same bits wherever it is in a batch.
+
+    :param values: int64 of shape (rows,), from ``date_part``.
+    :param part: the part's name; not ``year``.
+    :return: two arrays of float64 of shape (rows,).
     """
     period = PERIODS[part]
     angles = np.arange(period + 1) * (2 * np.pi / period)

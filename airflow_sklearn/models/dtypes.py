@@ -1,4 +1,4 @@
-"""The dtypes that pandas gives the columns of a file, and columns of just these dtypes from any rows."""
+"""The dtypes that pandas gives to the columns of a file, and converting any rows to exactly these dtypes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.contract.schema import Feature, Scalar
 
-#: In a field's metadata: the Arrow type that the file has, where a table holds the column in another one.
+#: In a field's metadata: the column's Arrow type in the file, if the table has another one.
 STORED_TYPE = b"stored_type"
-#: In a schema's metadata: ``csv`` for a table that was read from CSV. Of other tables pandas' own metadata is heeded.
+#: In a schema's metadata: ``csv`` if the table was read from CSV. Other tables may have pandas' own metadata.
 FILE_FORMAT = b"file_format"
 
 _PANDAS = b"pandas"
@@ -30,25 +30,25 @@ _EXACT_IN_DOUBLE = 2**53
 
 
 def stored_type(field: pa.Field) -> pa.DataType:
-    """The Arrow type that a column has in its file."""
+    """The Arrow type of a column in its file."""
     name = (field.metadata or {}).get(STORED_TYPE)
     return field.type if name is None else parse_type(name.decode())
 
 
 def pandas_categories(schema: pa.Schema) -> set[str]:
-    """Columns that pandas wrote as categories; Parquet itself keeps this of strings only."""
+    """The columns that pandas wrote as categories. Parquet itself stores only categories of strings as such."""
     return {str(c["field_name"]) for c in _pandas_metadata(schema)["columns"] if c["pandas_type"] == "categorical"}
 
 
 def pandas_index(schema: pa.Schema) -> list[str]:
-    """Columns that pandas wrote as a frame's index: ``read_parquet`` does not give them as columns."""
+    """The columns that pandas wrote as a frame's index. ``pandas.read_parquet`` does not return them as columns."""
     return [name for name in _pandas_metadata(schema)["index_columns"] if isinstance(name, str)]
 
 
 def learn_dtypes(table: pa.Table) -> dict[str, Dtype]:
-    """The dtype that ``pandas.read_parquet`` or ``read_csv`` gives each column; dates of CSV as if they were parsed.
+    """The dtypes that ``pandas.read_parquet`` or ``read_csv`` gives to the columns. Dates in CSV count as parsed.
 
-    :param table: shape (rows, columns); ``STORED_TYPE`` and ``FILE_FORMAT`` in its metadata say what the file has.
+    :param table: shape (rows, columns). ``STORED_TYPE`` and ``FILE_FORMAT`` in its metadata describe the file.
     """
     is_csv = (table.schema.metadata or {}).get(FILE_FORMAT) == b"csv"
     metadata = {**_pandas_metadata(table.schema), "index_columns": []}
@@ -73,12 +73,14 @@ def _learn_dtype(dtype: Any, column: ArrowColumn, is_csv: bool) -> Dtype:
 
 
 def as_dtype(column: ArrowColumn, feature: Feature) -> Any:
-    """A column with the dtype that its feature had in training.
+    """Convert a column to the dtype that its feature had in training.
 
-    Values that this dtype does not hold (nulls and fractions among integers, nulls among booleans) widen the whole
-    column, as pandas does when it reads a file with them: ``same_dtypes`` keeps such rows apart from others.
+    Values that the dtype cannot hold (nulls and fractions among integers, nulls among booleans) widen the whole column,
+    as in pandas when it reads a file with them. ``same_dtypes`` keeps such rows apart from others.
 
-    :param feature: with a ``dtype``.
+    :param column: of any Arrow type that converts.
+    :param feature: a feature with a ``dtype``.
+    :return: a pandas or numpy array of shape (rows,).
     """
     assert feature.dtype is not None
     if feature.dtype.categories is not None:
@@ -110,10 +112,11 @@ def as_dtype(column: ArrowColumn, feature: Feature) -> Any:
 
 
 def same_dtypes(table: pa.Table, features: Sequence[Feature]) -> list[np.ndarray]:
-    """The numbers of rows that pandas would give one dtype a column, in as few groups as there are.
+    """Group rows so that pandas gives one dtype to each column within a group, in as few groups as possible.
 
-    A batch of such a group depends on its rows alone: no row's dtypes come from its neighbours, however the source was
-    cut.
+    A batch of one group gets dtypes that depend on its rows alone, not on their neighbours in the source.
+
+    :return: arrays of row numbers, one for each group.
     """
     found = [misfits(table[feature.name], feature) for feature in features]
     masks = [mask for mask in found if mask is not None]
@@ -124,7 +127,7 @@ def same_dtypes(table: pa.Table, features: Sequence[Feature]) -> list[np.ndarray
 
 
 def misfits(column: ArrowColumn, feature: Feature) -> np.ndarray | None:
-    """(n_rows,) of bool: values that the feature's dtype does not hold; None where it holds all of them."""
+    """The values that the feature's dtype cannot hold: bool of shape (rows,); None if it can hold all."""
     if feature.dtype is None or feature.dtype.categories is not None:
         return None
     dtype = pd.api.types.pandas_dtype(feature.dtype.name)
@@ -154,14 +157,14 @@ def _misfit_numbers(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _wider(dtype: Any) -> Any:
-    """What pandas makes of a column that this dtype does not hold."""
+    """The dtype to which pandas widens a column with values that this dtype cannot hold."""
     if isinstance(dtype, np.dtype):
         return np.dtype(object) if dtype.kind == "b" else np.dtype("float64")
     return pd.ArrowDtype(pa.float64()) if isinstance(dtype, pd.ArrowDtype) else pd.Float64Dtype()
 
 
 def _numpy_dtype(dtype: Any) -> np.dtype | None:
-    """Of pandas' numbers with nulls; None of other extension types."""
+    """The numpy dtype inside pandas' nullable number types; None for other extension types."""
     if isinstance(dtype, pd.ArrowDtype) and not (
         pat.is_integer(dtype.pyarrow_dtype) or pat.is_floating(dtype.pyarrow_dtype)
     ):
@@ -188,7 +191,11 @@ def _extension_array(values: ArrowColumn, dtype: Any) -> Any:
 
 
 def categorical(column: ArrowColumn, categories: pa.Array, ordered: bool) -> pd.Categorical:
-    """A column as pandas' categories; values that are none of them are null."""
+    """A column as pandas' categories. Values that are in no category become null.
+
+    :param categories: the categories in order.
+    :param ordered: whether they are ordered.
+    """
     empty = pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), categories, ordered=ordered)
     places = codes(column, categories.cast(pa.large_string()).to_pylist())
     places[places >= len(categories)] = -1

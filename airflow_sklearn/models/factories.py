@@ -1,4 +1,4 @@
-"""Estimators from a user's own code, and the preprocessing that is put before them."""
+"""Estimators from a user's own code, and the default preprocessing before them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Preprocessing = Literal["auto", "default", "none"]
 
 
 def load_factory(path: str, params: Mapping[str, Any] | None = None) -> Any:
-    """Call a user's factory.
+    """Import and call a user's factory.
 
-    :param path: ``package.module:callable``, importable here; the callable may be a function or an estimator's class.
-    :param params: its keyword arguments.
-    :returns: the unfitted estimator that it returns.
-    :raises UserError: it can not be imported or called, or returns something else than an estimator.
+    :param path: ``package.module:callable``. The callable may be a function or an estimator's class.
+    :param params: keyword arguments for it; None: no arguments.
+    :return: the unfitted estimator.
+    :raises UserError: it cannot be imported or called, or does not return an estimator.
     """
     factory = _import_factory(path)
     try:
@@ -46,11 +46,11 @@ def load_factory(path: str, params: Mapping[str, Any] | None = None) -> Any:
 
 
 def check_estimator_object(estimator: Any, what: str = "The estimator is") -> None:
-    """Refuse what can not be fitted and asked for predictions.
+    """Refuse an object that is no estimator.
 
-    :param what: the beginning of the message, followed by what it is.
-    :raises UserError: it is a class, or has no ``fit``. Whether it predicts shows after fitting: a stack for example
-        has no ``predict`` before.
+    :param what: the beginning of the message, which continues with what the object is.
+    :raises UserError: the object is a class, or has no ``fit``. ``predict`` is not checked: some estimators, such as
+        stacks, have it only after fitting.
     """
     if inspect.isclass(estimator):
         raise UserError(f"{what} the class {estimator.__name__}, not an instance of it: call it.")
@@ -61,15 +61,14 @@ def check_estimator_object(estimator: Any, what: str = "The estimator is") -> No
 
 
 def with_preprocessing(estimator: Any, mode: Preprocessing = "auto") -> Any:
-    """Put the package's preprocessing before an estimator. The estimator itself is copied, never changed.
+    """A Pipeline with the package's preprocessing before a copy of an estimator.
 
-    Trees get categories as ordinal numbers, and nulls as they are where they take them; all others get indicator
-    columns, imputed and scaled numbers, sparse where they take that and it is smaller.
+    Trees get categories as ordinal numbers, and keep nulls if they take them. All other estimators get indicator
+    columns and imputed, scaled numbers; the matrix is sparse if they take that and it is smaller.
 
-    :param mode: ``default`` does so always, ``none`` never, ``auto`` unless the estimator is a Pipeline or a
-        ColumnTransformer, has one anywhere inside of it (a search, a stack, a vote, a transformed target), or takes
-        Arrow tables itself: those know what they want.
-    :raises UserError: an unknown mode, or a pipeline of texts that would be handed a table.
+    :param mode: ``default``: always. ``none``: never. ``auto``: unless the estimator takes Arrow tables itself, or is
+        or contains a Pipeline or a ColumnTransformer (in a search, a stack, a vote, or a transformed target).
+    :raises UserError: the mode is unknown, or the estimator is a pipeline for texts, which cannot take a table.
     """
     if mode not in ("auto", "default", "none"):
         raise UserError(f"preprocessing={mode!r} is not one of 'auto', 'default', 'none'.")
@@ -95,12 +94,15 @@ def _parts(estimator: Any) -> Iterator[Any]:
     yield estimator
     if not hasattr(estimator, "get_params") or inspect.isclass(estimator):
         return
-    with contextlib.suppress(Exception):  # of an estimator that breaks scikit-learn's rules, fitting will say so
+    with contextlib.suppress(Exception):  # if an estimator breaks scikit-learn's rules, fitting will fail
         yield from (value for value in estimator.get_params(deep=True).values() if hasattr(value, "fit"))
 
 
 def _check_takes_no_texts(estimator: Any) -> None:
-    """:raises UserError: what is handed the table takes a list of texts: it would take the columns' names for them."""
+    """Refuse a first step that takes a list of texts: it would take a table's column names for its texts.
+
+    :raises UserError: there is one.
+    """
     for part in _first_parts(estimator):
         if isinstance(part, CountVectorizer | HashingVectorizer | DictVectorizer | FeatureHasher):
             name = type(part).__name__
@@ -111,7 +113,7 @@ def _check_takes_no_texts(estimator: Any) -> None:
 
 
 def _first_parts(estimator: Any) -> Iterator[Any]:
-    """What an estimator hands its table to, as it is."""
+    """The estimators to which an estimator hands its input unchanged."""
     if isinstance(estimator, Pipeline):
         yield from _first_parts(next((step for _, step in estimator.steps if step not in (None, "passthrough")), None))
     elif isinstance(estimator, FeatureUnion):
@@ -125,19 +127,21 @@ def _first_parts(estimator: Any) -> Iterator[Any]:
 
 
 def _innermost(estimator: Any) -> Any:
-    """What searches, calibration, bagging and forests wrap: their ``estimator``."""
+    """The estimator inside searches, calibration, bagging and forests: their parameter ``estimator``."""
     inner = getattr(estimator, "estimator", None)
     return _innermost(inner) if hasattr(inner, "fit") and not isinstance(estimator, Pipeline) else estimator
 
 
 def _is_tree(estimator: Any) -> bool:
-    """Single trees, forests and boosting, of scikit-learn and, by what they take, of others (XGBoost, LightGBM)."""
+    """Whether an estimator is a tree, a forest or boosting, of scikit-learn or with its features (XGBoost,
+    LightGBM).
+    """
     histograms = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
     return isinstance(estimator, (BaseDecisionTree, *histograms)) or hasattr(estimator, "max_depth")
 
 
 def _takes_nan(estimator: Any) -> bool:
-    # These two hand their input on unchecked, but do not say so in their tags.
+    # These two pass on their input without checking it, but their tags do not tell.
     if isinstance(estimator, BaseSearchCV | CalibratedClassifierCV) and estimator.estimator is not None:
         return _takes_nan(estimator.estimator)
     return _input_tag(estimator, "allow_nan")
@@ -161,7 +165,7 @@ def _import_factory(path: str) -> Any:
             raise UserError(
                 f"The module {error.name!r} of the factory {path} is not installed here. Fix: install it where the "
                 "jobs run (the worker's image, or LocalRuntime(python=...)), or put it on their PYTHONPATH."
-            ) from None  # where Python has looked for it helps nobody
+            ) from None  # the traceback of the import would not help
         raise UserError(f"Importing {module_name!r} needs {error.name!r}, which is not installed here.") from error
     except Exception as error:
         raise UserError(f"Importing {module_name!r} raised {type(error).__name__}: {error}") from error

@@ -1,4 +1,4 @@
-"""Fitting with sample weights, wherever in an estimator they have to go."""
+"""Fitting with sample weights, and errors of an estimator's own code."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 def fit(estimator: Any, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Any:
     """Fit an estimator in place, and return it.
 
-    :param X: what ``estimator_input`` gives, of shape (rows, features).
+    :param X: the result of ``estimator_input``, of shape (rows, features).
     :param y: shape (rows,).
-    :param sample_weight: shape (rows,), not negative; goes to the last step of a Pipeline.
-    :raises UserError: there are weights, and the estimator takes none; no column has a value to learn from; or the
-        estimator raises.
+    :param sample_weight: shape (rows,), not negative; passed to the last step of a Pipeline. None: no weights.
+    :raises UserError: there are weights but the estimator takes none, all columns are empty, or the estimator raises.
     """
     weights = {} if sample_weight is None else {_weight_parameter(estimator): sample_weight}
     with asking(estimator, "fit"):
@@ -43,9 +42,10 @@ def fit(estimator: Any, X: Any, y: np.ndarray, sample_weight: np.ndarray | None 
 
 @contextlib.contextmanager
 def asking(estimator: Any, method: str) -> Iterator[None]:
-    """What an estimator raises within is its user's to mend, not this package's.
+    """Turn errors that an estimator raises within the context into errors for its user.
 
-    :raises UserError: with the estimator's own error as its cause.
+    :param method: the estimator's method that is called, for the message.
+    :raises UserError: the estimator raised; its own error is the cause.
     """
     try:
         yield

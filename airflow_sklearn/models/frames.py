@@ -1,4 +1,4 @@
-"""From Arrow to what an estimator takes. The same features give the same dtypes, whatever the rows happen to hold."""
+"""Arrow tables as input for estimators. The same features give the same dtypes, whatever values the rows hold."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.contract.schema import Feature
 
-#: pandas' ``str``: a null is NaN. With ``string`` it is ``pd.NA``, which encoders take for an unknown category.
+#: pandas' dtype ``str``, whose null is NaN. That of ``string`` is ``pd.NA``, an unknown category to encoders.
 try:
     _STR = pd.StringDtype(na_value=np.nan)
-except TypeError:  # pandas before 2.3 names it after where it keeps its values
+except TypeError:  # pandas before 2.3 has another parameter
     _STR = pd.StringDtype("pyarrow_numpy")
 
 
 def estimator_input(estimator: Any, table: pa.Table | pa.RecordBatch, features: Sequence[Feature]) -> Any:
-    """What to hand to an estimator's ``fit`` or ``predict``: features only, in training order.
+    """The input for an estimator's ``fit`` or ``predict``: the features only, in training order.
 
-    :param estimator: says by ``accepts_arrow``, its own or that of a Pipeline's first step, whether it takes Arrow.
+    :param estimator: takes Arrow if it, or a Pipeline's first step, has ``accepts_arrow = True``.
     :param table: shape (rows, at least the features).
-    :param features: of the feature schema.
-    :returns: the Arrow table itself where the estimator takes it, else a DataFrame.
+    :param features: the features of the feature schema.
+    :return: an Arrow table if the estimator takes it, else a DataFrame; shape (rows, features).
     :raises UserError: columns are missing, or their values do not convert.
     """
     if not accepts_arrow(estimator):
@@ -50,12 +50,16 @@ def accepts_arrow(estimator: Any) -> bool:
 def to_frame(table: pa.Table | pa.RecordBatch, features: Sequence[Feature]) -> pd.DataFrame:
     """A DataFrame of the features, in training order, with dtypes that depend on the features only.
 
-    A feature with a ``dtype`` becomes that one (see ``as_dtype``). Of others numeric and boolean ones become float64
-    with NaN for null, categorical and text ones pandas' ``str`` with NaN for null (``category`` where they are ordered,
-    or of other values), datetimes ``datetime64[us]`` in UTC without a zone, with NaT for null.
+    A feature with a ``dtype`` gets that (see ``as_dtype``). Others get:
 
-    :param table: shape (rows, at least the features); strings may be dictionary-encoded.
-    :raises UserError: columns are missing, or their values do not convert; all of them are named.
+    - numeric and boolean: float64; null is NaN;
+    - categorical and text: pandas' ``str``; null is NaN. Ordered categories, and those of other values than strings,
+      get ``category``;
+    - datetime: ``datetime64[us]`` in UTC without a zone; null is NaT.
+
+    :param table: shape (rows, at least the features). Strings may be dictionary-encoded.
+    :param features: the features of the feature schema.
+    :raises UserError: columns are missing, or their values do not convert; the message lists all of them.
     """
     columns = _require(table, features)
     converted, wrong = {}, []

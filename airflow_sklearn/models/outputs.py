@@ -1,4 +1,4 @@
-"""From a fitted estimator to named, typed columns of predictions, in batches of one fixed shape."""
+"""Predictions of a fitted estimator as named, typed columns, computed in batches of one fixed shape."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: In the order in which ``method="auto"`` chooses.
+#: The methods of estimators. ``method="auto"`` chooses the first one that the estimator has.
 METHODS: tuple[Method, ...] = ("predict_proba", "decision_function", "predict")
 
-#: Rows of one call of an estimator. Larger batches gain little (forests 10%), and cost memory and padding.
+#: Rows in a batch. Larger batches are hardly faster (10% for forests), and need more memory and padding.
 DEFAULT_BATCH_ROWS = 16_384
 
 _SMALLEST_BATCH_ROWS = 1_024
@@ -41,16 +41,16 @@ _LABEL_TYPES = {
 }
 
 
-#: The share of rows whose class is not the one with the highest decision value. Ties may be broken otherwise.
+#: The allowed share of rows whose class is not the one with the highest decision value. Ties may cause some.
 _MOST_DIFFERENT = 0.25
 
 
 class UnnamedAnswerError(UserError):
-    """A method answers with columns that have no names here, such as one for each pair of classes."""
+    """The columns of a method's result have no names here, such as one column for each pair of classes."""
 
 
 def batch_rows_for(n_features: int) -> int:
-    """Rows of every batch for a table of that many features: a power of two, smaller for wide tables."""
+    """The rows in each batch for a table with so many features: a power of two, smaller for wide tables."""
     rows = DEFAULT_BATCH_ROWS
     while rows > _SMALLEST_BATCH_ROWS and rows * max(n_features, 1) * 8 > _BATCH_BYTES:
         rows //= 2
@@ -58,16 +58,17 @@ def batch_rows_for(n_features: int) -> int:
 
 
 def methods_of(estimator: Any) -> tuple[Method, ...]:
-    """What a fitted estimator can be asked for, best first."""
+    """The methods that a fitted estimator has, in the order of preference."""
     return tuple(method for method in METHODS if callable(getattr(estimator, method, None)))
 
 
 def output_columns(estimator: Any, target: Target, method: Method) -> tuple[OutputColumn, ...]:
-    """The columns that a method's answer becomes.
+    """The columns of a method's predictions.
 
     ``predict``: ``{target}_pred``. ``predict_proba``: ``{target}_proba_{class}`` for each class. ``decision_function``:
     ``{target}_decision``, or ``{target}_decision_{class}`` for more than two classes.
 
+    :param estimator: a fitted estimator.
     :raises UserError: the estimator lacks the method.
     """
     if method not in (there := methods_of(estimator)):
@@ -87,10 +88,11 @@ def output_columns(estimator: Any, target: Target, method: Method) -> tuple[Outp
 def usable_outputs(
     estimator: Any, target: Target, table: pa.Table, features: Sequence[Feature]
 ) -> dict[Method, tuple[OutputColumn, ...]]:
-    """The columns of every method whose answer can be named, best method first.
+    """The output columns of every method whose result can be named, in the order of preference.
 
-    :param table: some rows to ask for, shape (rows, at least the features).
-    :raises UserError: no method remains.
+    :param estimator: a fitted estimator.
+    :param table: some rows for which the methods are tried, shape (rows, at least the features).
+    :raises UserError: no method is usable.
     """
     found: dict[Method, tuple[OutputColumn, ...]] = {}
     unnamed = []
@@ -114,9 +116,11 @@ def usable_outputs(
 
 
 def _check_classes(estimator: Any, X: Any, answers: Sequence[np.ndarray]) -> None:
-    """:raises UnnamedAnswerError: the columns of ``decision_function`` are not the classes', though as many.
+    """Check that the columns of ``decision_function`` belong to the classes.
 
-    With three classes there are three pairs of them too, so that the shape does not tell.
+    With three classes there are three pairs of classes too, so that the number of columns does not tell.
+
+    :raises UnnamedAnswerError: they do not.
     """
     core = estimator
     while inner := getattr(core, "best_estimator_", None) or (isinstance(core, Pipeline) and core.steps[-1][1]):
@@ -132,12 +136,12 @@ def _check_classes(estimator: Any, X: Any, answers: Sequence[np.ndarray]) -> Non
 
 
 def predict_arrays(estimator: Any, X: Any, outputs: Sequence[OutputColumn]) -> list[np.ndarray]:
-    """Ask an estimator once, and take its answer apart.
+    """Call an estimator once, and split its result into columns.
 
-    :param X: what ``estimator_input`` gives, of shape (rows, features), with at least one row.
-    :param outputs: of ``output_columns``: all of one method.
-    :returns: one array of shape (rows,) for each of the outputs.
-    :raises UnnamedAnswerError: the answer has another shape than one row a row and one column an output.
+    :param X: the result of ``estimator_input``, of shape (rows, features), with at least one row.
+    :param outputs: the result of ``output_columns``; all of one method.
+    :return: an array of shape (rows,) for each output.
+    :raises UnnamedAnswerError: the result has another number of rows, or of columns.
     """
     methods = {output.method for output in outputs}
     if len(methods) != 1:
@@ -158,7 +162,7 @@ def predict_arrays(estimator: Any, X: Any, outputs: Sequence[OutputColumn]) -> l
 
 
 def to_arrow(arrays: Sequence[np.ndarray], outputs: Sequence[OutputColumn]) -> list[pa.Array]:
-    """Arrays of predictions as Arrow arrays of their output columns' types."""
+    """Arrays of predictions as Arrow arrays of the output columns' types."""
     return [
         pa.array(array.tolist() if array.dtype == object else array, type=_LABEL_TYPES[output.arrow_type])
         for array, output in zip(arrays, outputs, strict=True)
@@ -166,14 +170,16 @@ def to_arrow(arrays: Sequence[np.ndarray], outputs: Sequence[OutputColumn]) -> l
 
 
 def fixed_shape(table: pa.Table, rows: int, filler: pa.Table | None = None) -> pa.Table:
-    """A table of exactly that many rows: another row is repeated where some are lacking.
+    """Pad a table to a fixed number of rows by repeating one row.
 
-    BLAS rounds a row differently by the shape of its batch. In batches of one shape a row's prediction depends on the
-    row alone, so that it is the same however the source was cut.
+    BLAS rounds a row's result differently for batches of different shapes. In batches of one shape a row's prediction
+    depends on the row alone: it is the same however the source was cut.
 
-    :param filler: the row to repeat, with the same columns: a short one, for a long text would be repeated too. None:
-        the last row of the table.
-    :raises ValueError: the table has no rows (a batch of 0 rows is never predicted) or more than ``rows``.
+    :param table: shape (at least 1 and at most ``rows``, columns).
+    :param rows: the number of rows of the result.
+    :param filler: a table with the one row to repeat, and the same columns. It should be short, since long texts are
+        repeated too. None: the table's last row.
+    :raises ValueError: the table has no rows, or more than ``rows``.
     """
     if not 0 < table.num_rows <= rows:
         raise ValueError(f"A batch of {table.num_rows:,} rows does not fit into the fixed shape of {rows:,} rows.")
@@ -186,15 +192,16 @@ def fixed_shape(table: pa.Table, rows: int, filler: pa.Table | None = None) -> p
 
 
 def _like(filler: pa.Table, table: pa.Table, times: int = 1) -> pa.Table:
-    """The one row so many times, in the types of a table."""
+    """One row, repeated, in the types of a table."""
     columns = [_repeated(filler[field.name], field.type, times) for field in table.schema]
     return pa.table(columns, schema=table.schema)
 
 
 def shortest_row(rows: pa.Table) -> pa.Table:
-    """The row with the shortest texts: what batches of a fixed shape are filled with.
+    """The row with the shortest texts, to fill up batches of a fixed shape.
 
-    :param rows: at least one.
+    :param rows: at least one row.
+    :return: a table of one row.
     """
     lengths = np.zeros(rows.num_rows, np.int64)
     for column in rows.columns:
@@ -205,7 +212,7 @@ def shortest_row(rows: pa.Table) -> pa.Table:
 
 
 def _repeated(column: pa.ChunkedArray, kind: pa.DataType, times: int) -> pa.Array:
-    """The column's only value, so many times."""
+    """The only value of a column, repeated."""
     if not pat.is_dictionary(kind):
         return pa.repeat(column.cast(kind)[0], times)
     values = decoded(column).cast(kind.value_type).combine_chunks()
@@ -225,10 +232,14 @@ def predict_table(
 ) -> pa.Table:
     """Predict a whole table in batches.
 
+    :param estimator: a fitted estimator.
     :param table: shape (rows, at least the features); may be empty.
-    :param batch_rows: rows of a batch; of each, where ``pad`` says so.
+    :param features: the features of the feature schema.
+    :param outputs: the result of ``output_columns``; all of one method.
+    :param batch_rows: the largest number of rows in a batch.
+    :param pad: give all batches exactly ``batch_rows`` rows; see ``fixed_shape``.
     :param filler: see ``fixed_shape``.
-    :returns: shape (rows, outputs), in the same order.
+    :return: shape (rows, outputs), in the order of the table.
     """
     groups = [] if accepts_arrow(estimator) else same_dtypes(table, features)
     if len(groups) > 1:
@@ -239,7 +250,7 @@ def predict_table(
         return pa.concat_tables(answers).take(pa.array(np.argsort(np.concatenate(groups)))).combine_chunks()
     if pad and table.num_rows and filler is not None and not accepts_arrow(estimator):
         both = pa.concat_tables([table.slice(0, 1), _like(filler, table)])
-        if len(same_dtypes(both, features)) > 1:  # it would change the dtypes of the others
+        if len(same_dtypes(both, features)) > 1:  # the filler would change the dtypes of the other rows
             filler = shortest_row(table)
     batches = []
     schema = pa.schema([(output.name, _LABEL_TYPES[output.arrow_type]) for output in outputs])
@@ -252,11 +263,11 @@ def predict_table(
 
 
 def _label_type(arrow_type: str) -> str:
-    """The type of predicted labels: the target's, at its widest."""
+    """The type of predicted labels: the target's type at its greatest width."""
     try:
         kind = kind_of(pa.type_for_alias(arrow_type))
         integer = pat.is_integer(pa.type_for_alias(arrow_type))
-    except ValueError:  # decimals have no alias
+    except ValueError:  # pyarrow has no alias for decimals
         return "double"
     widest = "uint64" if arrow_type == "uint64" else "int64"
     return {"string": "string", "boolean": "bool"}.get(kind or "", widest if integer else "double")

@@ -1,4 +1,4 @@
-"""The default preprocessing: takes a table as it is, gives an estimator numbers."""
+"""The default preprocessing: makes a matrix of numbers from a table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from airflow_sklearn.models.dates import PERIODS, date_part, on_circle
 if TYPE_CHECKING:
     from collections import Counter
 
-#: Rows that are scaled at a time: their numbers stay in the processor's cache.
+#: Rows that are scaled at a time, so that their numbers stay in the processor's cache.
 _BLOCK_ROWS = 1024
 
 #: From this share of entries other than zero on, a dense matrix is smaller and faster (scikit-learn's own limit too).
@@ -45,31 +45,32 @@ UNUSED = "Columns are null in every row, and are not used: {}"
 
 
 class TablePreprocessor(TransformerMixin, BaseEstimator):
-    """Turn numbers, booleans, strings, categories, dates and nulls into a matrix of float64.
+    """Turns numbers, booleans, strings, categories, dates and nulls into a matrix of float64.
 
-    Takes a pandas DataFrame or an Arrow table, in ``fit`` as in ``transform``, and gives the same bits for both. It is
-    fastest on Arrow with dictionary-encoded strings: then only the dictionary's values are looked up, not the rows.
+    ``fit`` and ``transform`` take a pandas DataFrame or an Arrow table, and give the same bits for both. Arrow with
+    dictionary-encoded strings is fastest: only the dictionary's values are looked up, not the rows.
 
-    - Columns that are null in every row of training are not used.
-    - Numbers and booleans are imputed with the mean, get an indicator column where training had nulls, and are scaled.
-    - Dates become year, month, day, weekday and hour (UTC), those that vary in training; then they are numbers.
-    - Strings and categories (of any values: a category of numbers is none) become one indicator column a level, with
-      one for nulls where training had nulls; a value that training did not have gives zeros in all of them. With
-      ``categories="ordinal"`` they become the level's number instead, ordered categories in their order, others
-      sorted as text; nulls and values that training did not have are NaN (-1 when imputing).
+    - Columns whose values were all null in training are not used.
+    - Numbers and booleans are imputed with the mean and scaled. Those that had nulls in training get an indicator
+      column.
+    - Dates become numbers: year, month, day, weekday and hour (UTC), as far as they varied in training.
+    - Strings and categories get one indicator column a level, and one for nulls if training had nulls. Categories may
+      have values of any type, also numbers. A value that training did not have gives zeros in all these columns. With
+      ``categories="ordinal"`` they become the level's number instead: ordered categories in their order, others sorted
+      as text. Nulls and values that training did not have are then NaN (-1 with ``impute``).
 
-    :param categories: ``"onehot"`` or ``"ordinal"`` (for trees).
+    :param categories: ``"onehot"``, or ``"ordinal"`` (for trees).
     :param impute: ``"mean"``, or None to keep nulls as NaN for estimators that take them.
-    :param scale: subtract the mean and divide by the standard deviation (of training's non-null values).
-    :param dates: ``"numbers"``, or ``"cyclic"`` for sine and cosine of each part but the year (for linear models).
-    :param sparse: whether the result is a ``scipy.sparse.csr_matrix``; ``"auto"`` decides in ``fit`` by the share of
-        zeros. With ``categories="ordinal"`` it is never sparse.
-    :param warn_levels: warn of columns with more levels than this.
+    :param scale: subtract the mean, and divide by the standard deviation, of training's non-null values.
+    :param dates: ``"numbers"``, or ``"cyclic"`` for sine and cosine of each part except the year (for linear models).
+    :param sparse: whether the result is a ``scipy.sparse.csr_matrix``. ``"auto"``: ``fit`` decides by the share of
+        zeros. With ``categories="ordinal"`` the result is never sparse.
+    :param warn_levels: warn about columns with more levels than this.
     :param max_levels: refuse columns with more levels than this.
 
-    Learned: ``feature_names_in_``, ``n_features_in_``, ``kinds_`` (a word a column), ``levels_`` (name to list),
-    ``numbers_`` ((column, date part or "") of each number), ``means_`` and ``scales_`` (of each number),
-    ``null_indicators_`` and ``null_levels_`` (columns that have one), ``sparse_``.
+    Learned attributes: ``feature_names_in_``, ``n_features_in_``, ``kinds_`` (one word a column), ``levels_`` (lists by
+    column), ``numbers_`` (for each number its column and its date part, or ""), ``means_`` and ``scales_`` (for each
+    number), ``null_indicators_`` and ``null_levels_`` (the columns that have one), ``sparse_``.
     """
 
     accepts_arrow = True
@@ -98,11 +99,11 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn levels, means and scales.
 
-        :param X: a pandas DataFrame, an Arrow table or record batch, of shape (rows, features).
+        :param X: a pandas DataFrame, an Arrow table or a record batch, of shape (rows, features).
         :param y: ignored.
         :raises TypeError: ``X`` is no table with named columns, or has columns that are neither numbers, booleans,
             strings nor dates.
-        :raises ValueError: a parameter is none of its values, ``X`` has no rows, columns have too many levels, or
+        :raises ValueError: a parameter has an unknown value, ``X`` has no rows, columns have too many levels, or
             numbers are infinite.
         """
         self._check_params()
@@ -174,7 +175,9 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         self.means_, self.scales_ = np.array(means, dtype=np.float64), np.array(scales, dtype=np.float64)
 
     def _informative_parts(self, column: ArrowColumn) -> list[str]:
-        """The parts of a date that vary in training; twice where on a circle (``month_sin``, ``month_cos``)."""
+        """The parts of a date that vary in training. With ``cyclic`` each counts twice (``month_sin``,
+        ``month_cos``).
+        """
         moments, nulls = microseconds(column)
         moments = moments[~nulls]
         informative = [part for part in PERIODS if len(moments) and np.ptp(date_part(moments, part))]
@@ -191,13 +194,13 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
     # ------------------------------------------------------------------ using what was learned
 
     def transform(self, X: Any) -> np.ndarray | sp.csr_matrix:
-        """The matrix that the estimator sees.
+        """The matrix for the estimator.
 
         :param X: a table with the columns of training, in any order.
-        :returns: float64 of shape (rows, len(get_feature_names_out())): numbers in training order, then null
-            indicators, then categories.
-        :raises ValueError: columns are missing or were not there in training, have another kind of values than in
-            training, or are infinite.
+        :return: float64 of shape (rows, len(get_feature_names_out())): numbers in training order, then null indicators,
+            then categories.
+        :raises ValueError: columns are missing, are additional, have another kind of values than in training, or are
+            infinite.
         """
         check_is_fitted(self)
         given = arrow_columns(X)
@@ -213,9 +216,11 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         return self._sparse_onehot(rows, arrays, places) if self.sparse_ else self._dense_onehot(rows, arrays, places)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the result's columns: ``age``, ``joined:month``, ``age is null``, ``city=Rome``, ``city is null``.
+        """The names of the result's columns, such as ``age``, ``joined:month``, ``age is null``, ``city=Rome``, ``city
+        is null``.
 
         :param input_features: ignored; the names are those of training.
+        :return: an array of str objects.
         """
         check_is_fitted(self, "numbers_")
         names = [f"{name}:{part}" if part else name for name, part in self.numbers_]
@@ -229,7 +234,7 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False  # a matrix without column names says too little
+        tags.input_tags.two_d_array = False  # a matrix without column names is not accepted
         tags.input_tags.string = tags.input_tags.categorical = tags.input_tags.allow_nan = True
         return tags
 
@@ -237,7 +242,10 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         return [name for name, found in zip(self.feature_names_in_, self.kinds_, strict=True) if found in kinds]
 
     def _conform(self, columns: dict[str, ArrowColumn]) -> dict[str, ArrowColumn]:
-        """Columns in training order; all that is wrong with them in one error."""
+        """The columns in training order.
+
+        :raises ValueError: columns do not fit; the message lists all faults.
+        """
         every = dict(zip(self.feature_names_in_, self.kinds_, strict=True))
         expected = {name: kind for name, kind in every.items() if kind != "unused"}
         conformed = {name: _as_kind(columns[name], kind) for name, kind in expected.items() if name in columns}
@@ -253,7 +261,9 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         return conformed
 
     def _write_numbers(self, out: np.ndarray, arrays: list[np.ndarray]) -> None:
-        """Impute and scale into the first columns of ``out`` (C order), null indicators after them."""
+        """Write imputed and scaled numbers into the first columns of ``out`` (C order), and null indicators after
+        them.
+        """
         count = len(arrays)
         place = {name: j for j, (name, _) in reversed(list(enumerate(self.numbers_)))}
         flagged = [place[name] for name in self.null_indicators_]
@@ -290,9 +300,9 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         return out
 
     def _onehot_columns(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each category: the column of the matrix and the entry there, by code (levels, then null, then unseen).
+        """For each category: the matrix column and the entry there, by code (levels, then null, then unseen).
 
-        What has no column of its own is a zero in the category's first column.
+        A code without a column of its own becomes a zero in the category's first column.
         """
         start = len(self.numbers_) + len(self.null_indicators_)
         tables = []
@@ -305,7 +315,9 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         return [(column.clip(max=max(start - 1, 0)), entry) for column, entry in tables]
 
     def _sparse_onehot(self, rows: int, arrays: list[np.ndarray], places: list[np.ndarray]) -> sp.csr_matrix:
-        """Every row has the same number of entries, so that the matrix is built without looking for zeros."""
+        """The sparse matrix. Every row has the same number of entries, so that building it needs no search for
+        zeros.
+        """
         first = len(arrays) + len(self.null_indicators_)
         width = first + len(places)
         data, indices = np.empty((rows, width)), np.empty((rows, width), dtype=np.int32)
@@ -330,7 +342,9 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
 
 
 def _learn_kinds(columns: dict[str, ArrowColumn]) -> list[str]:
-    """``numeric``, ``string``, ``category`` (of other values than strings), ``datetime``, or ``unused``."""
+    """The kind of each column: ``numeric``, ``string``, ``category`` (of other values than strings), ``datetime``,
+    ``unused``.
+    """
     kinds = {name: kind_of(column.type) for name, column in columns.items()}
     if wrong := {name: str(columns[name].type) for name, kind in kinds.items() if kind is None}:
         raise TypeError(f"Columns are neither numbers, booleans, strings nor dates: {wrong}. Exclude or convert them.")
@@ -350,7 +364,7 @@ def _is_all_null(column: ArrowColumn, kind: str | None) -> bool:
 
 
 def _as_kind(column: ArrowColumn, kind: str) -> ArrowColumn | None:
-    """The column, if it can stand for one of that kind in training; an all-null column can, whatever its type."""
+    """The column if its values are of the kind that training had, else None. A column of nulls is of any kind."""
     found = kind_of(column.type)
     if found == kind or (found == "boolean" and kind == "numeric") or (found and kind == "category"):
         return column
@@ -358,7 +372,9 @@ def _as_kind(column: ArrowColumn, kind: str) -> ArrowColumn | None:
 
 
 def _number_arrays(column: ArrowColumn, parts: list[str]) -> list[np.ndarray]:
-    """The float64 arrays that a column gives: itself for the part "", or one array a part of a date; nulls are NaN."""
+    """The float64 arrays of a column: the column itself for the part "", else an array for each date part. Nulls are
+    NaN.
+    """
     if parts == [""]:
         return [numbers(column)]
     moments, nulls = microseconds(column)
@@ -373,11 +389,11 @@ def _number_arrays(column: ArrowColumn, parts: list[str]) -> list[np.ndarray]:
 
 
 def _mean_and_scale(values: np.ndarray) -> tuple[float, float]:
-    """Of the values that are not null. A column without any has mean 0; one that never varies has scale 1."""
+    """Mean and standard deviation of the non-null values. Without values the mean is 0; a constant's scale is 1."""
     known = values[~np.isnan(values)]
     if not len(known):
         return 0.0, 1.0
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = float(known.mean()), float(known.std())
-    # A constant's standard deviation may be a rounding error away from zero: scikit-learn treats that as zero as well.
+    # Rounding may give a constant a standard deviation just above zero. Like scikit-learn, treat that as zero.
     return mean, scale if scale > 10 * np.finfo(np.float64).eps * abs(mean) else 1.0

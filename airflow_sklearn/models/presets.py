@@ -1,4 +1,4 @@
-"""Estimators by name. One more preset is one more entry in ``PRESETS``, and one in ``PresetName``."""
+"""Estimators by name. A new preset is an entry in ``PRESETS`` and one in ``PresetName``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _pipeline(preprocessing: TablePreprocessor, estimator: BaseEstimator) -> Pip
     return Pipeline([("preprocessing", preprocessing), ("estimator", estimator)])
 
 
-#: Name to a function that builds the unfitted Pipeline. The final step takes the user's parameters.
+#: Functions that build an unfitted Pipeline, by name. The final step takes the user's parameters.
 PRESETS: dict[str, Callable[[], Pipeline]] = {
     "sparse_logistic": lambda: _linear(LogisticRegression(max_iter=1000, random_state=RANDOM_STATE)),
     "sparse_ridge_regressor": lambda: _linear(Ridge(tol=1e-6, random_state=RANDOM_STATE)),
@@ -46,8 +46,8 @@ def build_preset(name: str, params: Mapping[str, Any] | None = None) -> Pipeline
     """The unfitted Pipeline of a preset.
 
     :param name: a key of ``PRESETS``.
-    :param params: set on the final step, as its ``set_params`` does (``{"C": 0.1}``).
-    :raises UserError: there is no such preset or no such parameter; the message lists those that there are.
+    :param params: parameters of the final step, such as ``{"C": 0.1}``; None: its defaults.
+    :raises UserError: there is no such preset or parameter; the message lists those that exist.
     """
     if name not in PRESETS:
         raise UserError(f"There is no preset {name!r}{_did_you_mean(name, PRESETS)} The presets are {sorted(PRESETS)}.")

@@ -1,4 +1,4 @@
-"""Learning the feature schema from a training table: what prediction needs to rebuild the same arrays."""
+"""Learning the feature schema from a training table. Prediction uses it to make the same arrays from other data."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from airflow_sklearn.models.preprocessing import UNUSED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: A string column with more values than this is text: its levels are not remembered.
+#: A string column with more distinct values than this is text: its levels are not stored.
 MAX_LEVELS = 5000
 
-#: Bins of the reference distribution of numbers and dates; each holds about as many training rows as the others.
+#: Bins of the reference distribution of numbers and dates. Each holds about the same number of training rows.
 BINS = 20
 
 _EXACT_IN_DOUBLE = 2**53
@@ -44,12 +44,12 @@ _MOST_DIGITS = 38
 def learn_features(table: pa.Table, *, as_pandas: bool = False) -> tuple[Feature, ...]:
     """The features of a training table, in its order.
 
-    Categories are so however their values are stored, also numbers that pandas wrote as categories, which Parquet
-    itself does not keep. With ``as_pandas`` they are what pandas reads: numbers there.
+    Columns that pandas wrote as categories are categories, also those of numbers, which Parquet itself stores as
+    numbers. With ``as_pandas`` such a column has the dtype that pandas reads: numbers.
 
     :param table: the features only (no target, key or weight), shape (rows, features).
-    :param as_pandas: for an estimator that does its own preprocessing: features have the ``dtype`` of pandas.
-    :raises UserError: columns are of types that no estimator takes (nested, binary, times of day); all are named.
+    :param as_pandas: record pandas' ``dtype`` of each feature, for an estimator that does its own preprocessing.
+    :raises UserError: columns have types that no estimator takes (nested, binary, times of day); the message lists all.
     """
     columns = arrow_columns(table)
     if wrong := {name: str(column.type) for name, column in columns.items() if kind_of(column.type) is None}:
@@ -72,10 +72,12 @@ def learn_features(table: pa.Table, *, as_pandas: bool = False) -> tuple[Feature
 
 
 def learn_target(column: ArrowColumn, name: str, is_classifier: bool, classes: Sequence[Any] = ()) -> Target:
-    """The target as the manifest holds it.
+    """The target's description in the manifest.
 
     :param column: the target's values as they were read.
-    :param classes: a classifier's ``classes_``.
+    :param name: the target's column.
+    :param is_classifier: whether the values are classes.
+    :param classes: a classifier's ``classes_``; empty for a regressor.
     """
     labels = tuple(value.item() if isinstance(value, np.generic) else value for value in classes)
     task = "classification" if is_classifier else "regression"
@@ -83,10 +85,12 @@ def learn_target(column: ArrowColumn, name: str, is_classifier: bool, classes: S
 
 
 def target_values(column: ArrowColumn, name: str, is_classifier: bool) -> np.ndarray:
-    """The target as an estimator takes it: shape (rows,), of int64, bool, str objects (labels) or float64.
+    """The target as an estimator takes it: int64, bool, str objects (labels) or float64, of shape (rows,).
 
-    :param column: without nulls.
-    :raises UserError: there are nulls, one class only, fractions for a classifier, or no numbers for a regressor.
+    :param column: the target's values.
+    :param name: the target's column, for messages.
+    :param is_classifier: whether the values are classes.
+    :raises UserError: there are nulls, only one class, fractions for a classifier, or no numbers for a regressor.
     """
     kind = kind_of(decoded(column).type)
     if column.null_count or (kind == "numeric" and np.isnan(numbers(column)).any()):
@@ -103,17 +107,17 @@ def target_values(column: ArrowColumn, name: str, is_classifier: bool) -> np.nda
 
 
 def read_columns(schema: FeatureSchema) -> tuple[tuple[str, str, bool], ...]:
-    """How each feature's column is to be read for prediction: (name, Arrow type, whether dictionary-encoded).
+    """How to read each feature's column for prediction: (name, Arrow type, whether dictionary-encoded).
 
-    Numbers are read as ``double``, whatever training had: a column of whole numbers may hold fractions later. Only
-    integers that a double can not hold are read as they were, and ``float``: text is rounded as in training.
+    Numbers are read as ``double``: a column of whole numbers may hold fractions later. Integers that a double cannot
+    hold keep their type. ``float`` is kept too, so that text is rounded as in training.
     """
     return tuple((f.name, *_read_as(f)) for f in schema.features)
 
 
 def _read_as(feature: Feature) -> tuple[str, bool]:
     if feature.dtype is not None and feature.arrow_type.startswith("decimal"):
-        scale = feature.arrow_type.rpartition(",")[2].strip(" )")  # pandas has decimals as Python's own
+        scale = feature.arrow_type.rpartition(",")[2].strip(" )")  # pandas reads decimals as decimal.Decimal objects
         return f"decimal{256 if feature.arrow_type.startswith('decimal256') else 128}({_MOST_DIGITS}, {scale})", False
     if feature.kind == "numeric":
         if feature.arrow_type == "float":
@@ -150,14 +154,14 @@ def _learn_numbers(column: ArrowColumn) -> tuple[dict[str, Any], int]:
     minimum: Scalar = float(finite.min()) if len(finite) else None
     maximum: Scalar = float(finite.max()) if len(finite) else None
     if pat.is_integer(decoded(column).type) and len(finite):
-        ends = pc.min_max(decoded(column))  # exact past 2**53
+        ends = pc.min_max(decoded(column))  # integers, exact also past 2**53
         minimum, maximum = ends["min"].as_py(), ends["max"].as_py()
     fields = {"kind": "numeric", "minimum": minimum, "maximum": maximum, "distribution": _quantile_bins(finite)}
     return fields, int(np.isnan(values).sum())
 
 
 def _learn_dates(column: ArrowColumn) -> tuple[dict[str, Any], int]:
-    """Edges of the distribution are seconds since 1970, UTC."""
+    """Range and distribution of dates. The edges of the bins are seconds since 1970 in UTC."""
     moments, nulls = microseconds(column)
     known = moments[~nulls]
     fields: dict[str, Any] = {"kind": "datetime", "distribution": _quantile_bins(known / 1e6)}
@@ -181,7 +185,7 @@ def _quantile_bins(values: np.ndarray) -> Distribution:
         return Distribution()
     edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)))
     if len(edges) <= BINS and len(distinct := np.unique(values)) <= BINS:
-        edges = np.append(distinct, distinct[-1])  # one bin a value: a rare one would drown in a quantile
+        edges = np.append(distinct, distinct[-1])  # one bin a value: quantiles would merge rare values into others
     counts, _ = np.histogram(values, bins=edges)
     return Distribution(edges=tuple(edges.tolist()), counts=tuple(counts.tolist()))
 
@@ -194,7 +198,7 @@ def _iso(microseconds_since_1970: int, arrow_type: pa.DataType) -> str:
 
 
 def _type_name(arrow_type: pa.DataType) -> str:
-    """The type's name, without dictionaries and widths of strings; an untyped column of nulls is read as numbers."""
+    """The name of a type without dictionary and string width. A column of nulls without a type counts as numbers."""
     if pat.is_dictionary(arrow_type):
         return _type_name(arrow_type.value_type)
     if is_string(arrow_type):

@@ -1,4 +1,4 @@
-"""Cross-validation: how good a model is on rows that it was not fitted on."""
+"""Cross-validation: scores of a model on rows that it was not fitted on."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ Metrics = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Validation:
-    """What cross-validation found.
+    """The result of a cross-validation.
 
-    :param metrics: means over folds. A metric that the estimator can not give (no probabilities), or that is no finite
-        number in some fold, is None.
-    :param deviations: standard deviations over folds, by metric.
-    :param folds: shape (rows,) of int32: the fold, from 1 on, that each row was left out of.
-    :param method: what the models were asked for: ``predict_proba`` where they have it, else ``predict``.
-    :param answers: each row's answer by the model of its fold, which was not fitted on it: shape (rows, classes) of
-        float64 for ``predict_proba``, else (rows,).
-    :param classes: of a classifier, in the order of the answers' columns.
+    :param metrics: means over the folds, by metric. None: the estimator does not provide it (no probabilities), or it
+        was not finite in some fold.
+    :param deviations: standard deviations over the folds, by metric.
+    :param folds: shape (rows,) of int32: the fold, counted from 1, that each row was left out of.
+    :param method: the method of the stored answers: ``predict_proba`` if the models have it, else ``predict``.
+    :param answers: for each row the prediction of the model that was not fitted on it: shape (rows, classes) of float64
+        for ``predict_proba``, else (rows,).
+    :param classes: a classifier's classes, in the order of the answers' columns; empty for a regressor.
     """
 
     metrics: Metrics
@@ -55,17 +55,17 @@ class Validation:
 def cross_validate(
     estimator: Any, X: Any, y: np.ndarray, *, folds: int, sample_weight: np.ndarray | None = None
 ) -> Validation:
-    """Fit and score on shuffled folds, stratified for classifiers; the estimator itself stays unfitted.
+    """Fit and score on shuffled folds, stratified for classifiers. The estimator itself stays unfitted.
 
-    - Two classes: ``roc_auc``, ``log_loss``, ``accuracy``, ``brier``; the last label is the positive one.
+    - Two classes: ``roc_auc``, ``log_loss``, ``accuracy``, ``brier``; the last class is the positive one.
     - More classes: ``accuracy``, ``log_loss``, ``roc_auc_macro`` (one against the rest).
     - Regression: ``r2``, ``rmse``, ``mae``.
 
-    :param X: what ``estimator_input`` gives: a DataFrame or an Arrow table of shape (rows, features).
+    :param X: the result of ``estimator_input``: a DataFrame or an Arrow table of shape (rows, features).
     :param y: shape (rows,).
-    :param folds: at least 2.
-    :param sample_weight: shape (rows,); weighs fitting and scoring.
-    :raises UserError: too few rows, in all or of a class, for so many folds; or the estimator raises.
+    :param folds: the number of folds, at least 2.
+    :param sample_weight: shape (rows,), used in fitting and in scoring; None: no weights.
+    :raises UserError: there are too few rows, in all or of a class, or the estimator raises.
     """
     classifier = is_classifier(estimator)
     scores: list[Metrics] = []
@@ -95,14 +95,14 @@ def cross_validate(
         answers[test], fold_of[test] = answer, number
         shown = ", ".join(f"{name} {value:.4f}" for name, value in scores[-1].items() if value is not None)
         log.info("Fold %d of %d: %s (%.1f s)", number, folds, shown, time.perf_counter() - started)
-        del fitted, said  # not beside the next fold's
+        del fitted, said  # free their memory before the next fold is fitted
     assert answers is not None
     means, deviations = _over_folds(scores)
     return Validation(means, deviations, fold_of, method, answers, classes)
 
 
 class _Answers:
-    """What a fitted estimator says of some rows. Each method is asked once, by the scores and by who keeps them."""
+    """Predictions of a fitted estimator for some rows. Each method is called at most once."""
 
     def __init__(self, fitted: Any, X: Any, classifier: bool) -> None:
         self._fitted, self._X, self._found = fitted, X, dict[str, np.ndarray]()
@@ -117,14 +117,16 @@ class _Answers:
             if method == "predict":
                 answer = answer.reshape(len(self._X))
             elif method == "predict_proba":
-                # As prediction writes them: in single precision log_loss would clip them elsewhere.
+                # Float64, as prediction writes them: log_loss would clip values of single precision differently.
                 answer = answer.astype(np.float64, copy=False)
             self._found[method] = answer
         return self._found[method]
 
 
 def _answers_dtype(y: np.ndarray, classifier: bool, method: Method) -> np.dtype[Any]:
-    """Labels are as wide as the target's: a fold's own array of text may be too narrow for the next one's."""
+    """The dtype of all folds' answers. Labels get the target's width: one fold's text array may be too narrow for
+    another's.
+    """
     return y.dtype if classifier and method == "predict" else np.dtype(np.float64)
 
 
