@@ -52,6 +52,10 @@ class Job(Document):
         this URI, and does no job of another plan."""
         return ""
 
+    def uris(self) -> tuple[str, ...]:
+        """What the worker reads and writes: files, folders and queues. They decide which credentials it is given."""
+        return (self.result_uri,)
+
 
 class SearchPool(Value):
     """Containers that a training fits in, beside its own."""
@@ -80,6 +84,10 @@ class TrainJob(TrainSettings, Job):
     search: SearchPool | None = None
     """No part of the version: where fits run does not change what is fitted."""
 
+    def uris(self) -> tuple[str, ...]:
+        pools = [self.search.folder] if self.search else []
+        return (*super().uris(), self.model, *self.source.uris, *(one.uri for one in self.objects), *pools)
+
 
 class PredictJob(Job):
     """Predict one chunk."""
@@ -97,6 +105,10 @@ class PredictJob(Job):
     @property
     def shared_plan(self) -> str:
         return self.plan
+
+    def uris(self) -> tuple[str, ...]:
+        source = {piece.object.uri for piece in self.chunk.pieces}
+        return (*super().uris(), self.ledger, self.spec.model_manifest_uri, *sorted(source))
 
 
 class PoolWorkerJob(Job):
@@ -130,6 +142,9 @@ class PoolWorkerJob(Job):
     """Without a sign of the driver's life, after which the worker ends and removes the pool."""
     key_sha256: Annotated[str, Later()] = ""
     """Of the pool's key. The job's own digest pins it. Empty: written by a version that did not say it."""
+
+    def uris(self) -> tuple[str, ...]:
+        return (*super().uris(), self.folder, self.tasks, self.reports)
 
 
 @upgrades(TrainJob.FORMAT, 1)

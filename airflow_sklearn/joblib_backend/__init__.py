@@ -8,37 +8,41 @@
     with joblib.parallel_config("ecs", n_jobs=20, runtime=EcsRuntime(...), storage="s3://bucket/pools"):
         GridSearchCV(model, grid).fit(X, y)
 
-``containers`` takes any runtime; ``ecs`` and ``ec2`` take theirs, and say so when they are given another.
+``containers`` takes any runtime; ``ecs`` and ``ec2`` take theirs, and say so when they are given another. So does a
+backend of the name of each runtime that another package has registered.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from joblib import register_parallel_backend
 
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.joblib_backend.backend import ContainerBackend
 from airflow_sklearn.pool.driver.pool import WorkerPool
+from airflow_sklearn.runtimes import registry
+
+if TYPE_CHECKING:
+    from airflow_sklearn.runtimes.base import Runtime
 
 __all__ = ["ContainerBackend", "WorkerPool", "register"]
-
-_RUNTIMES = {"ecs": "EcsRuntime", "ec2": "Ec2Runtime"}
 
 
 def register() -> None:
     """Tell joblib of the backends. Importing the package does it."""
     register_parallel_backend("containers", ContainerBackend)
-    for name, runtime_class in _RUNTIMES.items():
-        register_parallel_backend(name, partial(_backend_of, name, runtime_class))
+    for name, runtime_class in registry.load_all():
+        if not runtime_class.on_this_machine:
+            register_parallel_backend(name, partial(_backend_of, name, runtime_class))
 
 
-def _backend_of(name: str, runtime_class: str, **parameters: Any) -> ContainerBackend:
+def _backend_of(name: str, runtime_class: type[Runtime], **parameters: Any) -> ContainerBackend:
     runtime = parameters.get("runtime") or getattr(parameters.get("pool"), "runtime", None)
-    if runtime is not None and runtime_class not in {one.__name__ for one in type(runtime).__mro__}:
+    if runtime is not None and not isinstance(runtime, runtime_class):
         raise UserError(
-            f"The backend {name!r} runs tasks by {runtime_class}, not by {runtime!r}. "
+            f"The backend {name!r} runs tasks by {runtime_class.__name__}, not by {runtime!r}. "
             "The backend 'containers' takes any runtime."
         )
     return ContainerBackend(**parameters)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import shutil
@@ -40,6 +39,7 @@ SECONDS_TO_END = 3.0  # from SIGTERM to SIGKILL; Airflow gives a killed task 5 s
 #: Airflow's configuration and connections stay out of the worker, as they do in a container.
 _AIRFLOW_VARIABLES = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "_AIRFLOW_", "__AIRFLOW_")
 _LAST_THREADS = 2.0  # seconds that a process without its first thread may take until it has an exit code
+_OF_AWS = ("s3://", "sqs://")  # what the worker needs the connection's credentials for
 _NO_MODULE = "No module named "
 
 _children: dict[str, subprocess.Popen[bytes]] = {}
@@ -95,7 +95,7 @@ class LocalRuntime(Runtime):
     def submit(self, job_uri: str, job: Job, *, survives_parent: bool, capacity_refusals: int = 0) -> JobHandle:
         command = [self._interpreter(), "-m", "airflow_sklearn.worker", *worker_arguments(job_uri, job)]
         folder = self._state().create(f"{job_key(job)}-{secrets.token_hex(4)}")
-        environment = self._worker_environment(job)
+        environment = self._worker_environment(job_uri, job)
         if survives_parent:
             process = run_detached(command, environment, log=folder / "log", exit_code=folder / "exit_code")
         else:
@@ -215,9 +215,9 @@ class LocalRuntime(Runtime):
     def _state(self) -> StateFolder:
         return StateFolder(self.state_dir or default_state_dir())
 
-    def _worker_environment(self, job: Job) -> dict[str, str]:
+    def _worker_environment(self, job_uri: str, job: Job) -> dict[str, str]:
         environment = self._base_environment()
-        if self._aws and "s3://" in json.dumps(job.model_dump(mode="json")):
+        if self._aws and any(uri.startswith(_OF_AWS) for uri in (job_uri, *job.uris())):
             environment.update(self._aws.environment())
         if self.processes:
             environment[PROCESSES_VARIABLE] = str(self.processes)

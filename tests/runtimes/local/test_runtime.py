@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from airflow_sklearn.contract.jobs import PredictJob
+from airflow_sklearn.contract.jobs import JobIdentity, PredictJob
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
 from airflow_sklearn.runtimes.local.runtime import LocalRuntime
@@ -273,15 +273,24 @@ class FakeAws:
         return {"AWS_ACCESS_KEY_ID": "from the connection"}
 
 
-@pytest.mark.parametrize("scheme", ["s3", "file"])
+@pytest.mark.parametrize(
+    ("change", "is_given"),
+    [
+        ({"ledger": "s3:///somewhere"}, True),
+        ({"result_uri": "s3:///somewhere/result.json"}, True),
+        ({"ledger": "file:///somewhere"}, False),
+        ({"identity": JobIdentity(dag_id="from s3://somewhere")}, False),
+    ],
+    ids=["ledger", "result", "file", "a word of the job"],
+)
 def test_the_connection_is_passed_on_only_to_jobs_that_use_s3(
-    runtime_of: RuntimeOf, job: PredictJob, scheme: str, monkeypatch: pytest.MonkeyPatch
+    runtime_of: RuntimeOf, job: PredictJob, change: dict[str, Any], is_given: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     runtime = runtime_of("print(os.environ.get('AWS_ACCESS_KEY_ID'))").bind(FakeAws())
-    handle = runtime.submit("job", job.model_copy(update={"ledger": f"{scheme}:///somewhere"}), survives_parent=False)
+    handle = runtime.submit("job", job.model_copy(update=change), survives_parent=False)
     wait_for_end(runtime, handle)
-    assert runtime.logs(handle)[0] == ["from the connection" if scheme == "s3" else "None"]
+    assert runtime.logs(handle)[0] == ["from the connection" if is_given else "None"]
     stored = (Path(str(handle.data["folder"])) / "handle.json").read_text()
     assert "from the connection" not in stored
 
