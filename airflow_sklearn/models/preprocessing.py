@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 #: Rows that are scaled at a time, so that their numbers stay in the processor's cache.
 _BLOCK_ROWS = 1024
 
-#: From this share of entries other than zero on, a dense matrix is smaller and faster (scikit-learn's own limit too).
+#: With a larger share of non-zero entries a dense matrix is smaller and faster (ColumnTransformer has the same limit).
 _DENSE_FROM = 0.3
 
 _NULL_TYPES = {
