@@ -1,4 +1,4 @@
-"""joblib over containers: importing this package registers the backends ``containers``, ``ecs`` and ``ec2``.
+"""joblib in containers: importing this package registers the backends ``containers``, ``ecs`` and ``ec2``.
 
 ::
 
@@ -8,8 +8,7 @@
     with joblib.parallel_config("ecs", n_jobs=20, runtime=EcsRuntime(...), storage="s3://bucket/pools"):
         GridSearchCV(model, grid).fit(X, y)
 
-``containers`` takes any runtime; ``ecs`` and ``ec2`` take theirs, and say so when they are given another. So does a
-backend of the name of each runtime that another package has registered.
+``containers`` takes any runtime. ``ecs`` and ``ec2`` take only their own, and refuse others with a clear message.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ __all__ = ["ContainerBackend", "WorkerPool", "register"]
 
 
 def register() -> None:
-    """Tell joblib of the backends. Importing the package does it."""
+    """Register the backends with joblib. Importing the package calls it."""
     register_parallel_backend("containers", ContainerBackend)
     for name, runtime_class in registry.load_all():
         if not runtime_class.on_this_machine:

@@ -1,4 +1,4 @@
-"""What joblib asks of a backend, asked of a pool of containers."""
+"""A joblib backend whose tasks run in a pool of containers."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from airflow_sklearn.runtimes.base import Runtime
 
 _POOL_PARAMETERS = frozenset({"storage", "aws"}) | PoolSettings.names()
-_SHORTEST = 1e-6  # seconds; joblib takes 0 for a batch that was not measured
+_SHORTEST = 1e-6  # seconds; to joblib, 0 means that a batch was not measured
 _CLOSE_SECONDS = 20.0
 
 
 def _close_apart(pool: WorkerPool) -> None:
-    """Close a pool that nothing refers to, in a thread of its own.
+    """Close a pool that nothing refers to any more, in a thread of its own.
 
-    Garbage is collected in whichever thread, which may hold a lock that closing needs. So it is waited for, but not for
-    ever.
+    The garbage collector may call this in any thread, also in one that holds a lock that closing needs. The thread is
+    therefore waited for, but only for a limited time.
     """
     thread = threading.Thread(target=pool.close, name="pool-close")
     try:
         thread.start()
-    except RuntimeError:  # Python ends, and some versions start no thread then
+    except RuntimeError:  # Python is about to end; some versions then start no thread
         pool.close()
     else:
         thread.join(_CLOSE_SECONDS)
@@ -43,16 +43,18 @@ def _close_apart(pool: WorkerPool) -> None:
 class ContainerBackend(AutoBatchingMixin, ParallelBackendBase):
     """Runs joblib's tasks in containers: ``joblib.parallel_config("containers", n_jobs=20, runtime=...)``.
 
-    The containers start with the first task and live as long as the ``parallel_config`` block, or until they have had
-    nothing to do for ``idle_timeout`` seconds. ``n_jobs`` is the number of tasks that run at the same time.
-    ``n_jobs=-1`` means what the block says, and where it says no number, ``max_jobs``; -2 is one less, and so on. With
-    ``n_jobs=1`` joblib runs tasks in this process. Calls of ``Parallel`` within a task run in threads of its
-    container, and calls within those one task after the other, as in joblib's own processes.
+    The containers start with the first task. They end with the ``parallel_config`` block, or after ``idle_timeout``
+    seconds without a task.
+
+    ``n_jobs`` is the number of tasks that run at the same time. ``n_jobs=-1`` means the block's number, or ``max_jobs``
+    if the block has none; -2 means one less, and so on. With ``n_jobs=1`` joblib runs the tasks in this process. Calls
+    of ``Parallel`` within a task run in threads of its container; calls within those run one task after the other.
+    joblib's own processes do the same.
 
     :param runtime: where the containers run.
-    :param pool: a ``WorkerPool`` that lives on after the block, in the place of ``runtime`` and all below.
-    :param max_jobs: what ``n_jobs=-1`` means where the block says no number.
-    :param pool_parameters: ``storage``, ``aws``, ``processes``, ``restarts`` and the time-outs, see ``WorkerPool``.
+    :param pool: a ``WorkerPool`` that outlives the block. It replaces ``runtime`` and ``pool_parameters``.
+    :param max_jobs: the meaning of ``n_jobs=-1`` if the block has no number.
+    :param pool_parameters: ``storage``, ``aws``, ``processes``, ``restarts`` and the time-outs; see ``WorkerPool``.
     """
 
     supports_retrieve_callback = True
@@ -61,7 +63,7 @@ class ContainerBackend(AutoBatchingMixin, ParallelBackendBase):
     uses_threads = False
     supports_sharedmem = False
 
-    # The way to a container and back is longer than to a process of this machine: batches pay off earlier.
+    # A message to a container takes longer than one to a local process, so that batches pay off earlier.
     MIN_IDEAL_BATCH_DURATION = 0.5
     MAX_IDEAL_BATCH_DURATION = 3.0
 
@@ -100,11 +102,16 @@ class ContainerBackend(AutoBatchingMixin, ParallelBackendBase):
 
     @property
     def parallel(self) -> Any:
-        """The ``Parallel`` that was configured last. Not kept alive: it refers to this backend."""
+        """The ``Parallel`` that was configured last; None if it is gone. The reference is weak: ``Parallel`` refers to
+        this backend.
+        """
         return self._parallel and self._parallel()
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
-        """:raises ValueError: ``n_jobs=0``."""
+        """The number of tasks that run at the same time, for an ``n_jobs`` that may be negative or None.
+
+        :raises ValueError: ``n_jobs`` is 0.
+        """
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         if n_jobs is None:
@@ -124,9 +131,13 @@ class ContainerBackend(AutoBatchingMixin, ParallelBackendBase):
         context: Any = None,
         **others: Any,
     ) -> int:
-        """Take over what ``Parallel`` was given. ``temp_folder`` and ``context`` mean nothing in containers.
+        """Take over the arguments of ``Parallel``. joblib calls it before the first task.
 
-        :raises UserError: an argument that this backend does not have.
+        ``temp_folder`` and ``context`` are ignored: they mean nothing in containers.
+
+        :return: the number of tasks that run at the same time.
+        :raises UserError: an argument that this backend does not support.
+        :raises FallbackToBackend: ``n_jobs`` is 1, so that joblib runs the tasks in this process.
         """
         if others:
             raise UserError(f"Parallel({', '.join(others)}=...) is nothing that a pool of containers can do.")
@@ -143,13 +154,20 @@ class ContainerBackend(AutoBatchingMixin, ParallelBackendBase):
         return jobs
 
     def start_call(self) -> None:
+        """A call of ``Parallel`` begins: arrays may have been changed since the last one, and are hashed again."""
         self.pool.forget_arguments()
 
     def stop_call(self) -> None:
+        """A call of ``Parallel`` has ended. Calls whose ``Parallel`` is gone are forgotten."""
         self.pool.forget_arguments()
         self._calls = {call: parallel for call, parallel in self._calls.items() if parallel() is not None}
 
     def submit(self, func: Callable[[], Any], callback: Any = None) -> PoolFuture:
+        """Run a batch of tasks in a container.
+
+        :param func: the batch: a callable without arguments.
+        :param callback: joblib's callback, called with the future when it is done.
+        """
         call = getattr(callback, "parallel_call_id", "")
         if callback is not None and call not in self._calls:
             self._calls[call] = weakref.ref(callback.parallel)
@@ -164,29 +182,31 @@ class ContainerBackend(AutoBatchingMixin, ParallelBackendBase):
         )
 
     def retrieve_result_callback(self, out: PoolFuture) -> Any:
+        """The results of a finished batch, or its exception. joblib calls it in its callback."""
         self._settled.seconds = out.seconds
         return out.result()
 
     def batch_completed(self, batch_size: int, duration: float) -> None:
-        """Sizes of batches go by the time that they ran: the first one also waited for its container to start.
+        """Tell joblib how long a batch has run, so that it can choose the size of the next ones.
 
-        joblib calls it right after ``retrieve_result_callback`` of the same batch, in the same thread.
+        The time that the task ran is used instead of joblib's ``duration``, because the first batch also waits for its
+        container. joblib calls this right after ``retrieve_result_callback`` of the same batch, in the same thread.
         """
         super().batch_completed(batch_size, max(getattr(self._settled, "seconds", duration), _SHORTEST))
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
-        """Kill the tasks of calls that have failed. The pool stays, unless this process is about to end."""
+        """Kill the tasks of calls that have failed. The pool stays open, unless this process is about to end."""
         for call, reference in list(self._calls.items()):
             parallel = reference()
-            if parallel is None or parallel._aborting:  # other calls of the same block go on
+            if parallel is None or parallel._aborting:  # other calls in the same block continue
                 self.pool.cancel(call)
                 self._calls.pop(call, None)
         error = sys.exception()
         if self._owns_pool and error is not None and not isinstance(error, Exception | GeneratorExit):
-            self.pool.close()  # Ctrl-C, or a task of Airflow's that is killed: what comes next may be the end
+            self.pool.close()  # Ctrl-C, or Airflow kills its task: this process may end at any moment
 
     def terminate(self) -> None:
-        """The end of one ``Parallel``. The containers wait for the next one of the block."""
+        """A ``Parallel`` has ended. The containers wait for the next one in the block."""
         self.reset_batch_stats()
 
     def _all_jobs(self) -> int:

@@ -1,4 +1,4 @@
-"""Queues that give a message to another worker when the one that took it is lost: Amazon SQS, and folders."""
+"""Message queues that deliver a message again if the worker that received it is lost: Amazon SQS, and folders."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Message", "Queue", "open_queue"]
 
 
 def open_queue(uri: str, client: Callable[[str, str | None], Any] | None = None) -> Queue:
-    """The queue of a URI, which need not be there yet.
+    """The queue at a URI. It need not exist yet.
 
-    :param uri: ``sqs://region/name``, or ``file:///folder``.
-    :param client: makes boto3 clients, called with ``"sqs"`` and a region; default: ``boto3.client``.
+    :param uri: ``sqs://region/name`` or ``file:///folder``.
+    :param client: makes boto3 clients; called with ``"sqs"`` and the region. None: ``boto3.client``.
     """
     scheme, _, rest = uri.partition("://")
     if scheme == "file":

@@ -1,4 +1,4 @@
-"""``Queue``: all that a pool asks of one."""
+"""``Queue``: the interface of a pool's message queues."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Message:
-    """One that was received.
+    """A received message.
 
-    :param receipt: by which this delivery is renewed, given back or ended.
-    :param deliveries: how often it has been received, this time included.
+    :param body: its text.
+    :param receipt: identifies this delivery; needed to renew, give back or delete the message.
+    :param deliveries: how often the message has been delivered, this time included.
     """
 
     body: str
@@ -24,40 +25,49 @@ class Message:
 
 
 class Queue(ABC):
-    """Messages that are delivered at least once: what is received and not deleted comes again.
+    """A queue that delivers each message at least once: a message that is received but not deleted is delivered again.
 
-    Methods are called from several threads. Those that find no queue raise ``QueueGoneError``.
+    All methods may be called from several threads.
+
+    :raises QueueGoneError: the queue does not exist. All methods but ``create`` and ``destroy`` raise it.
     """
 
     @abstractmethod
     def create(self, visibility: float) -> None:
-        """Make it, empty.
+        """Make the queue, empty.
 
-        :param visibility: seconds for which a message that is received is hidden from others, unless said otherwise.
+        :param visibility: seconds for which a received message is hidden from other receivers, if ``receive`` sets no
+            other time.
         """
 
     @abstractmethod
     def send(self, bodies: Sequence[str]) -> None:
         """Add messages, in as few calls as the queue allows.
 
-        :raises MessageRefusedError: one of them will never be taken; others may have been sent.
+        :param bodies: their texts.
+        :raises MessageRefusedError: the queue never accepts one of them; others may have been sent.
         """
 
     @abstractmethod
     def receive(self, limit: int, *, wait: float, visibility: float) -> list[Message]:
-        """Up to ``limit`` messages; as soon as there is one, or none after ``wait`` seconds.
+        """Receive messages: return as soon as there is at least one, else an empty list after ``wait`` seconds.
 
-        :param visibility: seconds after which they are delivered again, unless renewed or deleted.
+        :param limit: the largest number of messages.
+        :param wait: seconds.
+        :param visibility: seconds after which the messages are delivered again, unless they are renewed or deleted.
         """
 
     @abstractmethod
     def renew(self, messages: Sequence[Message], visibility: float) -> None:
-        """Hide them for so many seconds from now. 0 gives them back at once. One that is gone is no error."""
+        """Hide received messages for ``visibility`` seconds from now. With 0 they can be received again at once.
+
+        Messages that are gone are no error.
+        """
 
     @abstractmethod
     def delete(self, messages: Sequence[Message]) -> None:
-        """They are done. One that is gone is no error."""
+        """Delete received messages for good. Messages that are gone are no error."""
 
     @abstractmethod
     def destroy(self) -> None:
-        """Remove the queue and what is in it. No error if it is gone."""
+        """Remove the queue and its messages. A queue that does not exist is no error."""

@@ -1,7 +1,8 @@
 """A queue as a folder, for pools whose workers share a disk with their driver.
 
-A message is a file, ``ready/NAME.DELIVERIES`` or ``taken/NAME.DELIVERIES``. Taking one renames it: of many that try,
-one succeeds. The time of a taken file is when its delivery ends; whoever looks for messages puts back what is past it.
+A message is a file, ``ready/NAME.DELIVERIES`` or ``taken/NAME.DELIVERIES``. To receive a message, a worker renames its
+file from ``ready`` to ``taken``; of several workers, one succeeds. The modification time of a file in ``taken`` is the
+time at which its visibility ends. Whoever receives messages first moves the files past that time back to ``ready``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ _REAP_INTERVAL = 0.25
 
 
 class FolderQueue(Queue):
-    """:param path: the folder."""
+    """A queue in a local folder. ``Queue`` documents the methods.
+
+    :param path: the folder.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -36,10 +40,12 @@ class FolderQueue(Queue):
         """Messages that were ready when the folder was listed; others may have taken some of them since."""
 
     def create(self, visibility: float) -> None:
+        """See ``Queue.create``. Only this user gets permissions for the folders; ``visibility`` is not needed."""
         for folder in (self._ready, self._taken):
             os.makedirs(folder, mode=0o700)
 
     def send(self, bodies: Sequence[str]) -> None:
+        """See ``Queue.send``. A message is written under another name first, so that no worker receives half of it."""
         for body in bodies:
             name = f"{time.time_ns():020d}-{secrets.token_hex(4)}.0"
             unfinished = os.path.join(self.path, name)
@@ -51,6 +57,7 @@ class FolderQueue(Queue):
                 raise self._gone() from None
 
     def receive(self, limit: int, *, wait: float, visibility: float) -> list[Message]:
+        """See ``Queue.receive``. The folder is looked at every 2 to 20 milliseconds."""
         give_up, pause = time.monotonic() + wait, _FIRST_PAUSE
         while True:
             self._put_back()
@@ -61,22 +68,26 @@ class FolderQueue(Queue):
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def renew(self, messages: Sequence[Message], visibility: float) -> None:
+        """See ``Queue.renew``."""
         for message in messages:
             with contextlib.suppress(FileNotFoundError):
                 _set_end(os.path.join(self._taken, message.receipt), visibility)
 
     def delete(self, messages: Sequence[Message]) -> None:
+        """See ``Queue.delete``."""
         for message in messages:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(self._taken, message.receipt))
 
     def destroy(self) -> None:
+        """See ``Queue.destroy``."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _takeable(self, visibility: float) -> Iterator[Message]:
-        """Take messages, one by one. The folder is listed once at most, and only when nothing of the last list is left.
+        """Take messages one by one. The folder is listed at most once, and only if no name of the last listing is
+        left.
 
-        Used by several threads.
+        It may be called from several threads.
         """
         listed = False
         while True:
@@ -97,11 +108,11 @@ class FolderQueue(Queue):
         receipt = f"{stem}.{int(deliveries) + 1}"
         target = os.path.join(self._taken, receipt)
         try:
-            _set_end(source, visibility)  # before it is among those that somebody may put back
+            _set_end(source, visibility)  # before others see the file in taken, and may put it back
             os.rename(source, target)
             with open(target) as file:
                 return Message(file.read(), receipt, int(deliveries) + 1)
-        except FileNotFoundError:  # another one was faster
+        except FileNotFoundError:  # another worker took it first
             return None
 
     def _put_back(self) -> None:

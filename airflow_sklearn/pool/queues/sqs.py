@@ -1,4 +1,4 @@
-"""A queue of Amazon SQS, a standard one: FIFO queues are slower, and the order of tasks means nothing."""
+"""A queue in Amazon SQS. It is a standard queue: FIFO queues are slower, and the order of tasks does not matter."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from airflow_sklearn.pool.queues.base import Message, Queue
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# Limits of the Amazon SQS API, from its reference. Of a batch, the sizes of all messages together count.
+# Limits from the Amazon SQS API Reference. The limit in bytes applies to all messages of a batch together.
 _MESSAGES_A_CALL = 10
-_BYTES_A_CALL = 262_144  # accounts and partitions that do not have 1 MiB yet have this
+_BYTES_A_CALL = 262_144  # 256 KiB: not all accounts and partitions have 1 MiB yet
 _LONGEST_POLL = 20
 _LONGEST_VISIBILITY = 43_200
 
@@ -27,10 +27,10 @@ _GONE = ("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "QueueD
 
 
 class SqsQueue(Queue):
-    """Found by its name: a worker may be there before it.
+    """A queue in Amazon SQS, found by its name. It may be used before it exists. ``Queue`` documents the methods.
 
-    :param name: of up to 80 letters, digits, hyphens and underscores.
-    :param client: of boto3, for SQS in the queue's region.
+    :param name: up to 80 letters, digits, hyphens and underscores.
+    :param client: a boto3 client for SQS in the queue's region.
     """
 
     def __init__(self, name: str, client: Any) -> None:
@@ -39,6 +39,7 @@ class SqsQueue(Queue):
         self._lock = threading.Lock()
 
     def create(self, visibility: float) -> None:
+        """See ``Queue.create``. Messages are encrypted with keys of SQS, and kept for 4 days."""
         with _errors(self.name):
             answer = self._client.create_queue(
                 QueueName=self.name,
@@ -52,6 +53,7 @@ class SqsQueue(Queue):
         self._found = answer["QueueUrl"]
 
     def send(self, bodies: Sequence[str]) -> None:
+        """See ``Queue.send``. Messages that SQS did not accept for a passing reason are sent again."""
         for batch in _batches(bodies):
             left = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]
             for attempt in range(_SEND_TRIES):
@@ -68,6 +70,7 @@ class SqsQueue(Queue):
                 time.sleep(0.1 * 2**attempt)
 
     def receive(self, limit: int, *, wait: float, visibility: float) -> list[Message]:
+        """See ``Queue.receive``. SQS returns up to 10 messages at a time, after at most 20 seconds."""
         with _errors(self.name):
             answer = self._client.receive_message(
                 QueueUrl=self._url,
@@ -82,6 +85,7 @@ class SqsQueue(Queue):
         ]
 
     def renew(self, messages: Sequence[Message], visibility: float) -> None:
+        """See ``Queue.renew``. The longest visibility is 12 hours."""
         for batch in _tens(messages):
             entries = [
                 {"Id": str(number), "ReceiptHandle": one.receipt, "VisibilityTimeout": _seconds(visibility)}
@@ -91,12 +95,14 @@ class SqsQueue(Queue):
                 self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
 
     def delete(self, messages: Sequence[Message]) -> None:
+        """See ``Queue.delete``."""
         for batch in _tens(messages):
             entries = [{"Id": str(number), "ReceiptHandle": one.receipt} for number, one in enumerate(batch)]
             with _errors(self.name):
                 self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
 
     def destroy(self) -> None:
+        """See ``Queue.destroy``."""
         with contextlib.suppress(QueueGoneError), _errors(self.name):
             self._client.delete_queue(QueueUrl=self._url)
 
