@@ -1,1 +1,1 @@
-"""How a worker reads sources and writes predictions: CSV and Parquet, a batch at a time."""
+"""Reading sources and writing predictions in a worker: CSV and Parquet, a batch at a time."""

@@ -1,4 +1,4 @@
-"""Which columns are asked for, and where a file has them: by name, in any order."""
+"""The requested columns, and where a file has them. Columns are matched by name, in any order."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ _NAMED_BY_PANDAS = re.compile(r"Unnamed: \d+(_level_\d+)?")
 
 @dataclass(frozen=True)
 class ReadColumn:
-    """One column to read.
+    """A column to read.
 
-    :param name: of the column in the tables handed over.
-    :param type: what its values become.
-    :param dictionary: hand strings over dictionary-encoded (``dictionary<int32, string>``); for string types only.
-    :param required: false: where a file lacks the column, it is read as nulls, and counted as ``missing_column``.
-    :param carried: goes into the output as it is, so that nulls cannot stand for it.
-    :param keep_spelling: text that a number would not keep (``0123``) is no number.
-    :param null_spellings: text that is null in a CSV column of text, unless the user has said what is.
-    :param unused: training saw no value of it, so that its values are not looked at: whatever they are, they are read
-        as nulls, and counted as ``unused_column``; a file may lack it.
-    :param source_name: as in the header, the Parquet schema, or a folder's ``name=value``; default: ``name``.
-        Columns of different names and types may come from one.
+    :param name: the column's name in the resulting tables.
+    :param type: the Arrow type of its values.
+    :param dictionary: return strings dictionary-encoded (``dictionary<int32, string>``). For string types only.
+    :param required: whether a file without the column is an error. If not, its values are null, and ``missing_column``
+        is counted.
+    :param carried: the column is copied into the output, so that null must not replace a value.
+    :param keep_spelling: text that a number would not preserve (``0123``) does not convert to a number.
+    :param null_spellings: texts that are null in a CSV column of strings, unless the user has declared others.
+    :param unused: the column had no value in training. Its values are not looked at: all are read as null and counted
+        as ``unused_column``. A file may lack the column.
+    :param source_name: the column's name in the header, the Parquet schema, or a folder's ``name=value``; None:
+        ``name``. Several columns, with different types, may be read from one.
     """
 
     name: str
@@ -55,18 +56,18 @@ class ReadColumn:
 
     @property
     def source(self) -> str:
-        """The column's name where it is stored."""
+        """The column's name in the file."""
         return self.name if self.source_name is None else self.source_name
 
     @property
     def output_type(self) -> pa.DataType:
-        """The type of the column in the tables handed over."""
+        """The column's Arrow type in the resulting tables."""
         return pa.dictionary(pa.int32(), pa.string()) if self.dictionary and is_text(self.type) else self.type
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the asked columns are in one file: each ``ReadColumn.name`` is in exactly one of the three."""
+    """Where the requested columns are in one file. Each ``ReadColumn.name`` is in exactly one of the three mappings."""
 
     positions: Mapping[str, int]
     """In the file, by its place."""
@@ -89,16 +90,21 @@ def match_columns(
     counted: ProblemCollector,
     for_training: bool = False,
 ) -> Layout:
-    """Find the asked columns in a file. A folder's value goes before a column of the same name in the file.
+    """Find the requested columns in a file. A folder's value takes precedence over a column of the same name in the
+    file.
 
-    :param ignored: names that are no news in a file, though not asked for.
-    :param errors: takes required columns that are missing, and asked columns that the file has twice.
-    :param counted: takes ``extra_column``.
-    :param for_training: no policy reads a missing column as nulls.
+    :param columns: the requested columns.
+    :param file_names: the columns of the file.
+    :param folder_values: the values that the file's folders give; see the function of this name.
+    :param file: the file's URI, for messages.
+    :param ignored: columns that a file may have without being reported as ``extra_column``.
+    :param errors: collects required columns that are missing, and requested columns that the file has twice.
+    :param counted: collects ``extra_column``.
+    :param for_training: a missing column is always an error.
     """
     positions = {name: position for position, name in enumerate(file_names)}
     asked = {column.source for column in columns}
-    look_alikes = Names(name for name in file_names if name not in asked)  # no column stands for two
+    look_alikes = Names(name for name in file_names if name not in asked)  # so that one column is not suggested for two
     for column in columns:
         if column.source not in positions and (spelled := look_alikes.find(column.source)) is not None:
             positions[column.source] = positions[spelled]
@@ -140,12 +146,12 @@ def match_columns(
 
 
 def is_index_name(name: str) -> bool:
-    """Whether a column of a CSV file has no name, or that which pandas gives to such: the index of a DataFrame."""
+    """Whether a column of a CSV file has no name, or the name that pandas gives to one without: a DataFrame's index."""
     return not name.strip() or _NAMED_BY_PANDAS.fullmatch(name) is not None
 
 
 def folder_values(uri: str) -> dict[str, str | None]:
-    """The values that folders named ``column=value`` give to all rows of an object."""
+    """The values that folders named ``column=value`` give to all rows of an object; None is a null."""
     found: dict[str, str | None] = {}
     for folder in uri.split("/")[:-1]:
         name, separator, value = folder.partition("=")

@@ -1,7 +1,7 @@
-"""Values into types, one rule for every reader: what does not convert becomes null and is marked, value by value.
+"""Converting values to types, by one rule for all readers. A value that does not convert becomes null and is marked.
 
-The fast paths (pyarrow's CSV reader, a whole column's cast) accept a subset of what is accepted here, with equal
-results; so a value means the same whichever path read it.
+pyarrow's CSV reader and the cast of a whole column are fast paths. They accept a subset of the values that are accepted
+here, with equal results: a value means the same whichever path has read it.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 TRUE_VALUES = (*(s for w in ("true", "t", "yes", "y") for s in (w, w.capitalize(), w.upper())), "1", "1.0")
 FALSE_VALUES = (*(s for w in ("false", "f", "no", "n") for s in (w, w.capitalize(), w.upper())), "0", "0.0")
 
-#: Codes, not numbers: "00501" and "0x1F" would lose their spelling.
+#: Codes such as "00501" and "0x1F": as numbers they would lose their spelling.
 _CODE = r"^[+-]?0[\dxX]"
-#: The one spelling of a whole number that it has when it is written.
+#: A whole number in the spelling in which it would be written again.
 _WHOLE = r"^(0|-?[1-9]\d*)$"
-#: So many digits are exact as int64 at best, never beside fractions.
+#: Numbers with so many digits are exact as int64 at best, and never as doubles.
 _LONG_CODE = r"^[+-]?\d{19,}$"
 _LONG = 19
-#: Whole numbers of so many digits may be no double, though they are int64.
+#: Whole numbers with so many digits may be exact as int64, but not as doubles.
 _ROUNDED = r"^-?\d{16,18}$"
 
 _TEXT = pa.string()
-#: What text must look like before it is tried at all: a column full of other things is settled without trying each.
+#: The characters that a convertible text has. Other texts need not be tried one by one.
 _SHAPES = {
     "integer": r"^[+-]?(0[xX][0-9a-fA-F]+|\d+(\.0*)?)$",
     "float": r"^[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|(?i:inf|infinity|nan))$",
     "date": r"^\d{4}-\d\d-\d\d",
     "time": r"^\d\d:\d\d",
 }
-#: Spellings that Arrow does not know, and those that it does.
+#: Spellings that Arrow does not know, and their equivalents that it does.
 _SPELLINGS = {
     "integer": ((r"^\+", ""), (r"^(-?\d+)\.0*$", r"\1")),
     "zoned": ((r"\s*(?i:utc|gmt|z)$", "Z"), (r"\s+([+-]\d\d(:?\d\d)?)$", r"\1")),
@@ -48,17 +48,17 @@ _SPELLINGS = {
 
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-#: Digits of a second that are finer than the unit.
+#: Digits of a second that are finer than a time unit.
 _FINER = {"s": r"(:\d\d)\.\d+", "ms": r"(\.\d{3})\d+", "us": r"(\.\d{6})\d+"}
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A column after conversion.
+    """A converted column.
 
-    :param values: as asked; null where a value did not convert.
-    :param bad: (n_rows,) of bool, the values that did not convert; None when all did.
-    :param at_once: whether the whole column converted in one go, as the fast paths do it.
+    :param values: of the requested type; null where a value did not convert.
+    :param bad: bool of shape (rows,): the values that did not convert. None: all did.
+    :param at_once: whether one cast has converted the whole column, as in the fast paths.
     """
 
     values: pa.Array
@@ -69,21 +69,21 @@ class Converted:
 def convert(values: pa.Array, target: pa.DataType, *, keep_spelling: bool = False, exact: bool = True) -> Converted:
     """Convert a column.
 
-    :param values: text, or typed values; nulls stay nulls.
-    :param target: the type asked for; a dictionary type for dictionary-encoded strings.
-    :param keep_spelling: text that a number would not keep, such as ``0123``, does not convert to a number; to whole
-        numbers neither ``+5``, `` 5`` and ``5.0``. Of fractions the value counts: ``2.50`` is 2.5. Whole numbers that a
-        float rounds do not convert to it.
-    :param exact: typed values that the type would round do not convert. Otherwise floats are rounded, and times cut, to
-        what the type holds, as an estimator that was trained on the type would have it.
+    :param values: text or typed values. Nulls stay null.
+    :param target: the requested type; a dictionary type for dictionary-encoded strings.
+    :param keep_spelling: text that a number would not preserve does not convert to a number, such as ``0123``, and
+        ``+5``, `` 5`` and ``5.0`` to whole numbers. Fractions need only keep their value: ``2.50`` is 2.5. Whole
+        numbers that a float would round do not convert to it.
+    :param exact: typed values that the type would round do not convert. If False, floats are rounded and times cut to
+        the type's precision.
     """
     converted = _convert(values, target, exact)
     return _without_codes(values, converted) if keep_spelling and is_text(values.type) else converted
 
 
 def is_code(values: pa.Array) -> pa.Array:
-    """Which texts begin with a zero that is not the only digit before the point."""
-    # "0.5" and "-0.5" are told apart by prefixes, ten times as fast as by the regular expression
+    """Which texts begin with a zero that is not the only digit before the decimal point: a boolean array."""
+    # Prefixes recognise "0.5" and "-0.5" ten times as fast as the regular expression.
     zero = pc.or_(pc.starts_with(values, "0"), pc.starts_with(values, "-0"))
     suspect = pc.or_(
         pc.and_not(zero, pc.or_(pc.starts_with(values, "0."), pc.starts_with(values, "-0."))),
@@ -93,7 +93,7 @@ def is_code(values: pa.Array) -> pa.Array:
 
 
 def is_long_code(values: pa.Array) -> pa.Array:
-    """Which texts are whole numbers of more digits than a double holds."""
+    """Which texts are whole numbers with more digits than a double holds: a boolean array."""
     return _matching(values, pc.greater_equal(pc.binary_length(values), _LONG), _LONG_CODE)
 
 
@@ -110,7 +110,7 @@ def _without_codes(values: pa.Array, converted: Converted) -> Converted:
     spelled = _decoded(values).cast(_TEXT)
     if pa.types.is_integer(kind):
         codes = _flags(pc.or_(is_code(spelled), pc.equal(spelled, "-0")))
-        if not converted.at_once:  # one is spelled in another way
+        if not converted.at_once:  # some have another spelling
             codes |= ~_flags(pc.match_substring_regex(spelled, _WHOLE)) & _flags(pc.is_valid(converted.values))
     else:
         spelled = pc.utf8_trim_whitespace(spelled)
@@ -124,7 +124,7 @@ def _without_codes(values: pa.Array, converted: Converted) -> Converted:
 
 
 def _are_rounded(spelled: pa.Array, floats: pa.Array) -> np.ndarray:
-    """Which whole numbers a float changed."""
+    """Which whole numbers a float has changed."""
     rounded = np.zeros(len(spelled), bool)
     rows = np.flatnonzero(_flags(_matching(spelled, pc.greater(pc.binary_length(spelled), 15), _ROUNDED)))
     if len(rows):
@@ -155,7 +155,7 @@ def _convert(values: pa.Array, target: pa.DataType, exact: bool) -> Converted:
 
 
 def _to_text(values: pa.Array, target: pa.DataType) -> Converted:
-    # The spelling of other numbers ("1.0" or "1"?) and of times is nobody's to guess.
+    # Other numbers ("1.0" or "1"?) and times have no single spelling as text.
     if not is_text(values.type) and not pa.types.is_integer(values.type):
         return _all_bad(values, target)
     if pa.types.is_dictionary(target) and not pa.types.is_dictionary(values.type):
@@ -164,7 +164,7 @@ def _to_text(values: pa.Array, target: pa.DataType) -> Converted:
 
 
 def _convert_distinct(values: pa.Array, target: pa.DataType, rule: Callable[[pa.Array], pa.Array]) -> Converted:
-    """Convert each distinct value once, then give every row its value's result."""
+    """Convert each distinct value once, and map the results to the rows."""
     encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
     distinct, codes = encoded.dictionary, encoded.indices
     blank = np.zeros(len(distinct), bool)
@@ -189,7 +189,7 @@ def _convert_distinct(values: pa.Array, target: pa.DataType, rule: Callable[[pa.
 def _convert_each(
     rule: Callable[[pa.Array], pa.Array], values: pa.Array, target: pa.DataType
 ) -> tuple[list[pa.Array], np.ndarray]:
-    """Convert what converts, by halving around what does not."""
+    """Convert all values that convert. Those that do not are found by halving."""
     if not len(values):
         return [], np.zeros(0, bool)
     try:
@@ -222,7 +222,7 @@ def _booleans_from_text(values: pa.Array) -> pa.Array:
 
 
 def _plain_spelling(distinct: pa.Array, target: pa.DataType) -> pa.Array:
-    """Text as Arrow spells it: whole numbers such as ``+5`` and ``1.0``, moments ``... UTC`` and ``... +02:00``."""
+    """Text as Arrow spells it: whole numbers such as ``+5`` and ``1.0``, times with ``UTC`` or ``+02:00``."""
     for pattern, plain in _SPELLINGS.get(_kind(target), ()):
         distinct = pc.replace_substring_regex(distinct, pattern, plain)
     return distinct
@@ -245,7 +245,7 @@ def _shape_of(target: pa.DataType) -> str | None:
 
 
 def _value_rule(source: pa.DataType, target: pa.DataType, exact: bool) -> Callable[[pa.Array], pa.Array]:
-    """How typed values (of Parquet) become another type: only where the meaning is plain."""
+    """How typed values (from Parquet) convert to another type. Only conversions with a clear meaning exist."""
     if pa.types.is_dictionary(source):
         source = source.value_type
     number = {kind: is_number(kind) for kind in (source, target)}
@@ -255,7 +255,7 @@ def _value_rule(source: pa.DataType, target: pa.DataType, exact: bool) -> Callab
         return lambda values: pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values).cast(target)
     if pa.types.is_floating(target) and number[source]:
         return lambda values: _to_float(values, target, exact)
-    if pa.types.is_decimal(target) and pa.types.is_integer(source):  # Arrow asks for room for all values of the type
+    if pa.types.is_decimal(target) and pa.types.is_integer(source):  # Arrow demands digits for the type's largest value
         return lambda values: values.cast(pa.decimal256(20 + max(target.scale, 0), target.scale)).cast(target)
     if number[target] and (number[source] or pa.types.is_boolean(source)):
         return lambda values: values.cast(target)
@@ -267,7 +267,7 @@ def _value_rule(source: pa.DataType, target: pa.DataType, exact: bool) -> Callab
 def _to_float(values: pa.Array, target: pa.DataType, exact: bool) -> pa.Array:
     if pa.types.is_decimal(values.type):
         return doubles_of_decimals(values).cast(target, safe=False)
-    rounded = values.cast(target, safe=False)  # as reading the number from text would
+    rounded = values.cast(target, safe=False)  # as parsing the number from text would
     if exact and not pc.all(pc.or_(pc.equal(rounded.cast(values.type, safe=False), values), _is_nan(values))).as_py():
         raise pa.ArrowInvalid("digits would be lost")
     return rounded
@@ -278,7 +278,9 @@ def _is_nan(values: pa.Array) -> pa.Array:
 
 
 def _to_time(values: pa.Array, target: pa.DataType, exact: bool) -> pa.Array:
-    """Days are midnights without a zone, and midnights days; no zone comes or goes, and no time of day."""
+    """Convert dates to midnights without a zone, and midnights to dates. A zone is never added or dropped, nor a time
+    of day.
+    """
     source = values.type
     calendar = [pa.types.is_date(kind) or pa.types.is_timestamp(kind) for kind in (source, target)]
     if calendar[0] != calendar[1] or has_zone(source) != has_zone(target):
@@ -295,18 +297,18 @@ def _to_time(values: pa.Array, target: pa.DataType, exact: bool) -> pa.Array:
     step = _PER_SECOND[source.unit] // _PER_SECOND[target.unit]
     if step < 2:
         return values.cast(target)
-    since_1970 = values.cast(pa.int64()).fill_null(0).to_numpy() // step  # down, also before 1970
+    since_1970 = values.cast(pa.int64()).fill_null(0).to_numpy() // step  # rounded down, also before 1970
     moments = pa.array(since_1970, mask=values.is_null().to_numpy(zero_copy_only=False))
     return moments.cast(pa.timestamp(target.unit)).cast(target)
 
 
 def has_zone(kind: pa.DataType) -> bool:
-    """Whether values are moments with a zone: others are days and times on nobody's clock."""
+    """Whether an Arrow type is a timestamp with a time zone."""
     return bool(pa.types.is_timestamp(kind) and kind.tz)
 
 
 def _without_fine_digits(values: pa.Array, target: pa.DataType) -> pa.Array:
-    """Text without the digits of a second that the type has no room for."""
+    """Text without the digits of a second that are finer than the type's unit."""
     if not pa.types.is_timestamp(target) or target.unit not in _FINER:
         return values
     return pc.replace_substring_regex(_decoded(values), _FINER[target.unit], r"\1")
@@ -323,7 +325,7 @@ def _refuse(values: pa.Array) -> pa.Array:
 
 
 def is_number(data_type: pa.DataType) -> bool:
-    """Whether values are integers, floats or decimals."""
+    """Whether an Arrow type is an integer, a float or a decimal type."""
     return bool(pa.types.is_integer(data_type) or pa.types.is_floating(data_type) or pa.types.is_decimal(data_type))
 
 
@@ -336,6 +338,6 @@ def _all_bad(values: pa.Array, target: pa.DataType) -> Converted:
 
 
 def _flags(values: pa.Array) -> np.ndarray:
-    """A boolean array as numpy, null as False."""
+    """A boolean array as a numpy array; null is False."""
     flags: np.ndarray = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
     return np.array(flags, bool)

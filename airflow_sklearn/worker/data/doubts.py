@@ -1,4 +1,6 @@
-"""Warnings of what a training table perhaps does not mean. They are logged, and stay in the model's manifest."""
+"""Warnings about values of a training table that may be mistakes. They are logged, and stored in the model's
+manifest.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +19,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _EXAMPLES = 3
-#: Columns of so few different values are categories, whatever these look like.
+#: A column with so few distinct values is a category, whatever the values look like.
 _FEWEST_VALUES = 3
-#: Numbers as people write them: with points, commas, blanks or quotes between digits, a sign, a currency, a per cent.
+#: Numbers as people write them: points, commas, blanks or quotes between digits; a sign, a currency, a percent sign.
 _CURRENCY = r"(\p{Sc}|EUR|USD|GBP|CHF|JPY)"
 _DIGITS = r"\d+([.,'_ \x{A0}\x{2019}\x{202F}]\d+)*[.,]?([eE][+-]?\d+)?"
 _NUMBER = rf"^[+-]?\s?({_CURRENCY}\s?)?[+-]?{_DIGITS}(\s?({_CURRENCY}|%))?$"
 _PARENTHESES = r"^\s*\((.*)\)\s*$"
-#: Dates, times, versions and addresses have other marks between their digits, or more points.
+#: Dates, times, versions and addresses are no numbers: they have other marks between digits, or more points.
 _NO_NUMBER = r"\d\.\d+\.\d{1,2}$|\d\.\d+\.\d+\.\d+|^\s*\d{1,2}\.\d{1,2}\.\d{2,4}"
 
 
 def warn_of_null_labels(target: pa.ChunkedArray, name: str) -> None:
-    """Warn of classes that are spelled as a null elsewhere: they may be missing values that somebody wrote so."""
+    """Warn about classes whose spelling means null elsewhere (``NA``): they may be missing values.
+
+    :param target: the target's values.
+    :param name: the target's column.
+    """
     if not is_text(target.type):
         return
     counts = pc.value_counts(_plain(target)).to_pylist()
@@ -45,9 +51,9 @@ def warn_of_null_labels(target: pa.ChunkedArray, name: str) -> None:
 
 
 def warn_of_numbers_in_text(features: pa.Table) -> None:
-    """Warn of text of which most values look like numbers: each of them would be a category of its own.
+    """Warn about text columns in which most values look like numbers: each value would be a category of its own.
 
-    :param features: without those whose type the user has declared.
+    :param features: the features, without those whose type the user has declared.
     """
     for field in features.schema:
         if is_text(field.type):
@@ -59,7 +65,9 @@ def warn_of_numbers_in_text(features: pa.Table) -> None:
 
 
 def looks_like_number(values: pa.Array) -> pa.Array:
-    """Which texts are numbers to a person. Codes, with zeros before them or too long for a number, are none."""
+    """Which texts are numbers to a person: a boolean array. Codes, which have leading zeros or are too long, are
+    not.
+    """
     trimmed = pc.replace_substring_regex(pc.utf8_trim_whitespace(values), _PARENTHESES, r"-\1")
     codes = pc.or_(is_code(trimmed), is_long_code(trimmed))
     other = pc.or_(codes, pc.match_substring_regex(trimmed, _NO_NUMBER))
@@ -69,7 +77,7 @@ def looks_like_number(values: pa.Array) -> pa.Array:
 def _warn_of_numbers(name: str, values: pa.Array, numbers: pa.Array, count: int) -> None:
     others = values.filter(pc.invert(numbers))
     found = values.filter(numbers)
-    if not len(others) and pc.all(_are_plain(found)).as_py():  # of another dialect than the one that was declared
+    if not len(others) and pc.all(_are_plain(found)).as_py():  # numbers in another dialect than the declared one
         what = f"all of its {len(values):,} values are plain numbers, such as {_shown(found)}"
         fix = "leave out decimal=... and thousands=..., or write the numbers as these say"
     elif pc.all(_are_plain(found)).as_py():

@@ -1,4 +1,4 @@
-"""Columns as the output has them: in another type than they were read or predicted as, with no value lost."""
+"""Converting output columns to other types than those in which they were read or predicted. No value may be lost."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 class OutputTypes:
-    """Writes columns as other types.
+    """The conversion of output columns.
 
-    :param types: Arrow types by column name; other columns stay as they are.
-    :param found: the types of all columns of the output, as they are read or predicted.
-    :raises UserError: columns are not there, or hold what does not become the type; all of them are named.
+    :param types: Arrow types by column; other columns keep theirs.
+    :param found: the types in which all output columns are read or predicted.
+    :raises UserError: columns do not exist, or their type cannot become the requested one; the message lists all of
+        them.
     """
 
     def __init__(self, types: Mapping[str, str], found: Mapping[str, pa.DataType]) -> None:
@@ -47,13 +48,17 @@ class OutputTypes:
             raise UserError("The output cannot have the types that were planned: " + "; ".join(faults) + ".")
 
     def of(self, name: str, found: pa.DataType) -> pa.DataType:
-        """The type that a column is written as."""
+        """The type in which a column is written.
+
+        :param found: the type in which it is read or predicted.
+        """
         return self._casts[name][0] if name in self._casts else found
 
     def convert(self, name: str, values: pa.ChunkedArray, *, file: str, problems: ProblemCollector) -> pa.ChunkedArray:
-        """A column as it is written; nulls stay nulls.
+        """A column in the type in which it is written. Nulls stay null.
 
-        :param problems: takes the values that do not fit, which are null in what is returned.
+        :param file: the source's file, for messages.
+        :param problems: collects the values that do not fit; they are null in the result.
         """
         if name not in self._casts:
             return values
@@ -84,7 +89,7 @@ def _convert(
 
 
 def _misfits(values: pa.Array, cast: _Cast) -> pa.Array:
-    """Those of the values that do not convert, found by halving."""
+    """The values that do not convert, found by halving."""
     try:
         cast(values)
     except pa.ArrowInvalid:
@@ -96,7 +101,7 @@ def _misfits(values: pa.Array, cast: _Cast) -> pa.Array:
 
 
 def _cast(source: pa.DataType, target: pa.DataType) -> _Cast | None:
-    """How values of one type become another; None where some would not be what they were."""
+    """The function that converts values of one type to another; None if some values would change."""
     types = pa.types
     if types.is_dictionary(source):
         source = source.value_type
@@ -129,14 +134,14 @@ def _floats(values: pa.Array, target: pa.DataType) -> pa.Array:
     written = values.cast(target)
     if target.bit_width >= values.type.bit_width:
         return written
-    back = written.cast(values.type)  # Arrow rounds without a word
+    back = written.cast(values.type)  # Arrow rounds without an error
     if not pc.all(pc.fill_null(pc.or_(pc.equal(back, values), pc.is_nan(values)), True)).as_py():
         raise pa.ArrowInvalid("digits would be lost")
     return written
 
 
 def _moments(values: pa.Array, target: pa.DataType) -> pa.Array:
-    """The same moment in UTC; what is finer than the target's unit is cut off, downwards."""
+    """The same moments in UTC. Digits finer than the target's unit are cut off (rounded down)."""
     factor = _PER_SECOND[values.type.unit] // _PER_SECOND[target.unit]
     if factor > 1:
         since_1970 = values.cast(pa.int64()).fill_null(0).to_numpy() // factor

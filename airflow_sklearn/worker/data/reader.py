@@ -1,4 +1,4 @@
-"""What the readers of all formats share: the request, the policy for values that do not convert, the account of it."""
+"""The common part of all readers: the request, the policy for values that do not convert, and the counts."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 WrongTypes = Literal["error", "null", "quarantine"]
 
-#: Columns of rows set aside, beside those that were read.
+#: Additional columns of rows that are set aside.
 FILE_COLUMN, REASON_COLUMN, RECORD_COLUMN = "_file", "_reason", "_record"
 
 _EXAMPLES = 5
 
 
 def rejected_schema(columns: Sequence[ReadColumn]) -> pa.Schema:
-    """The schema of rows set aside: all asked columns as they were spelled, then file, reason and raw record.
+    """The schema of rows that are set aside: all requested columns as strings, then file, reason and raw record.
 
-    ``_record`` holds the text of a CSV record with a wrong number of fields; its columns are null.
+    ``_record`` holds the text of a CSV record with a wrong number of fields; the requested columns are null then.
     """
     names = [*(column.name for column in columns), FILE_COLUMN, REASON_COLUMN, RECORD_COLUMN]
     return pa.schema([(name, pa.string()) for name in names])
@@ -43,7 +43,7 @@ def rejected_schema(columns: Sequence[ReadColumn]) -> pa.Schema:
 
 @dataclass(frozen=True)
 class ReadRequest:
-    """One piece to read. See ``airflow_sklearn.worker.data.registry.read_piece`` for the parameters."""
+    """A request to read one piece. ``worker.data.registry.read_piece`` documents the parameters."""
 
     storage: Storage
     files: SourceFiles
@@ -58,13 +58,14 @@ class ReadRequest:
 
 
 class PieceReader(ABC):
-    """Iterates over the rows of one piece as ``pa.Table`` blocks of ``schema``.
+    """Iterates over the rows of one piece, in ``pa.Table`` blocks with the schema ``schema``.
 
-    Faults that the policy does not let pass are collected until the piece ends, and then raised together, and added to
-    the request's ``problems``. Blocks are handed over all the same (``failed`` says that they are good for finding
-    further faults only), unless they are for training. After exhaustion ``consumed`` says what was read;
-    ``rows`` counts the records read, those set aside among them, and ``rejected`` the latter. ``bytes_read`` grows
-    while reading, up to about the piece's size, to tell how far it is.
+    Faults that the policy forbids are collected to the end of the piece, added to the request's ``problems``, and
+    raised together. Until then blocks are yielded, except for training. Once ``failed`` is true, the blocks serve only
+    to find further faults.
+
+    While reading, ``bytes_read`` grows to about the piece's size. At the end ``consumed`` tells what was read, ``rows``
+    the number of records, and ``rejected`` how many of these were set aside.
     """
 
     def __init__(self, request: ReadRequest) -> None:
@@ -82,12 +83,15 @@ class PieceReader(ABC):
         self._spelled_codes = {c.name for c in request.columns if c.keep_spelling and is_number(c.type)}
 
     def __iter__(self) -> Iterator[pa.Table]:
-        """:raises DataError: the piece breaks the policy; carries all its problems."""
+        """Yield the blocks.
+
+        :raises DataError: the piece violates the policy; the error carries all problems.
+        """
         yield from self.blocks()
         self.finish()
 
     def blocks(self) -> Iterator[pa.Table]:
-        """The blocks, without an error at their end: for whoever gathers rows over blocks, and calls ``finish``."""
+        """Yield the blocks without an error at the end. The caller must call ``finish``."""
         for table in self._tables():
             if table.num_rows and not (self.failed and self._request.for_training):
                 yield table
@@ -95,18 +99,21 @@ class PieceReader(ABC):
         self.bytes_read = piece.end - piece.start
 
     def finish(self) -> None:
-        """:raises DataError: the piece breaks the policy; carries all its problems."""
+        """Raise an error if the piece violates the policy.
+
+        :raises DataError: it does; the error carries all problems.
+        """
         piece = self._request.piece
         self._request.problems.merge(self._errors.problems())
         self._errors.raise_if_any(f"Reading {self._uri}, bytes {piece.start:,} to {piece.end:,}:")
 
     @abstractmethod
     def _tables(self) -> Iterator[pa.Table]:
-        """The blocks; sets ``consumed`` at the end. Goes on after a fault, to find all of them."""
+        """Yield the blocks, and set ``consumed`` at the end. Continues after a fault, to find all faults."""
 
     @property
     def failed(self) -> bool:
-        """Whether the piece has faults that the policy does not let pass."""
+        """Whether the piece has faults that the policy forbids."""
         return bool(self._errors)
 
     def _folder_values(self) -> Mapping[str, str | None]:
@@ -118,10 +125,12 @@ class PieceReader(ABC):
     def _assemble(
         self, read: Mapping[str, pa.Array], rows: int, layout: Layout
     ) -> tuple[pa.Table, dict[str, np.ndarray], set[str]]:
-        """Put columns into the asked order and types.
+        """Put columns into the requested order and types.
 
         :param read: the columns that the file has, as read.
-        :return: the table; the rows whose value did not convert, by column; the columns that took the slow way.
+        :param rows: the number of rows.
+        :param layout: where the columns are in the file.
+        :return: the table; by column, the rows whose value did not convert; the columns that needed the slow path.
         """
         arrays, bad, slow = [], {}, set()
         for column in self._request.columns:
@@ -167,11 +176,13 @@ class PieceReader(ABC):
         spelled: Callable[[np.ndarray], pa.Table],
         place: Callable[[int], str],
     ) -> pa.Table:
-        """Deal with values that did not convert, as the policy says.
+        """Apply the policy to values that did not convert.
 
-        :param spelled: gives rows (by number) with all asked columns as strings, as the file has them.
-        :param place: says where in the file a row is.
-        :return: the rows that go on.
+        :param table: the converted rows.
+        :param bad: by column, the rows whose value did not convert.
+        :param spelled: returns rows (by number) with all requested columns as strings, as the file spells them.
+        :param place: the place of a row in the file, as text.
+        :return: the rows that remain.
         """
         if not bad:
             return table
@@ -180,7 +191,7 @@ class PieceReader(ABC):
         policy = self._request.wrong_types
         for name, flags in {self._sources[name]: (name, flags) for name, flags in bad.items()}.values():
             source, fix = self._sources[name], "correct them in the source; "
-            as_null = {} if name in self._request.key else {"null": "read as null"}  # which no key can be
+            as_null = {} if name in self._request.key else {"null": "read as null"}  # a key cannot be null
             refused = policy == "error" or (policy == "null" and not as_null)
             message = _what_they_are_not(self._found_types[name], self._types[name])
             if name in self._spelled_codes:
@@ -213,7 +224,9 @@ class PieceReader(ABC):
         return table.filter(pa.array(keep))
 
     def _count_null_keys(self, table: pa.Table, bad: Mapping[str, np.ndarray], place: Callable[[int], str]) -> None:
-        """Rows without a key, unless they have a fault that says why, or are set aside for another one."""
+        """Count rows without a key, except those that have a fault which explains it, or are set aside for another
+        one.
+        """
         if self._request.wrong_types == "quarantine":
             faulty = list(bad.values())
         else:
@@ -255,7 +268,9 @@ class PieceReader(ABC):
     def _reject(self, originals: pa.Table, reasons: Sequence[str], records: Sequence[str | None] | None = None) -> None:
         """Set rows aside.
 
-        :param originals: the asked columns as strings.
+        :param originals: the requested columns as strings.
+        :param reasons: why, for each row.
+        :param records: the raw records; None: there are none.
         """
         self.rejected += len(reasons)
         if self._request.on_rejected is None:

@@ -1,4 +1,6 @@
-"""Reading pieces of files as tables of declared types. A format is one folder, and one line of a table here."""
+"""Reading pieces of files as tables with declared types. A new format is a folder, and an entry in this module's
+table.
+"""
 
 from __future__ import annotations
 
@@ -44,16 +46,17 @@ def read_piece(
 
     :param storage: where the piece's object is.
     :param files: how it is written.
-    :param piece: a byte range; holds the CSV records, or Parquet row groups, whose first byte lies in it.
-    :param columns: what to read, in the order wanted; matched by name.
-    :param wrong_types: what to do with values that do not convert: raise at the piece's end with all of them, read them
-        as null, or set their rows aside. Records with a wrong number of fields are an error also under ``null``.
-    :param problems: takes what the policy lets pass, counted.
-    :param on_rejected: is given rows set aside, as tables of ``rejected_schema(columns)``.
-    :param key: columns that name a row in messages; where they are not read, its place in the file does.
+    :param piece: a byte range. It covers the CSV records or Parquet row groups whose first byte lies in it.
+    :param columns: the columns to read, in the order of the result. They are matched by name.
+    :param wrong_types: what happens to values that do not convert: raise an error at the piece's end that lists all of
+        them, read them as null, or set their rows aside. With null, a record with a wrong number of fields is still an
+        error.
+    :param problems: collects and counts the faults that the policy permits.
+    :param on_rejected: called with rows that are set aside, as tables of ``rejected_schema(columns)``.
+    :param key: columns that identify a row in messages. If they are not read, its place in the file does.
     :param ignored: columns that a file may have without being reported as ``extra_column``.
-    :param for_training: say in messages what helps there, and hand no block over after a fault.
-    :return: iterate over it for ``pa.Table`` blocks; nothing is read before.
+    :param for_training: messages say what helps in training, and no block is yielded after a fault.
+    :return: an iterable of ``pa.Table`` blocks. Nothing is read before the iteration.
     """
     request = ReadRequest(
         storage,

@@ -1,4 +1,4 @@
-"""Writing tables to a local file: bytes that depend on the rows only, not on how they were handed over."""
+"""Writing tables to a local file. Its bytes depend on the rows only, not on the sizes of the tables."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.data import FileFormat
 
 _ROW_GROUP_ROWS = 1 << 17
-#: Measured on keys and probabilities: 1.6 times as fast as zstd for 1.2 times the bytes; every database reads it.
+#: Measured on keys and probabilities: 1.6 times as fast as zstd, 1.2 times the bytes. All databases can read it.
 _PARQUET_COMPRESSION = "snappy"
 
 
 class Sink(Protocol):
-    """A file being written; also a context manager that closes it."""
+    """A file that is being written. It is also a context manager, which closes it."""
 
     def write(self, table: pa.Table | pa.RecordBatch) -> None:
-        """Append rows. Columns are taken by name, and become the sink's types."""
+        """Append rows. Columns are matched by name, and converted to the sink's types."""
 
     def close(self) -> None:
-        """Finish the file."""
+        """Complete the file."""
 
     def __enter__(self) -> Self: ...
 
@@ -37,18 +37,19 @@ class Sink(Protocol):
 
 
 def open_sink(path: str, schema: pa.Schema, file_format: FileFormat, csv: CsvOptions | None = None) -> Sink:
-    """Create a local file of rows.
+    """Create a local file for rows.
 
-    :param path: of the file; its ending decides the compression where ``csv.compression`` is ``infer``.
-    :param schema: the columns in order; dictionary-encoded strings are written as strings.
-    :param csv: the dialect, for ``csv``.
+    :param path: the file. Its ending decides the compression if ``csv.compression`` is ``infer``.
+    :param schema: the columns in order. Dictionary-encoded strings are written as strings.
+    :param file_format: ``csv`` or ``parquet``.
+    :param csv: the dialect of a CSV file; None: the default one.
     :raises UserError: the dialect cannot be written.
     """
     return _ParquetSink(path, schema) if file_format == "parquet" else _CsvSink(path, schema, csv or CsvOptions())
 
 
 class _BufferedSink:
-    """Regroups rows into tables of a fixed size, so that the file does not show how they came."""
+    """Regroups rows into tables of a fixed size, so that the file does not depend on the sizes of the given ones."""
 
     def __init__(self, schema: pa.Schema, write: Callable[[pa.Table], None], close: Callable[[], None]) -> None:
         self._schema, self._write, self._close = schema, write, close
@@ -63,7 +64,7 @@ class _BufferedSink:
             whole = self._rows - self._rows % _ROW_GROUP_ROWS
             for start in range(0, whole, _ROW_GROUP_ROWS):
                 self._write(rows.slice(start, _ROW_GROUP_ROWS).combine_chunks())
-            rest = rows.slice(whole).combine_chunks()  # a copy: what was written is freed
+            rest = rows.slice(whole).combine_chunks()  # a copy, so that the memory of written rows is freed
             self._pending, self._rows = [rest], rest.num_rows
 
     def close(self) -> None:
@@ -141,7 +142,7 @@ def _write_options(csv: CsvOptions) -> pa_csv.WriteOptions:
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:
-    """The schema without dictionaries and without metadata."""
+    """The schema without dictionary encoding and without metadata."""
     return pa.schema([(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in schema])
 
 

@@ -1,7 +1,7 @@
 """Reading a whole source as one table, for training.
 
-Two passes: the first settles each column's type over all files (CSV: over all values; Parquet: from the footers), the
-second reads with those types, by the very code that reads for prediction.
+There are two passes. The first finds each column's type over all files: from all values for CSV, from the footers for
+Parquet. The second reads with these types, with the same code as prediction.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
     from airflow_sklearn.storage import Storage
 
 _SUMMARY = "The training data cannot be read:"
-#: A string column stays dictionary-encoded while its distinct values are at most this share of its rows.
+#: A string column stays dictionary-encoded if its distinct values are at most this share of its rows.
 _DISTINCT_SHARE = 0.5
 _NAMES_SHOWN = 30
 
 
 @dataclass(frozen=True)
 class ColumnType:
-    """What a column is.
+    """The types of a column.
 
-    :param type: of its values in the table.
-    :param carried: as what it is carried into an output, with the spelling that it has in the files.
+    :param type: the type in the table.
+    :param carried: the type in which the column is copied into an output, with the spelling of the files.
     """
 
     type: pa.DataType
@@ -53,9 +53,9 @@ class ColumnType:
 
 @dataclass(frozen=True)
 class TrainingTable:
-    """A source, read.
+    """A source, as read.
 
-    :param carried: the types as which columns are carried, by their names.
+    :param carried: by column, the type in which it is copied into an output.
     """
 
     table: pa.Table
@@ -75,17 +75,18 @@ def read_table(
 ) -> TrainingTable:
     """Read all objects as one table, in their order.
 
-    :param files: how they are written; ``files.types`` overrides types by column name.
-    :param objects: the source; columns are matched by name, in the order of the first file.
+    :param storage: where the objects are.
+    :param files: how they are written. ``files.types`` overrides types, by column.
+    :param objects: the source. Columns are matched by name, in the order of the first file.
     :param exclude: columns not to read.
-    :param expected: columns that must be there, excluded ones too, by the parameter that names them.
-    :param keys: columns whose values are told apart by their spelling: a CSV column is text where numbers would not
-        keep it (``250.10``, ``+49151``), and only empty text is null.
-    :param labels: columns of classes: only empty text is null, so that a class may be called ``None``.
-    :param problems: takes all that is wrong.
-    :return: strings as ``dictionary<int32, string>`` unless most values are distinct, other columns as inferred. Its
-        metadata say what pandas would make of the files (see ``models.dtypes``).
-    :raises DataError: files do not agree on columns or types, or hold what is no data.
+    :param expected: columns that must exist, also excluded ones, by the parameter that names them.
+    :param keys: columns whose spelling identifies rows. A CSV column is text if numbers would not preserve it
+        (``250.10``, ``+49151``), and only empty text is null.
+    :param labels: columns of classes. Only empty text is null, so that a class may be called ``None``.
+    :param problems: collects all faults.
+    :return: strings are ``dictionary<int32, string>`` unless most values are distinct; other columns have the types
+        that were found. The metadata describe the dtypes that pandas would give (see ``models.dtypes``).
+    :raises DataError: files do not agree on columns or types, or hold no data.
     """
     types = column_types(
         storage, files, objects, exclude=exclude, expected=expected, keys=keys, labels=labels, problems=problems
@@ -106,7 +107,7 @@ def read_table(
         try:
             blocks += list(reader)
         except DataError:
-            continue  # its problems are collected
+            continue  # the file's problems are collected
     problems.raise_if_any(_SUMMARY)
     table = _join(blocks, pa.schema([(column.name, column.output_type) for column in columns]), noted)
     return TrainingTable(table, {name: kind.carried for name, kind in types.items()})
@@ -123,9 +124,9 @@ def column_types(
     labels: Collection[str] = (),
     problems: ProblemCollector,
 ) -> dict[str, ColumnType]:
-    """The columns of a source and their types, over all its objects. Parameters as for ``read_table``.
+    """The columns of a source and their types, from all its objects. ``read_table`` documents the parameters.
 
-    :raises DataError: see there.
+    :raises DataError: see ``read_table``.
     """
     if files.file_format == "csv":
         named = [name for names in expected.values() for name in names]
@@ -137,7 +138,7 @@ def column_types(
         found = _parquet_types(storage, files, objects, exclude, problems)
         types = {name: ColumnType(kind, kind) for name, kind in found.items()}
     types |= {name: ColumnType(kind, kind) for name, kind in _folder_types(files, objects).items()}
-    if types or not problems:  # otherwise no file could be read, and nothing is known of columns
+    if types or not problems:  # if no file could be read, the columns are unknown
         _check_expected({"types": files.types, **expected}, types, problems)
     problems.raise_if_any(_SUMMARY)
     declared = {name: ColumnType(kind, kind) for name, kind in ((n, parse_type(k)) for n, k in files.types.items())}
@@ -162,7 +163,7 @@ def _check_expected(
 
 
 def _guessed_type(guess: ColumnGuess, is_key: bool, is_label: bool) -> ColumnType:
-    if pa.types.is_null(guess.type):  # perhaps not empty: what is a null elsewhere is none in text of keys and classes
+    if pa.types.is_null(guess.type):  # text may hold values: keys and classes have fewer null spellings
         return ColumnType(pa.string() if is_key or is_label else guess.type, pa.string())
     return ColumnType(guess.key, guess.key) if is_key else ColumnType(guess.type, guess.carried)
 
@@ -214,9 +215,9 @@ def _folder_types(files: SourceFiles, objects: Sequence[SourceObject]) -> dict[s
 def _noted_schema(
     storage: Storage, files: SourceFiles, objects: Sequence[SourceObject], columns: Mapping[str, ColumnType]
 ) -> pa.Schema:
-    """The columns as pandas finds them in the files (of Parquet: in the first one), with what pandas wrote about them.
+    """The columns as pandas finds them in the files (for Parquet in the first one), with pandas' own metadata.
 
-    :param columns: those that are read.
+    :param columns: the columns that are read.
     """
     types = {name: column.type for name, column in columns.items()}
     if files.file_format == "csv" or not objects:
@@ -256,7 +257,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def _common(kinds: Sequence[pa.DataType]) -> pa.DataType | None:
-    """The type that all of them widen to, None when there is none. Numbers do not widen to text."""
+    """The narrowest type to which all types widen; None if there is none. Numbers do not widen to text."""
     common = kinds[0]
     for kind in kinds[1:]:
         if is_text(common) != is_text(kind) and pa.null() not in (common, kind):
@@ -270,9 +271,9 @@ def _common(kinds: Sequence[pa.DataType]) -> pa.DataType | None:
 
 
 def _join(blocks: list[pa.Table], schema: pa.Schema, noted: pa.Schema) -> pa.Table:
-    """One table; a column at a time, so that never two copies of all are held.
+    """One table of all blocks. It is built column by column, so that no two copies of the whole table are in memory.
 
-    :param noted: the columns' types in the files, which the table's metadata keep.
+    :param noted: the columns' types in the files, which are stored in the table's metadata.
     """
     arrays = [[chunk for block in blocks for chunk in block.column(i).chunks] for i in range(len(schema))]
     blocks.clear()
@@ -293,7 +294,10 @@ def _join(blocks: list[pa.Table], schema: pa.Schema, noted: pa.Schema) -> pa.Tab
 
 
 def _join_strings(column: pa.ChunkedArray, is_category: bool) -> pa.ChunkedArray:
-    """:param is_category: the values are few by declaration, and those that no row has count as well."""
+    """One array of all chunks of a string column.
+
+    :param is_category: the values are declared categories, and those that no row has count as well.
+    """
     column = column.unify_dictionaries()
     distinct = len(column.chunk(0).dictionary) if column.num_chunks else 0
     if distinct > len(column) * _DISTINCT_SHARE and not is_category:

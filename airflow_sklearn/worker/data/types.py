@@ -1,4 +1,4 @@
-"""Kinds of Arrow types: which hold the same values, which are text, which are none that a flat table has."""
+"""Groups of Arrow types: those with the same values, those of text, and those that a flat table cannot have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_sklearn.models.arrow_types import parse_type
 
 
 def in_words(data_type: pa.DataType) -> str:
-    """What values of a type are, for people: ``a whole number``, ``text``, ``a date``."""
+    """A type's values in words for people: ``a whole number``, ``text``, ``a date``."""
     data_type = canonical(data_type)
     kinds = {
         "true or false": pa.types.is_boolean,
@@ -28,18 +28,18 @@ def in_words(data_type: pa.DataType) -> str:
 
 
 def null_count(column: pa.Array | pa.ChunkedArray) -> int:
-    """Rows without a value: NaN is none, as for pandas."""
+    """The number of rows without a value. NaN counts as none, as in pandas."""
     nulls: int = column.null_count
     # a sum is cheaper than a look at each value, and is NaN when one of them is
     if pa.types.is_float16(column.type):
-        column = column.cast(pa.float32())  # Arrow computes nothing with the narrow ones
+        column = column.cast(pa.float32())  # Arrow cannot compute with half floats
     if pa.types.is_floating(column.type) and math.isnan(pc.sum(column).as_py() or 0.0):
         nulls += pc.sum(pc.is_nan(column)).as_py() or 0
     return nulls
 
 
 def is_nested(data_type: pa.DataType) -> bool:
-    """Whether it is of no flat type: lists, structs, and what else ``parse_type`` does not read."""
+    """Whether a type is not flat: lists, structs, and others that ``parse_type`` does not know."""
     try:
         return parse_type(str(data_type)) != data_type
     except UserError:
@@ -47,7 +47,7 @@ def is_nested(data_type: pa.DataType) -> bool:
 
 
 def canonical(data_type: pa.DataType) -> pa.DataType:
-    """The type that stands for all that hold the same kind of values: files of one table differ in widths."""
+    """The common type for all types of the same kind of values, since the files of one table may differ in widths."""
     data_type = plain_type(data_type)
     if pa.types.is_dictionary(data_type):
         return canonical(data_type.value_type)
@@ -61,7 +61,7 @@ def canonical(data_type: pa.DataType) -> pa.DataType:
 
 
 def with_room(data_type: pa.DataType) -> pa.DataType:
-    """The widest type that spells values as this one does: narrower files and wider ones are read alike."""
+    """The widest type whose values are spelled like this type's, so that narrower and wider files are read alike."""
     if pa.types.is_integer(data_type):
         return data_type if pa.types.is_uint64(data_type) else pa.int64()
     if pa.types.is_timestamp(data_type) and data_type.unit in ("s", "ms"):
@@ -70,7 +70,7 @@ def with_room(data_type: pa.DataType) -> pa.DataType:
 
 
 def plain_type(data_type: pa.DataType) -> pa.DataType:
-    """The flat type that stands for one of Arrow's extension types; other types as they are."""
+    """The flat type in place of one of Arrow's extension types. Other types are returned as they are."""
     if not isinstance(data_type, pa.BaseExtensionType):
         return data_type
     if data_type.extension_name in ("arrow.uuid", "arrow.json"):
@@ -79,7 +79,7 @@ def plain_type(data_type: pa.DataType) -> pa.DataType:
 
 
 def plain_values(values: pa.Array) -> pa.Array:
-    """Values of an extension type as those of its ``plain_type``: a UUID is its text."""
+    """Values of an extension type as values of its ``plain_type``: a UUID becomes text."""
     if not isinstance(values.type, pa.BaseExtensionType) or plain_type(values.type) == values.type:
         return values
     if values.type.extension_name == "arrow.uuid":
@@ -88,7 +88,7 @@ def plain_values(values: pa.Array) -> pa.Array:
 
 
 def _uuid_text(values: pa.Array) -> pa.Array:
-    """Of 16 bytes each: ``c9bf9e57-1685-4c89-bafb-ff5af830be8a``."""
+    """UUIDs of 16 bytes as text: ``c9bf9e57-1685-4c89-bafb-ff5af830be8a``."""
     bytes_ = np.frombuffer(values.fill_null(bytes(16)).buffers()[1], np.uint8)[values.offset * 16 :][: len(values) * 16]
     digits = np.frombuffer(b"0123456789abcdef", np.uint8)
     text = np.stack([digits[bytes_ >> 4], digits[bytes_ & 15]], axis=1).reshape(len(values), 32)
@@ -99,12 +99,14 @@ def _uuid_text(values: pa.Array) -> pa.Array:
 
 
 def is_undecodable(error: BaseException) -> bool:
-    """Whether Arrow raised this because bytes do not decode: its ``OSError`` has no number, the system's have one."""
+    """Whether Arrow raised an error because bytes do not decode. Such an ``OSError`` has no ``errno``; the system's
+    have one.
+    """
     return isinstance(error, pa.ArrowException) or (type(error) is OSError and error.errno is None)
 
 
 def is_text(data_type: pa.DataType) -> bool:
-    """Whether values are strings, in any layout, dictionary-encoded or not."""
+    """Whether an Arrow type is a string type, in any layout, dictionary-encoded or not."""
     if pa.types.is_dictionary(data_type):
         data_type = data_type.value_type
     return bool(

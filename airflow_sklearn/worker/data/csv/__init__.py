@@ -1,1 +1,1 @@
-"""CSV: cut at record ends, typed by all values of a column, parsed block by block."""
+"""CSV: cut at the ends of records, types found from all values of a column, parsed block by block."""

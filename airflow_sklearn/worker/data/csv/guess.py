@@ -1,4 +1,4 @@
-"""The type of a CSV column, from all its values: never from the first rows only."""
+"""Finding the type of a CSV column from all its values, not only from the first rows."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ _TIME, _ZONED_TIME, _TEXT = pa.timestamp("us"), pa.timestamp("us", tz="UTC"), pa
 
 _FINE_TIME, _ZONED_FINE_TIME = pa.timestamp("ns"), pa.timestamp("ns", tz="UTC")
 
-#: In order of preference. Text is what remains.
+#: The types in order of preference. If none fits, the column is text.
 _CANDIDATES = (_INTEGER, _DOUBLE, _BOOLEAN, _DATE, _TIME, _ZONED_TIME, _FINE_TIME, _ZONED_FINE_TIME)
-#: What a column may still become when values that fit a type are followed by one that does not.
+#: The types that are still possible if a value does not fit the type of the values before it.
 _WIDER = {
     _INTEGER: (_DOUBLE,),
     _DATE: (_TIME, _FINE_TIME),
     _TIME: (_FINE_TIME,),
     _ZONED_TIME: (_ZONED_FINE_TIME,),
 }
-#: Years in which nanoseconds can be counted.
+#: The years that an int64 of nanoseconds since 1970 covers.
 _FINE_YEARS = ("1678", "2262")
 _BOOLEAN_SPELLINGS = pa.array(["true", "false"])
-#: So many characters may be more digits than a double keeps.
+#: A number with so many characters may have more digits than a double preserves.
 _EXACT_DIGITS = 15
 _POINT = ord(".")
 _AT_UTC = r"(Z|[+-]00(:?00)?)$"
 
 
 class ColumnGuess:
-    """Takes a column's values block by block; ``type`` is then the first type that all of them are.
+    """Finds the type of a column whose values are added block by block: the first type that all values have.
 
-    Order: int64, double, bool (only spelled true and false), date, timestamp, timestamp with zone, these with
-    nanoseconds, string. The answers do not depend on how the column was cut into blocks.
+    The order is int64, double, bool (only ``true`` and ``false``), date, timestamp, timestamp with zone, both with
+    nanoseconds, string. The result does not depend on how the column was cut into blocks.
 
     :param numerals: how numbers are spelled.
     """
@@ -44,29 +44,34 @@ class ColumnGuess:
     def __init__(self, numerals: Numerals = Numerals()) -> None:  # noqa: B008 - frozen
         self._numerals = numerals
         self._type: pa.DataType | None = None
-        self._is_far = False  # days are among them that no count of nanoseconds reaches
-        self._is_long = False  # whole numbers that no double keeps are among them
+        self._is_far = False  # there are days outside of the range of nanoseconds
+        self._is_long = False  # there are whole numbers that a double cannot hold
         self._keeps_spelling = True
         self._keeps_spelling_as_double = True
 
     @property
     def type(self) -> pa.DataType:
-        """What the values mean. A column without any value is of type null, as in Parquet."""
+        """The type of the values. A column without values has the type null, as in Parquet."""
         return pa.null() if self._type is None else self._type
 
     @property
     def carried(self) -> pa.DataType:
-        """As what the values can be written again as they were: text, where ``type`` would not keep their spelling."""
+        """The type as which the values can be written again unchanged: string, if ``type`` would not preserve their
+        spelling.
+        """
         keeps = self._keeps_spelling_as_double if self._type == _DOUBLE else self._keeps_spelling
         return self.type if keeps else _TEXT
 
     @property
     def key(self) -> pa.DataType:
-        """``carried``, for values that must be told apart by their spelling: fractions are codes, as ``250.10``."""
+        """Like ``carried``, for keys, where spellings matter more: fractions such as ``250.10`` are text."""
         return _TEXT if self._type == _DOUBLE else self.carried
 
     def add(self, values: pa.Array) -> None:
-        """:param values: (n_rows,) of strings, null where the file spells a null."""
+        """Add a block of values.
+
+        :param values: strings of shape (rows,); null where the file spells a null.
+        """
         if self._type == _TEXT or values.null_count == len(values):
             return
         numbers = self._numerals.plain(values)
@@ -111,14 +116,14 @@ def _all_are(values: pa.Array, candidate: pa.DataType) -> bool:
 
 
 def _keeps_spelling(values: pa.Array, kind: pa.DataType) -> bool:
-    """Whether values of a type, which these are, are written again as they are spelled.
+    """Whether values that have a type would be written again as they are spelled.
 
-    The moment of a time counts, not the digits behind its seconds.
+    For times the moment must be the same, not the number of digits of the second.
     """
     if kind == _BOOLEAN:
         return bool(pc.all(pc.is_in(values.drop_null(), _BOOLEAN_SPELLINGS)).as_py())
     try:
-        converted = values.cast(kind)  # with surrounding spaces, or a plus, it would not
+        converted = values.cast(kind)  # fails if there are surrounding spaces or a plus
     except pa.ArrowInvalid:
         return False
     if kind in (_ZONED_TIME, _ZONED_FINE_TIME):
@@ -134,9 +139,10 @@ def _is_far(values: pa.Array) -> bool:
 
 
 def _is_short_notation(values: pa.Array) -> bool:
-    """Whether numbers have no exponent, no zeros behind a fraction but in ``5.0``, and digits around their point.
+    """Whether numbers have no exponent, no trailing zeros after the point except in ``5.0``, and digits around their
+    point.
 
-    :param values: numbers without surrounding spaces. The bytes are looked at, twenty times as fast as the strings.
+    :param values: numbers without surrounding spaces. Their bytes are checked, twenty times as fast as their strings.
     """
     borders = np.frombuffer(values.buffers()[1], np.int32)[values.offset : values.offset + len(values) + 1]
     data = np.frombuffer(values.buffers()[2], np.uint8)
@@ -151,7 +157,7 @@ def _is_short_notation(values: pa.Array) -> bool:
 
 
 def _is_shortest(values: pa.Array, numbers: pa.Array) -> bool:
-    """Whether no number has digits that a double does not keep."""
+    """Whether no number has digits that a double does not preserve."""
     long = pc.fill_null(pc.greater(pc.binary_length(values), _EXACT_DIGITS), False)
     return not _any(long) or numbers.filter(long).cast(_TEXT).equals(values.filter(long))
 

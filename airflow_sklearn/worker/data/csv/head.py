@@ -1,4 +1,4 @@
-"""The beginning of a CSV file: is it one, what are its columns, where do its records begin."""
+"""The beginning of a CSV file: whether it is CSV, its columns, and where its records begin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _HEAD_BYTES = 1 << 16
 _LONGEST_HEADER = 1 << 24
-#: Binary formats by their first bytes. Where those are letters, a column may be called so: more must follow.
+#: Binary formats by their first bytes. If these are letters, a column could have that name: more bytes must match.
 _MAGIC = {
     rb"\x1f\x8b": "gzip (end its name in .gz, or set compression='gzip')",
     rb"\x28\xb5\x2f\xfd": "Zstandard (end its name in .zst, or set compression='zstd')",
@@ -40,12 +40,12 @@ _DATUM = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*|\d{4}-\d\d-\d\
 
 @dataclass(frozen=True)
 class Head:
-    """What the first bytes of a file say.
+    """The information from a file's first bytes.
 
-    :param names: the columns in file order; empty when the file holds no record.
-    :param header: the fields of the first record where it is the header; ``column_names`` may rename them.
-    :param data_start: where the first data record begins, in bytes of the stream (after decompression).
-    :param problems: why this is not the CSV that was declared.
+    :param names: the columns in file order; empty if the file holds no record.
+    :param header: the fields of the first record if it is the header. ``column_names`` may rename them.
+    :param data_start: the offset of the first data record, in bytes of the decompressed stream.
+    :param problems: why the file is not the declared CSV; empty if it is.
     """
 
     names: tuple[str, ...] = ()
@@ -57,7 +57,14 @@ class Head:
 def open_decoded(
     storage: Storage, files: SourceFiles, obj: SourceObject, *, start: int = 0, end: int | None = None
 ) -> BinaryIO:
-    """A stream in which a line feed is one byte: decompressed, and recoded to UTF-8 where that takes the whole file."""
+    """A stream in which a line feed is one byte: decompressed, and recoded to UTF-8 if the encoding needs it.
+
+    :param storage: where the object is.
+    :param files: how it is written.
+    :param obj: the object.
+    :param start: byte offset of the first byte. Files that are compressed or recoded are read whole.
+    :param end: byte offset after the last byte; None: the object's end.
+    """
     stream = storage.open(obj.uri, start=start, end=end, etag=obj.etag)
     compression = files.csv.compression_of(obj.uri)
     if compression != "none":
@@ -68,7 +75,7 @@ def open_decoded(
 
 
 class _Recoded(io.RawIOBase):
-    """A text stream of any encoding as UTF-8."""
+    """A text stream of any encoding as UTF-8 bytes."""
 
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
         self._stream, self._decoder, self._pending = stream, codecs.getincrementaldecoder(encoding)(), b""
@@ -93,7 +100,7 @@ class _Recoded(io.RawIOBase):
 
 
 def stream_problem(error: Exception, uri: str, options: CsvOptions) -> Problem | None:
-    """What an exception raised while reading ``open_decoded``'s stream says about the file; None: nothing."""
+    """The problem of a file for which reading ``open_decoded``'s stream raised an exception; None: another cause."""
     if isinstance(error, UnicodeDecodeError):
         return _problem("wrong_encoding", f"the file is not {options.encoding}: {error.reason}", uri, _ENCODING_FIX)
     if options.compression_of(uri) == "none" or not is_undecodable(error):
@@ -104,7 +111,10 @@ def stream_problem(error: Exception, uri: str, options: CsvOptions) -> Problem |
 
 
 def newline_in_value(uri: str, count: int = 1) -> Problem:
-    """The file needs ``newlines_in_values``, which was not declared."""
+    """The problem that a file needs ``newlines_in_values``, which was not declared.
+
+    :param count: the number of rows.
+    """
     return Problem(
         kind="newline_in_value",
         message="quoted values hold line breaks, but newlines_in_values is not declared",
@@ -115,15 +125,18 @@ def newline_in_value(uri: str, count: int = 1) -> Problem:
 
 
 def text_encoding(options: CsvOptions) -> str:
-    """The encoding of the bytes that ``open_decoded`` gives, as Python calls it."""
+    """The encoding of the bytes from ``open_decoded``, by Python's name."""
     name = codecs.lookup(options.encoding).name if options.has_plain_line_feeds() else "utf-8"
     return "utf-8" if name in ("utf-8-sig", "ascii") else name
 
 
 def read_head(storage: Storage, files: SourceFiles, obj: SourceObject) -> Head:
-    """Read a file's first bytes, and its header where it has one.
+    """Read a file's first bytes, and its header if it has one.
 
-    :raises UserError: the dialect is one that is not read.
+    :param storage: where the file is.
+    :param files: how it is written.
+    :param obj: the file.
+    :raises UserError: the dialect is not supported.
     """
     _check_dialect(files.csv)
     if not obj.size and files.csv.compression_of(obj.uri) != "none":
@@ -149,9 +162,9 @@ def read_head(storage: Storage, files: SourceFiles, obj: SourceObject) -> Head:
 
 
 def _find_head(sample: bytes, whole: bool, uri: str, options: CsvOptions) -> Head | None:
-    """The head in a file's first bytes; None: they do not hold its end.
+    """The head from a file's first bytes; None if they do not hold its end.
 
-    :param whole: whether they are the whole file.
+    :param whole: whether ``sample`` is the whole file.
     """
     start = len(codecs.BOM_UTF8) if sample.startswith(codecs.BOM_UTF8) else 0
     start += len(sample[start:]) - len(sample[start:].lstrip(b"\r\n"))
@@ -166,20 +179,20 @@ def _find_head(sample: bytes, whole: bool, uri: str, options: CsvOptions) -> Hea
     record = split_record(text, options.delimiter, options.quote)
     if record is not None:
         fields, at = record
-        if options.header and text[at:].strip("\r\n"):  # it would be lost
+        if options.header and text[at:].strip("\r\n"):  # it would be dropped
             return Head(problems=(_lone_carriage_return("a carriage return alone ends the header", uri),))
         return _head(tuple(fields) if text else (), start, end, uri, options) if settled else None
     if not settled:
         return None
     if not options.header:
-        return Head(names=options.column_names, data_start=start)  # data records are checked as they are read
+        return Head(names=options.column_names, data_start=start)  # data records are checked while they are read
     if length is None:
         return Head(problems=(_truncated("the header ends inside a quoted name", uri),))
     return Head(problems=(newline_in_value(uri),))
 
 
 def _head(fields: tuple[str, ...], start: int, end: int, uri: str, options: CsvOptions) -> Head:
-    """:param end: behind the first record's line break."""
+    """:param end: the offset after the first record's line break."""
     if not options.header:
         return _headless(fields, start, uri, options)
     if not fields:
@@ -220,7 +233,7 @@ def _check_dialect(options: CsvOptions) -> None:
 
 
 def _sample(storage: Storage, files: SourceFiles, obj: SourceObject, size: int) -> bytes:
-    """The first ``size`` bytes of the decoded stream, fewer when the file is shorter."""
+    """The first ``size`` bytes of the decoded stream; fewer if the file is shorter."""
     plain = files.is_splittable(obj.uri)
     with open_decoded(storage, files, obj, end=min(size, obj.size) if plain else None) as stream:
         sample = b""
@@ -230,7 +243,7 @@ def _sample(storage: Storage, files: SourceFiles, obj: SourceObject, size: int) 
 
 
 def _foreign(sample: bytes, uri: str) -> Problem | None:
-    """Why these bytes are no CSV, if so."""
+    """The problem if these bytes are another file format; else None."""
     for magic, name in _MAGIC.items():
         if re.match(magic, sample):
             return _problem("not_csv", f"the file is {name}", uri)

@@ -1,8 +1,8 @@
-"""Blocks of CSV records as columns, by pyarrow's parser.
+"""Parsing blocks of CSV records into columns with pyarrow.
 
-A block is parsed straight into the types asked for. Where that fails, it is parsed again as text, which the reader
-converts value by value to find every bad one; columns that needed it (``1.0`` in an integer column) are read as text
-from then on.
+A block is parsed directly into the requested types. If that fails, it is parsed again as text, which the reader
+converts value by value to find all bad ones. A column that needed this (``1.0`` among integers) is read as text in all
+later blocks.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Parsed:
-    """A block of records.
+    """A parsed block of records.
 
-    :param raw: the columns of the file that were read, by their place, as the parser gave them.
-    :param rows: records in them.
-    :param invalid: records with a wrong number of fields, which are not among these.
-    :param undecodable: why text in the block is not of the encoding declared, if so.
+    :param raw: the columns as the parser gave them, by their position in the file.
+    :param rows: the number of records in them.
+    :param invalid: records with a wrong number of fields, which are not among the rows.
+    :param undecodable: the error if text in the block does not have the declared encoding; else None.
     """
 
     raw: Mapping[int, pa.Array]
@@ -45,8 +45,8 @@ class Parsed:
 class BlockParser:
     """Parses the blocks of one file.
 
-    :param positions: where the file has the asked columns, by their names.
-    :param width: fields of a record.
+    :param positions: the positions of the requested columns in the file, by name.
+    :param width: the number of fields of a record.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class BlockParser:
         self._slow: frozenset[str] = frozenset()
         self._parser_nulls = NULL_SPELLINGS if options.null_values is None else options.null_values
         self._nulls = {column.name: null_spellings(column, options) for column in self._columns}
-        # pyarrow has one set for all columns: it serves text only where every column of text has that set
+        # pyarrow has one set of null spellings for all columns. Text uses it only if all text columns have this set.
         self._text_nulls = all(
             set(self._nulls[c.name]) == set(self._parser_nulls) for c in self._columns if is_text(c.type)
         )
@@ -70,7 +70,9 @@ class BlockParser:
         self._slow |= names & self._positions.keys()
 
     def parse(self, data: pa.Buffer) -> Parsed:
-        """The asked columns that the file has, as text where they cannot be read as the types asked for."""
+        """Parse a block: the requested columns that the file has. Those that do not parse as the requested type are
+        text.
+        """
         undecodable = _decoding_error(data)
         try:
             return self._parse(data, self._convert_options(self._slow), undecodable)
@@ -78,12 +80,12 @@ class BlockParser:
             return self._parse_text(data, self._convert_options(frozenset(self._positions)), undecodable)
 
     def parse_as_text(self, data: pa.Buffer) -> Parsed:
-        """All columns of the file as they are spelled."""
+        """Parse a block: all columns of the file as text."""
         options = self._make_options(dict.fromkeys(range(self._width), pa.string()), nulls=False)
         return self._parse_text(data, options, _decoding_error(data))
 
     def columns(self, raw: Mapping[int, pa.Array]) -> dict[str, pa.Array]:
-        """The asked columns by name, with their nulls, numbers as Arrow spells them."""
+        """The requested columns by name. Null spellings are null, and numbers have Arrow's spelling."""
         found = {}
         for column in self._columns:
             values = raw[self._positions[column.name]]
@@ -109,7 +111,7 @@ class BlockParser:
                 block_size=data.size + 1,
                 column_names=[str(position) for position in range(self._width)],
             ),
-            # pyarrow cannot hand undecodable records to a handler
+            # pyarrow cannot pass undecodable records to a handler
             self._parse_options(None if undecodable else set_aside),
             options,
         )
@@ -138,7 +140,7 @@ class BlockParser:
 
     def _convert_options(self, text: frozenset[str]) -> pa_csv.ConvertOptions:
         if text not in self._options:
-            # none asked for: rows still count
+            # no column is requested, but the rows count
             types = self._reading_types(text) or {0: pa.string()}
             self._options[text] = self._make_options(types, nulls=self._text_nulls)
         return self._options[text]
@@ -156,7 +158,9 @@ class BlockParser:
         )
 
     def _reading_types(self, text: frozenset[str]) -> dict[int, pa.DataType]:
-        """What pyarrow shall make of each column of the file; a column wanted as several types is read as text."""
+        """The type in which pyarrow reads each column of the file. A column that is requested as several types is read
+        as text.
+        """
         types: dict[int, pa.DataType] = {}
         for column in self._columns:
             position = self._positions[column.name]
@@ -167,7 +171,7 @@ class BlockParser:
 
 
 def _reading_type(wanted: pa.DataType) -> pa.DataType:
-    """The type that pyarrow's CSV reader is asked for; it has no half floats and no string views."""
+    """The type that pyarrow's CSV reader uses for a requested type. It has no half floats and no string views."""
     if is_text(wanted) and not pa.types.is_dictionary(wanted):
         return pa.string()
     return pa.float32() if pa.types.is_float16(wanted) else wanted

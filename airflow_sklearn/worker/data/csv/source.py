@@ -1,4 +1,4 @@
-"""Reading one piece of a CSV file: cut at record ends, parsed block by block with declared types, flat in memory."""
+"""Reading one piece of a CSV file: cut at the ends of records, parsed block by block, in constant memory."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class CsvPieceReader(PieceReader):
         self.consumed = Consumed(object=obj, first=first, last=last, total=obj.size, rows=self.rows)
 
     def _extent(self) -> tuple[int, int]:
-        """The bytes ``[first, last)`` of the records whose first byte lies in the piece."""
+        """The bytes ``[first, last)`` of the piece's records: those whose first byte lies in the piece."""
         piece, storage = self._request.piece, self._request.storage
         whole = piece.start == 0 and piece.end >= piece.object.size
         if whole or piece.exact:
@@ -117,7 +117,7 @@ class CsvPieceReader(PieceReader):
     def _read(self, block: Block, *, is_last: bool) -> pa.Table:
         """Parse, check and convert one block.
 
-        :param is_last: the file ends in its last record, without a line break.
+        :param is_last: whether the file ends in the block's last record, without a line break.
         """
         data = self._utf8(block)
         parsed = self._parser.parse(data)
@@ -125,7 +125,7 @@ class CsvPieceReader(PieceReader):
             self._wrong_encoding(parsed.undecodable, None)
         records, invalid = parsed.rows + len(parsed.invalid), parsed.invalid
         if is_last and self._is_cut_off(block):
-            # reported so, and as nothing else
+            # reported as this problem only
             invalid = [row for row in invalid if row.number != records]
         else:
             self._check_lines(block, records)
@@ -154,7 +154,7 @@ class CsvPieceReader(PieceReader):
             return pa.py_buffer(bytes(block.data).decode(encoding, "replace").encode())
 
     def _is_cut_off(self, block: Block) -> bool:
-        """Whether the file, which ends in this block, ends within its last record; that is reported."""
+        """Whether the file ends within the block's last record. If so, a problem is reported."""
         start = int(record_offsets(block, self._quote, self._csv.delimiter)[-1])
         data = bytes(block.data[start - block.offset :])
         text = data.decode(text_encoding(self._csv), "replace")
@@ -176,9 +176,10 @@ class CsvPieceReader(PieceReader):
         return True
 
     def _repeated_headers(self, parsed: Parsed, data: pa.Buffer) -> np.ndarray:
-        """The rows that are the header again, as in files put together by ``cat``; their columns may be in any order.
+        """The rows that repeat the header, as in files joined by ``cat``: bool of shape (rows,). Their columns may
+        have any order.
 
-        Values that were read as numbers, booleans or dates are no names. So this costs nothing but for text.
+        Columns that were read as numbers, booleans or dates hold no names. Only text is therefore compared.
         """
         names = (self._head.header, self._head.names)
         known = pa.array({f"\ufeff{self._head.names[0]}", *self._head.header, *self._head.names}, pa.string())
@@ -205,7 +206,7 @@ class CsvPieceReader(PieceReader):
         )
 
     def _spelled(self, data: pa.Buffer, rows: np.ndarray) -> pa.Table:
-        """Rows of a block as text, all asked columns."""
+        """Rows of a block with all requested columns as text."""
         parsed = self._parser.parse_as_text(data).raw
         columns = {}
         for column in self._request.columns:
@@ -218,7 +219,9 @@ class CsvPieceReader(PieceReader):
         return pa.table(columns)
 
     def _settle_invalid(self, invalid: list[pa_csv.InvalidRow], place: _Places) -> None:
-        """Records with a wrong number of fields: nothing in them can be trusted, so no policy reads them as null."""
+        """Handle records with a wrong number of fields. None of their values can be trusted: no policy reads them as
+        null.
+        """
         if not invalid:
             return
         quarantine = self._request.wrong_types == "quarantine"
@@ -240,8 +243,10 @@ class CsvPieceReader(PieceReader):
             self._reject(empty, reasons, [row.text for row in invalid])
 
     def _check_lines(self, block: Block, records: int) -> None:
-        """Whether the parser saw the records that the file was cut into: otherwise cuts elsewhere would change rows."""
-        if records != block.lines:  # blank lines are the harmless cause
+        """Check that the parser found the records at which the file was cut. If not, other cuts would change the
+        rows.
+        """
+        if records != block.lines:  # blank lines are a harmless cause
             starts = record_offsets(block, self._quote, self._csv.delimiter)
             if records > len(starts):
                 self._fatal(
@@ -284,7 +289,7 @@ class CsvPieceReader(PieceReader):
 
 
 def next_record_start(storage: Storage, obj: SourceObject, position: int) -> int:
-    """``f(position)`` for a file in which every line feed ends a record; see ``airflow_sklearn.runs.csv_records``."""
+    """``f(position)`` of ``airflow_sklearn.runs.csv_records``, for a file in which every line feed ends a record."""
     if position <= 0 or position >= obj.size:
         return min(max(position, 0), obj.size)
     start, width = position - 1, _PROBE_BYTES
@@ -298,10 +303,10 @@ def next_record_start(storage: Storage, obj: SourceObject, position: int) -> int
 
 
 class _Places:
-    """Says at which byte a parsed row of a block begins; works it out only when asked.
+    """The byte offsets at which a block's rows begin; computed only when they are needed.
 
-    :param records: that the parser saw, those set aside among them.
-    :param invalid: numbers of the latter, from 1.
+    :param records: the number of records that the parser found, including those set aside.
+    :param invalid: the numbers, counted from 1, of the records set aside.
     """
 
     def __init__(self, block: Block, quote: str, delimiter: str, records: int, invalid: list[int]) -> None:
@@ -315,12 +320,12 @@ class _Places:
         return _byte(self._offsets, row)
 
     def of_record(self, number: int) -> str:
-        """Of a record by its number, from 1."""
+        """The place of a record by its number, counted from 1."""
         return _byte(self._records_at(), number - 1)
 
     def _records_at(self) -> np.ndarray:
         offsets = record_offsets(self._block, self._quote, self._delimiter)
-        known = len(offsets) == self._records  # not where lone carriage returns end records, which are reported
+        known = len(offsets) == self._records  # unknown if carriage returns alone end records (a reported problem)
         return offsets if known else np.full(self._records, -1)
 
 
@@ -337,7 +342,7 @@ def _ends_in_character(data: bytes, encoding: str) -> bool:
 
 
 def _are_in(values: pa.Array, names: pa.Array) -> np.ndarray:
-    """Which strings, dictionary-encoded or not, are one of the names."""
+    """Which strings, dictionary-encoded or not, are in ``names``: a boolean array."""
     if pa.types.is_dictionary(values.type):
         found = pc.is_in(values.dictionary, names)
         if not pc.any(found).as_py():

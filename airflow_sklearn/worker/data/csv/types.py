@@ -1,4 +1,4 @@
-"""The columns of CSV files and their types, from all values of all files."""
+"""The columns of CSV files, and their types from all values of all files."""
 
 from __future__ import annotations
 
@@ -32,14 +32,17 @@ def guess_columns(
     named: Collection[str],
     problems: ProblemCollector,
 ) -> dict[str, ColumnGuess]:
-    """What each column of a source is, in the order of the first file.
+    """The type of each column of a source, in the order of the first file.
 
-    A column without a name, or with the one that pandas gives to such, is left out with a warning: it numbers the
-    rows. Names that differ only in how Unicode composes their letters are one name.
+    A column without a name, or with the name that pandas gives to one, is left out with a warning: it numbers the rows.
+    Names that differ only in the Unicode composition of their letters are the same name.
 
+    :param storage: where the files are.
+    :param files: how they are written.
+    :param objects: the source.
     :param exclude: columns not to read.
-    :param named: columns that the user has named, which are read whatever they are called.
-    :param problems: takes all that is wrong with the files.
+    :param named: columns that the user has named, which are read whatever their name is.
+    :param problems: collects all faults of the files.
     """
     numerals = Numerals(files.csv.decimal, files.csv.thousands)
     guesses: dict[str, ColumnGuess] = {}
@@ -78,14 +81,14 @@ def guess_columns(
                 for column in columns:
                     guesses[column.name].add(block[column.name].combine_chunks())
         except DataError:
-            continue  # its problems are collected
+            continue  # the file's problems are collected
     for name in left_out:
         _warn_of_index(name)
     return guesses
 
 
 def _check_look_alikes(names: Sequence[str], file: str, problems: ProblemCollector) -> None:
-    """Whether a file has two names that nobody can tell apart; equal ones are found in reading."""
+    """Check that no two names of a file look the same. Equal names are found when the file is read."""
     seen: Names = Names(())
     for name in names:
         other = seen.find(name)

@@ -1,4 +1,4 @@
-"""What the values of a CSV column mean before they are converted: which are null, and how numbers are spelled."""
+"""The null spellings of a CSV column, and how its numbers are spelled."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.data import CsvOptions
     from airflow_sklearn.worker.data.columns import ReadColumn
 
-#: Before a text that is no number in this dialect, though Arrow would read it as one.
+#: A prefix for texts that are no numbers in this dialect, though Arrow would read them as numbers.
 _NO_NUMBER = "no number: "
 
 
 def null_spellings(column: ReadColumn, options: CsvOptions) -> tuple[str, ...]:
-    """What is null in a column: what the user says, else what pandas knows; of text, what the column's role says."""
+    """The texts that are null in a column: those that the user declares, else pandas' own; for text those of the
+    column.
+    """
     if options.null_values is not None:
         return options.null_values
     return column.null_spellings if is_text(column.type) else NULL_SPELLINGS
 
 
 def with_nulls(values: pa.Array, spellings: Sequence[str]) -> pa.Array:
-    """A column of strings, dictionary-encoded or not, with null for these spellings."""
+    """A column of strings, dictionary-encoded or not, in which these spellings are null."""
     if not pa.types.is_dictionary(values.type):
         shortest = pc.min(pc.binary_length(values)).as_py()
         if shortest is None or shortest > max((len(spelling.encode()) for spelling in spellings), default=0):
@@ -54,8 +56,8 @@ def with_nulls(values: pa.Array, spellings: Sequence[str]) -> pa.Array:
 class Numerals:
     """How a dialect spells numbers.
 
-    :param decimal: the character before the fraction.
-    :param thousands: the character between groups of digits; ``""``: none.
+    :param decimal: the decimal point.
+    :param thousands: the separator between groups of digits; ``""``: none.
     """
 
     decimal: str = "."
@@ -63,14 +65,15 @@ class Numerals:
 
     @property
     def are_plain(self) -> bool:
-        """Whether Arrow reads them as they are."""
+        """Whether Arrow can read these numbers directly."""
         return self.decimal == "." and not self.thousands
 
     def plain(self, values: pa.Array) -> pa.Array:
-        """Strings with numbers as Arrow spells them. Text that is no number in this dialect is none afterwards.
+        """Numbers in Arrow's spelling: ``1.234,5`` becomes ``1234.5``. Texts that are no number in this dialect get a
+        prefix.
 
-        ``1.234,5`` becomes ``1234.5``. Where a group has the wrong size, as in ``1.5`` with points between thousands,
-        it is no number: nobody knows what was meant.
+        A group of the wrong size is no number, such as ``1.5`` with points between thousands: its meaning is not
+        certain.
         """
         if self.are_plain:
             return values

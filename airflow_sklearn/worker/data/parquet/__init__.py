@@ -1,1 +1,1 @@
-"""Parquet: whole row groups, only the bytes that are needed."""
+"""Parquet: whole row groups, and only the needed bytes."""

@@ -1,4 +1,4 @@
-"""Opening Parquet files where they are: a local file directly, an object by fetching only the bytes that are needed."""
+"""Opening Parquet files: a local file in place, an object in S3 by fetching only the needed bytes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 _MAGIC = b"PAR1"
 _TAIL_BYTES = 1 << 16
-#: Column chunks nearer to each other than this are fetched in one request.
+#: Column chunks that are fewer bytes apart than this are fetched in one request.
 _GAP_BYTES = 1 << 20
-#: Row groups are fetched together up to this size: small ones cost few requests, large ones little disk.
+#: Row groups are fetched together up to this number of bytes: few requests for small ones, little disk for large ones.
 _FETCH_BYTES = 1 << 26
 _COPY_BYTES = 1 << 20
 
-#: Of the deprecated INT96, which Spark and others write. Arrow reads it as nanoseconds, which reach from 1677 to 2262:
-#: 9999-12-31 would become another day without a word.
+#: For the deprecated type INT96, which Spark and others write. Arrow reads it as nanoseconds, which cover 1677 to 2262
+#: only: 9999-12-31 would silently become another day.
 INT96_UNIT = "us"
 
 
@@ -38,9 +38,10 @@ INT96_UNIT = "us"
 class Footer:
     """A file's metadata.
 
-    :param metadata: as pyarrow reads it.
-    :param schema: the columns as Arrow types.
-    :param raw: the file's last bytes, from ``start`` on.
+    :param metadata: the metadata as pyarrow reads them.
+    :param schema: the columns with Arrow types.
+    :param raw: the file's last bytes.
+    :param start: the offset of ``raw`` in the file.
     """
 
     metadata: pq.FileMetaData
@@ -52,7 +53,7 @@ class Footer:
 class NotParquetError(Exception):
     """The bytes are no Parquet file.
 
-    :param problem: what they are.
+    :param problem: what they are instead.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -63,7 +64,7 @@ class NotParquetError(Exception):
 def read_footer(storage: Storage, obj: SourceObject) -> Footer:
     """Read a file's metadata.
 
-    :raises NotParquetError: it has none.
+    :raises NotParquetError: the file has none.
     """
     start = max(0, obj.size - _TAIL_BYTES)
     raw = storage.read(obj.uri, start=start, end=obj.size, etag=obj.etag) if obj.size else b""
@@ -87,14 +88,17 @@ def read_footer(storage: Storage, obj: SourceObject) -> Footer:
 
 
 def group_offset(metadata: pq.FileMetaData, group: int) -> int:
-    """The first byte of a row group, the one that decides which piece holds it."""
+    """The offset of a row group's first byte. The row group belongs to the piece that holds this byte."""
     column = metadata.row_group(group).column(0)
     dictionary = column.dictionary_page_offset
     return int(min(column.data_page_offset, dictionary) if dictionary else column.data_page_offset)
 
 
 def groups_before(metadata: pq.FileMetaData, position: int, size: int) -> int:
-    """``g(p)``: row groups whose first byte lies before ``position``."""
+    """The number of row groups whose first byte lies before ``position``.
+
+    :param size: the file's bytes.
+    """
     if position >= size:
         return int(metadata.num_row_groups)
     return sum(group_offset(metadata, group) < position for group in range(metadata.num_row_groups))
@@ -103,9 +107,14 @@ def groups_before(metadata: pq.FileMetaData, position: int, size: int) -> int:
 def open_groups(
     storage: Storage, obj: SourceObject, footer: Footer, groups: Sequence[int], columns: Sequence[int]
 ) -> Iterator[tuple[str, list[int]]]:
-    """Local files that hold some row groups each; a file is valid until the next one is asked for.
+    """Yield local files, each with some of the row groups. A file is valid until the next one is requested.
 
-    :param columns: the leaf columns that will be read, by their place in the file.
+    :param storage: where the object is.
+    :param obj: the Parquet file.
+    :param footer: its metadata.
+    :param groups: the numbers of the row groups to read.
+    :param columns: the positions of the leaf columns to read.
+    :return: yields a path, and the numbers of the row groups in it.
     """
     if not groups:
         return
@@ -120,9 +129,9 @@ def open_groups(
 
 
 def check_unchanged(storage: Storage, obj: SourceObject) -> None:
-    """Objects are fetched by their version; a local file is read in place, and may be written over meanwhile.
+    """Check that a local file, which is read in place, is still the planned version. S3 checks its objects itself.
 
-    :raises ObjectChangedError: it was.
+    :raises ObjectChangedError: the file has changed.
     """
     if not obj.uri.startswith("s3://") and storage.stat(obj.uri).etag != obj.etag:
         raise ObjectChangedError(f"{obj.uri} has changed: it is no longer the version {obj.etag}")
@@ -131,7 +140,7 @@ def check_unchanged(storage: Storage, obj: SourceObject) -> None:
 def _fetch(
     storage: Storage, obj: SourceObject, footer: Footer, groups: Sequence[int], columns: Sequence[int], path: str
 ) -> None:
-    """Make a sparse copy of the object that has its footer and some column chunks."""
+    """Make a sparse local copy of an object, with its footer and some column chunks."""
     with open(path, "wb") as file:
         file.truncate(obj.size)
         file.seek(footer.start)
@@ -158,7 +167,7 @@ def _batches(metadata: pq.FileMetaData, groups: Sequence[int], columns: Sequence
 
 
 def _ranges(metadata: pq.FileMetaData, groups: Sequence[int], columns: Sequence[int]) -> list[tuple[int, int]]:
-    """The column chunks' bytes, near ones joined."""
+    """The byte ranges of column chunks; ranges that are close together are joined."""
     joined: list[tuple[int, int]] = []
     for start, end in sorted(_chunks(metadata, groups, columns)):
         if joined and start - joined[-1][1] <= _GAP_BYTES:

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.worker.data.columns import Layout
 
-#: Measured with the buffer below: as fast as larger batches and buffers, or faster, in half the memory.
+#: Rows of a batch. Measured with the buffer below: not slower than larger batches and buffers, in half the memory.
 _BATCH_ROWS = 1 << 14
-#: Pages are read through a buffer of this size a column, so that a row group of any size is never whole in memory.
+#: Bytes of each column's read buffer. Pages are read through it, so that no row group is ever whole in memory.
 _BUFFER_BYTES = 1 << 16
 
 
@@ -91,7 +91,7 @@ class ParquetPieceReader(PieceReader):
                     self.bytes_read = (piece.end - piece.start) * self.rows // rows
 
     def _as_dictionary(self, footer: Footer, layout: Layout) -> list[str]:
-        """String columns that are wanted dictionary-encoded, as they are stored."""
+        """String columns that are requested dictionary-encoded, by their names in the file."""
         wanted = [
             layout.stored[c.name]
             for c in self._request.columns
@@ -124,7 +124,7 @@ class ParquetPieceReader(PieceReader):
 
 
 def _spell(values: pa.Array) -> pa.Array:
-    """Values as text, for people."""
+    """Values as text, for messages."""
     if is_text(values.type):
         return convert(values, pa.string()).values
     try:
@@ -134,7 +134,7 @@ def _spell(values: pa.Array) -> pa.Array:
 
 
 def _leaf_columns(footer: Footer, names: list[str]) -> list[int]:
-    """Places of the columns' data among the file's column chunks; a nested column has several."""
+    """The positions of the columns among the file's leaf columns. A nested column has several."""
     wanted = set(names)
     schema = footer.metadata.schema
     paths = [schema.column(position).path for position in range(len(schema))]
