@@ -6,12 +6,11 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn.aws.errors import Kind, classify
 from airflow_sklearn.exceptions import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from airflow_sklearn.storage import Storage
 
 _KEPT_SECONDS = 900.0  # for which clients are kept; then the connection is read again, since its keys may have changed
 
@@ -63,12 +62,6 @@ class AwsConnection:
         }
         return {name: value for name, value in values.items() if value}
 
-    def storage(self) -> Storage:
-        """The storage that uses this connection."""
-        from airflow_sklearn.storage import Storage
-
-        return Storage(lambda: self.client("s3"))
-
     @contextlib.contextmanager
     def explained_errors(self) -> Iterator[None]:
         """Turn boto3's error about missing credentials into one that says where they were looked for.
@@ -78,9 +71,7 @@ class AwsConnection:
         try:
             yield
         except Exception as error:
-            from botocore.exceptions import CredentialRetrievalError, NoCredentialsError, PartialCredentialsError
-
-            if not isinstance(error, CredentialRetrievalError | NoCredentialsError | PartialCredentialsError):
+            if classify(error) is not Kind.NO_CREDENTIALS:
                 raise
             raise StorageError(
                 f"There are no credentials for AWS ({error}). They were looked for in the Airflow connection "

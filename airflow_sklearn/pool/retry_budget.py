@@ -27,8 +27,9 @@ def is_out_of_reach(error: BaseException) -> bool:
     return isinstance(error, StorageError) or type(error).__module__.partition(".")[0] in _CLIENTS
 
 
-class Patience:
-    """Of one thread, with errors in a row.
+class RetryBudget:
+    """How long one thread bears errors in a row. Its rounds are made of several calls, and go on after each error: what
+    makes one call again is ``retry``.
 
     :param what: what went wrong, for the log.
     :param seconds: after which an error is one too many.
@@ -38,11 +39,11 @@ class Patience:
         self._what, self._seconds = what, seconds
         self._since: float | None = None
 
-    def rest(self) -> None:
+    def succeeded(self) -> None:
         """It went well."""
         self._since = None
 
-    def bear(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         """:raises Exception: the error, if it will not pass, or has not for long."""
         now = time.monotonic()
         self._since = now if self._since is None else self._since

@@ -5,24 +5,29 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import time
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from airflow_sklearn.aws.errors import Kind, classify, code_of, table
 from airflow_sklearn.contract.data import SourceObject
 from airflow_sklearn.exceptions import ObjectChangedError, ObjectExistsError, ObjectNotFoundError, StorageError
 from airflow_sklearn.storage.digests import check_digest
 from airflow_sklearn.storage.uris import split_scheme
+from airflow_sklearn.system.retry import retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from airflow_sklearn.storage.uris import Selection
 
-#: How often a broken stream is opened again without a byte of progress before its error is raised.
-_RESUMES = 5
+#: Seconds before a broken stream is opened again, without a byte of progress, until its error is raised.
+_RESUME_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
 _CONFLICT_PAUSES = (0.1, 0.3, 1.0, 3.0)  # seconds
-_REFUSED = ("PreconditionFailed", "412")
-_UNDECIDED = ("ConditionalRequestConflict", "409")
+#: Some answers have no body, and so the status for a code.
+_OWN = table(
+    (Kind.NOT_FOUND, "(NoSuchKey|NoSuchBucket|NotFound|404):"),
+    (Kind.CHANGED, "(PreconditionFailed|412):"),
+    (Kind.CONFLICT, "(ConditionalRequestConflict|409):"),
+)
 _DELETE_BATCH = 1000  # the limit of DeleteObjects
 
 
@@ -79,7 +84,7 @@ class S3Store:
             try:
                 answer = self._client.get_object(**_address(uri), **wanted)
             except Exception as error:
-                if _code(error) in ("InvalidRange", "416"):  # nothing at or past start
+                if code_of(error) in ("InvalidRange", "416"):  # nothing at or past start
                     return None, start, self.stat(uri).etag
                 raise
         return answer["Body"], start + answer["ContentLength"], answer["ETag"]
@@ -100,7 +105,7 @@ class S3Store:
             try:
                 return self._put_if(uri, data, IfMatch=etag)
             except Exception as error:
-                if _code(error) in ("NoSuchKey", "404"):
+                if code_of(error) in ("NoSuchKey", "404"):
                     raise ObjectChangedError(f"{uri} is gone; the version {etag} was expected") from error
                 raise
 
@@ -109,23 +114,26 @@ class S3Store:
 
         A repeated request may find the object that its own first try has stored. That counts as success.
         """
-        for attempt, pause in enumerate((*_CONFLICT_PAUSES, None)):
-            try:
-                return str(self._client.put_object(**_address(uri), Body=data, **condition)["ETag"])
-            except Exception as error:
-                # A conflict: another request writes or deletes the object at this moment. S3 asks for a retry.
-                if pause is None or _code(error) not in _UNDECIDED:
-                    if (attempt or _retries(error)) and (etag := self._stored(uri, data, error)):
-                        return etag
-                    raise
-            time.sleep(pause)
-        raise AssertionError("the last round returns or raises")
+        tries = 0
+
+        def put() -> str:
+            nonlocal tries
+            tries += 1
+            return str(self._client.put_object(**_address(uri), Body=data, **condition)["ETag"])
+
+        try:
+            # A conflict: another request writes or deletes the object at this moment. S3 asks for a retry.
+            return retry(put, _CONFLICT_PAUSES, on=lambda error: classify(error, _OWN) is Kind.CONFLICT)
+        except Exception as error:
+            if (tries > 1 or _retries(error)) and (etag := self._stored(uri, data, error)):
+                return etag
+            raise
 
     def _stored(self, uri: str, data: bytes, error: Exception) -> str | None:
         """The etag of the existing object, if ``error`` says that there is one and its content is ``data``; else
         None.
         """
-        if _code(error) not in (*_REFUSED, *_UNDECIDED):
+        if classify(error, _OWN) not in (Kind.CHANGED, Kind.CONFLICT):
             return None
         try:
             answer = self._client.get_object(**_address(uri))
@@ -213,24 +221,24 @@ class _ResumingReader(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         wanted = min(len(buffer), self._end - self._position)
-        for attempt in range(_RESUMES + 1):
-            if wanted <= 0:
-                return 0
-            try:
-                if self._body is None:
-                    self._body = self._get(self._position)
-                data = self._body.read(wanted)
-                if not data:
-                    raise ConnectionError(f"the stream ended {self._end - self._position} bytes early")
-                break
-            except Exception as error:
-                self._drop()
-                if attempt == _RESUMES or not _is_broken_connection(error):
-                    raise
-                time.sleep(min(5.0, 0.1 * 2**attempt))
+        if wanted <= 0:
+            return 0
+        data = retry(lambda: self._read(wanted), _RESUME_PAUSES, on=lambda error: classify(error) is Kind.UNREACHABLE)
         memoryview(buffer)[: len(data)] = data
         self._position += len(data)
         return len(data)
+
+    def _read(self, wanted: int) -> bytes:
+        try:
+            if self._body is None:
+                self._body = self._get(self._position)
+            data: bytes = self._body.read(wanted)
+            if not data:
+                raise ConnectionError(f"the stream ended {self._end - self._position} bytes early")
+        except Exception:
+            self._drop()
+            raise
+        return data
 
     def close(self) -> None:
         self._drop()
@@ -241,14 +249,6 @@ class _ResumingReader(io.RawIOBase):
             with contextlib.suppress(Exception):
                 self._body.close()
         self._body = None
-
-
-def _is_broken_connection(error: Exception) -> bool:
-    from botocore.exceptions import HTTPClientError, IncompleteReadError
-    from urllib3.exceptions import HTTPError
-
-    # ReadTimeoutError and ResponseStreamingError of botocore are HTTPClientErrors
-    return isinstance(error, ConnectionError | TimeoutError | HTTPClientError | HTTPError | IncompleteReadError)
 
 
 def _default_client() -> Any:
@@ -275,33 +275,29 @@ def _address(uri: str) -> dict[str, str]:
 
 def _retries(error: Exception) -> int:
     """How often boto3 has repeated the failed request."""
-    return int(getattr(error, "response", {}).get("ResponseMetadata", {}).get("RetryAttempts", 0))
-
-
-def _code(error: Exception) -> str:
-    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+    return int((getattr(error, "response", None) or {}).get("ResponseMetadata", {}).get("RetryAttempts", 0))
 
 
 @contextlib.contextmanager
 def _errors(uri: str, etag: str | None = None, precondition: StorageError | None = None) -> Iterator[None]:
     """Turn S3's errors into the package's own."""
-    from botocore.exceptions import ClientError
-
     try:
         yield
-    except ClientError as error:
-        code = _code(error)
-        if code in ("NoSuchKey", "404", "NotFound"):
-            raise ObjectNotFoundError(f"No object {uri}") from error
-        if code == "NoSuchBucket":
-            raise ObjectNotFoundError(f"No bucket for {uri}. Create it, or correct its name.") from error
-        if code in (*_REFUSED, "ConditionalRequestConflict"):
+    except Exception as error:
+        kind = classify(error, _OWN)
+        if kind is Kind.NOT_FOUND:
+            bucket = code_of(error) == "NoSuchBucket"
+            what = f"No bucket for {uri}. Create it, or correct its name." if bucket else f"No object {uri}"
+            raise ObjectNotFoundError(what) from error
+        if kind in (Kind.CHANGED, Kind.CONFLICT):
             raise precondition or ObjectChangedError(
                 f"{uri} has changed: it is no longer the version {etag}"
             ) from error
-        if code in ("AccessDenied", "403", "Forbidden"):
+        if kind is Kind.DENIED:
             raise StorageError(
                 f"Access to {uri} is denied ({error}). Check the role's S3 rights (s3:GetObject, s3:PutObject, "
                 "s3:DeleteObject, and s3:ListBucket, else what is absent looks denied) and the bucket's policy."
             ) from error
-        raise StorageError(f"S3 refuses {uri}: {error}") from error
+        if code_of(error):
+            raise StorageError(f"S3 refuses {uri}: {error}") from error
+        raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -14,6 +13,7 @@ from asgiref.sync import sync_to_async
 from airflow_sklearn.airflow_compat import states_of_task
 from airflow_sklearn.aws.connection import AwsConnection
 from airflow_sklearn.runtimes.poller import bounded
+from airflow_sklearn.system.retry import retry_async
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -60,14 +60,14 @@ class KillableTrigger(BaseTrigger):
 
     async def _cancel(self) -> None:
         """Stop it, trying for a while: when many tasks are killed at once, their calls are throttled."""
-        for pause in (*_CANCEL_PAUSES, None):
-            try:
-                await bounded(in_thread(self.cancel)(), _LONGEST_CANCEL)
-                return
-            except Exception as error:
-                self.log.warning("The task's work could not be stopped yet: %s", error)
-            if pause is not None:
-                await asyncio.sleep(pause)
+        try:
+            await retry_async(
+                lambda: bounded(in_thread(self.cancel)(), _LONGEST_CANCEL),
+                _CANCEL_PAUSES,
+                on_retry=lambda error, _: self.log.warning("The task's work could not be stopped yet: %s", error),
+            )
+        except Exception as error:
+            self.log.warning("The task's work could not be stopped: %s", error)
 
     async def _task_state(self) -> str | None:
         ti = self.task_instance

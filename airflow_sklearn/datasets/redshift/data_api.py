@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import logging
 import re
 import time
@@ -11,6 +12,7 @@ import uuid
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn.aws.errors import Kind, classify, code_of, message_of, table
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.tables import TableColumn
 from airflow_sklearn.datasets.redshift.database import Answer, Database
@@ -26,6 +28,7 @@ from airflow_sklearn.datasets.redshift.transactions import (
     wait_after_conflict,
 )
 from airflow_sklearn.exceptions import RedshiftError, SerializationConflictError, StatementRunningError
+from airflow_sklearn.system.retry import retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -44,19 +47,18 @@ _ENDED = ("FINISHED", "FAILED", "ABORTED")
 _FIRST_POLL, _LONGEST_POLL, _POLL_GROWTH = 0.1, 5.0, 1.5
 #: A deferral costs seconds: short statements are waited for.
 _SHORT_SECONDS = 1.5
-#: For so long the service may be busy, or out of reach, before that is an error.
-_BUSY_SECONDS, _SILENT_SECONDS = 600.0, 120.0
-_BUSY = (
-    "ActiveSessionsExceededException",
-    "ActiveStatementsExceededException",
-    "ActiveWaitingRequestsExceededException",
-    "InternalServerException",
-    "RequestLimitExceeded",
-    "ServiceUnavailableException",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequestsException",
+#: Seconds for which the service may be busy, or out of reach, before that is an error.
+_PATIENCE = {Kind.THROTTLED: 600.0, Kind.UNAVAILABLE: 600.0, Kind.UNREACHABLE: 120.0}
+_OWN = table(
+    (Kind.THROTTLED, r"Active(Sessions|Statements|WaitingRequests)ExceededException:"),
+    (Kind.NOT_FOUND, r"ResourceNotFoundException:"),
+    (Kind.INVALID, r"ValidationException:"),
 )
+_ADVICE = {
+    Kind.DENIED: "Does the role of aws_conn_id have the redshift-data rights that the documentation lists?",
+    Kind.NOT_FOUND: "Statements and their results are kept for 24 hours: run the task again.",
+    Kind.INVALID: "Look at data_api: workgroup_name or cluster_identifier, database, region_name.",
+}
 _PREFIX = re.compile(r"^(Query #\d+ failed with )?\s*(ERROR:\s*)?")
 
 
@@ -191,44 +193,41 @@ class DataApiDatabase(Database):
 
     def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
         """Call the API; wait while it is busy or does not answer."""
-        from botocore.exceptions import ClientError, HTTPClientError
+        began = time.monotonic()
 
-        began, attempt = time.monotonic(), 1
-        while True:
-            try:
-                answer: dict[str, Any] = getattr(self._client(), operation)(**arguments)
-                return answer
-            except (ClientError, HTTPClientError) as error:
-                silent = isinstance(error, HTTPClientError)
-                longest = _SILENT_SECONDS if silent else _BUSY_SECONDS if _code(error) in _BUSY else 0.0
-                if self._cancelled or time.monotonic() - began >= longest:
-                    raise
-                seconds = pause_before(attempt)
-                log.warning("The Redshift Data API is busy (%s); asking again in %.1f s.", error, seconds)
-            time.sleep(seconds)
-            attempt += 1
+        def call() -> dict[str, Any]:
+            answer: dict[str, Any] = getattr(self._client(), operation)(**arguments)
+            return answer
+
+        def may_pass(error: Exception) -> bool:
+            longest = _PATIENCE.get(classify(error, _OWN), 0.0)
+            return not self._cancelled and time.monotonic() - began < longest
+
+        return retry(
+            call,
+            map(pause_before, itertools.count(1)),
+            on=may_pass,
+            on_retry=lambda error, pause: log.warning(
+                "The Redshift Data API is busy (%s); asking again in %.1f s.", error, pause
+            ),
+        )
 
     @contextlib.contextmanager
     def _explained(self, step: str) -> Iterator[None]:
-        from botocore.exceptions import ClientError, HTTPClientError
-
         api = self._api
         place = f"{api.workgroup_name or api.cluster_identifier}, database {api.database}"
         try:
             yield
-        except HTTPClientError as error:
-            raise RedshiftError(f"The Redshift Data API does not answer ({step}, {place}): {error}") from error
-        except ClientError as error:
-            said = error.response.get("Error", {}).get("Message") or error.response.get("Message", "")
-            advice = {
-                "AccessDeniedException": "Does the role of aws_conn_id have the redshift-data rights that the "
-                "documentation lists?",
-                "ResourceNotFoundException": "Statements and their results are kept for 24 hours: run the task again.",
-                "ValidationException": "Look at data_api: workgroup_name or cluster_identifier, database, region_name.",
-            }.get(_code(error), "")
+        except Exception as error:
+            kind, code = classify(error, _OWN), code_of(error)
+            if kind is Kind.UNREACHABLE:
+                raise RedshiftError(f"The Redshift Data API does not answer ({step}, {place}): {error}") from error
+            if not code:
+                raise
+            operation = getattr(error, "operation_name", "a call")
             raise RedshiftError(
-                f"The Redshift Data API refuses {error.operation_name} ({step}, {place}): {_code(error)}: {said} "
-                f"{advice}"
+                f"The Redshift Data API refuses {operation} ({step}, {place}): {code}: {message_of(error)} "
+                f"{_ADVICE.get(kind, '')}"
             ) from error
 
 
@@ -286,13 +285,7 @@ def _failure(described: dict[str, Any], step: str) -> RedshiftError:
         failed.get("QueryString") or described.get("QueryString") or f"number {described['Id']}, before its first line"
     )
     said = " ".join(_PREFIX.sub("", message).split())
-    error = failure(step, sql, said or "no message")
-    error.sqlstate = presumed_class(said)
-    return error
-
-
-def _code(error: Any) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
+    return failure(step, sql, said or "no message", sqlstate=presumed_class(said))
 
 
 def _name(column: dict[str, Any]) -> str:

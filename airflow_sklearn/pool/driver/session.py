@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import os
@@ -30,11 +31,12 @@ from airflow_sklearn.pool.driver.tasks import OpenTasks, settle
 from airflow_sklearn.pool.folder import PoolFolder
 from airflow_sklearn.pool.messages import REPORT, Control, Done, Ready, Refused, Task
 from airflow_sklearn.pool.queues import open_queue
-from airflow_sklearn.pool.retry_budget import GIVE_UP_SECONDS, Patience, is_out_of_reach
+from airflow_sklearn.pool.retry_budget import GIVE_UP_SECONDS, RetryBudget, is_out_of_reach
 from airflow_sklearn.pool.signing import Signer, new_key
 from airflow_sklearn.pool.software import installed_software
 from airflow_sklearn.storage import Storage, join
 from airflow_sklearn.storage.uris import split_scheme
+from airflow_sklearn.system.retry import retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -287,7 +289,7 @@ class Session:
         return self._signer.sign("task", task.model_dump_json())
 
     def _receive(self) -> None:
-        patience = Patience("Reports of the pool's workers could not be received")
+        budget = RetryBudget("Reports of the pool's workers could not be received")
         while not self.ended:
             try:
                 messages = self._reports.receive(_REPORTS_A_CALL, wait=_POLL_SECONDS, visibility=_REPORT_VISIBILITY)
@@ -295,22 +297,22 @@ class Session:
                     self._take(message)
                 if messages:
                     self._reports.delete(messages)
-                patience.rest()
+                budget.succeeded()
             except Exception as error:
-                patience.bear(error)
+                budget.failed(error)
                 self._ended.wait(1.0)
 
     def _keep_alive(self) -> None:
-        patience = Patience(
+        budget = RetryBudget(
             "The pool's workers could not be told that their driver lives",
             max(GIVE_UP_SECONDS, 2 * self.settings.driver_timeout),
         )
         while not self._ended.wait(self.settings.driver_timeout / _BEATS):
             try:
                 self._write_control()
-                patience.rest()
+                budget.succeeded()
             except Exception as error:
-                patience.bear(error)
+                budget.failed(error)
 
     def _watch(self) -> None:
         interval = self.settings.poll_interval or self._runtime.default_poll_interval
@@ -366,15 +368,14 @@ class Session:
 
     def _read(self, payload: Payload) -> bytes:
         """What a report refers to; storage may be out of reach for a moment."""
-        patience = Patience("A result could not be read")
-        while True:
-            try:
-                return self._blob_reader.data(payload)
-            except Exception as error:
-                if self.ended or not is_out_of_reach(error):
-                    raise
-                patience.bear(error)
-                self._ended.wait(1.0)
+        budget = RetryBudget("A result could not be read")
+        return retry(
+            lambda: self._blob_reader.data(payload),
+            itertools.repeat(1.0),
+            on=lambda error: is_out_of_reach(error) and not self.ended,
+            on_retry=lambda error, pause: budget.failed(error),
+            stop=self._ended,
+        )
 
     def _settle_all(self, error: BaseException) -> None:
         for future in self.open.pop_all():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn.aws.errors import Kind, classify, table
 from airflow_sklearn.exceptions import MessageRefusedError, PoolError, QueueGoneError
 from airflow_sklearn.pool.queues.base import Message, Queue
+from airflow_sklearn.system.retry import retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,9 +23,16 @@ _LONGEST_POLL = 20
 _LONGEST_VISIBILITY = 43_200
 
 _RETENTION = 345_600  # seconds; SQS's own default, four days
-_SEND_TRIES = 5
-_REFUSED = ("BatchRequestTooLong", "InvalidMessageContents", "InvalidParameterValue")
-_GONE = ("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "QueueDeletedRecently")
+_SEND_PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds
+#: With and without the prefix of the older protocol.
+_OWN = table(
+    (Kind.NOT_FOUND, r"(AWS\.SimpleQueueService\.)?(QueueDoesNotExist|NonExistentQueue|QueueDeletedRecently):"),
+    (Kind.INVALID, r"(.*\.)?(BatchRequestTooLong|InvalidMessageContents|InvalidParameterValue):"),
+)
+
+
+class _NotTakenError(PoolError):
+    """Of a batch, SQS has taken some messages only, for a fault of its own."""
 
 
 class SqsQueue(Queue):
@@ -56,18 +65,18 @@ class SqsQueue(Queue):
         """See ``Queue.send``. Messages that SQS did not accept for a passing reason are sent again."""
         for batch in _batches(bodies):
             left = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]
-            for attempt in range(_SEND_TRIES):
-                with _errors(self.name, sending=True):
-                    failed = self._client.send_message_batch(QueueUrl=self._url, Entries=left).get("Failed", [])
-                if not failed:
-                    break
-                if refused := [one for one in failed if one.get("SenderFault")]:
-                    raise MessageRefusedError(f"SQS refuses {len(refused)} messages for {self.name}: {refused[0]}")
-                if attempt == _SEND_TRIES - 1:
-                    raise PoolError(f"SQS does not take {len(failed)} messages into {self.name}: {failed[0]}")
-                again = {one["Id"] for one in failed}
-                left = [entry for entry in left if entry["Id"] in again]
-                time.sleep(0.1 * 2**attempt)
+            retry(partial(self._send, left), _SEND_PAUSES, on=lambda error: isinstance(error, _NotTakenError))
+
+    def _send(self, left: list[dict[str, str]]) -> None:
+        """Send messages; those that are taken leave the list."""
+        with _errors(self.name, sending=True):
+            failed = self._client.send_message_batch(QueueUrl=self._url, Entries=left).get("Failed", [])
+        if refused := [one for one in failed if one.get("SenderFault")]:
+            raise MessageRefusedError(f"SQS refuses {len(refused)} messages for {self.name}: {refused[0]}")
+        again = {one["Id"] for one in failed}
+        left[:] = [entry for entry in left if entry["Id"] in again]
+        if left:
+            raise _NotTakenError(f"SQS does not take {len(failed)} messages into {self.name}: {failed[0]}")
 
     def receive(self, limit: int, *, wait: float, visibility: float) -> list[Message]:
         """See ``Queue.receive``. SQS returns up to 10 messages at a time, after at most 20 seconds."""
@@ -139,17 +148,15 @@ def _seconds(visibility: float) -> int:
 
 @contextlib.contextmanager
 def _errors(name: str, *, sending: bool = False) -> Iterator[None]:
-    from botocore.exceptions import ClientError
-
     try:
         yield
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in _GONE:
+    except Exception as error:
+        kind = classify(error, _OWN)
+        if kind is Kind.NOT_FOUND:
             raise QueueGoneError(f"There is no queue {name} in SQS.") from error
-        if sending and code.rpartition(".")[2] in _REFUSED:
+        if sending and kind is Kind.INVALID:
             raise MessageRefusedError(f"SQS refuses a message for {name}: {error}") from error
-        if code in ("AccessDenied", "AccessDeniedException", "AccessDeniedError"):
+        if kind is Kind.DENIED:
             raise PoolError(
                 f"SQS denies access to the queue {name} ({error}). `python -m airflow_sklearn.iam --pool ...` prints "
                 "the rights that a pool's driver and its workers need."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.exceptions import ForgedMessageError, QueueGoneError
 from airflow_sklearn.pool.messages import REPORT, Lost, Task
-from airflow_sklearn.pool.retry_budget import Patience
+from airflow_sklearn.pool.retry_budget import RetryBudget
 from airflow_sklearn.pool.worker.processes import TaskProcess, TaskProcessDiedError
 
 if TYPE_CHECKING:
@@ -45,15 +45,15 @@ class Slot:
     def work(self) -> None:
         """Until the pool is over."""
         self._process.start()
-        patience = Patience("A task could not be taken or ended")
+        budget = RetryBudget("A task could not be taken or ended")
         while not self._worker.over.is_set():
             try:
                 message = self._next()
                 if message is not None:
                     self._handle(message)
-                patience.rest()
+                budget.succeeded()
             except Exception as error:  # the message, if there is one, comes again when its visibility is over
-                patience.bear(error)
+                budget.failed(error)
                 self._worker.over.wait(_PAUSE)
             finally:
                 with self._lock:

@@ -26,6 +26,7 @@ from airflow_sklearn.pool.folder import PoolFolder
 from airflow_sklearn.pool.messages import Done, Failed, Task
 from airflow_sklearn.pool.retry_budget import is_out_of_reach
 from airflow_sklearn.storage import Storage
+from airflow_sklearn.system.retry import retry
 from airflow_sklearn.system.software import threads_limited
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ class TaskRunner:
         fetched = self._reader.bytes_fetched
         stage: Stage = "read"
         try:
-            data = _patiently(lambda: self._reader.data(task.payload))
-            buffers = _patiently(lambda: self._reader.buffers(task.payload, task.mmap_mode))
+            data = _retried(lambda: self._reader.data(task.payload))
+            buffers = _retried(lambda: self._reader.buffers(task.payload, task.mmap_mode))
             function = pickles.loads(data, buffers)
             stage = "run"
             started = time.monotonic()
@@ -69,7 +70,7 @@ class TaskRunner:
             seconds = time.monotonic() - started
             stage = "write"
             pickled = self._pickled(result)
-            payload = _patiently(lambda: self._payload(task, pickled))
+            payload = _retried(lambda: self._payload(task, pickled))
         except _OutOfReachError as error:
             return self._failed(task, error.error, "storage")
         except BaseException as error:  # also SystemExit: a task ends no container
@@ -102,7 +103,7 @@ class TaskRunner:
             return failed
         try:
             pickled = pickles.dumps(error)
-            return failed.model_copy(update={"payload": _patiently(lambda: self._payload(task, pickled))})
+            return failed.model_copy(update={"payload": _retried(lambda: self._payload(task, pickled))})
         except Exception as problem:
             _LOG.warning("An exception cannot be pickled (%s), and is sent as text: %s", problem, failed.message)
             return failed
@@ -114,22 +115,22 @@ class _OutOfReachError(Exception):
         self.error = error
 
 
-def _patiently(call: Callable[[], T]) -> T:
+def _retried(call: Callable[[], T]) -> T:
     """What the pool's storage gives, though it may be out of reach for a moment.
 
     :raises _OutOfReachError: it stays so.
     """
-    for pause in (*_PAUSES, None):
-        try:
-            return call()
-        except Exception as error:
-            if not is_out_of_reach(error):
-                raise
-            if pause is None:
-                raise _OutOfReachError(error) from error
-            _LOG.warning("The pool's storage is out of reach: %s", error)
-        time.sleep(pause)
-    raise AssertionError("the last pause is None")
+    try:
+        return retry(
+            call,
+            _PAUSES,
+            on=is_out_of_reach,
+            on_retry=lambda error, pause: _LOG.warning("The pool's storage is out of reach: %s", error),
+        )
+    except Exception as error:
+        if is_out_of_reach(error):
+            raise _OutOfReachError(error) from error
+        raise
 
 
 def _text_of(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from airflow_sklearn.exceptions import (
 from airflow_sklearn.pool.folder import PoolFolder
 from airflow_sklearn.pool.messages import Control, Done, Failed, Lost, Ready, Refused
 from airflow_sklearn.pool.queues import open_queue
-from airflow_sklearn.pool.retry_budget import GIVE_UP_SECONDS, Patience
+from airflow_sklearn.pool.retry_budget import GIVE_UP_SECONDS, RetryBudget
 from airflow_sklearn.pool.software import differences, installed_software
 from airflow_sklearn.pool.worker.slot import Slot
 from airflow_sklearn.pool.worker.starts import Starts
@@ -83,7 +83,7 @@ class PoolWorker:
         """Seconds between looks that went well, since the driver's last sign of life."""
         self._looked: float | None = None
         """When the last look went well, if none has failed since."""
-        self._hearing = Patience("What the driver says could not be read", max(GIVE_UP_SECONDS, job.driver_seconds))
+        self._hearing = RetryBudget("What the driver says could not be read", max(GIVE_UP_SECONDS, job.driver_seconds))
         self._removes_pool = False
         self._error: Exception | None = None
         """What this worker cannot go on with."""
@@ -186,7 +186,7 @@ class PoolWorker:
 
     def _patiently(self, call: Callable[[], None]) -> None:
         """Until the queue is there, which the driver makes when it has started the first container; errors may pass."""
-        patience = Patience("A report could not be sent")
+        budget = RetryBudget("A report could not be sent")
         while not self.over.is_set():
             try:
                 call()
@@ -197,7 +197,7 @@ class PoolWorker:
                     raise
                 self.over.wait(0.2)
             except Exception as error:
-                patience.bear(error)
+                budget.failed(error)
                 self.over.wait(_PAUSE)
 
     def _keep(self) -> None:
@@ -205,7 +205,7 @@ class PoolWorker:
         visibility = self.job.visibility_seconds
         interval = min(visibility / _RENEWALS, _CONTROL_SECONDS)
         renewed = time.monotonic()
-        patience = Patience("Tasks could not be renewed")
+        budget = RetryBudget("Tasks could not be renewed")
         while not self.over.wait(interval):
             try:
                 for slot in self._slots:
@@ -215,9 +215,9 @@ class PoolWorker:
                     if held:
                         self.tasks.renew(held, visibility)
                     renewed = time.monotonic()
-                patience.rest()
+                budget.succeeded()
             except Exception as error:
-                patience.bear(error)
+                budget.failed(error)
 
     def _hear(self) -> None:
         while not self.over.wait(min(self.job.driver_seconds / _BEATS, _CONTROL_SECONDS)):
@@ -237,9 +237,9 @@ class PoolWorker:
             return
         except Exception as error:  # forged, or storage is out of reach for a moment
             self._looked = None
-            self._hearing.bear(error)
+            self._hearing.failed(error)
             return
-        self._hearing.rest()
+        self._hearing.succeeded()
         before, self._looked = self._looked, time.monotonic()
         if control.beat > self._control.beat:
             self._control, self._silence = control, 0.0

@@ -8,34 +8,26 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from airflow_sklearn.aws.errors import Kind, classify, code_of, message_of, table
 from airflow_sklearn.exceptions import AirflowSklearnError, ThrottledError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from botocore.exceptions import ClientError
-
-_THROTTLES = ("EC2ThrottledException", "RequestLimitExceeded", "Throttling", "ThrottlingException")
-#: Nothing free of this type, in this zone, on this market; of another one there may be.
-_NO_ROOM_HERE = (
-    "InsufficientAddressCapacity",
-    "InsufficientCapacity",
-    "InsufficientFreeAddressesInSubnet",
-    "InsufficientHostCapacity",
-    "InsufficientInstanceCapacity",
-    "InstanceLimitExceeded",
-    "MaxSpotInstanceCountExceeded",
-    "MaxSpotFleetRequestCountExceeded",
-    "NetworkInterfaceLimitExceeded",
-    "SpotMaxPriceTooLow",
-    "VcpuLimitExceeded",
-    "VolumeLimitExceeded",
-)
 #: The zone does not have the type, or the account no Spot, today or ever.
 _NOT_HERE = ("AuthFailure.ServiceLinkedRoleCreationNotPermitted", "Unsupported", "UnsupportedOperation")
 #: The instance that the token stands for has ended.
 _SPENT = "IdempotentInstanceTerminated"
-_SERVER_ERROR = 500
+OWN = table(
+    # Of this type, in this zone, on this market; of another one there may be.
+    (
+        Kind.NO_CAPACITY,
+        r"(Insufficient(AddressCapacity|Capacity|FreeAddressesInSubnet|HostCapacity|InstanceCapacity)"
+        r"|(Instance|NetworkInterface|Vcpu|Volume)LimitExceeded|MaxSpot(Instance|FleetRequest)CountExceeded"
+        r"|SpotMaxPriceTooLow):",
+    ),
+    (Kind.NOT_FOUND, r"InvalidInstanceID\.NotFound:"),
+)
 
 
 class NotHereError(AirflowSklearnError):
@@ -62,45 +54,25 @@ def explained() -> Iterator[None]:
     :raises ThrottledError: the call may be repeated as it is: a throttle, a fault of the service, no answer.
     :raises UserError: EC2 refuses the request for good.
     """
-    from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
-
     try:
         yield
-    except (ConnectionError, HTTPClientError) as error:
-        # It may have been heard all the same. The same call, with its token, then gives the same answer.
-        raise ThrottledError(f"EC2 has not answered: {error}") from error
-    except ClientError as error:
-        code, said = code_of(error), str(error.response["Error"].get("Message", ""))
+    except Exception as error:
+        kind, code, said = classify(error, OWN), code_of(error), message_of(error)
+        if kind is Kind.UNREACHABLE:
+            # It may have been heard all the same. The same call, with its token, then gives the same answer.
+            raise ThrottledError(f"EC2 has not answered: {error}") from error
+        if not code:
+            raise
         if code == _SPENT:
             raise SpentTokenError(said) from error
-        if code in _NO_ROOM_HERE or code in _NOT_HERE:
-            text = f"{code}: {said}{_advice(code, said)}"
+        text = f"{code}: {said}{_advice(code, said)}"
+        if kind is Kind.NO_CAPACITY or code in _NOT_HERE:
             raise NotHereError(text, for_good=code in _NOT_HERE) from error
-        if is_throttle(error):
+        if kind is Kind.THROTTLED:
             raise ThrottledError(f"EC2 asks to come again later: {said or code}") from error
-        status = (error.response.get("ResponseMetadata") or {}).get("HTTPStatusCode", 0)
-        if status >= _SERVER_ERROR or code in ("InternalError", "InternalFailure", "Unavailable"):
+        if kind is Kind.UNAVAILABLE:
             raise ThrottledError(f"EC2 fails, and may not the next time: {code}: {said}") from error
-        raise UserError(f"EC2 refuses {error.operation_name}: {code}: {said}{_advice(code, said)}") from error
-
-
-def is_throttle(error: ClientError) -> bool:
-    """Too many calls."""
-    return code_of(error) in _THROTTLES
-
-
-def is_denied(error: ClientError) -> bool:
-    """Airflow has no right to it."""
-    return code_of(error) in ("AccessDenied", "UnauthorizedOperation")
-
-
-def is_forgotten(error: ClientError) -> bool:
-    """EC2 does not know the instance, no more or not yet."""
-    return code_of(error) == "InvalidInstanceID.NotFound"
-
-
-def code_of(error: ClientError) -> str:
-    return str(error.response["Error"].get("Code", ""))
+        raise UserError(f"EC2 refuses {getattr(error, 'operation_name', 'a call')}: {text}") from error
 
 
 def _advice(code: str, said: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.aws.retry import insist
-from airflow_sklearn.runtimes.ec2.errors import explained, is_denied, is_forgotten, is_throttle
+from airflow_sklearn.aws.errors import Kind, classify
+from airflow_sklearn.aws.retry import retry_ending
+from airflow_sklearn.runtimes.ec2.errors import OWN, explained
 from airflow_sklearn.runtimes.ec2.instance_status import is_over
 
 if TYPE_CHECKING:
@@ -73,18 +74,11 @@ def terminate(client: Any, instance_id: str, *, is_young: bool) -> None:
 
     :param is_young: it was launched just now: EC2 may not know it yet.
     """
-    from botocore.exceptions import ClientError
-
     try:
-        insist(
-            lambda: client.terminate_instances(InstanceIds=[instance_id]),
-            is_throttle=is_throttle,
-            is_forgotten=is_forgotten,
-            is_young=is_young,
-        )
-    except ClientError as error:
+        retry_ending(lambda: client.terminate_instances(InstanceIds=[instance_id]), OWN, is_young=is_young)
+    except Exception as error:
         # Rights go by tags, and ended instances lose theirs after a while.
-        if not is_denied(error) or not _has_ended(client, instance_id):
+        if classify(error, OWN) is not Kind.DENIED or not _has_ended(client, instance_id):
             raise
 
 

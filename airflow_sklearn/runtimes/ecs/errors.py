@@ -3,50 +3,47 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_sklearn.aws.errors import Kind, classify, code_of, kind_in, message_of, table
 from airflow_sklearn.exceptions import NoCapacityError, ThrottledError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from botocore.exceptions import ClientError
-
 # Sources: "API failures messages" and "Errors" of RunTask in the Amazon ECS API reference and developer guide; what
 # they do not have is from reports of users.
-_THROTTLES = (
-    "ThrottlingException",
-    "Throttling",
-    "TooManyRequestsException",
-    "RequestLimitExceeded",
+_LATER_OR_NEVER = (
+    # Throttles also come under names that mean something else, those of other services inside of a message.
+    (Kind.THROTTLED, r".*(throttl|rate exceeded|request ?limit ?exceeded|too many (concurrent|requests))"),
+    # Sounds like a quota that others use up, and is about the size that was asked for.
+    (Kind.INVALID, r".*above your limit"),
 )
-#: Throttles also come under names that mean something else, those of other services inside of a message.
-_THROTTLED = re.compile(
-    r"throttl|rate exceeded|request limit exceeded|RequestLimitExceeded|too many (concurrent|requests)", re.IGNORECASE
+#: Errors of calls.
+OWN = table(
+    *_LATER_OR_NEVER,
+    (
+        Kind.NO_CAPACITY,
+        r"LimitExceededException:|.*(capacity is unavailable|limit on the number of|provisioning capacity"
+        r"|no container instances were found)",
+    ),
+    # A task, or a task definition: ECS has no error of its own for these.
+    (
+        Kind.NOT_FOUND,
+        r"InvalidParameterException:.*not found"
+        r"|.*(unable to describe task definition|task definition (does not exist|not found))",
+    ),
+    # Refusals of what was asked for: asking again changes nothing.
+    (
+        Kind.INVALID,
+        r"(Blocked|Client|ClusterNotFound|Conflict|InvalidParameter|PlatformTaskDefinitionIncompatibility"
+        r"|PlatformUnknown|UnsupportedFeature)Exception:",
+    ),
 )
-#: Want of room, as an error of the call.
-_NO_ROOM_NOW = re.compile(
-    r"capacity is unavailable|limit on the number of|provisioning capacity|no container instances were found",
-    re.IGNORECASE,
-)
-#: Want of room, as the reason for which nothing was placed.
-_NOT_PLACED = re.compile(r"^RESOURCE|^AGENT\b|^INACTIVE$|capacity|limit|no container instances", re.IGNORECASE)
-#: Sounds like a quota that others use up, and is about the size that was asked for.
-_NEVER_FITS = re.compile(r"above your limit", re.IGNORECASE)
-_NO_DEFINITION = re.compile(r"unable to describe task definition|task definition (does not exist|not found)", re.I)
-_SERVER_ERROR = 500
-#: Refusals of what was asked for: asking again changes nothing.
-_FOR_GOOD = (
-    "AccessDeniedException",
-    "BlockedException",
-    "ClientException",
-    "ClusterNotFoundException",
-    "ConflictException",
-    "InvalidParameterException",
-    "PlatformTaskDefinitionIncompatibilityException",
-    "PlatformUnknownException",
-    "UnsupportedFeatureException",
+#: Reasons for which RunTask has placed nothing.
+_NOT_PLACED = table(
+    *_LATER_OR_NEVER,
+    (Kind.NO_CAPACITY, r"RESOURCE|AGENT\b|INACTIVE$|.*(capacity|limit|no container instances)"),
 )
 
 
@@ -58,70 +55,42 @@ def explained(cluster: str) -> Iterator[None]:
     :raises NoCapacityError: nothing free.
     :raises UserError: ECS refuses the request for good.
     """
-    from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
-
     try:
         yield
-    except (ConnectionClosedError, ReadTimeoutError) as error:
-        # It may have been heard all the same. The same call, with its token, then gives the same answer.
-        raise ThrottledError(f"ECS has not answered: {error}") from error
-    except ClientError as error:
-        code, said = _code(error), _message(error)
-        if is_throttle(error):
-            raise ThrottledError(f"ECS asks to come again later: {said or code}") from error
-        if not _NEVER_FITS.search(said):
-            if code == "LimitExceededException" or _NO_ROOM_NOW.search(said):
-                raise NoCapacityError(f"ECS (cluster {cluster}) has no room now: {said or code}") from error
-            if _is_fault_of_the_service(error):
-                raise ThrottledError(f"ECS fails, and may not the next time: {code}: {said}") from error
-        if code in _FOR_GOOD:
-            where = f"ECS (cluster {cluster}) refuses {error.operation_name}"
+    except Exception as error:
+        kind, code = classify(error, OWN), code_of(error)
+        said = message_of(error) or code or str(error)
+        if kind is Kind.UNREACHABLE:
+            # It may have been heard all the same. The same call, with its token, then gives the same answer.
+            raise ThrottledError(f"ECS has not answered: {error}") from error
+        if kind is Kind.UNAVAILABLE:
+            raise ThrottledError(f"ECS fails, and may not the next time: {code}: {said}") from error
+        if kind is Kind.THROTTLED:
+            raise ThrottledError(f"ECS asks to come again later: {said}") from error
+        if kind is Kind.NO_CAPACITY:
+            raise NoCapacityError(f"ECS (cluster {cluster}) has no room now: {said}") from error
+        if kind in (Kind.DENIED, Kind.INVALID, Kind.NOT_FOUND):
+            where = f"ECS (cluster {cluster}) refuses {getattr(error, 'operation_name', 'a call')}"
             raise UserError(f"{where}: {code}: {said}{_advice(code, said)}") from error
         raise
 
 
-def raise_refusal(cluster: str, failures: Sequence[Mapping[str, Any]]) -> NoReturn:
+def raise_failures(cluster: str, failures: Sequence[Mapping[str, Any]]) -> NoReturn:
     """When RunTask answers without an error and without a task.
 
+    :param failures: of its answer.
     :raises NoCapacityError: there may be room later.
     :raises UserError: there will not.
     """
     reasons = [failure.get("reason") or "" for failure in failures]
     details = [f"{failure.get('reason', '')} {failure.get('detail', '')}".strip() for failure in failures]
     why = "; ".join(dict.fromkeys(details)) or "no reason given"
-    if any(_THROTTLED.search(reason) for reason in reasons):
+    kinds = [kind_in(_NOT_PLACED, reason) for reason in reasons]
+    if Kind.THROTTLED in kinds:
         raise ThrottledError(f"ECS asks to come again later: {why}")
-    if not reasons or any(_NOT_PLACED.search(reason) and not _NEVER_FITS.search(reason) for reason in reasons):
+    if not kinds or Kind.NO_CAPACITY in kinds:
         raise NoCapacityError(f"ECS has no room in the cluster {cluster}: {why}")
     raise UserError(f"ECS places no such task in the cluster {cluster}: {why}")
-
-
-def is_throttle(error: ClientError) -> bool:
-    """Too many calls."""
-    return _code(error) in _THROTTLES or bool(_THROTTLED.search(_message(error)))
-
-
-def is_no_definition(error: ClientError) -> bool:
-    """DescribeTaskDefinition: there is none of that name. ECS has no error of its own for that."""
-    return bool(_NO_DEFINITION.search(_message(error)))
-
-
-def is_forgotten(error: ClientError) -> bool:
-    """StopTask: ECS does not know the task, no more or not yet."""
-    return _code(error) == "InvalidParameterException" and "not found" in _message(error)
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response["Error"].get("Code", ""))
-
-
-def _message(error: ClientError) -> str:
-    return str(error.response["Error"].get("Message", ""))
-
-
-def _is_fault_of_the_service(error: ClientError) -> bool:
-    metadata = error.response.get("ResponseMetadata") or {}
-    return _code(error) == "ServerException" or metadata.get("HTTPStatusCode", 0) >= _SERVER_ERROR
 
 
 def _advice(code: str, said: str) -> str:

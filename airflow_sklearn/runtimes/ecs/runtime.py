@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_sklearn.aws.retry import insist
+from airflow_sklearn.aws.retry import retry_ending
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.runtimes.aws.runtime import AwsRuntime
 from airflow_sklearn.runtimes.aws.tags import tags_of
@@ -21,7 +21,7 @@ from airflow_sklearn.runtimes.base import (
     worker_arguments,
 )
 from airflow_sklearn.runtimes.ecs import fargate
-from airflow_sklearn.runtimes.ecs.errors import explained, is_forgotten, is_throttle, raise_refusal
+from airflow_sklearn.runtimes.ecs.errors import OWN, explained, raise_failures
 from airflow_sklearn.runtimes.ecs.job_data import EcsJobData
 from airflow_sklearn.runtimes.ecs.memory import bound_of, memory_of, override_of, size_after, with_prospect
 from airflow_sklearn.runtimes.ecs.options import EcsOptions
@@ -98,7 +98,7 @@ class EcsRuntime(EcsOptions, AwsRuntime):
         with explained(self.cluster):
             answer = self._api.run_task(**request)
         if not answer["tasks"]:
-            raise_refusal(self.cluster, answer.get("failures", []))
+            raise_failures(self.cluster, answer.get("failures", []))
         submitted = (job_uri, job.digest())
         return self._handle(answer["tasks"][0], submitted, job.result_uri, job_key(job), taken_over=False)
 
@@ -123,10 +123,9 @@ class EcsRuntime(EcsOptions, AwsRuntime):
     def cancel(self, handle: JobHandle) -> None:
         """Tries for some seconds when ECS throttles, or does not know yet what it has just started."""
         task, reason = EcsJobData.of(handle).task_arn, f"{OUR_REASON}stopped with its Airflow task"
-        insist(
+        retry_ending(
             lambda: self._api.stop_task(cluster=self.cluster, task=task, reason=reason),
-            is_throttle=is_throttle,
-            is_forgotten=is_forgotten,
+            OWN,
             is_young=_is_young(handle),
         )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import random
-import time
 from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn.aws.errors import Kind, classify
 from airflow_sklearn.contract.document import Value, content_id
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.runtimes.aws.cloudwatch import LogStream
-from airflow_sklearn.runtimes.ecs.errors import is_no_definition, is_throttle
+from airflow_sklearn.runtimes.ecs.errors import OWN
+from airflow_sklearn.system.retry import retry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,31 +82,26 @@ def register_task_definition(
     :raises UserError: it names no image.
     :raises ClientError: ECS refuses it.
     """
-    from botocore.exceptions import ClientError
-
     complete = _complete(spec, launch_type, awsvpc)
     complete["family"] = family = f"{complete['family']}-{content_id(complete, length=12)}"
-    for pause in (*_RACE_PAUSES, None):
-        found = _described(client, family)
-        if found is not None:
-            return _read(found, container_name)
-        try:
-            return _read(client.register_task_definition(**complete)["taskDefinition"], container_name)
-        except ClientError as error:
-            if pause is None or not is_throttle(error):
-                raise
-        time.sleep(pause * random.uniform(0.5, 1.5))
-    raise AssertionError("the last round returns or raises")
+
+    def find_or_register() -> dict[str, Any]:
+        found: dict[str, Any] = (
+            _described(client, family) or client.register_task_definition(**complete)["taskDefinition"]
+        )
+        return found
+
+    pauses = (pause * random.uniform(0.5, 1.5) for pause in _RACE_PAUSES)
+    found = retry(find_or_register, pauses, on=lambda error: classify(error, OWN) is Kind.THROTTLED)
+    return _read(found, container_name)
 
 
 def _described(client: Any, name: str) -> dict[str, Any] | None:
     """None if there is no such task definition."""
-    from botocore.exceptions import ClientError
-
     try:
         found: dict[str, Any] = client.describe_task_definition(taskDefinition=name)["taskDefinition"]
-    except ClientError as error:
-        if is_no_definition(error):
+    except Exception as error:
+        if classify(error, OWN) is Kind.NOT_FOUND:
             return None
         raise
     return found

@@ -11,6 +11,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn.system.retry import retry
+
 if TYPE_CHECKING:
     from typing import Self
 
@@ -111,16 +113,11 @@ class LogShipper:
 
     def _send(self, batch: list[tuple[int, str]]) -> None:
         events = [{"timestamp": moment, "message": text} for moment, text in batch]
-        for pause in (*_PAUSES, None):
-            try:
-                self._client.put_log_events(**self._where, logEvents=events)
-                return
-            except Exception as error:
-                if pause is None:
-                    _LOG.warning("%d lines could not be sent to CloudWatch: %s", len(events), error)
-                    self._lost += len(events)
-                    return
-            time.sleep(pause)
+        try:
+            retry(lambda: self._client.put_log_events(**self._where, logEvents=events), _PAUSES)
+        except Exception as error:
+            _LOG.warning("%d lines could not be sent to CloudWatch: %s", len(events), error)
+            self._lost += len(events)
 
     def _drop_all(self) -> None:
         while self._lines.get() is not None:

@@ -14,6 +14,7 @@ from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.job_queue import JobEnd
 from airflow_sklearn.runtimes.ec2.job_queue import CLOSED
 from airflow_sklearn.storage import parent
+from airflow_sklearn.system.retry import retry
 from airflow_sklearn.worker.ec2_host.job_process import JobProcess
 from airflow_sklearn.worker.ec2_host.log_shipper import LogShipper
 
@@ -68,8 +69,8 @@ def serve(
                 )
             else:
                 end = _do(queue, slot, entry, LogShipper(log_group, entry.log_stream, log_region), stop, pins, step)
-            if _insist(queue.entry, slot) is not None:  # else all of it has been removed: nobody asks any more
-                _insist(queue.set_end, slot, end)
+            if _retried(queue.entry, slot) is not None:  # else all of it has been removed: nobody asks any more
+                _retried(queue.set_end, slot, end)
     if stop:
         _LOG.warning("The instance is being stopped (%s).", stop[0].name)
         _leave(queue)
@@ -128,10 +129,10 @@ def _next(
 ) -> QueueEntry:
     """The job of a slot; it is closed if none comes in time."""
     give_up = time.monotonic() + seconds
-    while (entry := _insist(queue.entry, slot)) is None:
+    while (entry := _retried(queue.entry, slot)) is None:
         step()
         if stop or time.monotonic() > give_up:
-            if _insist(queue.take, slot, CLOSED):
+            if _retried(queue.take, slot, CLOSED):
                 return CLOSED
             continue
         time.sleep(_LOOK)
@@ -182,17 +183,13 @@ def _is_cancelled(queue: JobQueue, slot: int) -> bool:
         return False
 
 
-def _insist(call: Callable[..., _T], *arguments: Any) -> _T:
+def _retried(call: Callable[..., _T], *arguments: Any) -> _T:
     """Storage that is out of reach for some minutes shall cost no job."""
-    for pause in (*_PAUSES, None):
-        try:
-            return call(*arguments)
-        except Exception as error:
-            if pause is None:
-                raise
-            _LOG.warning("The job queue is out of reach: %s", error)
-        time.sleep(pause)
-    raise AssertionError("the last round returns or raises")
+    return retry(
+        lambda: call(*arguments),
+        _PAUSES,
+        on_retry=lambda error, pause: _LOG.warning("The job queue is out of reach: %s", error),
+    )
 
 
 def _leave(queue: JobQueue) -> None:

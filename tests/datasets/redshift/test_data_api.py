@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from airflow_sklearn.aws.connection import AwsConnection
+from airflow_sklearn.aws.errors import Kind
 from airflow_sklearn.contract import tables
 from airflow_sklearn.contract.tables import RedshiftAccess, TableColumn
 from airflow_sklearn.datasets.redshift import data_api, transactions
@@ -183,7 +184,7 @@ def test_a_busy_service_is_waited_for(api: DataApi, database: DataApiDatabase, o
 def test_a_service_that_stays_busy_is_an_error(
     api: DataApi, database: DataApiDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data_api, "_BUSY_SECONDS", 0.0)
+    monkeypatch.setitem(data_api._PATIENCE, Kind.THROTTLED, 0.0)
     api.refuse("BatchExecuteStatement", "ActiveStatementsExceededException", "Too many statements.", times=99)
     with pytest.raises(RedshiftError, match="ActiveStatementsExceededException: Too many statements"):
         database.run([S("SELECT 1")], step="s")

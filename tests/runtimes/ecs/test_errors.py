@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from airflow_sklearn.exceptions import NoCapacityError, ThrottledError, UserError
-from airflow_sklearn.runtimes.ecs.errors import explained, raise_refusal
+from airflow_sklearn.runtimes.ecs.errors import explained, raise_failures
 
 
 def refuse(code: str, message: str, http_status: int = 400) -> None:
@@ -64,14 +64,14 @@ def test_want_of_room_means_later_whatever_it_is_called(code: str, message: str)
 @pytest.mark.parametrize("reason", ["RESOURCE:CPU", "RESOURCE:ENI", "AGENT", "Capacity is unavailable at this time"])
 def test_what_is_not_placed_for_want_of_room_may_be_later(reason: str) -> None:
     with pytest.raises(NoCapacityError, match=reason) as error:
-        raise_refusal("ml", [{"arn": "arn", "reason": reason}])
+        raise_failures("ml", [{"arn": "arn", "reason": reason}])
     assert not isinstance(error.value, ThrottledError)
 
 
 def test_a_size_above_the_accounts_limit_never_passes() -> None:
     said = "The requested CPU configuration is above your limit"
     with pytest.raises(UserError, match=said):
-        raise_refusal("ml", [{"reason": said}])
+        raise_failures("ml", [{"reason": said}])
     with pytest.raises(UserError, match=said):
         refuse("ClientException", said)
 
