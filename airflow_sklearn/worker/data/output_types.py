@@ -126,7 +126,7 @@ def _number(values: pa.Array, target: pa.DataType) -> pa.Array:
         values = values.cast(pa.int8())
     if not (pa.types.is_integer(values.type) and pa.types.is_decimal(target)):
         return values.cast(target)
-    # Arrow asks for room for every value of the integers' type, needed or not.
+    # Arrow demands digits for the integer type's largest value, even if there is none so large.
     return values.cast(pa.decimal256(20 + target.scale, target.scale)).cast(target)
 
 

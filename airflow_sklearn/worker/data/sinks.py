@@ -95,7 +95,7 @@ class _CsvSink(_BufferedSink):
         stream = pa.output_stream(path, compression=None if compression == "none" else compression)
         with _csv_errors():
             if csv.header:
-                # A row of text, so that it is quoted as other text is. Only newer versions of Arrow can do that.
+                # The header is written as a row, so that it is quoted like text. Only newer versions of Arrow do that.
                 names = pa.table([pa.array([name], pa.string()) for name in schema.names], names=schema.names)
                 pa_csv.write_csv(names, stream, options)
             writer = pa_csv.CSVWriter(stream, schema, write_options=options)

@@ -30,7 +30,7 @@ def in_words(data_type: pa.DataType) -> str:
 def null_count(column: pa.Array | pa.ChunkedArray) -> int:
     """The number of rows without a value. NaN counts as none, as in pandas."""
     nulls: int = column.null_count
-    # a sum is cheaper than a look at each value, and is NaN when one of them is
+    # A sum is faster than a test of each value, and is NaN if one of them is.
     if pa.types.is_float16(column.type):
         column = column.cast(pa.float32())  # Arrow cannot compute with half floats
     if pa.types.is_floating(column.type) and math.isnan(pc.sum(column).as_py() or 0.0):

@@ -62,7 +62,7 @@ def open_decoded(
     :param storage: where the object is.
     :param files: how it is written.
     :param obj: the object.
-    :param start: byte offset of the first byte. Files that are compressed or recoded are read whole.
+    :param start: byte offset in the object; 0 for files that cannot be cut (compressed, UTF-16).
     :param end: byte offset after the last byte; None: the object's end.
     """
     stream = storage.open(obj.uri, start=start, end=end, etag=obj.etag)
@@ -113,7 +113,8 @@ def stream_problem(error: Exception, uri: str, options: CsvOptions) -> Problem |
 def newline_in_value(uri: str, count: int = 1) -> Problem:
     """The problem that a file needs ``newlines_in_values``, which was not declared.
 
-    :param count: the number of rows.
+    :param uri: the file.
+    :param count: how often this was found in the file.
     """
     return Problem(
         kind="newline_in_value",

@@ -262,7 +262,7 @@ class CsvPieceReader(PieceReader):
 
     def _ends_open(self, block: Block) -> bool:
         data = block.data
-        # the last record is small: look at the last 64 KiB only, at all when no line begins there
+        # The last record is small: look at the last 64 KiB only, or at all bytes if no line begins there.
         tail = bytes(data[-_PROBE_BYTES:])
         begin = tail.rfind(b"\n", 0, len(tail) - 1) + 1
         record = tail[begin:] if begin or len(tail) == len(data) else bytes(data)

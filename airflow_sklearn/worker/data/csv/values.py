@@ -45,7 +45,7 @@ def with_nulls(values: pa.Array, spellings: Sequence[str]) -> pa.Array:
     if not pc.any(hits).as_py():
         return values
     null = hits.to_numpy(zero_copy_only=False)
-    places = np.where(null, 0, np.cumsum(~null) - 1).astype(np.int32)  # in the dictionary without these spellings
+    places = np.where(null, 0, np.cumsum(~null) - 1).astype(np.int32)  # in the new, shorter dictionary
     codes = values.indices.fill_null(0).to_numpy()
     mask = null[codes] | values.indices.is_null().to_numpy(zero_copy_only=False)
     kept = values.dictionary.filter(pa.array(~null))
