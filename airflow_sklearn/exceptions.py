@@ -189,12 +189,15 @@ class LoadError(RedshiftError):
 
 
 class StatementRunningError(AirflowSklearnError):
-    """Not a failure: statements run in Redshift, and a deferrable task is to wait for them in the triggerer.
+    """Not a failure: statements run in a database, and a deferrable task is to wait for them in the triggerer.
 
-    :param statement_id: the Data API's id of what runs.
+    :param statement_id: the database's id of what runs.
     :param statements: ids by step, of this one and of all that ran before in this attempt.
     :param region_name: where it runs; None: in the connection's region.
     """
+
+    trigger = "airflow_sklearn.triggers.statement:RedshiftStatementTrigger"
+    """What waits: a class that takes the arguments of this one."""
 
     def __init__(self, statement_id: str, statements: dict[str, str], region_name: str | None = None) -> None:
         super().__init__(f"The statement {statement_id} runs")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.airflow_compat import XComArg
     from airflow_sklearn.contract.arguments import AskedMethod
-    from airflow_sklearn.datasets.files import Destination, Source, TableSource
+    from airflow_sklearn.datasets.places import Readable, Writable
     from airflow_sklearn.runtimes.base import Runtime
 
 
@@ -51,8 +51,8 @@ def sklearn_predict(
     group_id: str,
     *,
     model: str | Mapping[str, Any] | XComArg,
-    source: Source | TableSource | str | Sequence[str] | Mapping[str, Any] | XComArg,
-    destination: Destination | str | Mapping[str, Any],
+    source: Readable | str | Sequence[str] | Mapping[str, Any] | XComArg,
+    destination: Writable | str | Mapping[str, Any],
     runtime: Runtime,
     partition: str = NOT_GIVEN,
     method: AskedMethod | str = NOT_GIVEN,

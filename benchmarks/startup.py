@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 from airflow_sklearn.contract.data import OutputFiles, SourceFiles
 from airflow_sklearn.contract.jobs import PredictJob, TrainJob
 from airflow_sklearn.contract.model import PresetEstimator
+from airflow_sklearn.datasets.planning import make_plan
 from airflow_sklearn.runs.ledger import Ledger
-from airflow_sklearn.runs.prediction import make_plan
 from airflow_sklearn.storage import Storage
 from benchmarks.tables import make_table
 

@@ -22,8 +22,8 @@ from airflow_sklearn.contract.data import OutputFiles, SourceFiles
 from airflow_sklearn.contract.jobs import PredictJob, TrainJob
 from airflow_sklearn.contract.model import FactoryEstimator, PresetEstimator
 from airflow_sklearn.contract.receipt import Receipt
+from airflow_sklearn.datasets.planning import make_plan
 from airflow_sklearn.runs.ledger import Ledger
-from airflow_sklearn.runs.prediction import make_plan
 from airflow_sklearn.storage import Storage
 from benchmarks.tables import write_table
 

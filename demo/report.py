@@ -14,8 +14,8 @@ from sklearn.metrics import roc_auc_score
 
 from airflow_sklearn.contract.model import ModelManifest, ModelPointer
 from airflow_sklearn.contract.proof import Proof
+from airflow_sklearn.datasets.publish_files import read_published
 from airflow_sklearn.runs.ledger import Ledger, read_plan
-from airflow_sklearn.runs.verify import read_published
 from airflow_sklearn.storage import Storage
 from demo import settings
 

@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from airflow_sklearn.contract.data import OutputFiles, SourceFiles
+from airflow_sklearn.contract.jobs import JobIdentity
 from airflow_sklearn.contract.model import (
     Artifact,
     ModelManifest,
@@ -17,10 +18,15 @@ from airflow_sklearn.contract.model import (
     Versions,
 )
 from airflow_sklearn.contract.plan import Plan
+from airflow_sklearn.contract.proof import Proof, PublishedManifest
 from airflow_sklearn.contract.receipt import Consumed, KeyHash, OutputPart, Receipt
 from airflow_sklearn.contract.schema import Column, Feature, FeatureSchema, OutputColumn, Target
+from airflow_sklearn.datasets.base import Attempt
+from airflow_sklearn.datasets.planning import make_plan
+from airflow_sklearn.datasets.publish_files import read_published
+from airflow_sklearn.datasets.publishing import publish_run
+from airflow_sklearn.datasets.registry import destination_of
 from airflow_sklearn.runs.ledger import Ledger
-from airflow_sklearn.runs.prediction import make_plan
 from airflow_sklearn.storage import Storage, join
 
 
@@ -108,3 +114,12 @@ def receipt(storage: Storage, plan: Plan, number: int, *, data: bytes | None = N
         "model_sha256": "0" * 64,
     }
     return Receipt(**{**fields, **changes})
+
+
+def publish(storage: Storage, plan: Plan, proof: Proof, **options: Any) -> tuple[PublishedManifest, bool]:
+    """Publish a proven run into its folder; the folder's manifest, and whether anything was published now."""
+    done = publish_run(Attempt(storage, JobIdentity()), destination_of(plan.destination), plan, proof, **options)
+    manifest = read_published(storage, join(plan.destination.uri, plan.partition))
+    assert manifest
+    assert (done.rows, done.proof_uri) == (manifest.rows, manifest.proof_uri)
+    return manifest, done.published

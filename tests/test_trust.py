@@ -17,9 +17,9 @@ from airflow_sklearn.contract.plan import Plan
 from airflow_sklearn.contract.receipt import OutputPart, Receipt
 from airflow_sklearn.exceptions import AirflowSklearnError
 from airflow_sklearn.runs.ledger import Ledger
-from airflow_sklearn.runs.verify import publish, verify
+from airflow_sklearn.runs.verify import verify
 from airflow_sklearn.storage import Storage
-from tests.factories import csv_plan, receipt
+from tests.factories import csv_plan, publish, receipt
 
 SECRET = b'{"password": "hunter2"}'
 

@@ -36,7 +36,7 @@ _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 def is_place(value: Any) -> bool:
     """Whether an object says itself where data are."""
-    return any(hasattr(value, name) for name in ("to_source", "to_output", "to_unload"))
+    return any(hasattr(value, name) for name in ("to_source", "to_output"))
 
 
 def is_known(value: Any) -> bool:

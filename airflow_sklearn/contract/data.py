@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -103,6 +103,8 @@ class SourceFiles(Value):
     ``uris`` are objects, globs (``*``, ``?``, ``[]``, ``**``) or prefixes that end in ``/``.
     """
 
+    kind: ClassVar[str] = "files"
+
     uris: tuple[str, ...]
     file_format: FileFormat
     csv: CsvOptions = CsvOptions()
@@ -146,6 +148,8 @@ class SourceObject(Value):
 class OutputFiles(Value):
     """Files that a run writes. One folder (``uri``/``partition``) holds one partition's rows."""
 
+    kind: ClassVar[str] = "files"
+
     uri: str
     file_format: FileFormat = "parquet"
     csv: CsvOptions = CsvOptions()
@@ -156,3 +160,12 @@ class OutputFiles(Value):
     def ledger_root(self) -> str:
         """The folder below which ledgers of runs into this one lie."""
         return self.uri
+
+    @property
+    def part_format(self) -> FileFormat:
+        """Of the parts that workers write."""
+        return self.file_format
+
+    @property
+    def part_csv(self) -> CsvOptions:
+        return self.csv

@@ -125,6 +125,7 @@ class PoolWorkerJob(Job):
     tasks: str
     """The queue that tasks come from, as ``sqs://region/name`` or ``file:///folder``."""
     reports: str
+
     """The queue that results go to."""
     software: dict[str, str]
     """Versions of the driver's, which the worker's must fit."""

@@ -6,11 +6,11 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from airflow_sklearn.contract.data import CsvOptions, FileFormat, OutputFiles, SourceFiles, SourceObject
+from airflow_sklearn.contract.data import CsvOptions, FileFormat, SourceFiles, SourceObject
 from airflow_sklearn.contract.document import Document, Later, Value, content_id
 from airflow_sklearn.contract.planned import Planned
 from airflow_sklearn.contract.schema import LARGEST_BATCH, Column, Method, OutputColumn, Policies
-from airflow_sklearn.contract.tables import OutputColumnSpec, OutputTable, Snapshot
+from airflow_sklearn.contract.tables import AnyOutput, OutputColumnSpec, Snapshot
 
 
 class Piece(Value):
@@ -74,7 +74,7 @@ class Plan(Document):
     """Of the spec and the objects, not of the cut: a receipt is good for every plan of the same fingerprint."""
     ledger: str
     """The URI of the folder that holds the run's receipts and parts."""
-    destination: OutputFiles | OutputTable
+    destination: AnyOutput
     partition: str
     """Of a table: whose rows these are. A second publication of one partition replaces the first, or is refused."""
     table_columns: tuple[OutputColumnSpec, ...] = ()

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from airflow_sklearn.contract.document import Later, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "text"]
 Method = Literal["predict", "predict_proba", "decision_function"]
 Scalar = bool | int | float | str | None
 
+#: What an estimator can be asked for, in the order in which ``method="auto"`` chooses.
+METHODS_BEST_FIRST: tuple[Method, ...] = ("predict_proba", "predict", "decision_function")
+
 LARGEST_BATCH = 2**20  # rows
+
+
+def best_first(methods: Collection[str]) -> tuple[Method, ...]:
+    """Those of the known methods that are there, the one that ``method="auto"`` chooses first."""
+    return tuple(method for method in METHODS_BEST_FIRST if method in methods)
 
 
 class Distribution(Value):

@@ -5,12 +5,12 @@ Only Airflow's side talks to the database. A container sees the files, and these
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 from urllib.parse import quote
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
-from airflow_sklearn.contract.data import SourceFiles
+from airflow_sklearn.contract.data import CsvOptions, FileFormat, OutputFiles, SourceFiles
 from airflow_sklearn.contract.document import Document, Value, content_id
 from airflow_sklearn.contract.schema import Scalar
 
@@ -69,6 +69,8 @@ class TableColumn(Value):
 
 class UnloadSource(Value):
     """A table or a query whose rows are unloaded for a run. Exactly one of ``table`` and ``sql``."""
+
+    kind: ClassVar[str] = "redshift"
 
     table: tuple[str, ...] = ()
     sql: str = ""
@@ -131,6 +133,8 @@ class OutputColumnSpec(Value):
 class OutputTable(Value):
     """A table that rows are published into."""
 
+    kind: ClassVar[str] = "redshift"
+
     table: tuple[str, ...] = Field(min_length=1, max_length=2)
     """``(schema, table)``, or the table alone for the first schema of the user's search path."""
     if_exists: IfTableExists = "fail"
@@ -173,3 +177,37 @@ class OutputTable(Value):
     def ledger_root(self) -> str:
         """The folder below which ledgers of runs into this table lie."""
         return f"{self.staging}/tables/{content_id([self.access.model_dump(mode='json'), self.table])}"
+
+    @property
+    def part_format(self) -> FileFormat:
+        """Of the parts that workers write."""
+        return "parquet"
+
+    @property
+    def part_csv(self) -> CsvOptions:
+        return CsvOptions()
+
+
+class OutputStore(Value):
+    """A destination of a kind that comes from outside of this package."""
+
+    kind: str
+    """The name under which the kind is registered."""
+    uri: str
+    """For people, links and asset events. No secret may be in it."""
+    ledger_root: str
+    """The URI of the folder below which ledgers of runs into this destination lie."""
+    options: dict[str, JsonValue] = {}
+    """Whatever the kind needs to publish. No secret may be in them."""
+
+    @property
+    def part_format(self) -> FileFormat:
+        """Of the parts that workers write."""
+        return "parquet"
+
+    @property
+    def part_csv(self) -> CsvOptions:
+        return CsvOptions()
+
+
+AnyOutput = OutputFiles | OutputTable | OutputStore

@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_sklearn.contract.arguments import check_names, checked
+from airflow_sklearn.contract.arguments import checked
 from airflow_sklearn.contract.data import CsvOptions, OutputFiles, SourceFiles
-from airflow_sklearn.contract.faults import kind_of, shown
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.storage.uris import absolute_uri, split_scheme
 
 if TYPE_CHECKING:
-    from airflow_sklearn.contract.tables import OutputTable, UnloadSource
+    from collections.abc import Mapping, Sequence
 
 _CSV_ENDINGS = (".csv", ".tsv", ".txt")
 _PARQUET_ENDINGS = (".parquet", ".parq", ".pq")
 _COMPRESSED_ENDINGS = (".gz", ".zst", ".bz2")
-
-
-@runtime_checkable
-class Source(Protocol):
-    """What an operator reads from: anything that can say which files hold its rows."""
-
-    def to_source(self) -> SourceFiles: ...
-
-
-@runtime_checkable
-class Destination(Protocol):
-    """What an operator writes to: anything that can say which folder, or which table, takes its rows."""
-
-    def to_output(self) -> OutputFiles | OutputTable: ...
-
-
-@runtime_checkable
-class TableSource(Protocol):
-    """What an operator reads from a database: its rows are unloaded into files first."""
-
-    def to_unload(self) -> UnloadSource: ...
 
 
 def short_repr(self: Any) -> str:
@@ -151,56 +128,11 @@ class Dataset:
         )
 
 
-def as_source(value: Source | str | Sequence[str] | Mapping[str, Any]) -> SourceFiles:
-    """The files that an operator's ``source`` stands for.
-
-    :param value: a URI, several URIs, a ``Dataset`` (or another ``Source``), or a dict of a Dataset's arguments, as
-        an upstream task may return it.
-    """
-    if isinstance(value, Source):
-        return value.to_source()
-    return _from_plain(value, "source").to_source()
-
-
-def as_output(value: Destination | str | Mapping[str, Any]) -> OutputFiles | OutputTable:
-    """The folder or the table that an operator's ``destination`` stands for. Takes what ``as_source`` takes, but one
-    URI, or a ``RedshiftTable`` or a dict of its arguments."""
-    value = _table_from_plain(value)
-    if isinstance(value, Destination):
-        return value.to_output()
-    return _from_plain(value, "destination").to_output()
-
-
-def as_table_source(value: Any) -> UnloadSource | None:
-    """What is unloaded for an operator's ``source``; None if the source is files."""
-    value = _table_from_plain(value)
-    return value.to_unload() if isinstance(value, TableSource) else None
-
-
-def _table_from_plain(value: Any) -> Any:
-    """Of a dict with a ``table`` or ``sql``, the object."""
-    if not isinstance(value, Mapping):
-        return value
-    from airflow_sklearn.datasets.redshift.tables import from_plain
-
-    return from_plain(value)
-
-
 def _stored(uri: str) -> str:
     """:raises UserError: no URI of a storage, or a relative path."""
     found = absolute_uri(uri)
     split_scheme(found)
     return found
-
-
-def _from_plain(value: Any, role: str) -> Dataset:
-    if isinstance(value, Mapping):
-        known = {f.name for f in dataclasses.fields(Dataset)}
-        check_names(f"{role}={shown(value)}", value, known)
-        return Dataset(**value)
-    if isinstance(value, str) or (isinstance(value, Sequence) and all(isinstance(uri, str) for uri in value)):
-        return Dataset(value)
-    raise UserError(f"{role}={shown(value)} is {kind_of(value)}: give a URI, a list of URIs, or a Dataset.")
 
 
 def _format_of(uris: Sequence[str]) -> str:

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.planned import Planned
 from airflow_sklearn.contract.proof import PublishedManifest, Publishing
@@ -40,8 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import timedelta
 
-    from airflow_sklearn.contract.plan import Plan
-    from airflow_sklearn.contract.proof import Proof
+    from airflow_sklearn.contract.data import OutputFiles
     from airflow_sklearn.contract.receipt import OutputPart
     from airflow_sklearn.storage import Storage
 
@@ -77,25 +75,6 @@ class FileLoad:
     @property
     def folder(self) -> str:
         return join(self.destination.uri, self.partition)
-
-
-def load_of(plan: Plan, proof: Proof | None = None, *, proof_uri: str = "", replace_newer: bool = False) -> FileLoad:
-    """What a run publishes; without a proof, what it will be.
-
-    :raises TypeError: it publishes into a table.
-    """
-    if not isinstance(plan.destination, OutputFiles):
-        raise TypeError(f"{plan.destination.uri} is a table: see airflow_sklearn.datasets.redshift.publish")
-    return FileLoad(
-        destination=plan.destination,
-        partition=plan.partition,
-        files=proof.files if proof else (),
-        rows=proof.rows_out if proof else 0,
-        fingerprint=plan.fingerprint,
-        proof_uri=proof_uri,
-        planned=plan.planned,
-        replace_newer=replace_newer,
-    )
 
 
 def publish_files(

@@ -11,7 +11,15 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 from sklearn.pipeline import Pipeline
 
-from airflow_sklearn.contract.schema import Feature, Method, OutputColumn, Scalar, Target
+from airflow_sklearn.contract.schema import (
+    METHODS_BEST_FIRST,
+    Feature,
+    Method,
+    OutputColumn,
+    Scalar,
+    Target,
+    best_first,
+)
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.columns import decoded, kind_of
 from airflow_sklearn.models.dtypes import same_dtypes
@@ -22,9 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
-
-#: The methods of estimators. ``method="auto"`` chooses the first one that the estimator has.
-METHODS: tuple[Method, ...] = ("predict_proba", "decision_function", "predict")
 
 #: Rows in a batch. Larger batches are hardly faster (10% for forests), and need more memory and padding.
 DEFAULT_BATCH_ROWS = 16_384
@@ -58,8 +63,8 @@ def batch_rows_for(n_features: int) -> int:
 
 
 def methods_of(estimator: Any) -> tuple[Method, ...]:
-    """The methods that a fitted estimator has, in the order of preference."""
-    return tuple(method for method in METHODS if callable(getattr(estimator, method, None)))
+    """The methods that a fitted estimator has, in the order in which ``method="auto"`` chooses."""
+    return best_first([method for method in METHODS_BEST_FIRST if callable(getattr(estimator, method, None))])
 
 
 def output_columns(estimator: Any, target: Target, method: Method) -> tuple[OutputColumn, ...]:
@@ -110,7 +115,7 @@ def usable_outputs(
         else:
             found[method] = outputs
     if not found:
-        why = " ".join(unnamed) or f"It has none of {', '.join(METHODS)}."
+        why = " ".join(unnamed) or f"It has none of {', '.join(METHODS_BEST_FIRST)}."
         raise UserError(f"The fitted {type(estimator).__name__} cannot be asked for predictions. {why}")
     return found
 

@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.airflow_compat import conf
 from airflow_sklearn.contract.arguments import check_flag
-from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.operators.links import PublishedDataLink, RunLedgerLink
-from airflow_sklearn.operators.statements import StatementsOperator, attempt_of, tag_of
+from airflow_sklearn.operators.statements import StatementsOperator
 from airflow_sklearn.operators.summary import problem_lines
 
 if TYPE_CHECKING:
     from airflow_sklearn.airflow_compat import Context
-    from airflow_sklearn.contract.plan import Plan
-    from airflow_sklearn.contract.proof import Proof
 
 _FILES_SHOWN = 5
 
@@ -65,13 +62,15 @@ class SklearnCommitOperator(StatementsOperator):
         check_flag("deferrable", self.deferrable)
 
     def work(self, context: Context) -> dict[str, Any]:
-        from airflow_sklearn.datasets.redshift.unload import delete_snapshot
+        from airflow_sklearn.datasets.publishing import publish_run
+        from airflow_sklearn.datasets.registry import destination_of
         from airflow_sklearn.runs.ledger import read_plan
         from airflow_sklearn.runs.verify import verify
 
         storage, uri = self.storage, plan_uri(self.plan)
         plan = read_plan(storage, uri)
-        place = _place(plan)
+        destination = destination_of(plan.destination)
+        place = destination.place(plan.partition)
         self.store_link(context, RunLedgerLink, f"{plan.ledger}/")
         self.store_link(context, PublishedDataLink, place)
         proof = verify(storage, plan, uri)
@@ -88,65 +87,30 @@ class SklearnCommitOperator(StatementsOperator):
                 shown,
                 ", ..." if len(set_aside) > _FILES_SHOWN else "",
             )
-        rows, published, proof_uri = self._publish(context, plan, proof)
-        delete_snapshot(storage, plan.snapshot)
+        done = publish_run(self.attempt_in(context), destination, plan, proof, replace_newer=self.replace_newer)
+        for warning in done.warnings:
+            self.log.warning("%s", warning)
         self.log.info(
             "%s %s of %s in %s (proof: %s).",
-            "Published" if published else "Already published:",
-            *(counted(rows, "row"), counted(proof.chunks, "chunk"), place, proof_uri),
+            "Published" if done.published else "Already published:",
+            *(counted(done.rows, "row"), counted(proof.chunks, "chunk"), place, done.proof_uri),
         )
         answer = {
             "destination": plan.destination.uri,
             "partition": plan.partition,
             "uri": place,
-            "rows": rows,
+            "rows": done.rows,
             "rows_quarantined": proof.rows_quarantined,
             "quarantine": set_aside,
             "chunks": proof.chunks,
             "seconds": proof.seconds_in_chunks,
-            "proof": proof_uri,
+            "proof": done.proof_uri,
             "model": proof.model_manifest_uri,
-            "published": published,
+            "published": done.published,
             "problems": problems,
         }
         self.announce(context, plan.destination.uri, answer)
         return answer
-
-    def _publish(self, context: Context, plan: Plan, proof: Proof) -> tuple[int, bool, str]:
-        """:return: rows, whether they were not there before, and the URI of the proof."""
-        from airflow_sklearn.runs.verify import publish, write_proof
-
-        if isinstance(plan.destination, OutputFiles):
-            manifest, published = publish(self.storage, plan, proof, replace_newer=self.replace_newer)
-            return manifest.rows, published, manifest.proof_uri
-        from airflow_sklearn.datasets.redshift.publish import TableLoad, publish_table
-
-        proof_uri = write_proof(self.storage, plan, proof)
-        load = TableLoad(
-            table=plan.destination,
-            columns=plan.table_columns,
-            key=tuple(column.name for column in plan.spec.primary_key),
-            files=proof.files,
-            rows=proof.rows_out,
-            key_hash=proof.key_hash,
-            fingerprint=proof.fingerprint,
-            run=plan.partition,
-            published_by=tag_of(context),
-            attempt=attempt_of(context),
-            planned=plan.planned,
-            replace_newer=self.replace_newer,
-        )
-        done = publish_table(self.database(context, plan.destination.access), self.storage, load)
-        for warning in done.warnings:
-            self.log.warning("%s", warning)
-        return done.rows, done.published, proof_uri
-
-
-def _place(plan: Plan) -> str:
-    """Where the rows are, for people and links."""
-    if isinstance(plan.destination, OutputFiles):
-        return f"{plan.destination.uri}/{plan.partition}/"
-    return plan.destination.uri
 
 
 def plan_uri(plan: str | Mapping[str, str] | Sequence[Mapping[str, str]]) -> str:

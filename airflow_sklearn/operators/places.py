@@ -9,7 +9,8 @@ from typing import Any
 
 from airflow_sklearn.contract.arguments import is_known, is_place
 from airflow_sklearn.contract.faults import kind_of, shown
-from airflow_sklearn.datasets.files import Dataset, as_output, as_source, as_table_source
+from airflow_sklearn.datasets.files import Dataset
+from airflow_sklearn.datasets.registry import as_destination, as_source
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.storage.uris import split_scheme
 
@@ -54,14 +55,14 @@ def check_model(model: Any) -> None:
 
 def check_source(source: Any, argument: str = "source") -> None:
     """:raises UserError: it is no source, or has options that cannot be."""
-    _check(source, argument, lambda value: as_table_source(value) or as_source(value))
+    _check(source, argument, as_source)
 
 
 def check_destination(destination: Any, argument: str = "destination") -> None:
     """:raises UserError: it is no destination, or has options that cannot be."""
     if is_place(destination) and not hasattr(destination, "to_output"):
         raise UserError(f"{argument}={shown(destination)} can be read, not written: give a RedshiftTable or a folder.")
-    _check(destination, argument, as_output)
+    _check(destination, argument, as_destination)
 
 
 def _check(value: Any, argument: str, read: Any) -> None:

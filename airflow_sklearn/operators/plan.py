@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn import settings
 from airflow_sklearn.airflow_compat import conf
@@ -20,12 +19,9 @@ from airflow_sklearn.contract.arguments import (
     column_names,
     is_known,
 )
-from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.faults import counted
-from airflow_sklearn.contract.tables import OutputTable
-from airflow_sklearn.datasets.files import as_output, as_source, as_table_source
 from airflow_sklearn.exceptions import PublicationRefusedError, UserError
-from airflow_sklearn.operators.base import clears_of, identity_of, own_copy
+from airflow_sklearn.operators.base import own_copy
 from airflow_sklearn.operators.links import RunLedgerLink
 from airflow_sklearn.operators.places import check_destination, check_location, check_model, check_source
 from airflow_sklearn.operators.statements import StatementsOperator
@@ -35,9 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_sklearn.airflow_compat import Context
-    from airflow_sklearn.contract.data import OutputFiles, SourceFiles
-    from airflow_sklearn.contract.plan import Plan
-    from airflow_sklearn.datasets.files import Destination, Source, TableSource
+    from airflow_sklearn.datasets.places import Readable, Writable
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?\s*")
 _POWERS = ("", "K", "M", "G", "T")
@@ -92,8 +86,8 @@ class SklearnPlanOperator(StatementsOperator):
         self,
         *,
         model: str | Mapping[str, Any],
-        source: Source | TableSource | str | Sequence[str] | Mapping[str, Any],
-        destination: Destination | str | Mapping[str, Any],
+        source: Readable | str | Sequence[str] | Mapping[str, Any],
+        destination: Writable | str | Mapping[str, Any],
         partition: str = "",
         method: AskedMethod | str = "auto",
         passthrough: str | Sequence[str] = (),
@@ -138,38 +132,31 @@ class SklearnPlanOperator(StatementsOperator):
 
     def work(self, context: Context) -> list[dict[str, str]]:
         from airflow_sklearn.contract.planned import Planned
-        from airflow_sklearn.datasets.redshift.planning import TableRun
-        from airflow_sklearn.runs.prediction import draft_plan, finish_plan
+        from airflow_sklearn.datasets.planning import plan_prediction
+        from airflow_sklearn.datasets.registry import as_destination, as_source
 
-        who = identity_of(context)
+        attempt = self.attempt_in(context)
+        who = attempt.identity
         planned = Planned.now(dag_id=who.dag_id, task_id=who.task_id, run_id=who.run_id, map_index=who.map_index)
-        destination = as_output(self.destination)
-        draft = draft_plan(
-            self.storage,
+        source, destination = as_source(self.source), as_destination(self.destination)
+        plan, uri = plan_prediction(
+            attempt,
+            source,
+            destination,
             model=absolute_uri(self.model) if isinstance(self.model, str) else self.model,
-            destination=destination,
-            partition=self._partition(context, destination),
+            partition=destination.partition(self.partition, who.run_id),
             method=self.method,
             passthrough=column_names(self.passthrough),
             policies=self.policies,
             ledger=absolute_uri(self.ledger).rstrip("/") if self.ledger else None,
+            chunk_size=to_bytes(self.chunk_size),
+            finish={
+                "max_chunks": min(self.max_chunks, settings.longest_mapping()),
+                "planned": planned.model_copy(update={"by_default": not self.partition}),
+            },
         )
-        chunk_size = to_bytes(self.chunk_size)
-        source = as_table_source(self.source) or as_source(self.source)
-        run = TableRun(draft, source, partial(self.database, context))
-        run.check()
-        snapshot = run.unload(self.storage, who, clears_of(context, self.retries), chunk_size)
-        plan, uri = finish_plan(
-            self.storage,
-            draft,
-            snapshot.files if snapshot else cast("SourceFiles", source),
-            snapshot=snapshot,
-            table_columns=run.output_columns(snapshot),
-            chunk_size=chunk_size,
-            max_chunks=min(self.max_chunks, settings.longest_mapping()),
-            planned=planned.model_copy(update={"by_default": not self.partition}),
-        )
-        self._check_replacement(plan)
+        for fault in destination.replacement_faults(attempt, plan):
+            raise PublicationRefusedError(fault)
         self.store_link(context, RunLedgerLink, f"{plan.ledger}/")
         size = sum(obj.size for obj in plan.objects)
         self.log.info(
@@ -183,41 +170,9 @@ class SklearnPlanOperator(StatementsOperator):
             ),
             *(plan.destination.uri, plan.partition),
         )
-        if snapshot and not snapshot.rows:
-            self.log.warning("No rows were unloaded (%s): the result will be empty.", snapshot.query)
-        elif not plan.objects:
-            self.log.warning(
-                "Nothing matches the source %s: the result will be empty. If that is not meant, check the spelling and "
-                "the date in the template; a folder is given with a slash at its end.",
-                ", ".join(plan.spec.source.uris),
-            )
+        if warning := source.emptiness(plan):
+            self.log.warning("%s", warning)
         return [{"plan": uri, "id": chunk.id, "label": chunk.label} for chunk in plan.chunks]
-
-    def _check_replacement(self, plan: Plan) -> None:
-        """Better now than when all is computed. A table's publication finds out in its own transaction.
-
-        :raises PublicationRefusedError: the commit would not replace what the partition holds.
-        """
-        from airflow_sklearn.contract.data import OutputFiles
-        from airflow_sklearn.datasets.publish_files import load_of, replacement_faults
-
-        if isinstance(plan.destination, OutputFiles):
-            for fault in replacement_faults(self.storage, load_of(plan)):
-                raise PublicationRefusedError(fault)
-
-    def _partition(self, context: Context, destination: OutputFiles | OutputTable) -> str:
-        run_id = context["ti"].run_id
-        if isinstance(destination, OutputTable):
-            from airflow_sklearn.datasets.redshift.planning import whose_rows
-
-            return whose_rows(destination, self.partition, run_id)
-        return self.partition or path_safe(run_id)
-
-
-def path_safe(run_id: str) -> str:
-    """A run's id as the name of a folder. A digest keeps ids apart that differ only in what is not allowed there."""
-    safe = re.sub(r"[^A-Za-z0-9=.-]+", "-", run_id).strip("-.")
-    return f"run={safe}-{content_id(run_id, 6)}"
 
 
 def to_bytes(size: float | str) -> int:

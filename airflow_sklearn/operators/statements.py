@@ -1,29 +1,28 @@
-"""Running statements in Redshift from a task, and waiting for them without a worker slot where the way in allows it."""
+"""Running statements in a database from a task, and waiting for them without a worker slot where it allows that."""
 
 from __future__ import annotations
 
 import contextlib
+import pkgutil
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.airflow_compat import AirflowException
-from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.exceptions import StatementRunningError
-from airflow_sklearn.operators.base import SklearnOperator, identity_of, told_once
+from airflow_sklearn.operators.base import SklearnOperator, clears_of, identity_of, told_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_sklearn.airflow_compat import Context
-    from airflow_sklearn.contract.tables import RedshiftAccess
-    from airflow_sklearn.datasets.redshift.database import Database
+    from airflow_sklearn.datasets.base import Attempt
 
 
 class StatementsOperator(SklearnOperator):
-    """An operator that may run statements in Redshift.
+    """An operator whose source or destination may run statements in a database.
 
-    While a statement runs in the Data API, a deferrable task waits in the triggerer. Then it starts over: every
-    transaction has a name, and one that has run by then gives its answers again.
+    While one runs for which it may wait elsewhere (in the Redshift Data API), a deferrable task waits in the triggerer.
+    Then it starts over: every transaction has a name, and one that has run by then gives its answers again.
     """
 
     deferrable: bool
@@ -31,7 +30,7 @@ class StatementsOperator(SklearnOperator):
 
     _statements: dict[str, str] | None = None
     _state: dict[str, Any] | None = None
-    _databases: dict[str, Database] | None = None
+    _attempt: Attempt | None = None
 
     @property
     def state(self) -> dict[str, Any]:
@@ -40,25 +39,27 @@ class StatementsOperator(SklearnOperator):
             self._state = {}
         return self._state
 
-    def database(self, context: Context, access: RedshiftAccess) -> Database:
-        """The database, with the statements tagged by who runs them."""
-        from airflow_sklearn.datasets.redshift.access import open_database
+    def attempt_in(self, context: Context) -> Attempt:
+        """This attempt, as sources and destinations see it."""
+        from airflow_sklearn.datasets.base import Attempt
 
-        if self._databases is None or self._statements is None:
-            self._databases, self._statements = {}, self._statements or {}
-        key = access.model_dump_json()
-        if key not in self._databases:
-            self._databases[key] = open_database(
-                access, self.aws, tag=tag_of(context), statements=self._statements, wait=not self.deferrable
+        if self._attempt is None:
+            self._attempt = Attempt(
+                storage=self.storage,
+                identity=identity_of(context),
+                clears=clears_of(context, self.retries),
+                aws=self.aws,
+                may_wait=not self.deferrable,
+                statements=self._statements or {},
             )
-        return self._databases[key]
+        return self._attempt
 
     def statements_ended(self, context: Context, event: dict[str, Any]) -> Any:
         """Go on when the trigger has seen the statements end."""
         self.known_links = None
         if event["expired"]:
             raise AirflowException(f"The task's time is over: the statement {event['statement_id']} was cancelled.")
-        self._statements, self._state = dict(event["statements"]), dict(event["state"])
+        self._statements, self._state, self._attempt = dict(event["statements"]), dict(event["state"]), None
         return told_once(lambda: self.attempt(context))
 
     def attempt(self, context: Context) -> Any:
@@ -75,18 +76,16 @@ class StatementsOperator(SklearnOperator):
 
     def on_kill(self) -> None:
         """Stop the statement that runs with its task."""
-        for database in (self._databases or {}).values():
-            database.cancel()
+        if self._attempt is not None:
+            self._attempt.cancel()
         super().on_kill()
 
     def _defer_to_statements(self, context: Context, running: StatementRunningError) -> None:
-        from airflow_sklearn.triggers.statement import RedshiftStatementTrigger
-
         started, expires_at = context["ti"].start_date, None
         if self.execution_timeout is not None and started is not None:  # Airflow 3 does not apply it to deferred tasks
             started = started if started.tzinfo else started.replace(tzinfo=UTC)
             expires_at = started.timestamp() + self.execution_timeout.total_seconds()
-        trigger = RedshiftStatementTrigger(
+        trigger = pkgutil.resolve_name(running.trigger)(
             statement_id=running.statement_id,
             statements=running.statements,
             state=self.state,
@@ -98,15 +97,3 @@ class StatementsOperator(SklearnOperator):
         self.log.info("Waiting in the triggerer for the statement %s.", running.statement_id)
         self.store_missing_links(context)
         self.defer(trigger=trigger, method_name="statements_ended")
-
-
-def attempt_of(context: Context) -> str:
-    """A name of this attempt's own, the same when a deferred task starts over."""
-    return content_id(identity_of(context).model_dump(mode="json"))
-
-
-def tag_of(context: Context) -> str:
-    """The query group of a task's statements: how an administrator finds whose they are."""
-    who = identity_of(context)
-    place = f"{who.dag_id}.{who.task_id}" + (f"[{who.map_index}]" if who.map_index >= 0 else "")
-    return f"airflow-sklearn {place} {who.run_id} try {who.try_number}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.airflow_compat import conf
@@ -14,16 +13,14 @@ from airflow_sklearn.contract.arguments import (
     check_flag,
     column_names,
 )
-from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.train_settings import TrainSettings
-from airflow_sklearn.datasets.files import as_output, as_source, as_table_source
 from airflow_sklearn.exceptions import DocumentError
 from airflow_sklearn.operators.base import clears_of, identity_of, own_copy, static_outlets
 from airflow_sklearn.operators.jobs import DEFAULT_DEADLINE, RuntimeOperator
 from airflow_sklearn.operators.links import JobLink, JobLogLink, ModelManifestLink
 from airflow_sklearn.operators.places import check_destination, check_location, check_source
-from airflow_sklearn.operators.statements import StatementsOperator, attempt_of, tag_of
+from airflow_sklearn.operators.statements import StatementsOperator
 from airflow_sklearn.runs.estimator_objects import check_can_be_stored, held, wrapped
 from airflow_sklearn.runs.search import check_spreads, checked_containers
 from airflow_sklearn.storage.uris import absolute_uri, parent
@@ -35,8 +32,8 @@ if TYPE_CHECKING:
     from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.contract.jobs import JobResult, SearchPool, TrainJob
     from airflow_sklearn.contract.model import ModelManifest
-    from airflow_sklearn.contract.tables import Snapshot, UnloadSource
-    from airflow_sklearn.datasets.files import Destination, Source, TableSource
+    from airflow_sklearn.datasets.base import WantedColumns
+    from airflow_sklearn.datasets.places import Readable, Writable
     from airflow_sklearn.runtimes.base import Runtime
 
 
@@ -117,7 +114,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         self,
         *,
         estimator: Any,
-        source: Source | TableSource | str | Sequence[str] | Mapping[str, Any],
+        source: Readable | str | Sequence[str] | Mapping[str, Any],
         target: str,
         model: str,
         estimator_params: Mapping[str, Any] | None = None,
@@ -125,7 +122,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         excluded_columns: Sequence[str] = (),
         sample_weight: str | None = None,
         cross_validation: int = 4,
-        out_of_sample: Destination | str | Mapping[str, Any] | None = None,
+        out_of_sample: Writable | str | Mapping[str, Any] | None = None,
         preprocessing: Preprocessing = "auto",
         policies: Mapping[str, str] | None = None,
         reuse: bool = True,
@@ -180,6 +177,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         return {name: getattr(self, name) for name in TrainSettings.model_fields}
 
     def work(self, context: Context) -> dict[str, Any]:
+        from airflow_sklearn.datasets.registry import as_source
         from airflow_sklearn.runs.train_job import make_train_job
 
         if "manifest_uri" in self.state:  # fitted, and back from the triggerer
@@ -187,16 +185,13 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         storage, runtime, identity = self.storage, self._bound_runtime, identity_of(context)
         if self.search_containers:
             check_spreads(held(self.estimator), self.search_containers)
-        self._check_scores(context)
-        table = as_table_source(self.source)
-        snapshot = self._unload(context, table) if table else None
-        if snapshot and snapshot.served:
-            self._check_is_own(snapshot.served)
+        self._check_out_of_sample(context)
+        resolved = as_source(self.source).resolve(self.attempt_in(context), self._wanted_columns())
+        if resolved.served:
+            self._check_is_own(resolved.served)
             self.log.info("An earlier attempt has fitted the model already, and removed what it had unloaded.")
-            return self._answer(context, snapshot.served, reused=False)
-        settings = TrainSettings.asked(self._asked())
-        if snapshot:  # what is excluded was not even unloaded
-            settings = settings.model_copy(update={"excluded_columns": ()})
+            return self._answer(context, resolved.served, reused=False)
+        settings = TrainSettings.asked(self._asked()).model_copy(update={"excluded_columns": resolved.excluded})
         job, job_uri = make_train_job(
             storage,
             settings=settings,
@@ -204,8 +199,8 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
             attempt=f"{identity.try_number}-{secrets.token_hex(4)}",
             estimator=held(self.estimator),
             estimator_params=self.estimator_params or {},
-            source=snapshot.files if snapshot else as_source(self.source),
-            snapshot=snapshot,
+            source=resolved.files,
+            snapshot=resolved.snapshot,
             model=absolute_uri(self.model).rstrip("/"),
             software=self._patiently(lambda: runtime.software_fingerprint(_module_of(self.estimator))),
             image=runtime.image,
@@ -221,9 +216,9 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         return self.run_job(context, job_uri, job)
 
     def done_before(self, context: Context, job: TrainJob) -> dict[str, Any] | None:
-        from airflow_sklearn.runs.model_store import find_version
+        from airflow_sklearn.runs.model_store import make_latest
 
-        found = find_version(self.storage, job.model, job.version)
+        found = make_latest(self.storage, job.model, job.version)
         if found is None:
             return None
         self.log.info("Trained already, from the same bytes with the same settings: nothing is fitted again.")
@@ -242,32 +237,15 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         folder = f"{absolute_uri(self.model).rstrip('/')}/pools"
         return SearchPool(containers=self.search_containers, runtime=described, folder=folder)
 
-    def _unload(self, context: Context, table: UnloadSource) -> Snapshot:
-        from airflow_sklearn.datasets.redshift.training import training_columns
-        from airflow_sklearn.datasets.redshift.unload import describe, find_snapshot, unload, unload_folder
+    def _wanted_columns(self) -> WantedColumns:
+        from airflow_sklearn.datasets.base import WantedColumns
 
-        identity = identity_of(context)
-        folder = unload_folder(table, identity, clears_of(context, self.retries))
         roles = {
             "target": [self.target],
             "primary_key": list(column_names(self.primary_key)),
             "sample_weight": list(column_names(self.sample_weight)),
         }
-        excluded = column_names(self.excluded_columns)
-        request = content_id([table.model_dump(mode="json"), roles, list(excluded)])
-        if (found := find_snapshot(self.storage, folder)) is not None and found.request == request:
-            return found
-        database = self.database(context, table.access)
-        columns = training_columns(table.name, describe(database, table), roles, excluded)
-        return unload(
-            database,
-            self.storage,
-            table,
-            columns,
-            folder=folder,
-            attempt=str(identity.try_number),
-            request=request,
-        )
+        return WantedColumns(roles, column_names(self.excluded_columns), with_others=True)
 
     def _run_of(self, context: Context) -> str:
         """Whose scores these are, where they are appended: this task's in this DAG run, whatever it fits."""
@@ -300,13 +278,13 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
 
     def _answer(self, context: Context, manifest_uri: str, *, reused: bool) -> dict[str, Any]:
         from airflow_sklearn.contract.model import ModelManifest
-        from airflow_sklearn.datasets.redshift.unload import delete_snapshot, unload_folder
+        from airflow_sklearn.datasets.registry import as_source
 
         data = self.storage.read(manifest_uri)
         manifest = ModelManifest.from_json(data, where=manifest_uri)
         self.state.update(manifest_uri=manifest_uri, reused=reused)
         model = absolute_uri(self.model).rstrip("/")  # not what the manifest says, which containers write
-        self._publish_scores(context, manifest, parent(manifest_uri))
+        self._publish_out_of_sample(context, manifest, parent(manifest_uri))
         metrics = [f"{name} {value:.4g}" for name, value in manifest.metrics.items() if value is not None]
         self.log.info(
             "Model %s, version %s, fitted on %s rows: %s.",
@@ -322,12 +300,10 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
             "reused": reused,
         }
         self.announce(context, model, answer)
-        if table := as_table_source(self.source):
-            folder = unload_folder(table, identity_of(context), clears_of(context, self.retries))
-            delete_snapshot(self.storage, manifest.source.snapshot, folder=folder, served=manifest_uri)
+        as_source(self.source).discard(self.attempt_in(context), manifest.source.snapshot, served=manifest_uri)
         return answer
 
-    def _check_scores(self, context: Context) -> None:
+    def _check_out_of_sample(self, context: Context) -> None:
         """Before anything is fitted: whether there will be out-of-sample scores, and whether they may go there.
 
         Not in a retry, nor when a job is submitted again: what is there then may be this task's own.
@@ -335,30 +311,26 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         again = self._asked_since or identity_of(context).try_number != clears_of(context, self.retries)
         if not self.out_of_sample or again:
             return
-        from airflow_sklearn.datasets.out_of_sample import check_scores
+        from airflow_sklearn.datasets.out_of_sample import check_out_of_sample
+        from airflow_sklearn.datasets.registry import as_destination
 
-        check_scores(as_output(self.out_of_sample), self.cross_validation, partial(self.database, context))
+        check_out_of_sample(self.attempt_in(context), as_destination(self.out_of_sample), self.cross_validation)
 
-    def _publish_scores(self, context: Context, manifest: ModelManifest, folder: str) -> None:
+    def _publish_out_of_sample(self, context: Context, manifest: ModelManifest, folder: str) -> None:
         """Publish the out-of-sample scores where they are wanted; published before, they stay as they are.
 
         :param folder: of the version, which they lie in.
         """
         if not self.out_of_sample:
             return
-        from airflow_sklearn.datasets.out_of_sample import publish_scores
+        from airflow_sklearn.datasets.out_of_sample import publish_out_of_sample
+        from airflow_sklearn.datasets.registry import as_destination
 
-        published = publish_scores(
-            self.storage,
-            manifest,
-            as_output(self.out_of_sample),
-            folder=folder,
-            database=partial(self.database, context),
-            run=self._run_of(context),
-            published_by=tag_of(context),
-            attempt=attempt_of(context),
-        )
-        self.log.info("Out-of-sample scores of %s rows are in %s.", f"{published.rows:,}", published.uri)
+        destination = as_destination(self.out_of_sample)
+        attempt, run = self.attempt_in(context), self._run_of(context)
+        uri = publish_out_of_sample(attempt, manifest, destination, run=run, folder=folder)
+        rows = manifest.out_of_sample.rows if manifest.out_of_sample else 0
+        self.log.info("Out-of-sample scores of %s rows are in %s.", f"{rows:,}", uri)
 
 
 def _module_of(estimator: Any) -> str:

@@ -41,7 +41,7 @@ def is_manifest_of(model: str, uri: str) -> bool:
 
 
 def find_version(storage: Storage, model: str, version: str) -> tuple[str, str] | None:
-    """The manifest's URI and SHA-256, if the version is whole; it becomes the model's latest."""
+    """The manifest's URI and SHA-256, if the version is whole."""
     uri = manifest_uri_of(model, version)
     try:
         data = storage.read(uri)
@@ -49,10 +49,19 @@ def find_version(storage: Storage, model: str, version: str) -> tuple[str, str] 
             return None
     except ObjectNotFoundError:  # never trained, or cleaned up since
         return None
-    sha256 = hashlib.sha256(data).hexdigest()
-    pointer = ModelPointer(version=version, manifest_uri=uri, manifest_sha256=sha256)
-    storage.write(join(model, "latest.json"), pointer.to_json())
-    return uri, sha256
+    return uri, hashlib.sha256(data).hexdigest()
+
+
+def make_latest(storage: Storage, model: str, version: str) -> tuple[str, str] | None:
+    """Let a version be the model's latest, if it is whole; else nothing is changed.
+
+    :return: as ``find_version``.
+    """
+    found = find_version(storage, model, version)
+    if found is not None:
+        pointer = ModelPointer(version=version, manifest_uri=found[0], manifest_sha256=found[1])
+        storage.write(join(model, "latest.json"), pointer.to_json())
+    return found
 
 
 def store_version(storage: Storage, manifest: ModelManifest) -> bool:

@@ -1,4 +1,4 @@
-"""The commit of a prediction run: prove from the receipts that it is complete, then publish it, whole or not at all."""
+"""The first half of a commit: prove from the receipts that a prediction run is complete, before it is published."""
 
 from __future__ import annotations
 
@@ -7,23 +7,16 @@ from typing import TYPE_CHECKING
 from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.contract.proof import Proof
 from airflow_sklearn.contract.receipt import KEY_HASH_ALGORITHM, KeyHash
-from airflow_sklearn.datasets.folder_lock import LOCK_EXPIRES
-from airflow_sklearn.datasets.publish_files import FileLoad, load_of, publish_files, read_published
 from airflow_sklearn.exceptions import IncompleteRunError
 from airflow_sklearn.runs.ledger import Ledger
-from airflow_sklearn.storage import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from airflow_sklearn.contract.plan import Plan
-    from airflow_sklearn.contract.proof import PublishedManifest
     from airflow_sklearn.contract.receipt import Consumed, Receipt
     from airflow_sklearn.storage import Storage
 
-__all__ = ["FileLoad", "publish", "publish_files", "read_published", "verify", "write_proof"]
-
-_LOCK_EXPIRES = LOCK_EXPIRES
 _SHOWN = 20
 _EXAMPLES = 3
 
@@ -79,16 +72,6 @@ def verify(storage: Storage, plan: Plan, plan_uri: str) -> Proof:
         problems=problems.problems(),
         seconds_in_chunks=sum(receipt.timings.wall for receipt in ordered),
     )
-
-
-def publish(
-    storage: Storage, plan: Plan, proof: Proof, *, replace_newer: bool = False
-) -> tuple[PublishedManifest, bool]:
-    """Make a run's parts the content of the planned folder. See ``publish_files``."""
-    load = load_of(plan, proof, proof_uri=write_proof(storage, plan, proof), replace_newer=replace_newer)
-    published = publish_files(storage, load, lock_expires=_LOCK_EXPIRES)
-    storage.remove_abandoned(join(plan.ledger, ""))
-    return published
 
 
 def write_proof(storage: Storage, plan: Plan, proof: Proof) -> str:

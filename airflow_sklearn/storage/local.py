@@ -11,7 +11,14 @@ import stat
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_sklearn.contract.data import SourceObject
-from airflow_sklearn.exceptions import ObjectChangedError, ObjectExistsError, ObjectNotFoundError, StorageError
+from airflow_sklearn.exceptions import (
+    ObjectChangedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StorageError,
+    UserError,
+)
+from airflow_sklearn.storage.base import Store
 from airflow_sklearn.storage.digests import check_digest
 from airflow_sklearn.storage.temporary import is_temporary, remove_abandoned, rename_if_absent, temporary_file
 from airflow_sklearn.storage.uris import Selection, split_scheme
@@ -22,11 +29,16 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 22  # bytes
 
 
-class LocalStore:
+class LocalStore(Store):
     """Objects at ``file://`` URIs and absolute paths. ``Storage`` documents the methods.
 
     A write goes to a temporary file in the same folder, which is then renamed.
     """
+
+    @classmethod
+    def check_uri(cls, uri: str, rest: str) -> None:
+        if not rest.startswith("/"):
+            raise UserError(f"{uri!r} has no absolute path. A file URI has three slashes: file:///data/table.csv.")
 
     def stat(self, uri: str) -> SourceObject:
         """See ``Storage.stat``. A folder, a pipe, a socket or a device is not an object."""
@@ -78,12 +90,6 @@ class LocalStore:
         finally:
             os.close(folder)
 
-    def upload(self, path: str, uri: str) -> str:
-        """See ``Storage.upload``. The result is empty: a file's version identifies the file, not its content."""
-        with open(path, "rb") as stream:
-            self.write_stream(uri, stream)
-        return ""
-
     def write_stream(self, uri: str, stream: Any) -> None:
         """See ``Storage.write_stream``."""
         with _writing(uri) as (temporary, file):
@@ -127,6 +133,9 @@ class LocalStore:
                         f"{error} It was found while {selection.what} was listed. "
                         "Fix: mount what it points to, or remove it."
                     ) from None
+
+    def local_path(self, uri: str) -> str:
+        return _path(uri)
 
     def leads_out(self, uri: str, folder: str) -> bool:
         """See ``Storage.leads_out``. Symbolic links are resolved."""

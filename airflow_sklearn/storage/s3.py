@@ -5,11 +5,18 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self, cast
 
 from airflow_sklearn.aws.errors import Kind, classify, code_of, table
 from airflow_sklearn.contract.data import SourceObject
-from airflow_sklearn.exceptions import ObjectChangedError, ObjectExistsError, ObjectNotFoundError, StorageError
+from airflow_sklearn.exceptions import (
+    ObjectChangedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StorageError,
+    UserError,
+)
+from airflow_sklearn.storage.base import Store
 from airflow_sklearn.storage.digests import check_digest
 from airflow_sklearn.storage.uris import split_scheme
 from airflow_sklearn.system.retry import retry
@@ -31,16 +38,27 @@ _OWN = table(
 _DELETE_BATCH = 1000  # the limit of DeleteObjects
 
 
-class S3Store:
+class S3Store(Store):
     """Objects at ``s3://bucket/key`` URIs. ``Storage`` documents the methods.
 
     :param client: makes a boto3 S3 client. It is called again in a forked process, because connections must not be
         shared. None: a default client with up to 8 attempts a call.
     """
 
+    uses_aws: ClassVar[bool] = True
+
     def __init__(self, client: Callable[[], Any] | None = None) -> None:
         self._make_client = client or _default_client
         self._clients: dict[int, Any] = {}
+
+    @classmethod
+    def make(cls, aws_client: Callable[[], Any] | None) -> Self:
+        return cls(aws_client)
+
+    @classmethod
+    def check_uri(cls, uri: str, rest: str) -> None:
+        if not rest.partition("/")[0]:
+            raise UserError(f"{uri!r} names no bucket. Use s3://bucket/key.")
 
     @property
     def _client(self) -> Any:
@@ -142,7 +160,7 @@ class S3Store:
             return None
 
     def upload(self, path: str, uri: str) -> str:
-        """See ``Storage.upload``."""
+        """See ``Storage.upload``. The version identifies the content."""
         with open(path, "rb") as file:
             self.write_stream(uri, file)
         return self.stat(uri).etag
@@ -170,14 +188,6 @@ class S3Store:
                 target["Key"],
                 ExtraArgs={"CopySourceIfMatch": etag} if etag else None,
             )
-
-    def leads_out(self, uri: str, folder: str) -> bool:
-        """See ``Storage.leads_out``. Always False: S3 has no links."""
-        return False
-
-    def remove_abandoned(self, folder: str) -> int:
-        """See ``Storage.remove_abandoned``. Always 0: S3 stores an object whole or not at all."""
-        return 0
 
     def delete(self, uris: Iterable[str]) -> None:
         """See ``Storage.delete``. One request deletes up to 1,000 objects (the limit of DeleteObjects).

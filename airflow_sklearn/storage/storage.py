@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from airflow_sklearn.exceptions import ObjectNotFoundError, UserError
 from airflow_sklearn.storage import uris as _uris
 from airflow_sklearn.storage.digests import check_digest
-from airflow_sklearn.storage.local import LocalStore
-from airflow_sklearn.storage.s3 import S3Store
+from airflow_sklearn.storage.registry import find_store, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow_sklearn.contract.data import SourceObject
+    from airflow_sklearn.storage.base import Store
 
 
 class Storage:
-    """Objects by URI, in local files and in S3.
+    """Objects by URI, in every kind of storage that ``registry`` has.
 
     A *version* of an object is told by its etag: an opaque string that changes when the object does.
 
@@ -28,7 +28,7 @@ class Storage:
 
     def __init__(self, s3_client: Callable[[], Any] | None = None) -> None:
         self._s3_client = s3_client
-        self._stores: dict[str, LocalStore | S3Store] = {"file": LocalStore(), "s3": S3Store(s3_client)}
+        self._stores: dict[str, Store] = {}
 
     def __reduce__(self) -> tuple[type[Storage], tuple[Callable[[], Any] | None]]:
         return type(self), (self._s3_client,)  # a spawned process makes clients of its own
@@ -47,6 +47,10 @@ class Storage:
         except ObjectNotFoundError:
             return False
         return True
+
+    def local_path(self, uri: str) -> str | None:
+        """The path of a file of this machine that is the object itself; None: its bytes must be fetched."""
+        return self._store(uri).local_path(uri)
 
     def leads_out(self, uri: str, folder: str) -> bool:
         """Whether an object below a folder in truth lies outside of it, through symbolic links. In S3 this is never
@@ -179,7 +183,7 @@ class Storage:
         for uri in uris:
             by_scheme.setdefault(_uris.split_scheme(uri)[0], []).append(uri)
         for scheme, group in by_scheme.items():
-            self._stores[scheme].delete(group)
+            self._store_of(scheme).delete(group)
 
     def list(self, prefix: str) -> Iterator[SourceObject]:
         """All objects whose URI starts with ``prefix``, in order of their URIs."""
@@ -218,5 +222,17 @@ class Storage:
                 return
         yield from self._store(uri).list(_uris.visible_matches(uri))
 
-    def _store(self, uri: str) -> LocalStore | S3Store:
-        return self._stores[_uris.split_scheme(uri)[0]]
+    def _store(self, uri: str) -> Store:
+        return self._store_of(_uris.split_scheme(uri)[0])
+
+    def _store_of(self, scheme: str) -> Store:
+        if (found := self._stores.get(scheme)) is None:
+            # Of two threads that make one at the same time, the first one's is used by both.
+            found = self._stores.setdefault(scheme, store_of(scheme).make(self._s3_client))
+        return found
+
+
+def use_aws(uris: Iterable[str]) -> bool:
+    """Whether some of these URIs are of a storage that needs credentials for AWS. Those of no storage do not count."""
+    schemes = {uri.partition("://")[0] for uri in uris if "://" in uri}
+    return any((store := find_store(scheme)) is not None and store.uses_aws for scheme in schemes)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.storage.registry import find_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,19 +30,16 @@ def parent(uri: str) -> str:
 def split_scheme(uri: str) -> tuple[str, str]:
     """Split a URI into scheme and path: ``("s3", "bucket/key")`` or ``("file", "/absolute/path")``.
 
-    :raises UserError: the scheme is another one, or the path is relative.
+    :raises UserError: no store has the scheme, or no object of it can have this URI: the path is relative, say.
     """
     if uri.startswith("/"):
         return "file", uri
     scheme, separator, rest = uri.partition("://")
-    if not separator or scheme not in ("file", "s3"):
+    if not separator or (store := find_store(scheme)) is None:
         raise UserError(
             f"{uri!r} is not a storage URI. Use s3://bucket/key, file:///absolute/path, or an absolute path."
         )
-    if scheme == "file" and not rest.startswith("/"):
-        raise UserError(f"{uri!r} has no absolute path. A file URI has three slashes: file:///data/table.csv.")
-    if scheme == "s3" and not rest.partition("/")[0]:
-        raise UserError(f"{uri!r} names no bucket. Use s3://bucket/key.")
+    store.check_uri(uri, rest)
     return scheme, rest
 
 

@@ -5,8 +5,12 @@ from typing import Any
 import pytest
 
 from airflow_sklearn.contract.data import NULL_SPELLINGS, NULL_VALUES_0_1_0, CsvOptions, OutputFiles, SourceFiles
-from airflow_sklearn.datasets.files import Dataset, as_output, as_source
+from airflow_sklearn.contract.jobs import JobIdentity
+from airflow_sklearn.datasets.base import Attempt, WantedColumns
+from airflow_sklearn.datasets.files import Dataset
+from airflow_sklearn.datasets.registry import as_destination, as_source
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.storage import Storage
 
 
 @pytest.mark.parametrize(
@@ -54,17 +58,18 @@ def test_all_that_is_wrong_is_named() -> None:
 
 
 def test_a_destination_is_one_folder_of_parquet_by_default() -> None:
-    assert as_output("s3://b/scores/") == OutputFiles(uri="s3://b/scores", file_format="parquet")
-    assert as_output(Dataset("/scores", file_format="csv", if_exists="fail")).if_exists == "fail"
+    assert as_destination("s3://b/scores/").document == OutputFiles(uri="s3://b/scores", file_format="parquet")
+    assert as_destination(Dataset("/scores", file_format="csv", if_exists="fail")).document.if_exists == "fail"
     with pytest.raises(UserError, match="one folder"):
-        as_output(Dataset(["s3://a", "s3://b"]))
+        as_destination(Dataset(["s3://a", "s3://b"]))
 
 
 @pytest.mark.parametrize(
     "value", ["/t.csv", ["/t.csv"], {"uri": "/t.csv"}, Dataset("/t.csv")], ids=["uri", "list", "dict", "dataset"]
 )
 def test_a_source_is_given_in_any_plain_way(value: Any) -> None:
-    assert as_source(value) == SourceFiles(uris=("file:///t.csv",), file_format="csv")
+    resolved = as_source(value).resolve(Attempt(Storage(), JobIdentity()), WantedColumns({}))
+    assert resolved.files == SourceFiles(uris=("file:///t.csv",), file_format="csv")
 
 
 @pytest.mark.parametrize(

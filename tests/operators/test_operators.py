@@ -21,11 +21,12 @@ from airflow_sklearn import (
 from airflow_sklearn.airflow_compat import DAG, AirflowFailException, Asset
 from airflow_sklearn.aws.connection import AwsConnection
 from airflow_sklearn.contract.arguments import column_names
+from airflow_sklearn.datasets.file_destination import path_safe
 from airflow_sklearn.exceptions import StorageError, UserError
 from airflow_sklearn.operators import base
 from airflow_sklearn.operators.base import final_errors
 from airflow_sklearn.operators.commit import plan_uri
-from airflow_sklearn.operators.plan import path_safe, to_bytes
+from airflow_sklearn.operators.plan import to_bytes
 from tests.operators.fakes import task_context
 
 OPERATORS = [SklearnTrainOperator, SklearnPlanOperator, SklearnPredictOperator, SklearnCommitOperator]

@@ -326,16 +326,16 @@ def test_scores_that_are_appended_come_once_though_the_task_is_tried_again(
 def test_a_training_that_is_tried_again_after_all_was_done_fits_nothing(
     run_dag: RunDag, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_sklearn.datasets.redshift import unload
+    from airflow_sklearn.datasets.redshift import source
 
-    removed = unload.delete_snapshot
+    removed = source.delete_snapshot
 
     def remove_and_die(*arguments: Any, **options: Any) -> None:
-        monkeypatch.setattr(unload, "delete_snapshot", removed)
+        monkeypatch.setattr(source, "delete_snapshot", removed)
         removed(*arguments, **options)
         raise RuntimeError("the worker dies before Airflow hears of the success")
 
-    monkeypatch.setattr(unload, "delete_snapshot", remove_and_die)
+    monkeypatch.setattr(source, "delete_snapshot", remove_and_die)
     run = run_dag(warehouse.train(retries="1", retry_delay="timedelta(seconds=0)"))
     assert run.state == "success"
     assert len([key for key in warehouse.objects("model/versions/") if key.endswith("/manifest.json")]) == 1

@@ -10,12 +10,14 @@ import pytest
 from airflow_sklearn import LocalRuntime, SklearnCommitOperator, SklearnPredictOperator, SklearnTrainOperator
 from airflow_sklearn.airflow_compat import AirflowFailException
 from airflow_sklearn.contract.data import OutputFiles
-from airflow_sklearn.contract.jobs import JobResult, job_from_json
+from airflow_sklearn.contract.jobs import JobIdentity, JobResult, job_from_json
 from airflow_sklearn.contract.model import ModelManifest, OutOfSample
 from airflow_sklearn.contract.plan import Plan
 from airflow_sklearn.contract.receipt import OutputPart
 from airflow_sklearn.contract.schema import Column
-from airflow_sklearn.datasets.out_of_sample import publish_scores
+from airflow_sklearn.datasets.base import Attempt
+from airflow_sklearn.datasets.out_of_sample import publish_out_of_sample
+from airflow_sklearn.datasets.registry import destination_of
 from airflow_sklearn.exceptions import DocumentError, JobLostError
 from airflow_sklearn.operators.base import final_errors
 from airflow_sklearn.runs.ledger import Ledger
@@ -117,16 +119,9 @@ def test_scores_that_a_manifest_names_elsewhere_are_not_published(root: str) -> 
     part = OutputPart(uri="file:///etc/passwd", sha256="0" * 64, size=1, rows=1)
     scores = OutOfSample(parts=(part,), columns=(Column(name="id", arrow_type="int64"),), rows=1, method="predict")
     made: ModelManifest = manifest(f"{root}/model", out_of_sample=scores)
+    destination, attempt = destination_of(OutputFiles(uri=f"{root}/scores")), Attempt(Storage(), JobIdentity())
     with pytest.raises(DocumentError, match="Nothing is published"):
-        publish_scores(
-            Storage(),
-            made,
-            OutputFiles(uri=f"{root}/scores"),
-            database=lambda _: None,  # type: ignore[arg-type,return-value]
-            run="r",
-            published_by="t",
-            attempt="1",
-        )
+        publish_out_of_sample(attempt, made, destination, run="r")
     assert not list(Storage().list(f"{root}/scores/"))
 
 

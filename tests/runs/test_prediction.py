@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 
 from airflow_sklearn.contract.data import OutputFiles, SourceFiles
 from airflow_sklearn.contract.planned import Planned
+from airflow_sklearn.contract.schema import METHODS_BEST_FIRST, best_first
 from airflow_sklearn.exceptions import BrokenEnvironmentError, DocumentError, ObjectNotFoundError, UserError
 from airflow_sklearn.runs.ledger import read_plan
 from airflow_sklearn.runs.model_store import resolve_model
@@ -104,6 +106,15 @@ def test_a_manifest_of_a_newer_format_is_refused(root: str) -> None:
 def test_a_method_that_the_model_lacks_names_those_it_has(root: str) -> None:
     with pytest.raises(UserError, match="no method 'decision_function'; it has predict_proba, predict"):
         csv_plan(Storage(), root, method="decision_function")
+
+
+def test_auto_chooses_in_the_one_order_whatever_order_a_manifest_names_methods_in(root: str) -> None:
+    storage = Storage()
+    for number, methods in enumerate(permutations(METHODS_BEST_FIRST)):
+        stored_model(storage, f"{root}/{number}", methods=methods)
+        plan, _ = csv_plan(storage, root, model=f"{root}/{number}")
+        assert plan.spec.method == "predict_proba"
+    assert best_first({"decision_function", "predict", "transform"}) == ("predict", "decision_function")
 
 
 def test_all_contradictions_are_named_at_once(root: str) -> None:

@@ -13,11 +13,12 @@ from airflow_sklearn.contract.proof import Proof, Publishing
 from airflow_sklearn.contract.receipt import KeyHash, Receipt
 from airflow_sklearn.contract.schema import Column
 from airflow_sklearn.contract.tables import Snapshot
+from airflow_sklearn.datasets.publish_files import read_published
 from airflow_sklearn.exceptions import IncompleteRunError, ObjectNotFoundError, PublishError
 from airflow_sklearn.runs.ledger import Ledger
-from airflow_sklearn.runs.verify import _tiling_faults, publish, read_published, verify
+from airflow_sklearn.runs.verify import _tiling_faults, verify
 from airflow_sklearn.storage import Storage
-from tests.factories import csv_plan, receipt
+from tests.factories import csv_plan, publish, receipt
 
 
 @pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.services)])

@@ -1,4 +1,4 @@
-"""One set of tests for both kinds of storage: what holds for files holds for S3."""
+"""One set of tests for each kind of storage: what holds for files holds for S3, and for a scheme of a user's own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import io
 import os
 import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -24,18 +26,24 @@ from airflow_sklearn.exceptions import (
     UserError,
 )
 from airflow_sklearn.storage import Storage, join
+from airflow_sklearn.storage.registry import register_store
 from airflow_sklearn.storage.temporary import temporary_file
 from airflow_sklearn.system.forks import run_in_processes
+from tests.storage.lite_store import VARIABLE
 
 if TYPE_CHECKING:
     from local_cloud.ministack import Cloud
 
 
-@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.services)])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.services), "lite"])
+def root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A folder's URI; for S3 in a bucket of the test's own."""
     if request.param == "file":
         return f"file://{tmp_path}/a folder"
+    if request.param == "lite":
+        register_store("lite", "tests.storage.lite_store:LiteStore")
+        monkeypatch.setenv(VARIABLE, f"{tmp_path}/objects.db")
+        return "lite://a folder"
     return f"s3://{request.getfixturevalue('bucket')}/a folder"
 
 
@@ -461,3 +469,23 @@ def test_of_many_writers_one_wins_where_names_cannot_be_given_in_one_step(
     with pytest.raises(ObjectExistsError):
         Storage().create(f"file://{tmp_path}/x", b"2")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_scheme_that_is_taken_is_not_given_to_another_store() -> None:
+    with pytest.raises(UserError, match=r"s3:// is airflow_sklearn\.storage\.s3:S3Store's"):
+        register_store("s3", "tests.storage.lite_store:LiteStore")
+
+
+def test_a_scheme_of_an_installed_package_is_known_in_every_process(tmp_path: Path) -> None:
+    info = tmp_path / "lite-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lite\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[airflow_sklearn.storage]\nlite = tests.storage.lite_store:LiteStore\n")
+    source = (
+        "from airflow_sklearn.storage import Storage, use_aws; Storage().create('lite://x', b'1'); "
+        "print(Storage().read('lite://x'), use_aws(['lite://x', 'file:///x']), use_aws(['lite://x', 's3://b/x']))"
+    )
+    paths = os.pathsep.join([str(tmp_path), *(path for path in sys.path if path), os.getcwd()])
+    environment = {**os.environ, "PYTHONPATH": paths, VARIABLE: f"{tmp_path}/objects.db"}
+    done = subprocess.run([sys.executable, "-c", source], env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout == "b'1' False True\n"

@@ -18,11 +18,12 @@ from airflow_sklearn.contract.jobs import JobResult, PredictJob, TrainJob
 from airflow_sklearn.contract.model import FactoryEstimator, ModelManifest, PresetEstimator
 from airflow_sklearn.contract.plan import Chunk, Plan
 from airflow_sklearn.contract.receipt import Receipt
+from airflow_sklearn.datasets.planning import make_plan
 from airflow_sklearn.runs.ledger import Ledger
-from airflow_sklearn.runs.prediction import make_plan
-from airflow_sklearn.runs.verify import publish, verify
+from airflow_sklearn.runs.verify import verify
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.run import run_job
+from tests.factories import publish
 
 
 class Workbench:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow_sklearn.aws.connection import AwsConnection
     from airflow_sklearn.contract.tables import RedshiftAccess
+    from airflow_sklearn.datasets.base import Attempt
     from airflow_sklearn.datasets.redshift.database import Database
 
 
@@ -35,4 +36,18 @@ def open_database(
     api = access.data_api
     return DataApiDatabase(
         lambda: aws.client("redshift-data", api.region_name), api, tag=tag, statements=statements, wait=wait
+    )
+
+
+def connect(attempt: Attempt, access: RedshiftAccess) -> Database:
+    """The database, for one attempt of a task, with its statements tagged by who runs them.
+
+    :raises TypeError: the attempt has no credentials to look for.
+    """
+    if attempt.aws is None:
+        raise TypeError("A database is reached with the credentials of an Airflow connection: give the attempt one.")
+    aws = attempt.aws
+    return attempt.connect(
+        access.model_dump_json(),
+        lambda: open_database(access, aws, tag=attempt.tag, statements=attempt.statements, wait=attempt.may_wait),
     )

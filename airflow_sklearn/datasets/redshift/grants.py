@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.datasets.redshift.catalog import Target
     from airflow_sklearn.datasets.redshift.database import Database
-    from airflow_sklearn.datasets.redshift.destination import Destination
+    from airflow_sklearn.datasets.redshift.target_table import TargetTable
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ def read_protections(database: Database, target: Target, *, step: str) -> tuple[
     return faults if found else [], warnings if hidden else []
 
 
-def rights_faults(database: Database, destination: Destination, *, step: str) -> list[str]:
+def rights_faults(database: Database, destination: TargetTable, *, step: str) -> list[str]:
     """What the database's user may not do with the tables that are there, as far as the database tells."""
     target, mode = destination.target, destination.output.if_exists
     if not target.has_schema or target.no_table:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.contract.receipt import KeyHash, OutputPart
     from airflow_sklearn.datasets.redshift.database import Answer, Database
-    from airflow_sklearn.datasets.redshift.destination import Destination
+    from airflow_sklearn.datasets.redshift.target_table import TargetTable
     from airflow_sklearn.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Staging:
     """
 
     def __init__(
-        self, database: Database, storage: Storage, destination: Destination, *, rows_of: str, attempt: str
+        self, database: Database, storage: Storage, destination: TargetTable, *, rows_of: str, attempt: str
     ) -> None:
         self._database, self._storage, self._destination = database, storage, destination
         output = destination.output

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.contract.planned import Planned
     from airflow_sklearn.datasets.redshift.bookkeeping import History, Record
-    from airflow_sklearn.datasets.redshift.destination import Destination
+    from airflow_sklearn.datasets.redshift.target_table import TargetTable
 
 
-def replaced_records(destination: Destination, history: History, share: str, fingerprint: str) -> list[Record]:
+def replaced_records(destination: TargetTable, history: History, share: str, fingerprint: str) -> list[Record]:
     """Publications of other rows that one is about to replace, newest first. Added rows replace none."""
     if destination.output.if_exists not in ("replace", "truncate") or not destination.target.exists:
         return []

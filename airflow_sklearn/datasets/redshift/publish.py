@@ -19,12 +19,12 @@ from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.planned import Planned
 from airflow_sklearn.datasets.redshift import bookkeeping, catalog
 from airflow_sklearn.datasets.redshift.bookkeeping import Bookkeeping, History, Record
-from airflow_sklearn.datasets.redshift.destination import Destination
 from airflow_sklearn.datasets.redshift.grants import read_grants, read_protections, rights_faults
 from airflow_sklearn.datasets.redshift.load import Staging
 from airflow_sklearn.datasets.redshift.order import check_order, replaced_records
 from airflow_sklearn.datasets.redshift.sql import qualified
 from airflow_sklearn.datasets.redshift.swap import ANOTHER_COUNT, counted, rivals, swap
+from airflow_sklearn.datasets.redshift.target_table import TargetTable
 from airflow_sklearn.datasets.run_order import log_replacement
 from airflow_sklearn.exceptions import (
     PublicationRefusedError,
@@ -112,7 +112,7 @@ def destination_faults(
     :param run: whose rows these are, and ``fingerprint`` of what content, where that is known: with
         ``if_exists='fail'`` the table may hold these very rows.
     """
-    destination = Destination(table, catalog.read_target(database, table.table, step="plan: destination"), columns, key)
+    destination = TargetTable(table, catalog.read_target(database, table.table, step="plan: destination"), columns, key)
     faults = destination.request_faults() + rights_faults(database, destination, step="plan: rights")
     if table.if_exists != "fail":
         faults += destination.table_faults()
@@ -183,10 +183,10 @@ class _Publication:
             log_replacement(log, published.table, record, rows=record.rows, by=load.rows)
         return published
 
-    def _look(self, step: str) -> Destination:
+    def _look(self, step: str) -> TargetTable:
         load = self._load
         target = catalog.read_target(self._database, load.table.table, step=step)
-        return Destination(load.table, target, load.columns, load.key)
+        return TargetTable(load.table, target, load.columns, load.key)
 
     def _stage(self, staging: Staging) -> tuple[str, ...]:
         """Load and check; returns what is worth a warning."""
@@ -400,7 +400,7 @@ class _Publication:
         )
 
 
-def _is_own(database: Database, destination: Destination, run: str, fingerprint: str) -> bool:
+def _is_own(database: Database, destination: TargetTable, run: str, fingerprint: str) -> bool:
     """Whether a table that is there holds the rows of this very run."""
     if not fingerprint:
         return False
@@ -412,6 +412,6 @@ def _is_own(database: Database, destination: Destination, run: str, fingerprint:
     return newest is not None and newest.fingerprint == fingerprint and _is_of(newest, destination)
 
 
-def _is_of(record: Record, destination: Destination) -> bool:
+def _is_of(record: Record, destination: TargetTable) -> bool:
     """Whether a publication was into the very table that is there now, as far as that is known."""
     return record.table in (0, destination.target.number)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_sklearn.datasets.redshift.bookkeeping import Bookkeeping, History, Record
-    from airflow_sklearn.datasets.redshift.destination import Destination
     from airflow_sklearn.datasets.redshift.grants import Grant
     from airflow_sklearn.datasets.redshift.load import Staging
+    from airflow_sklearn.datasets.redshift.target_table import TargetTable
 
 
 #: How the swap ends, in the database's own message, when the rows there are not those that were published.
@@ -41,7 +41,7 @@ class Rivals:
         return newest if newest and newest.number > self.seen else None
 
 
-def rivals(destination: Destination, history: History, share: str) -> Rivals:
+def rivals(destination: TargetTable, history: History, share: str) -> Rivals:
     """Whose publication forbids this one.
 
     :param history: as it was read before anything was staged.
@@ -53,7 +53,7 @@ def rivals(destination: Destination, history: History, share: str) -> Rivals:
 
 
 def swap(
-    destination: Destination,
+    destination: TargetTable,
     staging: Staging,
     books: Bookkeeping,
     record: Record,
@@ -80,13 +80,13 @@ def swap(
     ]
 
 
-def counted(destination: Destination, table: Sequence[str]) -> Statement:
+def counted(destination: TargetTable, table: Sequence[str]) -> Statement:
     """The rows of a table, or of the part of it that is replaced."""
     where = f" WHERE {destination.replaced}" if destination.replaced else ""
     return statement(f"SELECT COUNT(*) FROM {qualified(table)}{where}", destination.values)
 
 
-def _write(destination: Destination, staging: Staging, rows: int, grants: Sequence[Grant]) -> list[Statement]:
+def _write(destination: TargetTable, staging: Staging, rows: int, grants: Sequence[Grant]) -> list[Statement]:
     mode, target = destination.output.if_exists, destination.target
     parts = target.parts
     if destination.is_made_anew():
@@ -106,7 +106,7 @@ def _write(destination: Destination, staging: Staging, rows: int, grants: Sequen
     return statements
 
 
-def _make_anew(destination: Destination, staging: Staging, rows: int, grants: Sequence[Grant]) -> list[Statement]:
+def _make_anew(destination: TargetTable, staging: Staging, rows: int, grants: Sequence[Grant]) -> list[Statement]:
     """A new table takes the name of one whose columns do not fit."""
     target = destination.target
     new = (target.schema, f"{staging.table}_new")
@@ -122,14 +122,14 @@ def _make_anew(destination: Destination, staging: Staging, rows: int, grants: Se
     ]
 
 
-def _insert(destination: Destination, staging: Staging, table: Sequence[str], *, created: bool = False) -> Statement:
+def _insert(destination: TargetTable, staging: Staging, table: Sequence[str], *, created: bool = False) -> Statement:
     """With the columns' names: a table that has gained others takes the rows all the same."""
     rows = destination.rows(created=created)
     sql = f"INSERT INTO {qualified(table)} ({', '.join(rows)}) SELECT {', '.join(rows.values())} FROM {staging.name}"
     return statement(sql, destination.values)
 
 
-def _delete_by_key(destination: Destination, staging: Staging) -> Statement:
+def _delete_by_key(destination: TargetTable, staging: Staging) -> Statement:
     target = destination.target
     # Names with their tables': in DELETE the columns of both are in reach.
     rows = destination.rows(prefix=f"{identifier(staging.table)}.")
@@ -137,7 +137,7 @@ def _delete_by_key(destination: Destination, staging: Staging) -> Statement:
     return Statement(f"DELETE FROM {qualified(target.parts)} USING {staging.name} WHERE {' AND '.join(same)}")
 
 
-def _check_count(destination: Destination, table: Sequence[str], rows: int) -> Statement:
+def _check_count(destination: TargetTable, table: Sequence[str], rows: int) -> Statement:
     """Fail, and the transaction with it, unless the rows that are there now are those that were published."""
     where = f" WHERE {destination.replaced}" if destination.replaced else ""
     sql = (

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow_sklearn import settings
 from airflow_sklearn.contract.arguments import check_names, checked
@@ -139,7 +139,7 @@ class RedshiftTable:
     def access(self) -> RedshiftAccess:
         return _access(self)
 
-    def to_unload(self) -> UnloadSource:
+    def to_source(self) -> UnloadSource:
         """:raises UserError: what is said contradicts itself, or does not say enough; all faults are named."""
         from airflow_sklearn.datasets.redshift.sql import contained, parse_table
 
@@ -216,7 +216,7 @@ class RedshiftQuery:
     def access(self) -> RedshiftAccess:
         return _access(self)
 
-    def to_unload(self) -> UnloadSource:
+    def to_source(self) -> UnloadSource:
         """:raises UserError: it is not one query, or does not say enough."""
         from airflow_sklearn.datasets.redshift.sql import contained_query
 
@@ -232,11 +232,11 @@ class RedshiftQuery:
         )
 
 
-def from_plain(value: Any) -> Any:
-    """A dict of arguments, as an upstream task may return it, as the object; whatever else as it is."""
-    if isinstance(value, Mapping) and ("table" in value or "sql" in value):
-        return _made(RedshiftTable if "table" in value else RedshiftQuery, value)
-    return value
+def from_mapping(arguments: Mapping[str, Any]) -> RedshiftTable | RedshiftQuery | None:
+    """The object of a dict of its arguments, as an upstream task may return it; None if they are another one's."""
+    if "table" in arguments:
+        return cast("RedshiftTable", _made(RedshiftTable, arguments))
+    return cast("RedshiftQuery", _made(RedshiftQuery, arguments)) if "sql" in arguments else None
 
 
 def _made(kind: Any, arguments: Mapping[str, Any]) -> Any:

@@ -1,14 +1,4 @@
-"""UNLOAD: a table's or a query's rows as Parquet files in S3, once for a run, under a folder of its own.
-
-::
-
-    <staging>/unloads/<task>/<n>/                     n: how often the task was cleared
-    <staging>/unloads/<task>/<n>/<attempt>/rows/      the files, and Redshift's manifest of them
-    <staging>/unloads/<task>/<n>/snapshot.json        written last: the files are whole
-
-What a run reads is what the table held at one moment, whatever becomes of the table. A retry finds the snapshot of an
-earlier attempt; a task that is cleared takes a new one, and removes the old.
-"""
+"""UNLOAD: a table's or a query's rows as Parquet files in S3, with Redshift's own manifest of them: a snapshot."""
 
 from __future__ import annotations
 
@@ -23,31 +13,21 @@ from airflow_sklearn.contract.tables import Snapshot, TableColumn
 from airflow_sklearn.datasets.redshift.database import Statement
 from airflow_sklearn.datasets.redshift.sql import iam_role, identifier, inline, qualified, quoted, unload_text
 from airflow_sklearn.datasets.redshift.types import is_zone_aware
-from airflow_sklearn.exceptions import DocumentError, ObjectNotFoundError, RedshiftError, StorageError, UserError
-from airflow_sklearn.storage import join
+from airflow_sklearn.datasets.snapshots import find_snapshot, remove_others, rows_folder, store_snapshot
+from airflow_sklearn.exceptions import ObjectNotFoundError, RedshiftError, StorageError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_sklearn.contract.jobs import JobIdentity
     from airflow_sklearn.contract.tables import UnloadSource
     from airflow_sklearn.datasets.redshift.database import Database
     from airflow_sklearn.storage import Storage
 
 log = logging.getLogger(__name__)
 
-_SNAPSHOT = "snapshot.json"
 _MB = 1_000_000
 _FILE_SIZES = (5, 6_200)  # MB, the bounds of UNLOAD's MAXFILESIZE
-_FILE_SIZE = 256 * _MB
-_FOLDER = re.compile(r"/unloads/[0-9a-f]{16}/\d+\Z")  # of a task instance since it was last cleared
-_ROWS = re.compile(r"\d+/[0-9a-f]{16}/rows/[^/]+")  # below it, of one attempt
-
-
-def unload_folder(source: UnloadSource, identity: JobIdentity, clears: int) -> str:
-    """The folder of a task instance since it was last cleared."""
-    task = content_id([identity.dag_id, identity.task_id, identity.run_id, identity.map_index])
-    return join(source.staging, "unloads", task, str(clears))
+DEFAULT_FILE_SIZE = 256 * _MB
 
 
 def describe(database: Database, source: UnloadSource) -> tuple[TableColumn, ...]:
@@ -73,12 +53,12 @@ def unload(
     folder: str,
     attempt: str,
     request: str = "",
-    file_size: int = _FILE_SIZE,
+    file_size: int = DEFAULT_FILE_SIZE,
 ) -> Snapshot:
     """Unload these columns, unless an earlier attempt has; what is left of earlier runs of the task is removed.
 
     :param columns: of those that ``describe`` found.
-    :param folder: ``unload_folder``'s.
+    :param folder: ``snapshot_folder``'s.
     :param attempt: a name of this attempt's own.
     :param request: see ``Snapshot``.
     :param file_size: bytes, the most in a file, about. Files of a chunk's size are cut well: a row group is never cut.
@@ -89,8 +69,8 @@ def unload(
     if (found := find_snapshot(storage, folder)) is not None and found.query == query and not found.served:
         log.info("An earlier attempt has unloaded %s: %s rows.", source.name, f"{found.rows:,}")
         return found
-    _remove_others(storage, folder)
-    rows = join(folder, attempt, content_id(query), "rows", "")
+    remove_others(storage, folder)
+    rows = rows_folder(folder, attempt, query)
     sql = (
         f"UNLOAD ({unload_text(query)}) TO {quoted(rows)} IAM_ROLE {iam_role(source.access.iam_role)} "
         f"FORMAT AS PARQUET MANIFEST VERBOSE MAXFILESIZE {_megabytes(file_size)} MB"
@@ -98,40 +78,9 @@ def unload(
     log.info("Unloading %s (%d columns) to %s", source.name, len(columns), rows)
     database.run([Statement(sql)], step=f"unload {content_id(query)}")
     snapshot = _read(storage, source, query, columns, rows, folder).model_copy(update={"request": request})
-    storage.write(join(folder, _SNAPSHOT), snapshot.to_json())
+    store_snapshot(storage, snapshot)
     log.info("Unloaded %s rows of %s.", f"{snapshot.rows:,}", source.name)
     return snapshot
-
-
-def delete_snapshot(storage: Storage, snapshot: Snapshot | None, *, folder: str = "", served: str = "") -> None:
-    """Remove what was unloaded, when it has served. An error here must not fail what has succeeded.
-
-    A document can be forged, and this deletes with Airflow's rights: only what ``unload`` makes is removed, by its
-    names, and nothing where the document's folder is none of ``unload_folder``'s.
-
-    :param folder: the task's own, where the caller knows it: nothing is removed from any other one.
-    :param served: the URI of what was made of it: stays behind, for an attempt that comes after.
-    """
-    if snapshot is None or snapshot.keep:
-        return
-    if not _FOLDER.search(snapshot.folder) or folder not in ("", snapshot.folder):
-        log.warning(
-            "%s is not where this task unloads to, whatever the document says that names it: nothing is removed.",
-            snapshot.folder,
-        )
-        return
-    document = join(snapshot.folder, _SNAPSHOT)
-    try:
-        # The document first: else an attempt at the same time would take the files for whole.
-        if served:
-            storage.write(document, snapshot.model_copy(update={"served": served}).to_json())
-        else:
-            storage.delete([document])
-        storage.delete(
-            obj.uri for obj in storage.list(join(snapshot.folder, "")) if _is_below(snapshot.folder, obj.uri)
-        )
-    except StorageError as error:
-        log.warning("What was unloaded could not be removed from %s: %s", snapshot.folder, error)
 
 
 def _megabytes(size: int) -> int:
@@ -158,44 +107,6 @@ def _item(column: TableColumn) -> str:
     """A column as it is unloaded: a moment as UTC, since Parquet's types of moments are not all read alike."""
     name = identifier(column.name)
     return f"{name} AT TIME ZONE 'UTC' AS {name}" if is_zone_aware(column.type) else name
-
-
-def find_snapshot(storage: Storage, folder: str) -> Snapshot | None:
-    """What an earlier attempt of the task has unloaded; its files are whole, or it has served and they are gone.
-
-    :raises DocumentError: the document names what lies elsewhere: no attempt of the task has written it.
-    """
-    uri = join(folder, _SNAPSHOT)
-    try:
-        found = Snapshot.from_json(storage.read(uri), where=uri)
-    except ObjectNotFoundError:
-        return None
-    elsewhere = [name for name in (*found.files.uris, found.manifest_uri) if not _is_below(folder, name)]
-    if elsewhere or found.folder != folder:
-        raise DocumentError(
-            f"{_SNAPSHOT}: it names {[found.folder, *elsewhere][-1]}, which is not in its own folder: somebody else "
-            f"has written it. Fix: find out who can write there, and remove it. ({uri})"
-        )
-    return found
-
-
-def _is_below(folder: str, uri: str) -> bool:
-    root = join(folder, "")
-    return uri.startswith(root) and _ROWS.fullmatch(uri.removeprefix(root)) is not None
-
-
-def _remove_others(storage: Storage, folder: str) -> None:
-    """What the task had left before it was cleared. Nothing of a newer clear: this attempt may be a late one."""
-    parent, _, ours = folder.rpartition("/")
-    prefix = join(parent, "")
-    leftovers = [
-        obj.uri
-        for obj in storage.list(prefix)
-        if (number := obj.uri.removeprefix(prefix).partition("/")[0]).isdigit() and int(number) < int(ours)
-    ]
-    if leftovers:
-        log.info("Removing %d files that earlier runs of this task left in %s", len(leftovers), parent)
-        storage.delete(leftovers)
 
 
 def _read(

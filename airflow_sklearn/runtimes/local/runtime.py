@@ -20,6 +20,7 @@ from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus, Runtime, job_key, worker_arguments
 from airflow_sklearn.runtimes.local.job_data import LocalJobData
 from airflow_sklearn.runtimes.local.state_folder import StateFolder, default_state_dir, store_handle
+from airflow_sklearn.storage import use_aws
 from airflow_sklearn.system.processes import process_of, run_detached
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ SECONDS_TO_END = 3.0  # from SIGTERM to SIGKILL; Airflow gives a killed task 5 s
 #: Airflow's configuration and connections stay out of the worker, as they do in a container.
 _AIRFLOW_VARIABLES = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "_AIRFLOW_", "__AIRFLOW_")
 _LAST_THREADS = 2.0  # seconds that a process without its first thread may take until it has an exit code
-_OF_AWS = ("s3://", "sqs://")  # what the worker needs the connection's credentials for
 _NO_MODULE = "No module named "
 
 _children: dict[str, subprocess.Popen[bytes]] = {}
@@ -217,7 +217,7 @@ class LocalRuntime(Runtime):
 
     def _worker_environment(self, job_uri: str, job: Job) -> dict[str, str]:
         environment = self._base_environment()
-        if self._aws and any(uri.startswith(_OF_AWS) for uri in (job_uri, *job.uris())):
+        if self._aws and use_aws((job_uri, *job.uris())):
             environment.update(self._aws.environment())
         if self.processes:
             environment[PROCESSES_VARIABLE] = str(self.processes)

@@ -30,7 +30,7 @@ from airflow_sklearn.models.frames import accepts_arrow, to_frame
 from airflow_sklearn.models.outputs import shortest_row, usable_outputs
 from airflow_sklearn.models.schema import learn_features, learn_target, read_columns, target_values
 from airflow_sklearn.models.validation import Validation, cross_validate
-from airflow_sklearn.runs.model_store import find_version, store_version, version_folder
+from airflow_sklearn.runs.model_store import make_latest, store_version, version_folder
 from airflow_sklearn.system.cgroup import image_with_digest
 from airflow_sklearn.system.memory import PeakMemory
 from airflow_sklearn.system.sklearn_config import changed_config, configured
@@ -77,13 +77,13 @@ def train(job: TrainJob, storage: Storage) -> tuple[str, str]:
     :raises UserError: the estimator cannot be made or fitted as asked.
     :raises DataError: the table cannot be learned from; all faults are named.
     """
-    found = find_version(storage, job.model, job.version)
+    found = make_latest(storage, job.model, job.version)
     if found is not None:
         _LOG.info("This version is trained already: %s", found[0])
         return found
     if not store_version(storage, _fit(job, storage)):
         _LOG.info("Another attempt at this version was first; its model counts.")
-    found = find_version(storage, job.model, job.version)
+    found = make_latest(storage, job.model, job.version)
     if found is None:
         raise ObjectNotFoundError(f"The version {job.version} of {job.model} was removed while it was stored.")
     return found

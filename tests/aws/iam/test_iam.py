@@ -29,19 +29,22 @@ from airflow_sklearn.contract.jobs import JobIdentity, JobResult, PredictJob
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.contract.plan import Chunk, Plan
 from airflow_sklearn.contract.train_settings import TrainSettings
-from airflow_sklearn.datasets.out_of_sample import publish_scores
+from airflow_sklearn.datasets.base import Attempt
+from airflow_sklearn.datasets.out_of_sample import publish_out_of_sample
+from airflow_sklearn.datasets.planning import make_plan
+from airflow_sklearn.datasets.registry import destination_of
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.runs.ledger import Ledger, read_plan
 from airflow_sklearn.runs.model_store import find_version
-from airflow_sklearn.runs.prediction import make_plan
 from airflow_sklearn.runs.train_job import make_train_job
-from airflow_sklearn.runs.verify import publish, verify
+from airflow_sklearn.runs.verify import verify
 from airflow_sklearn.runtimes.ec2 import Ec2Runtime
 from airflow_sklearn.runtimes.ecs import EcsRuntime, fargate
 from airflow_sklearn.runtimes.outcome import read_result
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.run import run_job
 from local_cloud import ministack
+from tests.factories import publish
 from tests.rights import Need, Recorder, Role, as_list, refused, s3_needs
 
 ACCOUNT = "111122223333"
@@ -172,16 +175,9 @@ class Run:
     def publish_scores(self, manifest: ModelManifest) -> int:
         """The out-of-sample scores, beside the predictions."""
         place = OutputFiles(uri=f"{self.root}/scores", file_format="parquet")
-        published = publish_scores(
-            self.airflow,
-            manifest,
-            place,
-            database=lambda _: pytest.fail("no table"),
-            run="r",
-            published_by="",
-            attempt="1",
-        )
-        return published.rows
+        publish_out_of_sample(Attempt(self.airflow, JobIdentity()), manifest, destination_of(place), run="r")
+        assert manifest.out_of_sample
+        return manifest.out_of_sample.rows
 
     def roles(self, **more: Any) -> dict[str, Role]:
         folders = {

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_sklearn.contract.data import SourceFiles
 from airflow_sklearn.contract.tables import Snapshot
-from airflow_sklearn.datasets.redshift.unload import delete_snapshot, find_snapshot
+from airflow_sklearn.datasets.snapshots import delete_snapshot, find_snapshot
 from airflow_sklearn.exceptions import DocumentError
 from airflow_sklearn.storage import Storage
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_sklearn import RedshiftDataApi, RedshiftQuery, RedshiftTable, SklearnPlanOperator
-from airflow_sklearn.datasets.files import as_output, as_table_source
+from airflow_sklearn.datasets.files import Dataset
+from airflow_sklearn.datasets.registry import as_destination, from_plain
 from airflow_sklearn.exceptions import UserError
 
 STAGING = "s3://acme/staging"
@@ -17,12 +18,11 @@ STAGING = "s3://acme/staging"
 
 def test_a_table_may_come_as_a_dict_of_its_arguments() -> None:
     table = {"table": "a.b", "staging": STAGING, "data_api": {"database": "dev", "workgroup_name": "w"}}
-    source = as_table_source(table)
-    assert source is not None
+    source = from_plain(table, "source").to_source()
     assert source.table == ("a", "b")
     assert source.access.name == "w/dev"
-    assert as_table_source({"sql": "SELECT 1", "staging": STAGING}) is not None
-    assert as_table_source({"uri": "s3://a/b.csv"}) is None
+    assert from_plain({"sql": "SELECT 1", "staging": STAGING}, "source") == RedshiftQuery("SELECT 1", staging=STAGING)
+    assert from_plain({"uri": "s3://a/b.csv"}, "source") == Dataset("s3://a/b.csv")
 
 
 def test_it_shows_only_what_differs_from_the_defaults() -> None:
@@ -34,14 +34,14 @@ def test_the_staging_folder_and_the_role_may_be_set_for_all_dags(monkeypatch: py
     role = "arn:aws:iam::123456789012:role/redshift"
     monkeypatch.setenv("AIRFLOW__AIRFLOW_SKLEARN__REDSHIFT_STAGING", "s3://acme/everything/")
     monkeypatch.setenv("AIRFLOW__AIRFLOW_SKLEARN__REDSHIFT_IAM_ROLE", role)
-    source = RedshiftTable("a.b").to_unload()
+    source = RedshiftTable("a.b").to_source()
     assert (source.staging, source.access.iam_role) == ("s3://acme/everything", role)
 
 
 def test_dates_and_decimals_are_values_too() -> None:
     values = {"day": date(2026, 1, 2), "at": datetime(2026, 1, 2, 3, tzinfo=UTC), "least": Decimal("1.50")}
     query = RedshiftQuery("SELECT 1 WHERE :day < :at AND 1 > :least", parameters=values, staging=STAGING)
-    assert query.to_unload().parameters == {"day": "2026-01-02", "at": "2026-01-02 03:00:00+00:00", "least": "1.50"}
+    assert query.to_source().parameters == {"day": "2026-01-02", "at": "2026-01-02 03:00:00+00:00", "least": "1.50"}
 
 
 @pytest.mark.parametrize(
@@ -66,12 +66,12 @@ def test_dates_and_decimals_are_values_too() -> None:
 )
 def test_what_cannot_be_is_said_in_words(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        as_output(RedshiftTable(**{"table": "a.b", "staging": STAGING, **arguments}))
+        as_destination(RedshiftTable(**{"table": "a.b", "staging": STAGING, **arguments}))
 
 
 def test_a_limit_that_is_no_number_is_said() -> None:
     with pytest.raises(UserError, match="limit='ten'"):
-        RedshiftTable("a.b", limit="ten", staging=STAGING).to_unload()
+        RedshiftTable("a.b", limit="ten", staging=STAGING).to_source()
 
 
 def test_objects_that_tasks_and_runs_share_are_rendered_for_each_alone() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from airflow_sklearn.contract.jobs import JobIdentity
 from airflow_sklearn.contract.tables import Snapshot, UnloadSource
-from airflow_sklearn.datasets.redshift.unload import delete_snapshot, describe, find_snapshot, unload, unload_folder
+from airflow_sklearn.datasets.redshift.unload import describe, unload
+from airflow_sklearn.datasets.snapshots import delete_snapshot, find_snapshot, snapshot_folder
 from airflow_sklearn.exceptions import StorageError, UserError
 from tests.datasets.redshift.publishing import Place
 
@@ -23,7 +24,7 @@ def source(place: Place) -> UnloadSource:
 
 
 def take(place: Place, source: UnloadSource, clears: int = 1, attempt: str = "1") -> Snapshot:
-    folder = unload_folder(source, JobIdentity(dag_id="d", task_id="t", run_id="r"), clears)
+    folder = snapshot_folder(source.staging, JobIdentity(dag_id="d", task_id="t", run_id="r"), clears)
     columns = describe(place.database, source)
     return unload(place.database, place.storage, source, columns, folder=folder, attempt=attempt)
 

@@ -118,9 +118,9 @@ def open_groups(
     """
     if not groups:
         return
-    if not obj.uri.startswith("s3://"):
+    if local := storage.local_path(obj.uri):
         check_unchanged(storage, obj)
-        yield obj.uri.removeprefix("file://"), list(groups)
+        yield local, list(groups)
         return
     with _scratch_file() as path:
         for batch in _batches(footer.metadata, groups, columns):
@@ -133,7 +133,7 @@ def check_unchanged(storage: Storage, obj: SourceObject) -> None:
 
     :raises ObjectChangedError: the file has changed.
     """
-    if not obj.uri.startswith("s3://") and storage.stat(obj.uri).etag != obj.etag:
+    if storage.local_path(obj.uri) and storage.stat(obj.uri).etag != obj.etag:
         raise ObjectChangedError(f"{obj.uri} has changed: it is no longer the version {obj.etag}")
 
 

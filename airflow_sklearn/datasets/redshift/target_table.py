@@ -1,0 +1,277 @@
+"""What is published into a table, whether the table takes it, and how a table is made that does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.datasets.redshift import bookkeeping
+from airflow_sklearn.datasets.redshift.partition import partition_values
+from airflow_sklearn.datasets.redshift.sql import contained, identifier, inline, qualified
+from airflow_sklearn.datasets.redshift.types import COMPARABLE_KEYS, holds, is_zone_aware, parse_type, target_faults
+from airflow_sklearn.exceptions import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_sklearn.contract.tables import OutputColumnSpec, OutputTable
+    from airflow_sklearn.datasets.redshift.catalog import Target
+
+
+_TEXT = ("varchar", "char")
+_LONGEST_TEXT = 65535
+
+
+class TargetTable:
+    """A table as the rows of a run meet it.
+
+    :param target: as it is in the database.
+    :param columns: of the rows.
+    :param key: of them, those that identify a row.
+    """
+
+    def __init__(
+        self, output: OutputTable, target: Target, columns: Sequence[OutputColumnSpec], key: Sequence[str]
+    ) -> None:
+        self.output, self.target, self.columns, self.key = output, target, tuple(columns), tuple(key)
+        self.types = {column.name: column.type for column in target.columns}
+        self.partition, self._value_faults = partition_values(output, self.types)
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return self.target.name
+
+    @property
+    def replaces_all(self) -> bool:
+        """Whether no row of before stays."""
+        output = self.output
+        return output.if_exists == "truncate" or (
+            output.if_exists == "replace" and not output.where and not output.partition
+        )
+
+    @property
+    def replaced(self) -> str:
+        """The rows that a replacing publication replaces, as a condition; empty for all."""
+        if self.output.where:
+            return f"({inline(contained(self.output.where, 'where'), self.output.parameters)})"
+        return " AND ".join(value.condition for value in self.partition)
+
+    @property
+    def values(self) -> dict[str, str | None]:
+        """Of the parameters in ``replaced`` and in ``rows``."""
+        return {value.parameter: value.text for value in self.partition if f":{value.parameter}" in value.expression}
+
+    def share(self, run: str) -> str:
+        """What part of the table a publication is of, for the bookkeeping."""
+        if self.replaces_all:
+            return bookkeeping.WHOLE
+        if self.output.where:
+            return bookkeeping.share("where", self.replaced)
+        if self.partition:
+            return bookkeeping.partition_share({value.column: value.text for value in self.partition})
+        return bookkeeping.share("run", run)
+
+    def type_of(self, column: OutputColumnSpec) -> str:
+        """The type of a column of the rows in a table that is created."""
+        return _spelled(self.output.column_types.get(column.name, column.type))
+
+    def create(self, table: Sequence[str], *, if_not_exists: bool = False) -> str:
+        """CREATE TABLE for rows of this kind."""
+        output = self.output
+        columns = {column.name: self.type_of(column) for column in self.columns}
+        columns |= {value.column: _spelled(value.type) for value in self.partition}
+        listed = ", ".join(f"{identifier(name)} {kind}" for name, kind in columns.items())
+        sql = f"CREATE TABLE {'IF NOT EXISTS ' if if_not_exists else ''}{qualified(table)} ({listed})"
+        if output.diststyle or output.distkey:
+            sql += f" DISTSTYLE {(output.diststyle or 'key').upper()}"
+        if output.distkey:
+            sql += f" DISTKEY ({identifier(output.distkey)})"
+        if output.sortkey:
+            sql += f" SORTKEY ({', '.join(map(identifier, output.sortkey))})"
+        return sql
+
+    def rows(self, *, created: bool = False, prefix: str = "") -> dict[str, str]:
+        """An expression over the staging table for each column that rows get, both quoted.
+
+        :param created: for a table that ``create`` makes, and not for the one that is there.
+        :param prefix: goes before each of the staging table's columns: its name and a dot.
+        """
+        expressions = {}
+        for column in self.columns:
+            name = identifier(column.name)
+            kind = self.type_of(column) if created else self.types.get(column.name, self.type_of(column))
+            aware = is_zone_aware(kind) and not is_zone_aware(column.staging_type)
+            expressions[name] = f"{prefix}{name} AT TIME ZONE 'UTC'" if aware else prefix + name
+        return expressions | {identifier(value.column): value.expression for value in self.partition}
+
+    def lacking(self) -> list[str]:
+        """Columns of the table that the rows do not have."""
+        return [name for name in self.types if identifier(name) not in self.rows()]
+
+    def bounded(self) -> dict[str, int]:
+        """The columns of text that a column of the table may not hold, and how many bytes it holds."""
+        made, bounds = not self.target.exists or self.is_made_anew(), {}
+        for column in self.columns:
+            kind = parse_type(self.type_of(column) if made else self.types.get(column.name, self.type_of(column)))
+            if kind is not None and kind.base in _TEXT and kind.length and kind.length < _LONGEST_TEXT:
+                bounds[column.name] = kind.length
+        return bounds
+
+    def unfit(self) -> list[str]:
+        """Why rows cannot go into the table that is there."""
+        target = self.target
+        if not target.exists:
+            return []
+        faults = target_faults(
+            self.name,
+            self.columns,
+            target.columns,
+            partition=[value.column for value in self.partition],
+            required=target.required,
+        )
+        keys = [name for name in self.key if self.output.if_exists == "upsert" and name not in self.types]
+        return faults + [f"{self.name} has no column {name!r}, which is of the key" for name in keys]
+
+    def is_made_anew(self) -> bool:
+        """Whether the table's columns do not fit, and all its rows go anyway."""
+        return self.output.if_exists == "replace" and self.replaces_all and bool(self.unfit())
+
+    def request_faults(self) -> list[str]:
+        """Whatever of what is asked for does not go together, or is not there."""
+        return [
+            *self._schema_faults(),
+            *self._name_faults(),
+            *self._key_faults(),
+            *self._type_faults(),
+            *self._where_faults(),
+            *self._value_faults,
+        ]
+
+    def table_faults(self) -> list[str]:
+        """Why the table that is there does not take the rows."""
+        return self._view_faults() if self.is_made_anew() else self.unfit()
+
+    def exists_already(self) -> str:
+        """Why nothing is published with ``if_exists='fail'``."""
+        return (
+            f"{self.name} exists, and if_exists is 'fail': say what becomes of its rows (append, truncate, replace, "
+            f"upsert), or DROP TABLE {qualified(self.target.parts)}"
+        )
+
+    def miscount(self) -> str:
+        """Why the table, or what is replaced of it, would not hold just the rows that were loaded."""
+        if not self.output.where:
+            return "the table would not hold the rows that were loaded, and no others: somebody wrote at the same time"
+        return (
+            f"once in the table, the rows are not those that {self.output.where!r} finds. Columns that the rows lack "
+            f"get their defaults there ({', '.join(self.lacking()) or 'none'}): name in the condition only columns "
+            "that the rows have, or let partition give all rows a value"
+        )
+
+    def _schema_faults(self) -> list[str]:
+        target = self.target
+        if not target.schema:
+            return [
+                f"{target.table!r} is given without a schema, and no schema of the user's search path exists: write "
+                "schema.table"
+            ]
+        if not target.has_schema:
+            return [
+                f"there is no schema {target.schema!r}: create it, or check the spelling (capitals count in quotes)"
+            ]
+        faults = []
+        if not target.may_create:
+            faults.append(
+                f"the database's user may not create tables in the schema {target.schema!r}, where rows are staged: "
+                f"GRANT CREATE ON SCHEMA {identifier(target.schema)} TO that user"
+            )
+        if target.no_table:
+            faults.append(f"{self.name} is {target.no_table}: rows are published into tables only")
+        return faults
+
+    def _name_faults(self) -> list[str]:
+        output, names = self.output, [column.name for column in self.columns]
+        faults = [f"several columns are named {name!r}" for name in sorted({n for n in names if names.count(n) > 1})]
+        for name in (*names, *output.partition, self.target.table):
+            try:
+                identifier(name)
+            except UserError as error:
+                faults.append(str(error))
+        known = {*names, *output.partition}
+        arguments = {
+            "distkey": [output.distkey] if output.distkey else [],
+            "sortkey": output.sortkey,
+            "column_types": output.column_types,
+        }
+        faults += [
+            f"{argument} names {name!r}, which is no column of the rows: they have {', '.join(names)}"
+            for argument, given in arguments.items()
+            for name in given
+            if name not in known
+        ]
+        faults += [
+            f"partition gives {name!r} a value, and the rows have such a column: leave it out of either, or say which "
+            "rows are replaced with where"
+            for name in output.partition
+            if name in names
+        ]
+        if output.diststyle == "key" and not output.distkey:
+            faults.append("diststyle='key' needs distkey, the column")
+        if output.distkey and output.diststyle not in (None, "key"):
+            faults.append(f"distkey={output.distkey!r} goes with diststyle='key', not {output.diststyle!r}")
+        return faults
+
+    def _key_faults(self) -> list[str]:
+        there = {column.name: column for column in self.columns}
+        if self.output.if_exists == "upsert" and not self.key:
+            return ["if_exists='upsert' needs the rows' key: train with primary_key"]
+        faults = [f"the key {name!r} is no column of the rows" for name in self.key if name not in there]
+        return faults + [
+            f"the key {name!r} is {there[name].arrow_type}, which Redshift cannot count again: nobody could check that "
+            "every row arrived. Use a key of text, whole numbers, dates or timestamps"
+            for name in self.key
+            if name in there and not _is_comparable(there[name].arrow_type)
+        ]
+
+    def _type_faults(self) -> list[str]:
+        written = {column.name: column.arrow_type for column in self.columns}
+        faults = []
+        for name, given in self.output.column_types.items():
+            if parse_type(given) is None:
+                faults.append(f"column_types gives {name!r} the type {given!r}, which is none of Redshift's")
+            elif name in written and not holds(given, written[name]):
+                faults.append(f"column_types gives {name!r} the type {given!r}, which does not hold {written[name]}")
+        return faults
+
+    def _where_faults(self) -> list[str]:
+        try:
+            _ = self.replaced if self.output.where else ""
+        except UserError as error:
+            return [str(error)]
+        return []
+
+    def _view_faults(self) -> list[str]:
+        target = self.target
+        if not target.views:
+            return []
+        reasons = "; ".join(self.unfit())
+        return [
+            f"{self.name} would have to be made anew ({reasons}), and Redshift does not drop a table that views depend "
+            f"on: {', '.join(target.views)}. Make them late-binding (WITH NO SCHEMA BINDING), or change the table's "
+            "columns with ALTER TABLE"
+        ]
+
+
+def _is_comparable(arrow_type: str) -> bool:
+    return arrow_type in COMPARABLE_KEYS or arrow_type.startswith("decimal128(")
+
+
+def _spelled(kind: str) -> str:
+    """A type as it goes into DDL: nothing of a user's text does.
+
+    :raises UserError: it is no type.
+    """
+    found = parse_type(kind)
+    if found is None:
+        raise UserError(f"{kind!r} is none of Redshift's types.")
+    return str(found)
