@@ -21,12 +21,13 @@ from airflow_sklearn.contract.proof import Publishing
 from airflow_sklearn.contract.receipt import Receipt
 from airflow_sklearn.contract.tables import Snapshot
 from airflow_sklearn.contract.train_settings import TrainSettings
+from airflow_sklearn.datasets.planning import make_plan
 from airflow_sklearn.runs.ledger import Ledger, read_chunk
-from airflow_sklearn.runs.prediction import make_plan
 from airflow_sklearn.runs.train_job import make_train_job
-from airflow_sklearn.runs.verify import publish, verify
+from airflow_sklearn.runs.verify import verify
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.run import run_job
+from tests.factories import publish
 
 HERE = Path(__file__).parent
 FOLDER = HERE / __version__.partition(".dev")[0]
