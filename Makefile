@@ -33,7 +33,7 @@ cloud: .venv/ready .venv-ministack/ready  ## a local AWS with real containers, a
 # CONTAINER_SETUP: a command that those with containers wait for; the other suite does not.
 SUITES = test-airflow3 test-worker test-airflow2
 PYTEST = python -m pytest $(PYTEST_OPTIONS)
-SUITE = $(PYTEST) --dist loadgroup --no-loadscope-reorder --ran .ran/$@
+SUITE = $(PYTEST) --dist loadfile --no-loadscope-reorder --ran .ran/$@
 
 test:  ## lint, and all tests: in Airflow 3, or without Airflow; in Airflow 2.11 too what may differ there
 	@rm -rf .ran
@@ -67,8 +67,7 @@ test-airflows: .venv/ready .venv-worker/ready  ## a template of dags/ in each Ai
 
 # The newest scikit-learn is test-worker's.
 SKLEARNS = $(basename $(notdir $(wildcard requirements/workers/*.txt)))
-SKLEARN_TESTS = tests/models tests/worker/data tests/worker/test_train.py tests/worker/test_carried.py \
-	tests/worker/test_out_of_sample.py tests/worker/test_cuts.py
+SKLEARN_TESTS = tests/models tests/worker/data tests/worker/training tests/worker/test_carried.py tests/worker/test_cuts.py
 
 test-sklearn: $(SKLEARNS:%=.venv-workers/%/ready)  ## tests of models and data with the scikit-learns of requirements/workers
 	for version in $(SKLEARNS); do echo "$$version" && .venv-workers/$$version/bin/$(PYTEST) -q $(SKLEARN_TESTS) || exit; done

@@ -6,6 +6,7 @@ The local clouds are fixtures of ``local_cloud/fixtures.py``.
 from __future__ import annotations
 
 import atexit
+import fcntl
 import importlib.util
 import json
 import os
@@ -119,15 +120,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist writes the groups into the tests' names
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if SERVICES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.services)
         if _is_one_of(item.path, BOTH_AIRFLOWS):
             item.add_marker(pytest.mark.both_airflows)
-        if not item.get_closest_marker("xdist_group"):  # a process runs whole modules: their fixtures are made once
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS.parent).as_posix()))
     if config.option.quick:
         _leave_out(
             config, items, [item for item in items if _has_marker(item, "services") or _has_marker(item, "slow")]
@@ -151,6 +149,26 @@ def _order(item: pytest.Item) -> int:
     """What waits most comes first: other tests have the cores meanwhile, and none of it is left at the end."""
     fixtures = set(getattr(item, "fixturenames", ()))
     return 0 if "airflow" in fixtures else 1 if "docker" in fixtures else 2 if fixtures & SERVICES else 3
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist may not be there
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A process runs whole modules: fixtures are made once. Those that share a whole Airflow go to one process."""
+    if not config.option.suite:
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByGroup(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid.partition("::")[0])
+
+    return ByGroup(config, log)
+
+
+def group_of(module: str) -> str:
+    """``tests/cloud/test_ecs_logs.py`` is of ``tests/cloud/test_ecs``; a module elsewhere is a group by itself."""
+    cloud, name, rest = module.rpartition("tests/cloud/test_")
+    return f"{cloud}{name}{rest.partition('_')[0] if rest.startswith(('ecs_', 'ec2_')) else ''}" if name else module
 
 
 class Ran:
@@ -193,18 +211,27 @@ def no_handler_of_sigterm_stays_behind() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def airflow_home(request: pytest.FixtureRequest) -> Path:
-    """Airflow's home with a migrated SQLite database, as ``dag.test()`` needs it.
+def airflow_database(request: pytest.FixtureRequest) -> Path:
+    """Airflow's empty SQLite database, to be copied: a migration takes half a minute.
 
-    The empty database is made once for a version of Airflow and copied from pytest's cache after that.
+    It is made once for a version of Airflow, and kept in pytest's cache.
     """
-    template = Path(request.config.cache.mkdir("airflow-database")) / f"{version('apache-airflow')}.db"
-    if not template.exists():
-        subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
-        unfinished = template.with_name(f"{uuid.uuid4().hex}.db")  # several processes of tests may be at it
-        shutil.copy(AIRFLOW_HOME / "airflow.db", unfinished)
-        unfinished.rename(template)
-    shutil.copy(template, AIRFLOW_HOME / "airflow.db")
+    folder = Path(request.config.cache.mkdir("airflow-database"))
+    template = folder / f"{version('apache-airflow')}.db"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several processes of tests may be at it
+        if not template.exists():
+            subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+            unfinished = template.with_suffix(".new")
+            shutil.copy(AIRFLOW_HOME / "airflow.db", unfinished)
+            unfinished.rename(template)
+    return template
+
+
+@pytest.fixture(scope="session")
+def airflow_home(airflow_database: Path) -> Path:
+    """Airflow's home with a migrated SQLite database, as ``dag.test()`` needs it."""
+    shutil.copy(airflow_database, AIRFLOW_HOME / "airflow.db")
     return AIRFLOW_HOME
 
 

@@ -17,7 +17,9 @@ from tests.operators.real_airflow import RealAirflow, real_airflow
 
 
 @pytest.fixture(scope="package")  # not of the session: it would keep a core busy beside all other tests
-def airflow(container_cloud: ContainerCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
+def airflow(
+    container_cloud: ContainerCloud, airflow_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealAirflow]:
     """With the local cloud as its connections ``aws_default`` and ``redshift_default``, in its database as people keep
     connections.
 
@@ -25,10 +27,10 @@ def airflow(container_cloud: ContainerCloud, tmp_path_factory: pytest.TempPathFa
     """
     connection = container_cloud.cloud.connection
     connection["extra"]["service_config"] = {"s3": {"endpoint_url": container_cloud.direct.endpoint}}
-    with real_airflow(tmp_path_factory.mktemp("airflow") / "home") as running:
-        running.command("connections", "add", "aws_default", "--conn-json", json.dumps(connection))
-        redshift = json.dumps(container_cloud.redshift.connection)
-        running.command("connections", "add", "redshift_default", "--conn-json", redshift)
+    with real_airflow(tmp_path_factory.mktemp("airflow") / "home", airflow_database) as running:
+        connections = {"aws_default": connection, "redshift_default": container_cloud.redshift.connection}
+        (running.home / "connections.json").write_text(json.dumps(connections))
+        running.command("connections", "import", str(running.home / "connections.json"))
         yield running
 
 
@@ -41,7 +43,7 @@ def gated_model(container_cloud: ContainerCloud) -> str:
 @pytest.fixture
 def one_at_a_time() -> Iterator[None]:
     """For tests with very many containers, and for those whose containers must get somewhere before their time is over:
-    beside fifty others on few cores none of them would. Holds between the processes that run tests.
+    beside many others on few cores none of them would. Holds between the processes that run tests.
     """
     with (Path(tempfile.gettempdir()) / "airflow-sklearn-one-at-a-time.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
 from local_cloud import docker_engine
 from tests.cloud.instance_workload import InstanceWorkload
 from tests.cloud.observing import at_the_gate, containers_by_chunk, finish, log_of
 from tests.operators.real_airflow import RealAirflow
-
-pytestmark = pytest.mark.xdist_group("airflow-instances")
 
 
 def hungry_training(workload: InstanceWorkload, runtime: str) -> str:

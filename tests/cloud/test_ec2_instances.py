@@ -22,8 +22,6 @@ from tests.cloud.instance_workload import TYPE, InstanceWorkload, workloads
 from tests.operators.conftest import plain_train_job
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.xdist_group("airflow-instances")
-
 SLOW = "cloud_models:slow"
 Submit = Callable[..., JobHandle]
 

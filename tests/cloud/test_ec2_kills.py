@@ -11,7 +11,7 @@ from tests.cloud.killed_worker import run_whose_worker_is_killed
 from tests.cloud.observing import at_the_gate, finish, log_of, standing
 from tests.operators.real_airflow import RealAirflow
 
-pytestmark = [pytest.mark.both_airflows, pytest.mark.xdist_group("airflow-instances")]
+pytestmark = pytest.mark.both_airflows
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.cloud.observing import at_the_gate, containers_by_chunk, finish, log_
 from tests.cloud.workload import Workload
 from tests.operators.real_airflow import RealAirflow
 
-pytestmark = [pytest.mark.both_airflows, pytest.mark.xdist_group("airflow-tasks")]
+pytestmark = pytest.mark.both_airflows
 
 WAITING = pytest.mark.parametrize("deferrable", ["False", "True"], ids=["waiting", "deferred"])
 

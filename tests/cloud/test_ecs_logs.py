@@ -12,7 +12,7 @@ from tests.cloud.observing import at_the_gate, finish, log_of
 from tests.cloud.workload import Workload
 from tests.operators.real_airflow import AIRFLOW_2, RealAirflow
 
-pytestmark = [pytest.mark.both_airflows, pytest.mark.xdist_group("airflow-tasks")]
+pytestmark = pytest.mark.both_airflows
 
 
 @pytest.mark.parametrize("deferrable", ["False", "True"], ids=["waiting", "deferred"])

@@ -23,8 +23,6 @@ from tests.cloud.workload import Workload
 from tests.operators.conftest import Run
 from tests.operators.real_airflow import RealAirflow
 
-pytestmark = pytest.mark.xdist_group("airflow-templates")
-
 TEMPLATE = Path(__file__).parents[2] / "dags" / "flights_monthly.py"
 CONF = {"month": "2013-07", "training_months": "2013-0[5-6]", "chunk_size": "300kB"}
 COLUMNS = ["flight_id", "late_proba_false", "late_proba_true"]

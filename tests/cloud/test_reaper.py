@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.cloud.instance_workload import InstanceWorkload
 from tests.cloud.observing import at_the_gate, log_of
 from tests.cloud.workload import Workload
 from tests.operators.real_airflow import RealAirflow
-
-pytestmark = pytest.mark.xdist_group("airflow-templates")
 
 TEMPLATE = Path(__file__).parents[2] / "dags" / "reap_leftovers.py"
 

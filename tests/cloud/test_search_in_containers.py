@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.storage import Storage
 from demo import data
@@ -16,8 +14,6 @@ from tests.cloud.observing import log_of
 from tests.cloud.workload import Workload
 from tests.operators.conftest import Run
 from tests.operators.real_airflow import RealAirflow
-
-pytestmark = pytest.mark.xdist_group("airflow-templates")
 
 TEMPLATE = Path(__file__).parents[2] / "dags" / "search_in_containers.py"
 

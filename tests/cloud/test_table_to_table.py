@@ -21,8 +21,6 @@ from tests.cloud.workload import Workload
 from tests.operators.conftest import Run
 from tests.operators.real_airflow import RealAirflow
 
-pytestmark = pytest.mark.xdist_group("airflow-templates")
-
 TEMPLATE = Path(__file__).parents[2] / "dags" / "table_to_table.py"
 LEARN_UNTIL = "2013-07-01"
 ROWS = 336_776

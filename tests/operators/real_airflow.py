@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -28,11 +29,13 @@ class RealAirflow:
     """Scheduler and triggerer (and Airflow 3's API server and DAG processor) with SQLite.
 
     :param home: a folder of its own.
+    :param database: an empty one, which is copied.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, database: Path) -> None:
         self.home, self.dags, self.database = home, home / "dags", home / "airflow.db"
         self.dags.mkdir(parents=True)
+        shutil.copy(database, self.database)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._port = processes.free_port("127.0.0.1")
         self._environment = {
@@ -45,7 +48,6 @@ class RealAirflow:
         }
 
     def start(self) -> None:
-        self.command("db", "migrate")
         for service in (
             ["scheduler", "triggerer"] if AIRFLOW_2 else ["api-server", "scheduler", "dag-processor", "triggerer"]
         ):
@@ -248,8 +250,8 @@ class RealAirflow:
 
 
 @contextlib.contextmanager
-def real_airflow(home: Path) -> Iterator[RealAirflow]:
-    airflow = RealAirflow(home)
+def real_airflow(home: Path, database: Path) -> Iterator[RealAirflow]:
+    airflow = RealAirflow(home, database)
     try:
         airflow.start()
         yield airflow

@@ -29,10 +29,10 @@ def slow(folder):
 
 
 @pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
+def airflow(airflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
     home = tmp_path_factory.mktemp("airflow")
     (home / "dags").mkdir()
-    with real_airflow(home / "home") as running:
+    with real_airflow(home / "home", airflow_database) as running:
         running.add_file("slow_models.py", SLOW_MODELS)
         yield running
 
