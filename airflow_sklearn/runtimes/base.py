@@ -55,6 +55,7 @@ class JobState(StrEnum):
 
     @property
     def finished(self) -> bool:
+        """Whether the job will not change its state any more."""
         return self not in (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 
 

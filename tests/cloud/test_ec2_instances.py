@@ -11,8 +11,7 @@ import pytest
 from airflow_sklearn.contract.jobs import JobIdentity, JobResult, TrainJob
 from airflow_sklearn.exceptions import NoCapacityError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
-from airflow_sklearn.runtimes.ec2 import Ec2Runtime
-from airflow_sklearn.runtimes.ec2 import heartbeats as hearing
+from airflow_sklearn.runtimes.ec2 import Ec2Runtime, heartbeats
 from airflow_sklearn.runtimes.ec2.job_data import placement_of
 from airflow_sklearn.runtimes.ec2.job_queue import beats
 from airflow_sklearn.storage import Storage, join, parent
@@ -249,7 +248,7 @@ def test_an_instance_that_hangs_is_switched_off_at_its_deadline(
 def test_an_instance_that_never_boots_is_ended_and_its_job_goes_to_another(
     workload: InstanceWorkload, job_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hearing, "_EVERY", 0.5)
+    monkeypatch.setattr(heartbeats, "_EVERY", 0.5)
     runtime = workload.bound(startup_allowance=5.0)
     workload.local.launch_blank(TYPE)
     handle = submitted(runtime, job_of(attempt=1))

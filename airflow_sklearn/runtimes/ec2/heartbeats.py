@@ -26,7 +26,6 @@ class Silence:
     """Of one instance.
 
     :param seconds: since its last beat was first seen, or since it was first looked for.
-    :param heard: whether there has been any beat.
     """
 
     beat: str = ""
@@ -35,10 +34,11 @@ class Silence:
 
     @property
     def heard(self) -> bool:
+        """Whether there has been any beat."""
         return bool(self.beat)
 
 
-class Hearing:
+class HeartbeatMonitor:
     """How long instances have been silent, by this process's own clock.
 
     What was heard is known to this process only: in another one, all instances begin anew.
@@ -46,19 +46,19 @@ class Hearing:
 
     def __init__(self) -> None:
         self._silences: dict[tuple[str, str], Silence] = {}
-        self._listened: dict[str, float] = {}
+        self._refreshed: dict[str, float] = {}
 
-    def of(self, placement: Placement) -> Silence:
-        """The silence of the instance that does a job, as of the last ``listen``."""
+    def silence_of(self, placement: Placement) -> Silence:
+        """The silence of the instance that does a job, as of the last ``refresh``."""
         silence = self._silences.setdefault((placement.pool, placement.number), Silence())
         silence.asked_at = time.monotonic()
         return silence
 
-    def listen(self, storage: Storage, pools: Collection[str]) -> None:
+    def refresh(self, storage: Storage, pools: Collection[str]) -> None:
         """Look for new beats: one listing a pool, once in a while. A pool that cannot be listed is not judged."""
         now = time.monotonic()
         for pool in pools:
-            gap = now - self._listened.setdefault(pool, now)
+            gap = now - self._refreshed.setdefault(pool, now)
             if gap < _EVERY:
                 continue
             try:
@@ -66,11 +66,11 @@ class Hearing:
             except Exception as error:
                 _LOG.info("The beats in %s could not be listed this time: %s", pool, error)
                 continue
-            self._listened[pool] = now
+            self._refreshed[pool] = now
             self._note(pool, heard, min(gap, _LONGEST_GAP))
         self._silences = {key: one for key, one in self._silences.items() if now - one.asked_at < _FORGET_AFTER}
         of_use = {pool for pool, _ in self._silences} | set(pools)
-        self._listened = {pool: moment for pool, moment in self._listened.items() if pool in of_use}
+        self._refreshed = {pool: moment for pool, moment in self._refreshed.items() if pool in of_use}
 
     def _note(self, pool: str, heard: dict[str, str], gap: float) -> None:
         for (where, number), silence in self._silences.items():

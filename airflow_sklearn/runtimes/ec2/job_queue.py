@@ -108,9 +108,11 @@ class JobQueue:
         return instance
 
     def cancel(self, slot: int) -> None:
+        """Say that a job is not to be done, or to be stopped."""
         self._storage.write(join(self.pool, "cancelled", slot_name(self.number, slot)), b"")
 
     def is_cancelled(self, slot: int) -> bool:
+        """Whether somebody has said that a job is not to be done, or to be stopped."""
         return self._storage.exists(join(self.pool, "cancelled", slot_name(self.number, slot)))
 
     def beat(self) -> None:
@@ -118,6 +120,7 @@ class JobQueue:
         self._storage.write(join(self.pool, "beats", self.number), repr(time.time()).encode())
 
     def set_end(self, slot: int, end: JobEnd) -> None:
+        """Write down how a job ended."""
         self._storage.write(end_uri(self.pool, slot_name(self.number, slot)), end.to_json())
 
     def end(self, slot: int) -> JobEnd | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from airflow_sklearn.exceptions import StorageError, UserError
 from airflow_sklearn.runtimes.aws.runtime import AwsRuntime
 from airflow_sklearn.runtimes.base import JobHandle, LeftoverOption, job_key
-from airflow_sklearn.runtimes.ec2.heartbeats import Hearing
+from airflow_sklearn.runtimes.ec2.heartbeats import HeartbeatMonitor
 from airflow_sklearn.runtimes.ec2.instances import terminate, terminate_silent
 from airflow_sklearn.runtimes.ec2.job_data import Ec2JobData, instance_id_of, placement_of
 from airflow_sklearn.runtimes.ec2.job_queue import queue_of
@@ -63,8 +63,8 @@ class Ec2Runtime(Ec2Options, AwsRuntime):
 
     def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
         storage = self.clients.storage()
-        statuses = describe_jobs(self._api, storage, handles, self._hearing)
-        for handle in lost_in_silence(handles, statuses, self._hearing):
+        statuses = describe_jobs(self._api, storage, handles, self._monitor)
+        for handle in lost_in_silence(handles, statuses, self._monitor):
             terminate_silent(self._api, queue_of(storage, placement_of(handle)), instance_id_of(handle))
         return statuses
 
@@ -124,8 +124,8 @@ class Ec2Runtime(Ec2Options, AwsRuntime):
         return Launcher(self, self.clients, self.to_dict())
 
     @cached_property
-    def _hearing(self) -> Hearing:
-        return Hearing()
+    def _monitor(self) -> HeartbeatMonitor:
+        return HeartbeatMonitor()
 
     def _handle(
         self, placement: Placement, key: str, instance_id: str, larger: str | None, *, taken_over: bool

@@ -28,18 +28,20 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.contract.job_queue import Placement
     from airflow_sklearn.runtimes.base import JobHandle
-    from airflow_sklearn.runtimes.ec2.heartbeats import Hearing
+    from airflow_sklearn.runtimes.ec2.heartbeats import HeartbeatMonitor
     from airflow_sklearn.storage import Storage
 
 _LONGEST_SILENCE = 600.0  # seconds without a beat of an instance that has been heard before
 _READERS = 16  # threads that read how jobs have ended
 
 
-def describe_jobs(client: Any, storage: Storage, handles: Sequence[JobHandle], hearing: Hearing) -> list[JobStatus]:
+def describe_jobs(
+    client: Any, storage: Storage, handles: Sequence[JobHandle], monitor: HeartbeatMonitor
+) -> list[JobStatus]:
     """The states of many jobs, in their order.
 
     :param client: boto3's, of ``ec2``.
-    :param hearing: what was heard of the instances until now.
+    :param monitor: what was heard of the instances until now.
     :raises Exception: nothing could be seen of any.
     """
     instances, errors = describe(client, [instance_id_of(handle) for handle in handles])
@@ -58,19 +60,21 @@ def describe_jobs(client: Any, storage: Storage, handles: Sequence[JobHandle], h
     stopped = [one for one in handles if was_stopped(ends.get(_slot_of(placement_of(one))))]
     if alive := [name for name in map(instance_id_of, stopped) if (one := instances.get(name)) and not is_gone(one)]:
         instances |= describe(client, alive)[0]
-    hearing.listen(storage, ended)
+    monitor.refresh(storage, ended)
     statuses = [
-        _status(client, one, instances, ended, ends.get(_slot_of(placement_of(one))), hearing) for one in handles
+        _status(client, one, instances, ended, ends.get(_slot_of(placement_of(one))), monitor) for one in handles
     ]
     if errors and all(status.state is JobState.UNKNOWN for status in statuses):
         raise errors[0]
     return statuses
 
 
-def lost_in_silence(handles: Sequence[JobHandle], statuses: Sequence[JobStatus], hearing: Hearing) -> list[JobHandle]:
+def lost_in_silence(
+    handles: Sequence[JobHandle], statuses: Sequence[JobStatus], monitor: HeartbeatMonitor
+) -> list[JobHandle]:
     """Of each instance that ``describe_jobs`` has found silent, one job."""
     lost = [one for one, status in zip(handles, statuses, strict=True) if status.state is JobState.LOST]
-    return list({instance_id_of(one): one for one in lost if _is_silent(one, hearing)}.values())
+    return list({instance_id_of(one): one for one in lost if _is_silent(one, monitor)}.values())
 
 
 def _end_or_error(storage: Storage, placement: Placement) -> JobEnd | Exception:
@@ -86,7 +90,7 @@ def _status(
     instances: Mapping[str, Mapping[str, Any] | None],
     ended: Mapping[str, set[str]],
     end: JobEnd | Exception | None,
-    hearing: Hearing,
+    monitor: HeartbeatMonitor,
 ) -> JobStatus:
     data = Ec2JobData.of(handle)
     placement, instance_id = data.placement, data.instance_id
@@ -102,8 +106,8 @@ def _status(
         return JobStatus(state=JobState.LOST, message=message)
     if is_over(instance):
         return status_of_gone(instance, lambda: console_output(client, instance_id))
-    if not is_gone(instance) and _is_silent(handle, hearing):
-        silence = hearing.of(placement)
+    if not is_gone(instance) and _is_silent(handle, monitor):
+        silence = monitor.silence_of(placement)
         return status_of_silent(
             instance_id, silence.seconds, heard=silence.heard, console=console_output(client, instance_id)
         )
@@ -117,13 +121,13 @@ def _status(
     return JobStatus(state=JobState.RUNNING)
 
 
-def _is_silent(handle: JobHandle, hearing: Hearing) -> bool:
+def _is_silent(handle: JobHandle, monitor: HeartbeatMonitor) -> bool:
     """Whether its instance has not been heard of for so long that the job counts as lost."""
     data = Ec2JobData.of(handle)
     longest = data.startup_allowance
     if longest is None:
         return False
-    silence = hearing.of(data.placement)
+    silence = monitor.silence_of(data.placement)
     return silence.seconds > (_LONGEST_SILENCE if silence.heard else longest)
 
 

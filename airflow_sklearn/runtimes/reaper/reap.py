@@ -23,6 +23,8 @@ _ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
 class Verdict(StrEnum):
+    """What is to become of a host, in words for the log. Only one that was left behind is ended."""
+
     WORKING = "works for a task that has not ended"
     YOUNG = "was started just now"
     UNKNOWN = "belongs to a run that this Airflow does not know: left alone"

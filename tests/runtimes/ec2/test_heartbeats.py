@@ -11,7 +11,7 @@ import pytest
 from airflow_sklearn.contract.job_queue import Placement
 from airflow_sklearn.exceptions import StorageError
 from airflow_sklearn.runtimes.ec2 import heartbeats as module
-from airflow_sklearn.runtimes.ec2.heartbeats import Hearing
+from airflow_sklearn.runtimes.ec2.heartbeats import HeartbeatMonitor
 from airflow_sklearn.runtimes.ec2.job_queue import JobQueue
 from airflow_sklearn.storage import Storage
 
@@ -39,12 +39,12 @@ def queue(tmp_path: Path) -> JobQueue:
 @pytest.fixture
 def look(queue: JobQueue, clock: Clock) -> Callable[..., tuple[float, bool]]:
     """``look(after=10)``: some seconds pass, then somebody looks; how long it was silent, and whether it was heard."""
-    hearing = Hearing()
+    monitor = HeartbeatMonitor()
 
     def look(after: float = 0.0, *, storage: Storage | None = None) -> tuple[float, bool]:
         clock.now += after
-        hearing.listen(storage or Storage(), [queue.pool])
-        silence = hearing.of(placement(queue))
+        monitor.refresh(storage or Storage(), [queue.pool])
+        silence = monitor.silence_of(placement(queue))
         return silence.seconds, silence.heard
 
     return look
@@ -97,23 +97,23 @@ def test_a_beat_that_somebody_removed_is_no_new_one(
 
 
 def test_instances_are_told_apart(queue: JobQueue, clock: Clock) -> None:
-    hearing, other = Hearing(), placement(queue, "000008")
-    hearing.of(placement(queue)), hearing.of(other)
+    monitor, other = HeartbeatMonitor(), placement(queue, "000008")
+    monitor.silence_of(placement(queue)), monitor.silence_of(other)
     for _ in range(3):
         queue.beat()
-        hearing.listen(Storage(), [queue.pool])
+        monitor.refresh(Storage(), [queue.pool])
         clock.now += 30
-    assert (hearing.of(placement(queue)).seconds, hearing.of(other).seconds) == (0.0, 60.0)
+    assert (monitor.silence_of(placement(queue)).seconds, monitor.silence_of(other).seconds) == (0.0, 60.0)
 
 
 def test_what_nobody_asks_for_any_more_is_forgotten(queue: JobQueue, clock: Clock) -> None:
-    hearing = Hearing()
+    monitor = HeartbeatMonitor()
     for number in range(100):
-        hearing.of(placement(queue, f"{number:06}"))
-        hearing.listen(Storage(), [queue.pool])
+        monitor.silence_of(placement(queue, f"{number:06}"))
+        monitor.refresh(Storage(), [queue.pool])
         clock.now += 600
-    assert len(hearing._silences) <= 7
-    hearing.listen(Storage(), ["file:///another/pool"])
+    assert len(monitor._silences) <= 7
+    monitor.refresh(Storage(), ["file:///another/pool"])
     clock.now += 7200
-    hearing.listen(Storage(), ["file:///another/pool"])
-    assert list(hearing._listened) == ["file:///another/pool"]
+    monitor.refresh(Storage(), ["file:///another/pool"])
+    assert list(monitor._refreshed) == ["file:///another/pool"]

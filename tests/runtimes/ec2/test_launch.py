@@ -14,8 +14,7 @@ from airflow_sklearn.contract.job_queue import JobEnd, QueueInstance
 from airflow_sklearn.contract.jobs import PredictJob
 from airflow_sklearn.exceptions import NoCapacityError, ThrottledError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, JobStatus
-from airflow_sklearn.runtimes.ec2 import Ec2Runtime, instances, ownership
-from airflow_sklearn.runtimes.ec2 import heartbeats as hearing
+from airflow_sklearn.runtimes.ec2 import Ec2Runtime, heartbeats, instances, ownership
 from airflow_sklearn.runtimes.ec2 import launcher as module
 from airflow_sklearn.runtimes.ec2 import status as ec2_status
 from airflow_sklearn.runtimes.ec2.errors import NotHereError, SpentTokenError
@@ -402,7 +401,7 @@ def test_an_instance_that_ec2_has_forgotten_is_lost(
 def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[Ec2Runtime, JobHandle, float], JobStatus]:
     """``pass_time(place, handle, 600)``: polls for so many seconds of a clock of the test's own, or until it ends."""
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(hearing, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(heartbeats, "time", SimpleNamespace(monotonic=lambda: clock.now))
 
     def poll(place: Ec2Runtime, handle: JobHandle, seconds: float) -> JobStatus:
         give_up, status = clock.now + seconds, place.poll([handle])[0]
