@@ -6,19 +6,13 @@ import itertools
 import logging
 import math
 import os
-import pickle
 import queue
 import secrets
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from joblib import cpu_count
-
-from airflow_sklearn.contract.jobs import PoolWorkerJob
-from airflow_sklearn.contract.shown import values_shown
 from airflow_sklearn.exceptions import (
-    AirflowSklearnError,
     BrokenEnvironmentError,
     ForgedMessageError,
     PoolError,
@@ -26,10 +20,13 @@ from airflow_sklearn.exceptions import (
 )
 from airflow_sklearn.pool.blobs import BlobReader, BlobWriter
 from airflow_sklearn.pool.driver.arguments import Arguments
+from airflow_sklearn.pool.driver.control import ControlFile
 from airflow_sklearn.pool.driver.fleet import Fleet
+from airflow_sklearn.pool.driver.task_messages import TaskMessages
 from airflow_sklearn.pool.driver.tasks import OpenTasks, settle
+from airflow_sklearn.pool.driver.worker_jobs import WorkerJobs
 from airflow_sklearn.pool.folder import PoolFolder
-from airflow_sklearn.pool.messages import REPORT, Control, Done, Ready, Refused, Task
+from airflow_sklearn.pool.messages import REPORT, Done, Ready, Refused
 from airflow_sklearn.pool.queues import open_queue
 from airflow_sklearn.pool.retry_budget import GIVE_UP_SECONDS, RetryBudget, is_out_of_reach
 from airflow_sklearn.pool.signing import Signer, new_key
@@ -56,7 +53,6 @@ _REPORT_VISIBILITY = 120.0  # nobody else reads reports; those that come again a
 _TASKS_A_CALL = 10
 _BEATS = 12  # signs of life within the time after which workers take the driver for dead
 _SENDER_SECONDS = 5.0  # at the end, for what is being stored
-_CANCELLED_CALLS = 200  # that workers are told of; tasks of older ones have been met and dropped
 
 
 class Session:
@@ -83,23 +79,33 @@ class Session:
         self._runtime = runtime.bind(aws)
         key = new_key()
         self._signer = Signer(key, self.folder.uri)
-        tasks, reports = self._queue_uris()
+        self.control = ControlFile(self.folder, self._signer)
+        tasks, reports = _queue_uris(self.folder.uri, self.id, self._runtime, aws)
         self._tasks_uri, self._reports_uri = tasks, reports
         self._tasks, self._reports = open_queue(tasks, aws.client), open_queue(reports, aws.client)
-        self._software, self._identity = installed_software(), identity
         self.blobs = BlobWriter(self.folder)
         self._blob_reader = BlobReader(self.folder, cache="")  # results are read, never mapped
         self._arguments = Arguments(self.blobs)
-        self.fleet = Fleet(self._runtime, self._make_job)
         self.open = OpenTasks()
+        self._messages = TaskMessages(self._arguments, self._signer, self.open)
+        self._workers = workers
+        jobs = WorkerJobs(
+            self.folder,
+            self._signer,
+            settings,
+            identity,
+            tasks,
+            reports,
+            installed_software(),
+            # workers of a LocalRuntime share this machine's cores
+            beside_others=(lambda: self._workers) if self._runtime.on_this_machine else None,
+        )
+        self.fleet = Fleet(self._runtime, jobs.store)
         self.error: BaseException | None = None
         self.bytes_fetched = 0
         self._outgoing: queue.SimpleQueue[PoolFuture | None] = queue.SimpleQueue()
-        self._cancelled: list[str] = []
-        self._beat = 0
-        self._control_lock, self._end_lock, self._cancel_lock = threading.Lock(), threading.Lock(), threading.Lock()
+        self._end_lock, self._cancel_lock = threading.Lock(), threading.Lock()
         self._ended, self._look = threading.Event(), threading.Event()
-        self._workers = workers
         self._idle_since = time.monotonic()
         self._process = os.getpid()
         self._sender: threading.Thread | None = None
@@ -117,7 +123,7 @@ class Session:
         """
         self._workers = max(1, workers)
         with self._cancel_lock:
-            if future.call in self._cancelled:  # its workers would drop it, and say nothing
+            if self.control.is_cancelled(future.call):  # its workers would drop it, and say nothing
                 future.drop()
                 return
             self.open.add(future)
@@ -130,11 +136,11 @@ class Session:
         with self._cancel_lock:
             futures = self.open.pop_call(call)
             if futures:
-                self._cancelled = [*self._cancelled, call][-_CANCELLED_CALLS:]
+                self.control.cancel(call)
         if futures:
             for future in futures:
                 future.drop()
-            self._write_control()
+            self.control.write()
 
     def forget_arguments(self) -> None:
         """Arrays may be changed from now on."""
@@ -156,7 +162,7 @@ class Session:
         stop: BaseException | None = None
         for step in (
             lambda: self._settle_all(error or PoolError("The pool has been closed.")),
-            lambda: self._write_control(closing=True),
+            self.control.close,
             self._tasks.destroy,
             self._reports.destroy,
             self.fleet.stop,
@@ -181,7 +187,7 @@ class Session:
         """The containers before the queues: if this process is killed between the two, there are workers to notice."""
         try:
             self.folder.make(key)
-            self._write_control()
+            self.control.write()
             self.fleet.grow(1)  # alone: it finds what is wrong with all of them
             self._tasks.create(self.settings.visibility_timeout)
             self._reports.create(_REPORT_VISIBILITY)
@@ -197,44 +203,6 @@ class Session:
         self._sender = threads[0]
         for thread in threads:
             thread.start()
-
-    def _queue_uris(self) -> tuple[str, str]:
-        scheme, path = split_scheme(self.folder.uri)
-        if scheme == "file":
-            return f"file://{path}/queues/tasks", f"file://{path}/queues/reports"
-        region = getattr(self._runtime, "region_name", None) or ""
-        region = region or str(self._aws.client("sqs").meta.region_name)
-        name = f"airflow-sklearn-pool-{self.id}"
-        return f"sqs://{region}/{name}-tasks", f"sqs://{region}/{name}-reports"
-
-    def _make_job(self, worker: str, starts: int, losses: int) -> tuple[str, PoolWorkerJob]:
-        settings = self.settings
-        job = PoolWorkerJob(
-            identity=self._identity.model_copy(update={"try_number": losses + 1}),
-            deadline_seconds=settings.deadline,
-            folder=self.folder.uri,
-            worker=worker,
-            tasks=self._tasks_uri,
-            reports=self._reports_uri,
-            software=self._software,
-            processes=settings.processes,
-            threads=settings.threads or self._threads_beside_others(),
-            restarts=settings.restarts,
-            visibility_seconds=settings.visibility_timeout,
-            idle_seconds=settings.idle_timeout,
-            driver_seconds=settings.driver_timeout,
-            key_sha256=self._signer.key_sha256,
-            show_values=values_shown(),
-        )
-        uri = self.folder.job_uri(worker, starts)
-        self.folder.write_job(uri, job, self._signer)
-        return uri, job
-
-    def _threads_beside_others(self) -> int | None:
-        """Workers of a ``LocalRuntime`` share this machine's cores; a container has cores of its own."""
-        if not self._runtime.on_this_machine:
-            return None
-        return max(1, cpu_count() // self._workers)
 
     # --- threads ---
 
@@ -259,34 +227,10 @@ class Session:
         while batch and len(batch) < _TASKS_A_CALL and not self._outgoing.empty():
             if (following := self._outgoing.get()) is not None:
                 batch.append(following)
-        bodies = [body for future in batch if (body := self._body(future)) is not None]
+        bodies = [body for future in batch if (body := self._messages.of(future)) is not None]
         if bodies and not self.ended:
             self._tasks.send(bodies)
             self._look.set()
-
-    def _body(self, future: PoolFuture) -> str | None:
-        """The message of a task; None if nobody waits for it any more, or it cannot be pickled."""
-        function = future.function
-        if function is None or future.task_id not in self.open:
-            return None
-        try:
-            payload = self._arguments.payload(function, future.max_nbytes, name=f"task-{future.task_id}")
-        except Exception as error:
-            if isinstance(error, AirflowSklearnError) or is_out_of_reach(error):
-                raise
-            self.open.pop(future.task_id)
-            unpicklable = pickle.PicklingError(f"Could not pickle the task to send it to a container: {error}")
-            unpicklable.__cause__ = error
-            future.finish(error=unpicklable)
-            return None
-        task = Task(
-            task=future.task_id,
-            call=future.call,
-            payload=payload,
-            mmap_mode=future.mmap_mode,
-            threads=future.threads,
-        )
-        return self._signer.sign("task", task.model_dump_json())
 
     def _receive(self) -> None:
         budget = RetryBudget("Reports of the pool's workers could not be received")
@@ -309,7 +253,7 @@ class Session:
         )
         while not self._ended.wait(self.settings.driver_timeout / _BEATS):
             try:
-                self._write_control()
+                self.control.write()
                 budget.succeeded()
             except Exception as error:
                 budget.failed(error)
@@ -386,18 +330,19 @@ class Session:
         if self._sender is not None and self._sender is not threading.current_thread() and self._sender.ident:
             self._sender.join(_SENDER_SECONDS)
 
-    def _write_control(self, *, closing: bool = False) -> None:
-        with self._control_lock:
-            if self.ended and not closing:  # what says so is written, or was, and is removed already
-                return
-            self._beat += 1
-            control = Control(beat=self._beat, cancelled=tuple(self._cancelled), closing=closing)
-            signed = self._signer.sign("control", control.model_dump_json())
-            self.folder.storage.write(self.folder.control_uri, signed.encode())
-
     def _gone(self) -> PoolError:
         return PoolError(
             f"The queues of the pool {self.folder.uri} are gone. Its workers remove them when they see no sign of this "
             f"process for {self.settings.driver_timeout:.0f} s (driver_timeout): was it suspended, or off the network? "
             "The next call opens a new pool."
         )
+
+
+def _queue_uris(folder: str, pool: str, runtime: Runtime, aws: AwsAccess) -> tuple[str, str]:
+    """Of the tasks' and the reports' queue: folders where the pool's folder is one, else queues of Amazon SQS."""
+    scheme, path = split_scheme(folder)
+    if scheme == "file":
+        return f"file://{path}/queues/tasks", f"file://{path}/queues/reports"
+    region = getattr(runtime, "region_name", None) or str(aws.client("sqs").meta.region_name)
+    name = f"airflow-sklearn-pool-{pool}"
+    return f"sqs://{region}/{name}-tasks", f"sqs://{region}/{name}-reports"

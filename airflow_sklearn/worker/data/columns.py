@@ -35,7 +35,7 @@ class ReadColumn:
     :param dictionary: return strings dictionary-encoded (``dictionary<int32, string>``). For string types only.
     :param required: whether a file without the column is an error. If not, its values are null, and ``missing_column``
         is counted.
-    :param carried: the column is copied into the output, so that null must not replace a value.
+    :param is_output: the column is copied into the output, so that null must not replace a value.
     :param keep_spelling: text that a number would not preserve (``0123``) does not convert to a number.
     :param null_spellings: texts that are null in a CSV column of strings, unless the user has declared others.
     :param unused: the column had no value in training. Its values are not looked at: all are read as null and counted
@@ -48,7 +48,7 @@ class ReadColumn:
     type: pa.DataType
     dictionary: bool = False
     required: bool = True
-    carried: bool = False
+    is_output: bool = False
     keep_spelling: bool = False
     null_spellings: tuple[str, ...] = NULL_SPELLINGS
     unused: bool = False
@@ -112,12 +112,12 @@ def match_columns(
     in_file = [column for column in columns if column.source in positions and column.source not in folder_values]
     missing = [column for column in columns if column.source not in positions and column.source not in folder_values]
     shown = ", ".join(file_names[:_NAMES_SHOWN]) + (", ..." if len(file_names) > _NAMES_SHOWN else "")
-    carried = {column.source for column in columns if column.carried}
+    in_output = {column.source for column in columns if column.is_output}
     for name in dict.fromkeys(column.source for column in missing if column.required):
         or_null = "; " + let_pass("missing_columns", null="read as nulls")
         if for_training:
             or_null = ", leave this file out of it, or name the column in excluded_columns if it is only a feature."
-        elif name in carried:
+        elif name in in_output:
             or_null = "."
         hint = suggestion(name, [other for other in file_names if other not in asked])
         errors.add(

@@ -143,7 +143,7 @@ class PieceReader(ABC):
             if column.unused:
                 arrays.append(self._unused(column, values))
                 continue
-            converted = convert(values, column.output_type, keep_spelling=column.keep_spelling, exact=column.carried)
+            converted = convert(values, column.output_type, keep_spelling=column.keep_spelling, exact=column.is_output)
             self._found_types[column.name] = values.type
             arrays.append(converted.values)
             if converted.bad is not None:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from airflow_sklearn.contract.data import CsvOptions
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.worker.data.csv.dialect import write_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,7 +91,7 @@ class _ParquetSink(_BufferedSink):
 class _CsvSink(_BufferedSink):
     def __init__(self, path: str, schema: pa.Schema, csv: CsvOptions) -> None:
         schema = _plain(schema)
-        options = _write_options(csv)
+        options = write_options(csv)
         compression = csv.compression_of(path)
         stream = pa.output_stream(path, compression=None if compression == "none" else compression)
         with _csv_errors():
@@ -120,25 +121,6 @@ def _csv_errors() -> Iterator[None]:
             f"The rows cannot be written as CSV: {error}. Write Parquet, leave the column out of passthrough, or let "
             "values be quoted (quote='\"')."
         ) from error
-
-
-def _write_options(csv: CsvOptions) -> pa_csv.WriteOptions:
-    if csv.quote not in ('"', ""):
-        raise UserError(f"CSV is written with double quotes or none, not with quote={csv.quote!r}.")
-    if csv.encoding.lower().replace("_", "-") not in ("utf-8", "utf8"):
-        raise UserError(f"CSV is written as UTF-8, not as {csv.encoding!r}.")
-    if csv.decimal != "." or csv.thousands:
-        raise UserError(
-            f"CSV is written with decimal='.' and without thousands, not {csv.decimal!r}, {csv.thousands!r}."
-        )
-    if not csv.delimiter.isascii():
-        raise UserError(f"The CSV delimiter {csv.delimiter!r} is not an ASCII character.")
-    return pa_csv.WriteOptions(
-        include_header=False,
-        delimiter=csv.delimiter,
-        quoting_style="needed" if csv.quote else "none",
-        batch_size=1 << 14,
-    )
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:

@@ -44,22 +44,22 @@ class ColumnType:
     """The types of a column.
 
     :param type: the type in the table.
-    :param carried: the type in which the column is copied into an output, with the spelling of the files.
+    :param output: the type in which the column is copied into an output, with the spelling of the files.
     """
 
     type: pa.DataType
-    carried: pa.DataType
+    output: pa.DataType
 
 
 @dataclass(frozen=True)
 class TrainingTable:
     """A source, as read.
 
-    :param carried: by column, the type in which it is copied into an output.
+    :param output_columns: by column, the type in which it is copied into an output.
     """
 
     table: pa.Table
-    carried: Mapping[str, pa.DataType]
+    output_columns: Mapping[str, pa.DataType]
 
 
 def read_table(
@@ -110,7 +110,7 @@ def read_table(
             continue  # the file's problems are collected
     problems.raise_if_any(_SUMMARY)
     table = _join(blocks, pa.schema([(column.name, column.output_type) for column in columns]), noted)
-    return TrainingTable(table, {name: kind.carried for name, kind in types.items()})
+    return TrainingTable(table, {name: kind.output for name, kind in types.items()})
 
 
 def column_types(
@@ -165,7 +165,7 @@ def _check_expected(
 def _guessed_type(guess: ColumnGuess, is_key: bool, is_label: bool) -> ColumnType:
     if pa.types.is_null(guess.type):  # text may hold values: keys and classes have fewer null spellings
         return ColumnType(pa.string() if is_key or is_label else guess.type, pa.string())
-    return ColumnType(guess.key, guess.key) if is_key else ColumnType(guess.type, guess.carried)
+    return ColumnType(guess.key, guess.key) if is_key else ColumnType(guess.type, guess.output)
 
 
 def _parquet_types(

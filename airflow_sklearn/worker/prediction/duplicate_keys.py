@@ -14,6 +14,7 @@ from pyarrow import csv
 
 from airflow_sklearn.contract.problem_collector import let_pass
 from airflow_sklearn.models.arrow_types import parse_type
+from airflow_sklearn.worker.data.csv.dialect import written_parse_options
 from airflow_sklearn.worker.key_hash import hash_columns
 from airflow_sklearn.worker.prediction.keys import repeated_hashes
 
@@ -191,7 +192,7 @@ def _keys_of_predictions(path: str, job: PredictJob, columns: Sequence[Column], 
         read_options=csv.ReadOptions(
             column_names=[column.name for column in columns], skip_rows=int(options.header), use_threads=False
         ),
-        parse_options=csv.ParseOptions(delimiter=options.delimiter, newlines_in_values=True),
+        parse_options=written_parse_options(options),
         convert_options=csv.ConvertOptions(include_columns=names, column_types=_types(columns, names)),
     )
     return _tables(batches, names)

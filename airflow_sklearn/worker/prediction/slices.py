@@ -1,8 +1,7 @@
-"""One process's share of a chunk: read, conform, predict, write; a batch at a time."""
+"""What one process predicts of a chunk: read, validate, predict, write; a batch at a time."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections import Counter, defaultdict
@@ -13,22 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from airflow_sklearn.contract.data import NULL_SPELLINGS
 from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart, Timings
 from airflow_sklearn.contract.schema import Column
-from airflow_sklearn.exceptions import DataError, UserError
-from airflow_sklearn.models.arrow_types import parse_type
-from airflow_sklearn.models.schema import read_columns
+from airflow_sklearn.exceptions import DataError
 from airflow_sklearn.worker.artifact import file_sha256
-from airflow_sklearn.worker.batches import BATCH_BYTES, table_bytes
 from airflow_sklearn.worker.data.output_types import DOES_NOT_FIT, OutputTypes
-from airflow_sklearn.worker.data.parquet.file import NotParquetError, read_footer
-from airflow_sklearn.worker.data.registry import ReadColumn, read_piece
+from airflow_sklearn.worker.data.rebatch import rebatch
+from airflow_sklearn.worker.data.registry import read_piece
 from airflow_sklearn.worker.data.sinks import open_sink
-from airflow_sklearn.worker.data.types import canonical, with_room
 from airflow_sklearn.worker.parity import filler_of
 from airflow_sklearn.worker.prediction.keys import KeyHasher
+from airflow_sklearn.worker.prediction.output_columns import columns_to_read, output_name
 from airflow_sklearn.worker.prediction.schema_validator import SchemaValidator
 from airflow_sklearn.worker.predictor import Predictor
 
@@ -40,12 +35,9 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.plan import Piece
     from airflow_sklearn.contract.problems import Problem
     from airflow_sklearn.contract.receipt import Consumed, FeatureSketch
-    from airflow_sklearn.contract.schema import Feature
     from airflow_sklearn.runs.ledger import Ledger
     from airflow_sklearn.storage import Storage
     from airflow_sklearn.worker.data.sinks import Sink
-
-_CARRIED = "\0carried:"  # before the names of columns that are read once for the model and once to be carried
 
 #: What rows may have that their reader lets pass: the policy that decides, and the value that does not refuse it.
 _REFUSED_BY_POLICY = {
@@ -116,13 +108,16 @@ class SlicePredictor:
         self._problems = ProblemCollector()
         self._errors = ProblemCollector()
         self._refused_kinds = refused_kinds(job)
-        self._conformer = SchemaValidator(self._schema, self._problems, _infinite_features(manifest))
+        self._validator = SchemaValidator(self._schema, self._problems, _infinite_features(manifest))
         self._storage = storage
-        self._carried, self._columns = _columns_to_read(storage, job, manifest)
+        self._output_columns, self._columns = columns_to_read(storage, job, manifest)
         read_types = {column.name: column.type for column in self._columns}
-        found = {name: read_types[read_name] for read_name, name in self._carried}
+        found = {name: read_types[read_name] for read_name, name in self._output_columns}
         found |= {field.name: field.type for field in self._predictor.schema}
+        self._read_names = [read_name for read_name, _ in self._output_columns]
+        self._output_names = [name for _, name in self._output_columns]
         self._output_types = OutputTypes(job.spec.output_types, found)
+        self._predicted_columns = [(name, name) for name in self._predictor.schema.names]
         self._output_schema = pa.schema([(name, self._output_types.of(name, kind)) for name, kind in found.items()])
         self._known = frozenset([*(column.name for column in manifest.columns), *manifest.excluded_columns])
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -138,22 +133,22 @@ class SlicePredictor:
         sink = open_sink(path, schema, self._spec.output_format, self._spec.output_csv)
         rows_out = 0
         refused = _Keys(os.path.join(self._scratch, f"{name}.refused.parquet"), self._key_columns(), keys)
-        for batch in _rebatch(self._read(pieces, rejects, refused, result), self._spec.batch_rows):
-            carried = batch.select([name for name, _ in self._carried]).rename_columns([n for _, n in self._carried])
+        for batch in rebatch(self._read(pieces, rejects, refused, result), self._spec.batch_rows):
+            kept = batch.select(self._read_names).rename_columns(self._output_names)
             with _Clock(self._seconds, "predict"):
                 predicted = self._predictor(batch)
-            keys.add(carried)
+            keys.add(kept)
             if self._spec.method == "predict":
                 _count_labels(predicted, self._spec.outputs[0], result.prediction_counts)
-            predicted = self._as_written(predicted, [(n, n) for n in predicted.column_names], self._job.chunk.label)
+            predicted = self._as_written(predicted, self._predicted_columns, self._job.chunk.label)
             with _Clock(self._seconds, "write"):
-                sink.write(pa.Table.from_arrays([*carried.columns, *predicted.columns], schema=schema))
+                sink.write(pa.Table.from_arrays([*kept.columns, *predicted.columns], schema=schema))
             rows_out += batch.num_rows
         sink.close()
         result.local_keys = refused.close()
         result.key_hash = keys.close()
         result.rows_quarantined = rejects.close()
-        result.problems, result.sketches = self._problems.problems(), self._conformer.sketches
+        result.problems, result.sketches = self._problems.problems(), self._validator.sketches
         result.errors = self._errors.problems()
         result.refused = self._is_refused()
         if not result.refused:
@@ -166,7 +161,7 @@ class SlicePredictor:
         return result
 
     def _key_columns(self) -> list[tuple[str, str]]:
-        return self._carried[: len(self._schema.primary_key)]
+        return self._output_columns[: len(self._schema.primary_key)]
 
     def _read(
         self, pieces: Iterable[Piece], rejects: _Rejects, refused: _Keys, result: SliceResult
@@ -186,8 +181,8 @@ class SlicePredictor:
                     key=[name for name, _ in self._key_columns()],
                     ignored=self._known,
                 )
-                for table in _rebatch(reader.blocks(), self._spec.batch_rows):
-                    table = self._as_written(self._conformer.check(table, uri), self._carried, uri)
+                for table in rebatch(reader.blocks(), self._spec.batch_rows):
+                    table = self._as_written(self._validator.check(table, uri), self._output_columns, uri)
                     self._seconds["read"] += time.perf_counter() - started
                     if not self._is_refused() and not reader.failed:
                         yield table
@@ -212,9 +207,9 @@ class SlicePredictor:
 
         :param names: of columns in the table, with the names that they have in the output.
         """
-        for name, output_name in names:
+        for name, written_name in names:
             values = table[name]
-            written = self._output_types.convert(output_name, values, file=file, problems=self._problems)
+            written = self._output_types.convert(written_name, values, file=file, problems=self._problems)
             if written is not values:
                 table = table.set_column(table.column_names.index(name), name, written)
         return table
@@ -268,70 +263,6 @@ def output_ending(job: PredictJob) -> str:
     return ".csv" + {"gzip": ".gz", "zstd": ".zst", "bz2": ".bz2"}.get(job.spec.output_csv.compression, "")
 
 
-def _columns_to_read(
-    storage: Storage, job: PredictJob, manifest: ModelManifest
-) -> tuple[list[tuple[str, str]], list[ReadColumn]]:
-    """The columns to read, and which of them are carried into the output under which name.
-
-    A feature that is carried as well is read twice, as the model needs it and as it is.
-    """
-    schema, policies = manifest.feature_schema, job.spec.policies
-    required = policies.missing_columns == "error"
-    nulls = {feature.name: _null_spellings(feature) for feature in schema.features}
-    unused = {feature.name for feature in schema.features if feature.is_unused}
-    read = [
-        ReadColumn(name, pa.string(), required=False, unused=True)
-        if name in unused
-        else ReadColumn(name, parse_type(kind), dictionary=dictionary, required=required, null_spellings=nulls[name])
-        for name, kind, dictionary in read_columns(schema)
-    ]
-    features = frozenset(schema.feature_names)
-    declared = {**manifest.source.files.types, **job.spec.source.types}
-    carried = []
-    for name, kind in _carried_types(storage, job, manifest).items():
-        read_name = _CARRIED + name if name in features else name
-        carried.append((read_name, name))
-        guessed = name not in declared  # a type that the user declared is meant
-        read.append(
-            ReadColumn(read_name, kind, carried=True, keep_spelling=guessed, null_spellings=("",), source_name=name)
-        )
-    return carried, read
-
-
-def _null_spellings(feature: Feature) -> tuple[str, ...]:
-    """What text is null: not what training knew as a value, such as ``NA`` from Parquet, where it is no null."""
-    levels = frozenset(feature.levels or ())
-    if feature.null_count:  # some rows have an empty text and others nothing: CSV does not tell them apart
-        levels -= {""}
-    return tuple(spelling for spelling in NULL_SPELLINGS if spelling not in levels)
-
-
-def _carried_types(storage: Storage, job: PredictJob, manifest: ModelManifest) -> dict[str, pa.DataType]:
-    """The keys and passthrough columns, in order, with the types of training, or those that the source declares.
-
-    Whole numbers and times have room for those of other files that are wider. A column that training did not have, or
-    of a nested type, is what the chunk's first file says; in CSV it stays the
-    text it is.
-    """
-    recorded = {column.name: column.arrow_type for column in manifest.columns} | job.spec.source.types
-    recorded |= {column.name: column.arrow_type for column in manifest.feature_schema.primary_key}
-    names = [*(column.name for column in manifest.feature_schema.primary_key), *job.spec.passthrough]
-    types: dict[str, pa.DataType] = {}
-    for name in names:
-        with contextlib.suppress(UserError):  # nested
-            types |= {name: parse_type(recorded[name])} if name in recorded else {}
-    if set(names) - set(types) and job.spec.source.file_format == "parquet":
-        types = _types_of_first_file(storage, job.chunk.pieces) | types
-    return {name: with_room(types.get(name, pa.string())) for name in names}
-
-
-def _types_of_first_file(storage: Storage, pieces: Sequence[Piece]) -> dict[str, pa.DataType]:
-    for piece in pieces:
-        with contextlib.suppress(NotParquetError):  # reading it will say so
-            return {field.name: canonical(field.type) for field in read_footer(storage, piece.object).schema}
-    return {}
-
-
 def _infinite_features(manifest: ModelManifest) -> list[str]:
     """Features with infinite values in training: rows that are neither null nor in the distribution."""
     rows = manifest.source.rows_used
@@ -340,40 +271,6 @@ def _infinite_features(manifest: ModelManifest) -> list[str]:
         for feature in manifest.feature_schema.features
         if feature.kind == "numeric" and feature.null_count + sum(feature.distribution.counts) < rows
     ]
-
-
-def _rebatch(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """The same rows in tables of ``rows`` rows, fewer where they are long; each column in one piece."""
-    pending: list[pa.Table] = []
-    count = size = 0
-    for table in tables:
-        while table.num_rows:
-            taken = table.slice(0, rows - count)
-            pending.append(taken)
-            count += taken.num_rows
-            size += table_bytes(taken)
-            table = table.slice(taken.num_rows)
-            if count == rows or size > BATCH_BYTES:
-                yield from _halved(_join(pending))
-                pending, count, size = [], 0, 0
-    if pending:
-        yield from _halved(_join(pending))
-
-
-def _halved(table: pa.Table) -> Iterator[pa.Table]:
-    """The table in halves, and those in halves, until none takes more than ``BATCH_BYTES``, or is one row."""
-    if table.num_rows < 2 or table_bytes(table) <= BATCH_BYTES:
-        yield table
-        return
-    middle = table.num_rows // 2
-    yield from _halved(_join([table.slice(0, middle)]))
-    yield from _halved(_join([table.slice(middle)]))
-
-
-def _join(tables: list[pa.Table]) -> pa.Table:
-    if len(tables) == 1 and all(column.num_chunks == 1 for column in tables[0].columns):
-        return tables[0]
-    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
 
 
 def _count_labels(predicted: pa.Table, output: Any, counts: Counter[str]) -> None:
@@ -390,7 +287,7 @@ class _Rejects:
         self._sink: Sink | None = None
 
     def add(self, table: pa.Table) -> None:
-        names = [name.removeprefix(_CARRIED) for name in table.column_names]
+        names = [output_name(name) for name in table.column_names]
         first = [i for i, name in enumerate(names) if name not in names[:i]]
         table = table.select(first).rename_columns([names[i] for i in first])
         if self._sink is None:

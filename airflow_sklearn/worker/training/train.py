@@ -63,7 +63,7 @@ _LOG = logging.getLogger("airflow_sklearn.worker")
 @dataclass
 class _TrainingData:
     table: pa.Table  # rows with a target
-    carried: Mapping[str, pa.DataType]
+    output_columns: Mapping[str, pa.DataType]
     features: tuple[Feature, ...]
     y: np.ndarray
     sample_weight: np.ndarray | None
@@ -108,7 +108,7 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
         artifact, estimator = store_estimator(storage, estimator, folder)
         classes = [_plain(value) for value in estimator.classes_] if classifier else []
         target = learn_target(data.table[job.target], job.target, classifier, classes)
-        types = {name: _carried_type(kind) for name, kind in data.carried.items()}
+        types = {name: _output_type(kind) for name, kind in data.output_columns.items()}
         schema = FeatureSchema(
             features=data.features,
             targets=(target,),
@@ -223,7 +223,7 @@ def _load(job: TrainJob, storage: Storage, estimator: Any) -> _TrainingData:
     features = learn_features(table.select(names), as_pandas=not accepts_arrow(estimator))
     unused = dict.fromkeys(index, "the index of a pandas frame") | dict.fromkeys(job.excluded_columns, "excluded")
     tell_what_is_learned_from(features, table, key=job.primary_key, unused=unused)
-    return _TrainingData(table, read.carried, features, y, weight, rows_read)
+    return _TrainingData(table, read.output_columns, features, y, weight, rows_read)
 
 
 def _warn_of_folders(job: TrainJob, columns: Sequence[str]) -> None:
@@ -381,8 +381,8 @@ def _value_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _carried_type(kind: pa.DataType) -> str:
-    """What a column is carried as; where training saw no value, text can hold whatever comes."""
+def _output_type(kind: pa.DataType) -> str:
+    """The type that a column has in an output; where training saw no value, text can hold whatever comes."""
     return "string" if pa.types.is_null(kind) else str(_value_type(kind))
 
 

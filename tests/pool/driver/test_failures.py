@@ -312,12 +312,12 @@ def test_a_driver_that_was_suspended_for_long_is_told(local_pool: LocalPool) -> 
     pool.submit(os.getpid).result(PATIENCE)
     opened = pool._session
     assert opened is not None
-    opened._control_lock.acquire()  # no sign of life any more
+    opened.control.lock.acquire()  # no sign of life any more
     try:
         with pytest.raises(PoolError, match=r"no sign of this process for 10 s"):
             pool.submit(lambda: time.sleep(600)).result(PATIENCE)
     finally:
-        opened._control_lock.release()
+        opened.control.lock.release()
     assert pool.submit(lambda: 7).result(PATIENCE) == 7
     pool.close()
     local_pool.wait_until_gone()

@@ -113,7 +113,7 @@ def test_no_sign_of_life_comes_after_the_end(local_pool: LocalPool) -> None:
     pool.submit(os.getpid).result(PATIENCE)
     opened = session_of(pool)
     pool.close()
-    opened._write_control()
+    opened.control.write()
     assert not local_pool.remains()
 
 
@@ -123,7 +123,7 @@ def test_a_block_may_be_collected_in_a_thread_that_holds_a_lock_of_its_pool(
     monkeypatch.setattr(backend, "_CLOSE_SECONDS", 0.1)
     block = ContainerBackend(**local_pool.parameters)
     block.pool.submit(os.getpid).result(PATIENCE)
-    with session_of(block.pool)._control_lock:
+    with session_of(block.pool).control.lock:
         del block
         gc.collect()
     local_pool.wait_until_gone()

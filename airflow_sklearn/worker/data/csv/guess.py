@@ -55,7 +55,7 @@ class ColumnGuess:
         return pa.null() if self._type is None else self._type
 
     @property
-    def carried(self) -> pa.DataType:
+    def output(self) -> pa.DataType:
         """The type as which the values can be written again unchanged: string, if ``type`` would not preserve their
         spelling.
         """
@@ -64,8 +64,8 @@ class ColumnGuess:
 
     @property
     def key(self) -> pa.DataType:
-        """Like ``carried``, for keys, where spellings matter more: fractions such as ``250.10`` are text."""
-        return _TEXT if self._type == _DOUBLE else self.carried
+        """Like ``output``, for keys, where spellings matter more: fractions such as ``250.10`` are text."""
+        return _TEXT if self._type == _DOUBLE else self.output
 
     def add(self, values: pa.Array) -> None:
         """Add a block of values.

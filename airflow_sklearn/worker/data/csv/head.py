@@ -13,6 +13,7 @@ import pyarrow as pa
 from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.runs.csv_records import first_record_end, split_record
+from airflow_sklearn.worker.data.csv.dialect import quote_around_records
 from airflow_sklearn.worker.data.types import is_undecodable
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _find_head(sample: bytes, whole: bool, uri: str, options: CsvOptions) -> Hea
     """
     start = len(codecs.BOM_UTF8) if sample.startswith(codecs.BOM_UTF8) else 0
     start += len(sample[start:]) - len(sample[start:].lstrip(b"\r\n"))
-    length = first_record_end(sample[start:], options.quote if options.newlines_in_values else "", options.delimiter)
+    length = first_record_end(sample[start:], quote_around_records(options), options.delimiter)
     settled = whole or length is not None
     end = len(sample) if length is None else start + length
     try:

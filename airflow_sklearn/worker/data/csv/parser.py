@@ -16,11 +16,12 @@ import pyarrow.csv as pa_csv
 
 from airflow_sklearn.contract.data import NULL_SPELLINGS
 from airflow_sklearn.worker.data.convert import FALSE_VALUES, TRUE_VALUES, is_number
+from airflow_sklearn.worker.data.csv.dialect import parse_options
 from airflow_sklearn.worker.data.csv.values import Numerals, null_spellings, with_nulls
 from airflow_sklearn.worker.data.types import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_sklearn.contract.data import CsvOptions
     from airflow_sklearn.worker.data.columns import ReadColumn
@@ -112,7 +113,7 @@ class BlockParser:
                 column_names=[str(position) for position in range(self._width)],
             ),
             # pyarrow cannot pass undecodable records to a handler
-            self._parse_options(None if undecodable else set_aside),
+            parse_options(self._csv, None if undecodable else set_aside),
             options,
         )
         return Parsed({int(name): _single(table[name]) for name in table.column_names}, table.num_rows, invalid)
@@ -129,14 +130,6 @@ class BlockParser:
         parsed = self._parse(replaced, options, None)
         parsed.undecodable = undecodable
         return parsed
-
-    def _parse_options(self, on_invalid: Callable[[pa_csv.InvalidRow], str] | None) -> pa_csv.ParseOptions:
-        return pa_csv.ParseOptions(
-            delimiter=self._csv.delimiter,
-            quote_char=self._csv.quote or False,
-            newlines_in_values=bool(self._csv.quote) and self._csv.newlines_in_values,
-            invalid_row_handler=on_invalid,
-        )
 
     def _convert_options(self, text: frozenset[str]) -> pa_csv.ConvertOptions:
         if text not in self._options:

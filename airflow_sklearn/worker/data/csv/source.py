@@ -14,6 +14,7 @@ from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.runs.csv_records import LONGEST_RECORD, ends_inside_quotes, split_record
 from airflow_sklearn.worker.data.columns import Layout, match_columns
 from airflow_sklearn.worker.data.csv.blocks import Block, RecordTooLongError, read_blocks, record_offsets
+from airflow_sklearn.worker.data.csv.dialect import quote_around_records
 from airflow_sklearn.worker.data.csv.head import (
     Head,
     newline_in_value,
@@ -45,7 +46,7 @@ class CsvPieceReader(PieceReader):
     def __init__(self, request: ReadRequest) -> None:
         super().__init__(request)
         self._csv = request.files.csv
-        self._quote = self._csv.quote if self._csv.newlines_in_values else ""
+        self._quote = quote_around_records(self._csv)
         self._head = Head()
         self._layout = Layout({}, {}, {}, ())
         self._parser = BlockParser(self._csv, (), {}, 0)
