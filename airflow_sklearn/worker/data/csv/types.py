@@ -13,8 +13,9 @@ from airflow_sklearn.exceptions import DataError
 from airflow_sklearn.worker.data.columns import ReadColumn, is_index_name
 from airflow_sklearn.worker.data.csv.guess import ColumnGuess
 from airflow_sklearn.worker.data.csv.head import read_head
+from airflow_sklearn.worker.data.csv.source import CsvPieceReader
 from airflow_sklearn.worker.data.csv.values import Numerals
-from airflow_sklearn.worker.data.registry import read_piece
+from airflow_sklearn.worker.data.reader import ReadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -66,7 +67,7 @@ def guess_columns(
         columns = [ReadColumn(name, pa.string()) for name in dict.fromkeys(wanted)]
         if head.problems:
             continue
-        reader = read_piece(
+        request = ReadRequest(
             storage,
             files,
             Piece(object=obj, start=0, end=obj.size),
@@ -77,7 +78,7 @@ def guess_columns(
             for_training=True,
         )
         try:
-            for block in reader:
+            for block in CsvPieceReader(request):
                 for column in columns:
                     guesses[column.name].add(block[column.name].combine_chunks())
         except DataError:
