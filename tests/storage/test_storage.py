@@ -29,7 +29,7 @@ from airflow_sklearn.storage import Storage, join
 from airflow_sklearn.storage.registry import register_store
 from airflow_sklearn.storage.temporary import temporary_file
 from airflow_sklearn.system.forks import run_in_processes
-from tests.storage.lite_store import VARIABLE
+from tests.plugins.lite_store import VARIABLE
 
 if TYPE_CHECKING:
     from local_cloud.ministack import Cloud
@@ -41,7 +41,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     if request.param == "file":
         return f"file://{tmp_path}/a folder"
     if request.param == "lite":
-        register_store("lite", "tests.storage.lite_store:LiteStore")
+        register_store("lite", "tests.plugins.lite_store:LiteStore")
         monkeypatch.setenv(VARIABLE, f"{tmp_path}/objects.db")
         return "lite://a folder"
     return f"s3://{request.getfixturevalue('bucket')}/a folder"
@@ -473,14 +473,14 @@ def test_of_many_writers_one_wins_where_names_cannot_be_given_in_one_step(
 
 def test_a_scheme_that_is_taken_is_not_given_to_another_store() -> None:
     with pytest.raises(UserError, match=r"s3:// is airflow_sklearn\.storage\.s3:S3Store's"):
-        register_store("s3", "tests.storage.lite_store:LiteStore")
+        register_store("s3", "tests.plugins.lite_store:LiteStore")
 
 
 def test_a_scheme_of_an_installed_package_is_known_in_every_process(tmp_path: Path) -> None:
     info = tmp_path / "lite-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lite\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[airflow_sklearn.storage]\nlite = tests.storage.lite_store:LiteStore\n")
+    (info / "entry_points.txt").write_text("[airflow_sklearn.storage]\nlite = tests.plugins.lite_store:LiteStore\n")
     source = (
         "from airflow_sklearn.storage import Storage, use_aws; Storage().create('lite://x', b'1'); "
         "print(Storage().read('lite://x'), use_aws(['lite://x', 'file:///x']), use_aws(['lite://x', 's3://b/x']))"
