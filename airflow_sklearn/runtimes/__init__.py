@@ -1,1 +1,1 @@
-"""Where a job runs. Nothing here knows of models, nor looks up Airflow connections."""
+"""Runtimes: the places where jobs run. Nothing here knows about models, or looks up Airflow connections."""

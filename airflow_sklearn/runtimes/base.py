@@ -1,7 +1,7 @@
-"""``Runtime``: everything that Airflow's side asks of a place where jobs run.
+"""``Runtime``: the interface through which Airflow's side uses a place where jobs run.
 
-A runtime is an operator argument: a plain dataclass whose fields are JSON values, so that it can travel to the
-triggerer. What it needs of AWS it is given (``bind``); it never looks up a connection.
+A runtime is an operator argument: a dataclass whose fields are JSON values, so that it can travel to the triggerer. It
+gets its access to AWS by ``bind``; it never looks up a connection.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DIGEST_OPTION = "--sha256"
 
 
 class JobState(StrEnum):
-    """How a job stands. The end states differ in what a retry should do."""
+    """The state of a job. The final states differ in what a retry should do."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -55,12 +55,12 @@ class JobState(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Whether the job will not change its state any more."""
+        """Whether the state is final."""
         return self not in (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 
 
 class JobHandle(Value):
-    """One submission of a job. Plain JSON, so that it survives a deferral."""
+    """One submission of a job, as JSON values, so that it can be stored while a task is deferred."""
 
     model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
 
@@ -83,7 +83,7 @@ class JobHandle(Value):
 
 
 class JobStatus(Value):
-    """What one poll saw."""
+    """A job's status, as one poll saw it."""
 
     state: JobState
     message: str = ""
@@ -94,36 +94,40 @@ class JobStatus(Value):
 
     @classmethod
     def of_expired(cls) -> Self:
-        """The status of a job that Airflow's side stopped, because the worker had not stopped itself."""
+        """The status of a job that Airflow's side stopped at its deadline, because the worker had not stopped
+        itself.
+        """
         message = "The job ran past the task's deadline or execution_timeout, and was stopped."
         return cls(state=JobState.CANCELLED, message=message, expired=True)
 
     @classmethod
     def of_unseen(cls, seconds: float, last: JobStatus) -> Self:
-        """The status of a job that polls have not seen for long, though they succeeded.
+        """The status of a job that successful polls have not found for a long time.
 
-        :param seconds: for how long.
-        :param last: what the last poll said, ``UNKNOWN``.
+        :param seconds: for how many seconds.
+        :param last: the last poll's status, ``UNKNOWN``.
         """
         said = f"The job has not been seen for {seconds:,.0f} s. {last.message}".rstrip()
         return cls(state=JobState.LOST, message=said)
 
 
 class AwsAccess(Protocol):
-    """What a runtime may be given of AWS: the operator's connection, without its name."""
+    """A runtime's access to AWS: the operator's connection, without its name."""
 
     def client(self, service: str, region_name: str | None = None, *, attempts: int | None = None) -> Any:
-        """A boto3 client; of the connection's own region, unless another one is named.
+        """A boto3 client.
 
-        :param attempts: how often a call is tried at most; default: boto3's own.
+        :param service: such as ``ecs``.
+        :param region_name: the region; None: the connection's.
+        :param attempts: the largest number of attempts a call; None: boto3's default.
         """
 
     def environment(self) -> Mapping[str, str]:
-        """The connection as ``AWS_*`` variables, for a process that has no role of its own."""
+        """The connection as ``AWS_*`` environment variables, for a process without a role of its own."""
 
 
 class LeftoverOption(NamedTuple):
-    """The option of the reaper's command that says where a runtime's hosts may have been left behind."""
+    """The option of the reaper's command that says where to look for a runtime's hosts."""
 
     flag: str
     """Such as ``--cluster``."""
@@ -133,9 +137,9 @@ class LeftoverOption(NamedTuple):
 
 
 class Runtime(ABC):
-    """Where a job runs. Subclasses are plain (not frozen) dataclasses with JSON values as fields.
+    """A place where jobs run. Subclasses are dataclasses (not frozen) with JSON values as fields.
 
-    All methods are called in a task; ``poll`` and ``cancel`` also in threads of the triggerer. They may block.
+    All methods are called in a task, ``poll`` and ``cancel`` also in threads of the triggerer. They may block.
     """
 
     template_fields: ClassVar[tuple[str, ...]] = ()
@@ -164,7 +168,7 @@ class Runtime(ABC):
     _aws: AwsAccess | None = None
 
     def bind(self, aws: AwsAccess) -> Self:
-        """A copy of this runtime that reaches AWS through ``aws``, without what this one has found out by another."""
+        """A copy of this runtime that uses ``aws``, without anything that this one has looked up with other access."""
         bound = copy.copy(self)
         for name in [name for name in vars(bound) if isinstance(getattr(type(self), name, None), cached_property)]:
             del vars(bound)[name]
@@ -173,87 +177,95 @@ class Runtime(ABC):
 
     @abstractmethod
     def submit(self, job_uri: str, job: Job, *, survives_parent: bool, capacity_refusals: int = 0) -> JobHandle:
-        """Start the worker for a job that has been stored.
+        """Start a worker for a job that has been stored.
 
-        :param job_uri: where the job's document is. The worker is started with it and the document's digest.
-        :param job: the same document.
-        :param survives_parent: the job must outlive the calling process, because the task is about to be deferred.
-        :param capacity_refusals: how often this job has found no room already.
-        :raises NoCapacityError: there is no room now; the same call may find some later.
-        :raises ThrottledError: too many calls; this one may be repeated as it is.
+        :param job_uri: the URI of the job's document. The worker is started with it and with the document's digest.
+        :param job: the document.
+        :param survives_parent: whether the job must outlive the calling process, because the task is about to be
+            deferred.
+        :param capacity_refusals: how often this job has found no capacity so far.
+        :raises NoCapacityError: there is no capacity now; the same call may succeed later.
+        :raises ThrottledError: there were too many calls; the same call may be repeated.
         """
 
     @abstractmethod
     def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
-        """The states of many jobs, in their order, in as few calls as the place allows."""
+        """The statuses of many jobs, in their order, with as few calls as possible."""
 
     @abstractmethod
     def cancel(self, handle: JobHandle) -> None:
-        """Stop a job. No error if it has ended already. Called more than once, and from signal handlers."""
+        """Stop a job. If it has ended already, nothing happens. May be called repeatedly, and from signal handlers."""
 
     def abandon(self, job_uri: str) -> None:
-        """``submit`` will not be called again for a job that has found no room: nothing shall do it after all."""
+        """Make sure that a job which found no capacity is never done. ``submit`` will not be called for it again."""
         return
 
     def job_url(self, handle: JobHandle) -> str:
-        """Where a person sees what runs the job; empty where there is no such place."""
+        """The URL of a page about the job's host; empty if there is none."""
         return ""
 
     def log_url(self, handle: JobHandle) -> str:
-        """Where a person reads the job's own log; empty where there is no such place."""
+        """The URL of a page with the job's log; empty if there is none."""
         return ""
 
     def logs(self, handle: JobHandle, cursor: JsonValue = None) -> tuple[list[str], JsonValue]:
-        """Lines that the worker logged since ``cursor`` (None: since its start), and the next cursor."""
+        """Read the lines that the worker logged after ``cursor``.
+
+        :param cursor: the cursor that the last call returned; None: the beginning.
+        :return: the lines, and the next cursor.
+        """
         return [], cursor
 
     def find(self, job: Job) -> JobHandle | None:
-        """A submission of the same work by an earlier attempt of the same task, if it still runs.
+        """A running submission of the same work by an earlier attempt of the same task; None if there is none.
 
-        One that has ended is none: what it made is found where it belongs, in the ledger or below the model, and when
-        it is gone from there, the work is done again. The work is compared (``job_key``), not only the task: a map
-        index can stand for another chunk after the task was expanded again.
+        Submissions that have ended do not count: their results are looked up in the ledger or below the model; if these
+        are gone, the work is done again. The work is compared (``job_key``), not only the task: a map index can stand
+        for another chunk after the task was expanded again.
         """
         return None
 
     def software_fingerprint(self, module: str = "") -> str:
-        """What distinguishes the software that jobs run with. A model is trained anew where it differs.
+        """A text that identifies the software in which jobs run. A model is trained again if it changes.
 
-        :param module: the module of the user's that makes the estimator: its source counts, where it can be found.
+        :param module: the user's module that makes the estimator. Its source counts too, if it can be found.
         """
         return ""
 
     @classmethod
     def hosts(cls, aws: AwsAccess, where: str, *, region_name: str | None, tags: Mapping[str, str]) -> Iterator[Host]:
-        """What this kind of runtime has running for Airflow tasks, whoever started it.
+        """Everything that runs in this kind of runtime for Airflow tasks, whoever started it.
 
-        :param where: the argument of ``leftovers``; empty if it takes none.
-        :param region_name: None: the connection's.
+        :param aws: access to AWS.
+        :param where: the value of the reaper's option for this runtime; empty if there is none.
+        :param region_name: the region; None: the connection's.
         :param tags: tags that a host must have, beside those that lead back to its Airflow task.
         """
         return iter(())
 
     @classmethod
     def rights(cls) -> RuntimeRights | None:
-        """The rights in AWS that this kind of runtime needs; None: none."""
+        """The AWS permissions that this kind of runtime needs; None: none."""
         return None
 
     @property
     def jobs_in_a_row(self) -> int:
-        """How many jobs may have to run, this one last, until one has ended: each may take its deadline."""
+        """How many jobs may run one after another, this one last. Each may take as long as its deadline."""
         return 1
 
     @property
     def image(self) -> str:
-        """The container image, where there is one."""
+        """The name of the container image; empty if there is none."""
         return ""
 
     def poll_key(self) -> str:
-        """Handles of runtimes with equal keys may be polled in one call."""
+        """A key. Handles of runtimes with equal keys can be polled in one call."""
         return content_id(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """This runtime as JSON, for ``runtime_from_dict``; of the variables in ``env`` the names, never the values."""
+        """This runtime as JSON, for ``runtime_from_dict``. Of the variables in ``env`` it holds the names, never the
+        values.
+        """
         arguments = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
         if isinstance(env := arguments.get(_ENV), Mapping):
             arguments[_ENV] = sorted(env)
@@ -261,15 +273,17 @@ class Runtime(ABC):
         return {"class": path, "arguments": arguments}
 
     def described_for_jobs(self) -> dict[str, Any]:
-        """This runtime as JSON, for a job of its own that starts further ones: with what only this side may look up.
+        """This runtime as JSON, for a job that starts further ones, with everything that only Airflow's side may look
+        up.
 
-        The job's container has the variables of ``env`` itself, and hands them on.
+        The job's container has the variables of ``env`` itself, and passes them on.
         """
         return self.to_dict()
 
     def described_for_triggers(self) -> dict[str, Any]:
-        """This runtime as JSON, for a trigger, which Airflow's database keeps: what it takes to watch a job, not what
-        ``submit`` alone needs."""
+        """This runtime as JSON, for a trigger, which Airflow's database stores. Fields that only ``submit`` needs are
+        left out.
+        """
         described = self.to_dict()
         kept = {name: value for name, value in described["arguments"].items() if name not in self.submit_only}
         return {**described, "arguments": kept}
@@ -278,16 +292,17 @@ class Runtime(ABC):
 def runtime_from_dict(data: Mapping[str, Any], env: Mapping[str, str] | None = None) -> Runtime:
     """The runtime that ``to_dict`` described.
 
-    :param env: where the values of its variables are; None: they are not needed.
-    :raises UserError: it is no runtime.
-    :raises BrokenEnvironmentError: there is no value for some of its variables.
+    :param data: the result of ``to_dict``.
+    :param env: the values of its environment variables; None: they are not needed.
+    :raises UserError: the data describe no runtime.
+    :raises BrokenEnvironmentError: a variable has no value.
     """
     module, _, name = data["class"].partition(":")
     found = getattr(import_module(module), name, None)
     if not (isinstance(found, type) and issubclass(found, Runtime)):
         raise UserError(f"{data['class']} is no Runtime.")
     arguments = dict(data["arguments"])
-    if isinstance(names := arguments.get(_ENV), list):  # versions before this one wrote names and values
+    if isinstance(names := arguments.get(_ENV), list):  # earlier versions wrote a dict of names and values
         arguments[_ENV] = {} if env is None else _values(names, env)
     return found(**arguments)
 
@@ -302,15 +317,17 @@ def _values(names: Sequence[str], env: Mapping[str, str]) -> dict[str, str]:
 
 
 def worker_arguments(job_uri: str, job: Job) -> list[str]:
-    """What the worker is started with: the job's URI, and the digest of the document that it must find there.
+    """A worker's command line arguments: the job's URI, and the digest that the document there must have.
 
-    The URI comes last: that is where earlier versions look for it.
+    The URI comes last, because earlier versions look for it there.
     """
     return [DIGEST_OPTION, job.digest(), job_uri]
 
 
 def read_worker_arguments(arguments: Sequence[str]) -> tuple[str, str]:
-    """URI and digest of the job that a worker was started with; of an earlier version's, the digest is empty."""
+    """The job's URI and its digest in a worker's command line arguments. The digest is empty if an earlier version
+    wrote them.
+    """
     before = list(arguments[:-1])
     return arguments[-1], before[1] if before[:1] == [DIGEST_OPTION] and len(before) > 1 else ""
 

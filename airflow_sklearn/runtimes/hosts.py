@@ -1,4 +1,4 @@
-"""What runs jobs outside of Airflow, an instance or a container, and whose work it does."""
+"""Hosts: instances or containers that do jobs, with the Airflow task that they work for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-# Tags that lead from a host back to the Airflow task that asked for it.
+# Tags that lead from a host back to its Airflow task.
 DAG_TAG, TASK_TAG, RUN_TAG = "airflow_dag_id", "airflow_task_id", "airflow_run_id"
 MAP_INDEX_TAG = "airflow_map_index"
 
@@ -27,20 +27,20 @@ class Host:
 
     @property
     def task(self) -> tuple[str, str, str]:
-        """DAG, task and run."""
+        """The ids of DAG, task and DAG run."""
         return self.tags[DAG_TAG], self.tags[TASK_TAG], self.tags[RUN_TAG]
 
     @property
     def map_index(self) -> int | None:
-        """None: it does jobs of several mapped instances of the task."""
+        """The map index of the task instance; None: the host does jobs of several mapped instances."""
         text = self.tags.get(MAP_INDEX_TAG)
         return int(text) if text else None
 
 
 def is_ours(tags: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    """Whether it can be told whose work a host does, and it is one of those that are meant.
+    """Whether a host's tags name its Airflow task, and include the wanted tags.
 
-    :param tags: the host's.
-    :param wanted: tags that it must have, too.
+    :param tags: the host's tags.
+    :param wanted: the tags that it must have.
     """
     return {DAG_TAG, TASK_TAG, RUN_TAG} <= set(tags) and wanted.items() <= tags.items()

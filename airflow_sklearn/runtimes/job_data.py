@@ -1,4 +1,4 @@
-"""What a runtime keeps in a handle to find its job again, as one value."""
+"""The content of a handle, by which a runtime finds its job again."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 
 class JobData(Value):
-    """The content of ``JobHandle.data``. Each runtime has a class of its own.
+    """The content of ``JobHandle.data``. Each runtime has a subclass.
 
-    Handles are stored: in triggers, in events, in files. A field that is renamed keeps its stored name as its alias; a
-    field that is added has a default. What another version has stored beside is left out.
+    Handles are stored in triggers, events and files. A renamed field keeps its stored name as an alias, and a new field
+    has a default. Fields that another version has stored are ignored.
     """
 
     model_config = ConfigDict(extra="ignore", validate_by_name=True, serialize_by_alias=True)
 
     @classmethod
     def of(cls, handle: JobHandle) -> Self:
-        """Read it from a handle.
+        """Read the content of a handle.
 
         :raises ValidationError: another kind of runtime has made the handle.
         """
         return cls.model_validate(handle.data)
 
     def stored(self) -> dict[str, JsonValue]:
-        """As JSON, for ``JobHandle.data``."""
+        """The content as JSON, for ``JobHandle.data``."""
         return self.model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""A job's log in its task's log."""
+"""Copying a job's log into its task's log."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from airflow_sklearn.runtimes.base import JobHandle, Runtime
 
 _TAIL = 20  # lines in the error of a job that left no result
-_LINE = 500  # characters of each
+_LINE = 500  # characters of each such line
 _PAUSE = 1.0  # seconds between two looks for the last lines
 
 
 class JobLog:
-    """Copies a job's log into a task's log, each line once, at its level.
+    """Copies a job's log into a task's log, each line once and at its level.
 
-    Logs serve people: what cannot be read is said once, and stops nothing. The error that ends the job is not copied:
-    the task raises it.
+    If the log cannot be read, this is logged once, and stops nothing. The error that ends the job is not copied,
+    because the task raises it.
 
-    :param logger: the task's.
-    :param seen: what another process has copied already: the ``state()`` of its log.
+    :param logger: the task's logger.
+    :param seen: the ``state()`` of a log that another process has copied so far; None: nothing was copied.
     """
 
     def __init__(self, logger: Any, seen: Mapping[str, Any] | None = None) -> None:
@@ -38,13 +38,13 @@ class JobLog:
         self.tail: deque[str] = deque((seen or {}).get("tail", ()), maxlen=_TAIL)
 
     def state(self) -> dict[str, JsonValue]:
-        """For the process that goes on with this log."""
+        """The state as JSON, for a process that continues this log."""
         return {"cursor": self._cursor, "tail": list(self.tail), "in_error": self._in_error}
 
     def forward(self, runtime: Runtime, handle: JobHandle) -> bool:
-        """Log what is new.
+        """Read and log new lines.
 
-        :return: whether there was anything.
+        :return: whether there were any.
         """
         try:
             lines, self._cursor = runtime.logs(handle, self._cursor)
@@ -58,7 +58,7 @@ class JobLog:
         return bool(lines)
 
     def add(self, lines: Iterable[str], cursor: JsonValue) -> None:
-        """Log lines that somebody else has read."""
+        """Log lines that were read elsewhere, and remember the cursor after them."""
         self._cursor = cursor
         for line in lines:
             self.tail.append(_storable(line))
@@ -68,7 +68,7 @@ class JobLog:
                 self._logger.log(self._level, "%s", text)
 
     def drain(self, runtime: Runtime, handle: JobHandle) -> None:
-        """Log what is left of a job that has ended, waiting a little for lines that are late."""
+        """Log the remaining lines of a job that has ended, and wait some seconds for late ones."""
         until = time.monotonic() + runtime.log_delay
         while True:
             news = self.forward(runtime, handle)
@@ -81,8 +81,8 @@ class JobLog:
 
 
 def _storable(line: str) -> str:
-    """As much of a line as an error needs, in characters that every metadata database takes.
+    """A line, shortened, without characters that a metadata database refuses.
 
-    The tail travels in a trigger's event: PostgreSQL refuses a NUL there, and the triggerer would end of it.
+    The last lines travel in a trigger's event. PostgreSQL refuses NUL characters there, and the triggerer would crash.
     """
     return line.encode(errors="replace").decode().replace("\x00", "")[:_LINE]

@@ -1,4 +1,4 @@
-"""What the end of a job means: done, wrong for good, or worth a retry."""
+"""The meaning of a job's end: success, a final failure, or a failure worth a retry."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from airflow_sklearn.runtimes.base import JobStatus
     from airflow_sklearn.storage import Storage
 
-_NOT_UNDERSTOOD = "error: unrecognized arguments:"  # argparse's words
+_NOT_UNDERSTOOD = "error: unrecognized arguments:"  # the beginning of argparse's message
 _FINAL_EXIT_CODES = tuple(exit_codes.BY_KIND[kind] for kind in FINAL_KINDS)
 
 
 def read_result(storage: Storage, uri: str) -> JobResult | None:
-    """The result document, None if the worker wrote none."""
+    """A job's result; None if the worker wrote none."""
     try:
         return JobResult.from_json(storage.read(uri), where=uri)
     except ObjectNotFoundError:
@@ -30,7 +30,7 @@ def read_result(storage: Storage, uri: str) -> JobResult | None:
 
 
 def was_stopped(result: JobResult | None, status: JobStatus) -> bool:
-    """Whether a job ended because somebody or something stopped it, and not by itself or because its time was over."""
+    """Whether a job was stopped from outside: it neither ended by itself nor reached its deadline."""
     if status.expired:
         return False
     if result is not None:
@@ -39,11 +39,15 @@ def was_stopped(result: JobResult | None, status: JobStatus) -> bool:
 
 
 def raise_unless_succeeded(result: JobResult | None, status: JobStatus, tail: Sequence[str]) -> None:
-    """Success is the result document; the runtime's word only explains why there is none.
+    """Raise an error unless the job has succeeded.
 
-    :param tail: the last lines that the worker logged.
+    The result document decides. The runtime's status only explains why there is none.
+
+    :param result: the job's result; None: it wrote none.
+    :param status: the last status from the runtime.
+    :param tail: the last lines of the worker's log.
     :raises JobFailedError: a retry would fail again.
-    :raises JobLostError: a retry is right.
+    :raises JobLostError: a retry may succeed.
     """
     if result is not None and result.status == "succeeded":
         return
@@ -63,9 +67,10 @@ def raise_unless_succeeded(result: JobResult | None, status: JobStatus, tail: Se
 
 
 def too_old(exit_code: int | None, lines: Sequence[str]) -> str:
-    """What to say of a worker that did not understand what it was told; empty if it did.
+    """An explanation if an older worker did not understand its command line; else empty.
 
-    :param lines: the last ones that it logged, as far as they are known.
+    :param exit_code: the worker's exit code; None: unknown.
+    :param lines: the last lines of its log, as far as they are known.
     """
     said = next((line.strip() for line in lines if _NOT_UNDERSTOOD in line), "")
     if exit_code != exit_codes.USAGE and not said:
@@ -79,7 +84,7 @@ def too_old(exit_code: int | None, lines: Sequence[str]) -> str:
 
 
 def _describe(error: JobError) -> str:
-    """The package's own errors speak for themselves; another one's class is part of what it says."""
+    """An error as text. Errors that are not the package's own begin with their class."""
     own = hasattr(exceptions, error.type)
     return exceptions.with_problems(
         error.message if own else f"{error.type}: {error.message}", [problem.shown() for problem in error.problems]

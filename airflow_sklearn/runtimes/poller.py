@@ -1,4 +1,4 @@
-"""One poller for many jobs: a thousand deferred chunks cost a few calls a tick, not a thousand."""
+"""One poller for many jobs: a thousand deferred chunks cost a few calls an interval, not a thousand."""
 
 from __future__ import annotations
 
@@ -27,34 +27,39 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-JITTER = 0.2  # share of an interval by which polls are moved, so that pollers of many triggerers drift apart
+JITTER = 0.2  # the largest random change of an interval, as a share, so that many triggerers do not poll together
 LONGEST_PAUSE = 120.0  # seconds between two polls, however many have failed
 LOGS_A_TICK = 2  # jobs whose logs are read after a poll
 GATHERING = 0.5  # seconds before the first poll: triggers that start together are polled together
-GIVE_UP_AFTER = 900.0  # seconds for which a job may go unseen, because polls fail or do not see it
-LONGEST_CALL = 300.0  # seconds; a call that has not come back by then failed, though its thread may hang for ever
-LONGEST_LOG = 60.0  # seconds, of a look at one job's log: the polls wait for it
+GIVE_UP_AFTER = 900.0  # seconds for which polls may fail, or not find a job
+LONGEST_CALL = 300.0  # seconds after which a call counts as failed, though its thread may hang for ever
+LONGEST_LOG = 60.0  # seconds for reading one job's log; polls wait for it
 
 
 def backoff(interval: float, failures: int) -> float:
-    """Seconds to the next poll: the interval, doubled for each failure in a row, with jitter."""
+    """Seconds to the next poll: the interval, doubled for each failure in a row, with jitter.
+
+    :param interval: seconds.
+    :param failures: the number of failures in a row.
+    """
     pause = min(interval * 2.0**failures, max(interval, LONGEST_PAUSE))
     return pause * random.uniform(1 - JITTER, 1 + JITTER)
 
 
 async def bounded(call: Awaitable[_T], seconds: float) -> _T:
-    """The answer of a blocking call in a thread, if it comes in time. A thread that hangs is left alone.
+    """Wait for a blocking call in a thread, for a limited time. A thread that hangs is left alone.
 
-    The call is a task of its own: where it is cancelled, or what it waits for, who asks is not.
+    The call is an asyncio task of its own: if it is cancelled, the caller is not.
 
-    :raises TimeoutError: it did not come.
+    :param seconds: the longest time to wait.
+    :raises TimeoutError: the call took longer.
     :raises ConnectionAbortedError: the call was cancelled.
     """
     task = asyncio.ensure_future(call)
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)
     finally:
-        task.cancel()  # nothing happens to one that is done
+        task.cancel()  # no effect if it is done
     if not done:
         raise TimeoutError(f"no answer for {seconds:,.0f} s")
     if task.cancelled():
@@ -64,7 +69,7 @@ async def bounded(call: Awaitable[_T], seconds: float) -> _T:
 
 @dataclass(frozen=True)
 class Sighting:
-    """What a watcher learns: a status, or lines of the running job's log."""
+    """News of a job for its watcher: a status, or lines of the running job's log."""
 
     status: JobStatus | None = None
     lines: Sequence[str] = ()
@@ -85,21 +90,21 @@ class _Watcher:
 
 
 class SharedPoller:
-    """Polls all jobs of one key in one event loop, as often as the most impatient of its watchers asks for.
+    """Polls all jobs of one key in one event loop, at the shortest interval that any of its watchers asks for.
 
     It ends with its last watcher; the next one gets a new poller.
 
-    Running jobs' logs are read in turn, a few jobs a tick: one job's log is followed closely, a thousand jobs' logs
-    cost no more than one's.
+    The logs of running jobs are read in turn, a few after each poll: one job's log is followed closely, and a thousand
+    jobs' logs cost no more than one's.
 
-    Nobody waits for what will not come: a call has ``longest_call`` seconds, a job that is not seen for
-    ``give_up_after`` seconds is lost, and the end of the poller itself, whatever ended it, is an error.
+    No watcher waits for ever: a call may take ``longest_call`` seconds, a job that is not found for ``give_up_after``
+    seconds is lost, and all watchers get an error if the poller itself ends.
 
     :param poll: ``Runtime.poll``, as a coroutine.
     :param logs: ``Runtime.logs``, as a coroutine.
-    :param give_up_after: seconds without one successful poll after which every watcher gets the error; or, when polls
-        succeed and do not see a job, that job is lost.
-    :param longest_call: seconds that ``poll`` may take.
+    :param give_up_after: seconds of failing polls after which every watcher gets the error. If polls succeed but do not
+        find a job, the job is lost after these seconds.
+    :param longest_call: the most seconds that ``poll`` may take.
     """
 
     _pollers: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedPoller]]] = WeakKeyDictionary()
@@ -120,21 +125,22 @@ class SharedPoller:
 
     @classmethod
     def shared(cls, key: str, poll: Poll, logs: Logs) -> SharedPoller:
-        """The poller of a key in the running event loop; made if nobody watches one."""
+        """The poller of a key in the running event loop. It is made if there is none."""
         pollers = cls._pollers.setdefault(asyncio.get_running_loop(), {})
         return pollers.setdefault(key, cls(poll, logs))
 
     async def watch(self, handle: JobHandle, interval: float) -> AsyncIterator[Sighting]:
-        """Everything that is seen of a job; a finished status comes last.
+        """Yield all news of a job; the final status comes last.
 
-        :param interval: seconds between two polls at most, unless they fail.
-        :raises Exception: what the runtime's ``poll`` raised, when it has failed for ``give_up_after`` seconds; or what
-            ended the poller.
+        :param handle: the job's handle.
+        :param interval: the most seconds between two polls, unless polls fail.
+        :raises Exception: the error of the runtime's ``poll`` if it failed for ``give_up_after`` seconds, or the error
+            that ended the poller.
         """
         watcher = _Watcher(handle, interval)
         self._watchers[id(watcher)] = watcher
         if self._task is None or self._task.done():
-            # An empty context: the poller's log lines belong to no single trigger.
+            # An empty context, because the poller's log lines belong to no single trigger.
             self._task = asyncio.create_task(self._run(), context=contextvars.Context())
         try:
             while True:
@@ -151,11 +157,11 @@ class SharedPoller:
 
     @property
     def _interval(self) -> float:
-        """Seconds between two polls: the least that those who watch now ask for."""
+        """Seconds between two polls: the shortest interval of all current watchers."""
         return min((watcher.interval for watcher in self._watchers.values()), default=0.0)
 
     def _leave_registry(self) -> None:
-        """Nobody watches: the next to come gets a new poller. This one's loop ends at its next turn."""
+        """Remove this poller after its last watcher has left: the next watcher gets a new one."""
         pollers = self._pollers.get(asyncio.get_running_loop(), {})
         for key in [key for key, poller in pollers.items() if poller is self]:
             del pollers[key]
@@ -208,9 +214,9 @@ class SharedPoller:
         running = [key for key, watcher in self._watchers.items() if watcher.running][:LOGS_A_TICK]
         for key in running:
             watcher = self._watchers.pop(key, None)
-            if watcher is None:  # it has left meanwhile
+            if watcher is None:  # the watcher has left meanwhile
                 continue
-            self._watchers[key] = watcher  # to the end of the line
+            self._watchers[key] = watcher  # moved to the end of the order
             try:
                 lines, watcher.cursor = await bounded(self._logs(watcher.handle, watcher.cursor), self._longest_log)
             except Exception as error:

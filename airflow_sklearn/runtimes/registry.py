@@ -1,7 +1,6 @@
-"""The runtimes that there are, one line each. Nothing is imported before one is asked for.
+"""The known runtimes, one line each. A runtime is imported only when it is asked for.
 
-A package of somebody else's adds its own by an entry point of the group ``airflow_sklearn.runtimes``, or by
-``register``.
+Another package adds its own by an entry point of the group ``airflow_sklearn.runtimes``, or by ``register``.
 """
 
 from __future__ import annotations
@@ -25,28 +24,28 @@ _RUNTIMES = {
     "ecs": "airflow_sklearn.runtimes.ecs:EcsRuntime",
     "ec2": "airflow_sklearn.runtimes.ec2:Ec2Runtime",
 }
-#: What people call a runtime, too.
+#: Other names of runtimes.
 _ALIASES = {"fargate": "ecs"}
 
 
 def register(name: str, path: str) -> None:
-    """Add a runtime, for this process.
+    """Add a runtime in this process.
 
-    :param name: what it is called: ``batch``.
-    :param path: of its class: ``module:Class``.
+    :param name: its name, such as ``batch``.
+    :param path: its class, as ``module:Class``.
     """
     _RUNTIMES[name] = path
 
 
 def names() -> list[str]:
-    """All that there are, in the order in which they were added."""
+    """The names of all known runtimes, in the order in which they were added."""
     return list({**_RUNTIMES, **_from_entry_points()})
 
 
 def load(name: str) -> type[Runtime]:
     """The class of a runtime.
 
-    :raises UserError: there is none of that name, or it is no runtime.
+    :raises UserError: no runtime has this name, or the class is no runtime.
     """
     paths = {**_from_entry_points(), **_RUNTIMES}
     if name not in paths:
@@ -59,12 +58,15 @@ def load(name: str) -> type[Runtime]:
 
 
 def load_all() -> Iterator[tuple[str, type[Runtime]]]:
-    """All runtimes, by name."""
+    """Yield the names and classes of all known runtimes."""
     return ((name, load(name)) for name in names())
 
 
 def check_runtime(runtime: Any) -> None:
-    """:raises UserError: it is no runtime."""
+    """Check that a value is a runtime.
+
+    :raises UserError: it is not.
+    """
     if isinstance(runtime, Runtime) or not is_known(runtime):
         return
     if isinstance(runtime, type):

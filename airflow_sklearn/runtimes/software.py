@@ -1,4 +1,4 @@
-"""Prints what software the interpreter that runs this has: ``python -m airflow_sklearn.runtimes.software [MODULE]``."""
+"""``python -m airflow_sklearn.runtimes.software [MODULE]``: prints which software this interpreter has."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _DISTRIBUTIONS = ("airflow-sklearn", "joblib", "numpy", "pandas", "pyarrow", "sc
 
 
 def describe(module: str = "") -> str:
-    """The versions of Python and of the packages that models depend on, and a digest of a module's source."""
+    """The versions of Python and of the packages that models depend on, and the digest of a module's source.
+
+    :param module: the module's name; empty: none.
+    """
     words = [f"python {platform.python_version()}"]
     for name in _DISTRIBUTIONS:
         for found in importlib.metadata.distributions(name=name):
@@ -24,9 +27,9 @@ def describe(module: str = "") -> str:
 
 
 def source_digest(module: str) -> str:
-    """A digest of a module's source; empty where it has none, or is found by its package's code only.
+    """The digest of a module's source; empty if it has none, or only code of its package could find it.
 
-    Imports nothing, unlike ``importlib.util.find_spec``: packages with estimators import slow libraries.
+    Nothing is imported, unlike in ``importlib.util.find_spec``: packages with estimators import slow libraries.
     """
     path: Any = None
     spec: Any = None
@@ -37,7 +40,7 @@ def source_digest(module: str) -> str:
             spec = next(found for finder in sys.meta_path if (found := finder.find_spec(name, path)))
             path = spec.submodule_search_locations
         source = spec.loader.get_source(module)
-    except Exception:  # whatever finders and loaders raise: the worker will tell what is wrong with the module
+    except Exception:  # any error of finders and loaders: the worker will report the module's fault
         return ""
     return hashlib.sha256(source.encode()).hexdigest()[:16] if source else ""
 

@@ -1,1 +1,1 @@
-"""What the runtimes of AWS share: options, tags, logs in CloudWatch, and what the end of a container means."""
+"""The common part of the AWS runtimes: options, tags, logs in CloudWatch, and the meaning of a container's end."""

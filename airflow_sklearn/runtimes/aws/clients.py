@@ -1,4 +1,4 @@
-"""How a bound runtime reaches AWS."""
+"""boto3 clients of a runtime that is bound to an AWS connection."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AwsClients:
-    """boto3's clients for one service in one region, and for what goes with it.
+    """boto3 clients for the service that runs jobs, and for other services in its region.
 
-    Each is asked for when it is needed, and not kept: the connection renews its clients, and a poller lives for hours.
+    A client is requested each time that it is needed, and not kept: the connection renews its clients, and a poller may
+    live for hours.
 
     :param access: the operator's connection; None: the runtime is not bound.
     :param service: the service that runs jobs, such as ``ecs``.
-    :param region_name: None: the connection's.
-    :param runtime: the runtime's class, for messages.
+    :param region_name: the region; None: the connection's.
+    :param runtime: the name of the runtime's class, for messages.
     """
 
     access: AwsAccess | None
@@ -32,7 +33,7 @@ class AwsClients:
     def api(self, **options: int) -> Any:
         """The client of the service that runs jobs.
 
-        :param options: ``attempts``: how often a call is tried at most.
+        :param options: ``attempts``: the largest number of attempts a call.
         :raises BrokenEnvironmentError: the runtime is not bound.
         """
         return self.of(self.service, self.region_name, **options)
@@ -40,6 +41,9 @@ class AwsClients:
     def of(self, service: str, region_name: str | None, **options: int) -> Any:
         """The client of any service.
 
+        :param service: such as ``logs``.
+        :param region_name: the region; None: the connection's.
+        :param options: ``attempts``: the largest number of attempts a call.
         :raises BrokenEnvironmentError: the runtime is not bound.
         """
         if self.access is None:
@@ -48,13 +52,13 @@ class AwsClients:
 
     @property
     def region(self) -> str:
-        """The region that jobs run in."""
+        """The name of the region in which jobs run."""
         return str(self.api().meta.region_name)
 
     def storage(self) -> Storage:
-        """S3, by the connection's client of now.
+        """The storage, with the connection's current S3 client.
 
-        The client is asked for here: not all threads that read may ask Airflow for the connection.
+        The client is requested here, in the calling thread: threads that read must not ask Airflow for the connection.
         """
         from airflow_sklearn.storage import Storage
 

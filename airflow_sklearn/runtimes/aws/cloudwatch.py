@@ -1,4 +1,4 @@
-"""A worker's log in Amazon CloudWatch Logs: where it is, its lines, and its page."""
+"""A worker's log in Amazon CloudWatch Logs: its name, its lines, and its page in the console."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_sklearn.contract.document import Value
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-_PAGES = 5  # of up to 10,000 lines or 1 MB each, in one look: what comes after waits for the next
+_PAGES = 5  # read at a time, each up to 10,000 lines or 1 MB (GetLogEvents); the rest is read the next time
 
 
 class LogStream(Value):
@@ -23,7 +23,9 @@ class LogStream(Value):
 
     @property
     def url(self) -> str:
-        """Its page in the AWS console, which wants names quoted twice, with ``$`` for the outer ``%``."""
+        """The URL of its page in the AWS console. The console expects names quoted twice, with ``$`` for the outer
+        ``%``.
+        """
 
         def twice(name: str) -> str:
             return quote(quote(name, safe=""), safe="").replace("%", "$")
@@ -34,12 +36,13 @@ class LogStream(Value):
         )
 
     def read(self, client: Any, cursor: JsonValue = None) -> tuple[list[str], JsonValue]:
-        """The lines since ``cursor``, and the next cursor. No lines if the stream is not there (yet).
+        """Read the lines after ``cursor``. There are none if the stream does not exist (yet).
 
-        :param client: boto3's, of ``logs``.
-        :param cursor: what the look before returned, the ``nextForwardToken`` of its last page and the time of its last
-            line; None for the beginning.
-        :raises Exception: what the first page raised. When a later one cannot be read, those before it are returned.
+        :param client: a boto3 client for ``logs``.
+        :param cursor: the cursor that the last call returned; None: the beginning. It holds the ``nextForwardToken`` of
+            the last page and the time of the last line.
+        :return: the lines, and the next cursor.
+        :raises Exception: the first page cannot be read. If a later one cannot, the lines before it are returned.
         """
         seen = cursor if isinstance(cursor, dict) else {}
         token, time = seen.get("token"), seen.get("time")
@@ -69,5 +72,5 @@ class LogStream(Value):
         try:
             return client.get_log_events(**where, nextToken=token)
         except client.exceptions.InvalidParameterException:
-            # Tokens are good for 24 hours. The time of the last line tells nearly as well where to go on.
+            # Tokens expire after 24 hours. Then the time of the last line tells nearly as well where to continue.
             return client.get_log_events(**where, **({"startTime": time + 1} if isinstance(time, int) else {}))

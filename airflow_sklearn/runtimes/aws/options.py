@@ -1,4 +1,4 @@
-"""What the options of AWS runtimes have in common: how they are checked, and shown."""
+"""The common part of AWS runtimes' options: how they are checked and shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class AwsOptions(ABC):
     """The base of a runtime's options: a dataclass whose fields are the runtime's arguments.
 
-    Options are checked when they are given. What is wrong is said with the runtime's own name, all at once.
+    Options are checked when they are given. The error names the runtime, and lists all faults.
     """
 
     whole_numbers: ClassVar[tuple[str, ...]] = ()
@@ -30,7 +30,10 @@ class AwsOptions(ABC):
     """Further environment variables of the worker."""
 
     def __post_init__(self) -> None:
-        """:raises UserError: an option is not what it must be."""
+        """Check the options.
+
+        :raises UserError: an option is invalid; the message lists all faults.
+        """
         self._read_numbers()
         if found := [*self.problems(), *self._list_problems()]:
             lines = "\n".join(f"  - {one}" for one in found)
@@ -43,14 +46,17 @@ class AwsOptions(ABC):
 
     @abstractmethod
     def problems(self) -> Iterator[str]:
-        """What is wrong, whatever the templates will say; one sentence each."""
+        """Yield the faults of the options, one sentence each. Templates are not looked into."""
 
     def shown_value(self, name: str) -> Any:
-        """What ``repr`` says of an option."""
+        """An option's value as ``repr`` shows it."""
         return getattr(self, name)
 
     def check_rendered(self) -> None:
-        """:raises UserError: a template that should give a list has given a text."""
+        """Check the options after templates were rendered.
+
+        :raises UserError: a template that must give a list gave a text.
+        """
         for option in self.lists:
             if not isinstance(value := getattr(self, option), list | tuple):
                 raise UserError(
@@ -59,7 +65,7 @@ class AwsOptions(ABC):
                 )
 
     def _read_numbers(self) -> None:
-        """Make numbers of what AWS, and so many people, write as text."""
+        """Convert numbers given as text, as in AWS's own documents, to numbers."""
         name = type(self).__name__
         for option in (*self.whole_numbers, *self.numbers):
             value = getattr(self, option)
@@ -77,7 +83,7 @@ class AwsOptions(ABC):
                 raise UserError(f"{name}({option}={value!r}): it is a whole number.")
 
     def _list_problems(self) -> Iterator[str]:
-        """A template may become a list."""
+        """Faults of options that must be lists. A template may become one, and is accepted."""
         for option in self.lists:
             value = getattr(self, option)
             if isinstance(value, str) and "{{" not in value:
@@ -85,10 +91,12 @@ class AwsOptions(ABC):
 
 
 def taken_problems(option: str, given: Iterable[str], taken: Mapping[str, str], what: str) -> Iterator[str]:
-    """What is wrong with an option that holds further arguments of an API.
+    """Faults of an option that holds further arguments of an API.
 
-    :param taken: arguments that are set already, and from which options.
-    :param what: that they are set for.
+    :param option: the option's name.
+    :param given: the names of the arguments in it.
+    :param taken: arguments that the runtime sets itself, and the options that set them.
+    :param what: the API's action, for the message.
     """
     for name in sorted(set(given) & set(taken)):
         yield f"{option}: {name} is set for each {what}" + (f", from {taken[name]}" if taken[name] else "")

@@ -1,4 +1,4 @@
-"""``AwsRuntime``: what the runtimes of AWS share."""
+"""``AwsRuntime``: the common part of the AWS runtimes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AwsJobData(JobData):
-    """What handles of all runtimes of AWS hold."""
+    """The content of all AWS runtimes' handles."""
 
     region: str = ""
     """That the job runs in."""
@@ -27,9 +27,10 @@ class AwsJobData(JobData):
 
 
 class AwsRuntime(Runtime):
-    """A runtime that starts containers by an AWS service. They log to CloudWatch, and have a role of their own.
+    """A runtime that starts containers by an AWS service. The containers log to CloudWatch, and have a role of their
+    own.
 
-    A subclass names the ``service``, and says where the console shows a job (``console_path``).
+    A subclass sets ``service``, and says where the console shows a job (``console_path``).
     """
 
     service: ClassVar[str]
@@ -43,31 +44,36 @@ class AwsRuntime(Runtime):
 
     @abstractmethod
     def console_path(self, handle: JobHandle) -> str:
-        """Path and query of a job's page in the AWS console, from its ``/`` on."""
+        """The path and query of a job's page in the AWS console, beginning with ``/``."""
 
     def job_url(self, handle: JobHandle) -> str:
+        """See ``Runtime.job_url``: the job's page in the AWS console."""
         return f"{console_of(AwsJobData.of(handle).region)}{self.console_path(handle)}"
 
     def log_url(self, handle: JobHandle) -> str:
+        """See ``Runtime.log_url``: the log stream's page in the AWS console."""
         stream = AwsJobData.of(handle).log
         return stream.url if stream else ""
 
     def logs(self, handle: JobHandle, cursor: JsonValue = None) -> tuple[list[str], JsonValue]:
+        """See ``Runtime.logs``. The lines come from CloudWatch Logs."""
         stream = AwsJobData.of(handle).log
         return stream.read(self.clients.of("logs", stream.region), cursor) if stream else ([], cursor)
 
     def software_fingerprint(self, module: str = "") -> str:
-        """The image's name: in it is all the software. A tag that is moved to another image is not noticed."""
+        """The image's name, because the image holds all software. A tag that was moved to another image is not
+        noticed.
+        """
         return f"image {self.image}"
 
     def described_for_jobs(self) -> dict[str, Any]:
-        """With the region: a container may be in another one than the pool's driver."""
+        """See ``Runtime.described_for_jobs``. The region is added: a container's own region may be another one."""
         described = self.to_dict()
         return {**described, "arguments": {**described["arguments"], "region_name": self.clients.region}}
 
     @property
     def clients(self) -> AwsClients:
-        """Of the connection that the runtime is bound to."""
+        """The clients of the connection that the runtime is bound to."""
         return AwsClients(self._aws, self.service, self.region_name, type(self).__name__)
 
     @property

@@ -1,4 +1,4 @@
-"""What the end of a worker's container says, wherever it ran."""
+"""The meaning of the end of a worker's container, for all AWS runtimes."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ import re
 from airflow_sklearn.runtimes.base import JobState
 
 _SUCCESS = 0
-_OUT_OF_MEMORY = 71  # the worker's own word for it: airflow_sklearn.contract.exit_codes
+_OUT_OF_MEMORY = 71  # the worker's exit code for it, see airflow_sklearn.contract.exit_codes
 _KILLED = 128 + 9
 _TERMINATED = 128 + 15
 
-#: A pull that fails like this will not do better the next time.
+#: Errors of an image's pull that a retry would meet again.
 _NO_SUCH_IMAGE = re.compile(
     r"not found|manifest unknown|does not exist|no such image|access ?denied|denied:|not authorized|unauthorized|"
     r"\b403\b|no basic auth|invalid reference|exec format|no match(ing)? (for )?(manifest|platform)|"
     r"does not contain descriptor|failed to resolve ref",
     re.IGNORECASE,
 )
-#: The network, or a registry that is overburdened: it may be better the next time, whatever else is said.
+#: Errors of the network, or of an overloaded registry. A retry may succeed, whatever else the message says.
 _PASSES = re.compile(r"timeout|dial tcp|connection re|temporar|too ?many ?requests|\b5\d\d\b", re.IGNORECASE)
 
 Judgement = tuple[JobState, str]
 
 
 def may_pass(why: str) -> bool:
-    """Whether an error sounds like trouble of the network or of a registry."""
+    """Whether an error message is about the network or an overloaded registry, so that a retry may succeed."""
     return _PASSES.search(why) is not None
 
 
 def judge_exit(code: int | None, *, out_of_memory: bool, memory: int, why: str) -> Judgement:
-    """What an exit code means.
+    """The meaning of a container's exit code.
 
-    :param code: None: there is none.
-    :param out_of_memory: whether somebody says that memory ran out.
-    :param memory: MiB that the container had; 0: not known.
-    :param why: whatever else is said of it.
+    :param code: the exit code; None: there is none.
+    :param out_of_memory: whether the service says that memory ran out.
+    :param memory: the container's memory in MiB; 0: unknown.
+    :param why: the service's further explanation.
     """
     if code == _SUCCESS:
         return JobState.SUCCEEDED, ""
@@ -53,9 +53,11 @@ def judge_exit(code: int | None, *, out_of_memory: bool, memory: int, why: str) 
 
 
 def judge_pull(why: str, image: str, who: str) -> Judgement:
-    """What an image that could not be pulled means.
+    """The meaning of an image that could not be pulled.
 
-    :param who: whose right it takes.
+    :param why: the service's explanation.
+    :param image: the image's name.
+    :param who: whose permissions the pull needs.
     """
     if _NO_SUCH_IMAGE.search(why) and not may_pass(why):
         hint = f"Check the image's name and tag, and that {who} may pull it."

@@ -1,4 +1,4 @@
-"""Tags that lead from what AWS runs back to who asked for it."""
+"""Tags on AWS resources that lead back to the Airflow task."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.contract.jobs import Job
 
-# Limits of a tag in the references of the Amazon ECS and the Amazon EC2 API.
+# Limits from "Tag" in the Amazon ECS and Amazon EC2 API references.
 _CHARACTERS = 255
 _TAGS = 50
 
 
 def tags_of(job: Job, more: Mapping[str, str], *, shared: bool = False) -> dict[str, str]:
-    """Tags of what runs a job.
+    """The tags of the host of a job.
 
-    :param more: the user's.
-    :param shared: it runs other jobs of the same Airflow task too: only what they have in common.
-    :raises UserError: there are too many.
+    :param job: the job.
+    :param more: the user's own tags.
+    :param shared: the host does other jobs of the same Airflow task too. It gets only the tags that they have in
+        common.
+    :raises UserError: there are too many tags.
     """
     who, chunk = job.identity, getattr(job, "chunk", None)
     ours = {DAG_TAG: who.dag_id, TASK_TAG: who.task_id, RUN_TAG: who.run_id}
@@ -40,5 +42,5 @@ def tags_of(job: Job, more: Mapping[str, str], *, shared: bool = False) -> dict[
 
 
 def _text(value: str) -> str:
-    """With the characters that tags may have."""
+    """A text without characters that tags may not have."""
     return re.sub(r"[^\w .:/=+@-]", "_", str(value))[:_CHARACTERS]

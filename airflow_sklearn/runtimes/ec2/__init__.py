@@ -1,4 +1,4 @@
-"""``Ec2Runtime``: a fresh Amazon EC2 instance a job, or for a few jobs."""
+"""``Ec2Runtime``: a new Amazon EC2 instance for each job, or for a few jobs."""
 
 from airflow_sklearn.runtimes.ec2.runtime import Ec2Runtime
 

@@ -1,6 +1,6 @@
-"""What EC2 says when it launches nothing: try another type or zone, later again, or never.
+"""The meaning of EC2's errors: try another type or zone, try again later, or give up.
 
-Sources: "Error codes for the Amazon EC2 API" in its reference.
+Source: "Error codes for the Amazon EC2 API" in the Amazon EC2 API Reference.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from airflow_sklearn.exceptions import AirflowSklearnError, ThrottledError, User
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: The zone does not have the type, or the account no Spot, today or ever.
+#: The zone never has this type, or the account has no Spot instances.
 _NOT_HERE = ("AuthFailure.ServiceLinkedRoleCreationNotPermitted", "Unsupported", "UnsupportedOperation")
 #: The instance that the token stands for has ended.
 _SPENT = "IdempotentInstanceTerminated"
@@ -31,9 +31,9 @@ OWN = table(
 
 
 class NotHereError(AirflowSklearnError):
-    """This type, zone and market give no instance now.
+    """EC2 gives no instance of this type in this zone on this market now.
 
-    :param for_good: the zone does not have the type at all.
+    :param for_good: the zone never has this type.
     """
 
     def __init__(self, message: str, *, for_good: bool) -> None:
@@ -42,16 +42,16 @@ class NotHereError(AirflowSklearnError):
 
 
 class SpentTokenError(AirflowSklearnError):
-    """What was asked for with this token has been launched, and has ended."""
+    """The instance that was launched with this client token has ended."""
 
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Turn errors of the EC2 API into ours.
+    """Turn errors of the EC2 API within the context into the package's own.
 
-    :raises NotHereError: another type or zone may have room.
-    :raises SpentTokenError: the instance has ended.
-    :raises ThrottledError: the call may be repeated as it is: a throttle, a fault of the service, no answer.
+    :raises NotHereError: another type or zone may have capacity.
+    :raises SpentTokenError: the instance of this client token has ended.
+    :raises ThrottledError: the call may be repeated: a throttle, a fault of the service, or no answer.
     :raises UserError: EC2 refuses the request for good.
     """
     try:

@@ -1,4 +1,4 @@
-"""Whether instances are still heard of: each writes beats into its pool for as long as it looks after its jobs."""
+"""Noticing instances that no longer write heartbeats into their pool."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _EVERY = 30.0  # seconds between two listings of a pool's beats
-_LONGEST_GAP = 120.0  # seconds; while nobody could look, nobody has been silent
+_LONGEST_GAP = 120.0  # seconds between listings; a longer pause does not count as an instance's silence
 _FORGET_AFTER = 3600.0  # seconds after the last question
 
 
 @dataclass
 class Silence:
-    """Of one instance.
+    """How long an instance has written no heartbeat.
 
-    :param seconds: since its last beat was first seen, or since it was first looked for.
+    :param seconds: the time since its last heartbeat was first seen, or since it was first looked for.
+    :param heard: whether it has written any heartbeat.
     """
 
     beat: str = ""

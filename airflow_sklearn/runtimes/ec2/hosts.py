@@ -1,4 +1,4 @@
-"""Instances that do the work of Airflow tasks, for the reaper."""
+"""EC2 instances that work for Airflow tasks, for the reaper."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ALIVE = ["pending", "running", "stopping", "stopped"]
 
 
 def instances(client: Any, tags: Mapping[str, str]) -> Iterator[Host]:
-    """EC2 instances that ``Ec2Runtime`` has launched and that have not ended.
+    """The instances that ``Ec2Runtime`` has launched and that have not ended.
 
-    :param client: boto3's, of ``ec2``.
-    :param tags: that they must have, too.
+    :param client: a boto3 client for ``ec2``.
+    :param tags: further tags that an instance must have.
     """
     filters = [{"Name": "instance-state-name", "Values": _ALIVE}, {"Name": "tag-key", "Values": [DAG_TAG]}]
     filters += [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]

@@ -1,6 +1,7 @@
-"""Why an instance has ended before its job had: what a retry should do.
+"""Why an instance ended before its job did, and what a retry should do.
 
-Sources: "StateReason" in the Amazon EC2 API reference, and "Troubleshoot instance launch issues" in its user guide.
+Sources: "StateReason" in the Amazon EC2 API Reference, and "Troubleshoot instance launch issues" in the Amazon EC2 User
+Guide.
 """
 
 from __future__ import annotations
@@ -38,28 +39,30 @@ _TAIL = 15  # lines of the console in a message
 
 
 def is_gone(instance: Mapping[str, Any]) -> bool:
-    """Whether an instance has ended, or is about to. One that was stopped is of no use either."""
+    """Whether an instance has ended, or is about to. A stopped instance counts as ended."""
     return instance["State"]["Name"] in _GONE
 
 
 def is_over(instance: Mapping[str, Any]) -> bool:
-    """Whether nothing runs on it any more. While it shuts down, its jobs may still say how they ended."""
+    """Whether nothing runs on the instance any more. While it shuts down, its jobs may still store how they ended."""
     return instance["State"]["Name"] in _OVER
 
 
 def was_stopped(end: JobEnd | Exception | None) -> bool:
     """Whether a job did not end by itself.
 
-    :param end: None, or an error of reading it: it is not known to have ended.
+    :param end: how the job ended. None, or an error of reading it: unknown.
     """
     return not isinstance(end, Exception) and end is not None and end.exit_code in _STOPPED
 
 
 def status_of_end(end: JobEnd, instance: Mapping[str, Any] | None, prospect: str | None) -> JobStatus:
-    """What the instance says of a job that has ended.
+    """The status of a job whose end the instance has stored.
 
-    :param instance: what EC2 says of it; None: nothing any more. It knows who stopped the instance, and so the job.
-    :param prospect: what the next attempt gets after one that ran out of memory; None: no more than this one had.
+    :param end: how the job ended.
+    :param instance: an element of ``DescribeInstances``, which tells who stopped the instance; None: EC2 does not know
+        it.
+    :param prospect: the next attempt's instance type after one that ran out of memory; None: no larger one.
     """
     if was_stopped(end) and instance and is_gone(instance) and _reason(instance) != _BY_ITSELF:
         return status_of_gone(instance, lambda: "").model_copy(update={"exit_code": end.exit_code})
@@ -68,25 +71,27 @@ def status_of_end(end: JobEnd, instance: Mapping[str, Any] | None, prospect: str
         return JobStatus(state=state, message=message, exit_code=end.exit_code)
     if prospect is None:
         hint = "There is no larger type: add to Ec2Runtime(larger_instance_types=[...]), or cut smaller chunks."
-        # Without the exit code, which alone would say that a retry may help.
+        # Without the exit code, because the code alone would mean that a retry may help.
         return JobStatus(state=JobState.FAILED, message=f"{message} {hint}")
     return JobStatus(state=state, message=f"{message} {prospect}", exit_code=end.exit_code)
 
 
 def status_of_gone(instance: Mapping[str, Any], console: Callable[[], str]) -> JobStatus:
-    """What is to be said of a job whose instance is gone, and which has not ended.
+    """The status of a job that has not ended, though its instance has.
 
-    :param instance: one of ``DescribeInstances``.
-    :param console: asks what ``GetConsoleOutput`` says; empty if nothing.
+    :param instance: an element of ``DescribeInstances``.
+    :param console: returns the output of ``GetConsoleOutput``; empty: there is none.
     """
     state, message = _judge(instance, console)
     return JobStatus(state=state, message=message)
 
 
 def status_of_silent(instance_id: str, seconds: float, *, heard: bool, console: str) -> JobStatus:
-    """What is to be said of a job whose instance runs, and is not heard of.
+    """The status of a job whose instance runs, but writes no heartbeats.
 
-    :param heard: whether it has been heard of before.
+    :param seconds: for how many seconds.
+    :param heard: whether it wrote heartbeats before.
+    :param console: the instance's console output.
     """
     said = f"Nothing has been heard of the instance {instance_id} for {seconds:,.0f} s, though EC2 says that it runs."
     if not heard:
@@ -118,7 +123,9 @@ def _judge(instance: Mapping[str, Any], console: Callable[[], str]) -> Judgement
 
 
 def _judge_console(name: str, console: str) -> Judgement:
-    """It has shut itself down, and its job has not ended: no container could be started, or it broke off."""
+    """The meaning of an instance that shut itself down before its job ended: no container could start, or it broke
+    off.
+    """
     if found := _CANNOT_PULL.search(console):
         return judge_pull(found["why"], found["image"], "the instance profile's role")
     if reason := too_old(None, console.splitlines()):

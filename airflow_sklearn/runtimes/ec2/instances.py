@@ -1,4 +1,4 @@
-"""Looking at instances, and ending them."""
+"""Describing and terminating instances."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ _ALIVE = ["pending", "running"]
 
 
 def describe(client: Any, ids: Sequence[str]) -> tuple[dict[str, dict[str, Any] | None], list[Exception]]:
-    """What EC2 says of instances, 200 a call.
+    """Describe instances, 200 in a call.
 
-    :param client: boto3's, of ``ec2``.
-    :return: by id, None for those that EC2 does not know (it forgets ended ones after about an hour); those of calls
-        that failed are left out. And the errors of these calls.
+    :param client: a boto3 client for ``ec2``.
+    :param ids: ids of instances.
+    :return: the descriptions by id, None for instances that EC2 does not know (it forgets ended ones after about an
+        hour), without those whose call failed; and the errors of the failed calls.
     """
     found: dict[str, dict[str, Any] | None] = {}
     errors: list[Exception] = []
     wanted = list(dict.fromkeys(ids))
     for batch in (wanted[start : start + _IDS_A_CALL] for start in range(0, len(wanted), _IDS_A_CALL)):
-        # A filter, because asking for an id that EC2 does not know is an error that hides all others.
+        # By a filter: with InstanceIds, one unknown id would make the whole call fail.
         try:
             instances = _instances(client, [{"Name": "instance-id", "Values": batch}])
         except Exception as error:  # a throttle must not hide what other calls saw
@@ -49,16 +50,16 @@ def by_tag(client: Any, key: str, value: str) -> str:
 
 
 def has_tag(instance: Mapping[str, Any], key: str, value: str) -> bool:
-    """Whether an instance bears a tag; what is written down in storage of an instance may be somebody else's word.
+    """Whether an instance has a tag. Unlike tags, records of instances in storage can be forged.
 
-    :param instance: one of ``DescribeInstances``.
+    :param instance: an element of ``DescribeInstances``.
     """
     return any((tag["Key"], tag["Value"]) == (key, value) for tag in instance.get("Tags", ()))
 
 
 def console_output(client: Any, instance_id: str) -> str:
-    """The end of what an instance has printed. EC2 has it a while after, and only for a while."""
-    for options in ({"Latest": True}, {}):  # not all types have the latest
+    """The end of an instance's console output. EC2 has it after some delay, and for a limited time."""
+    for options in ({"Latest": True}, {}):  # not all types support Latest
         try:
             said = client.get_console_output(InstanceId=instance_id, **options).get("Output") or ""
         except Exception as error:
@@ -70,22 +71,23 @@ def console_output(client: Any, instance_id: str) -> str:
 
 
 def terminate(client: Any, instance_id: str, *, is_young: bool) -> None:
-    """End an instance. No error if it has ended already.
+    """Terminate an instance. One that has ended already is no error.
 
-    :param is_young: it was launched just now: EC2 may not know it yet.
+    :param client: a boto3 client for ``ec2``.
+    :param is_young: the instance was launched just now, so that EC2 may not know it yet.
     """
     try:
         retry_ending(lambda: client.terminate_instances(InstanceIds=[instance_id]), OWN, is_young=is_young)
     except Exception as error:
-        # Rights go by tags, and ended instances lose theirs after a while.
+        # Permissions depend on tags, and ended instances lose their tags after a while.
         if classify(error, OWN) is not Kind.DENIED or not _has_ended(client, instance_id):
             raise
 
 
 def terminate_silent(client: Any, queue: JobQueue, instance_id: str) -> None:
-    """End an instance that is silent: its jobs are lost, no further one shall come to it, and nobody shall pay for it.
+    """Terminate an instance without heartbeats: its jobs are lost, and it must get no further ones, nor cost money.
 
-    No error if that fails: the tasks of its jobs will try again.
+    A failure is logged only: the tasks of its jobs will try again.
     """
     _LOG.warning("The instance %s is silent: it is ended.", instance_id)
     for step in (queue.close, lambda: terminate(client, instance_id, is_young=False)):

@@ -1,4 +1,4 @@
-"""What the handle of a job on an instance says."""
+"""The content of the handle of a job on an instance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Ec2JobData(AwsJobData):
-    """One job and its instance. All that a poll needs is here: the runtime that polls may be another one."""
+    """One job and its instance. It holds all that a poll needs, because another runtime object may poll."""
 
     instance_id: str
     placement: Placement
@@ -30,5 +30,5 @@ def placement_of(handle: JobHandle) -> Placement:
 
 
 def instance_id_of(handle: JobHandle) -> str:
-    """The instance that does the job."""
+    """The id of the instance that does the job."""
     return Ec2JobData.of(handle).instance_id

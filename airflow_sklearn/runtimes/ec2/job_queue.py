@@ -1,15 +1,15 @@
-"""Job queues: which jobs an instance does, in which order. They lie in storage: submitters and workers meet there.
+"""Job queues in storage: which jobs an instance does, and in which order.
 
-A pool is a folder; in it are numbered job queues, one an instance, each with a fixed number of slots::
+A pool is a folder with numbered job queues. Each belongs to one instance, and has a fixed number of slots::
 
-    <pool>/places/<queue>-<slot>.json       a job, or nobody's: the job queue is closed from here on
-    <pool>/instances/<queue>.json           the instance that was launched for it
-    <pool>/cancelled/<queue>-<slot>         the job is not to be done, or to be stopped
-    <pool>/ended/<queue>-<slot>.json        how it ended
-    <pool>/beats/<queue>                    written again and again by its instance, for as long as it works
+    <pool>/places/<queue>-<slot>.json       a job, or the mark that the job queue is closed
+    <pool>/instances/<queue>.json           the instance that was launched for the queue
+    <pool>/cancelled/<queue>-<slot>         the mark that the job must not be started, or must be stopped
+    <pool>/ended/<queue>-<slot>.json        how the job ended
+    <pool>/beats/<queue>                    the instance's heartbeat, written again and again while it works
 
-Everything that two may want at the same moment is made with create-if-absent: a slot has one job. An instance that
-has nothing more to do takes its own free slots before it goes, so that no job waits for one that is gone.
+Where two processes may compete, create-if-absent decides: a slot has at most one job. An instance without further work
+closes its free slots before it ends, so that no job waits for an instance that is gone.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.job_queue import Placement
     from airflow_sklearn.storage import Storage
 
-#: In a slot that nobody shall have.
+#: The content of a closed slot.
 CLOSED = QueueEntry()
 
 
 def slot_name(number: str, slot: int) -> str:
-    """What a slot is called in all of the pool's folders."""
+    """The name of a slot in all of the pool's folders."""
     return f"{number}-{slot:03}"
 
 
 class JobQueue:
-    """The jobs of one instance.
+    """The job queue of one instance.
 
-    :param pool: URI of the pool's folder.
-    :param number: of the job queue in its pool.
-    :param slots: how many jobs it takes.
+    :param storage: where the pool is.
+    :param pool: the URI of the pool's folder.
+    :param number: the queue's number in the pool.
+    :param slots: the number of its slots.
     """
 
     def __init__(self, storage: Storage, pool: str, number: str, slots: int) -> None:
@@ -48,17 +49,17 @@ class JobQueue:
     def take(self, slot: int, entry: QueueEntry) -> bool:
         """Put a job into a slot.
 
-        :return: whether it is there now; False if another one, or nobody's, was there before.
+        :return: whether the job is in the slot now. False: the slot has another job, or is closed.
         """
         uri = self._slot_uri(slot)
         try:
             self._storage.create(uri, entry.to_json())
         except ObjectExistsError:
-            return self.entry(slot) == entry  # an answer may have been lost, and the request repeated
+            return self.entry(slot) == entry  # the first answer may have been lost, and boto3 has repeated the request
         return True
 
     def entry(self, slot: int) -> QueueEntry | None:
-        """What is in a slot; None if it is free."""
+        """The content of a slot; None if it is free."""
         uri = self._slot_uri(slot)
         try:
             return QueueEntry.from_json(self._storage.read(uri), where=uri)
@@ -66,20 +67,20 @@ class JobQueue:
             return None
 
     def close(self) -> None:
-        """Take all slots that are free: nobody gets one any more."""
+        """Close all free slots, so that no job can take one."""
         for slot in range(self.slots):
             self.take(slot, CLOSED)
 
     def withdraw(self, slot: int) -> bool:
-        """Take a job off. If it was the last one, the job queue is closed.
+        """Remove a job from the queue. If it was the last one, the queue is closed.
 
-        :return: whether there is other work to do.
+        :return: whether the queue has other work.
         """
         if self.end(slot) is not None:
-            return True  # its instance is about to see for itself whether there is more, or ends
+            return True  # the instance will see by itself whether there is more work, or end
         self.cancel(slot)
         if not self._has_work():
-            self.close()  # but somebody may just have brought a job
+            self.close()  # but a job may have been added just now
         return self._has_work()
 
     def _has_work(self) -> bool:
@@ -89,7 +90,7 @@ class JobQueue:
         )
 
     def instance(self) -> QueueInstance | None:
-        """The instance that was launched for it; None if none was."""
+        """The instance that was launched for the queue; None if none was."""
         uri = self._instance_uri
         try:
             return QueueInstance.from_json(self._storage.read(uri), where=uri)
@@ -97,9 +98,9 @@ class JobQueue:
             return None
 
     def set_instance(self, instance: QueueInstance) -> QueueInstance:
-        """Say which instance was launched for it.
+        """Store which instance was launched for the queue.
 
-        :return: the instance that it has: another one, if somebody was faster.
+        :return: the stored instance, which is another one if another process was first.
         """
         try:
             self._storage.create(self._instance_uri, instance.to_json())
@@ -108,23 +109,23 @@ class JobQueue:
         return instance
 
     def cancel(self, slot: int) -> None:
-        """Say that a job is not to be done, or to be stopped."""
+        """Mark a slot's job: it must not be started, or must be stopped."""
         self._storage.write(join(self.pool, "cancelled", slot_name(self.number, slot)), b"")
 
     def is_cancelled(self, slot: int) -> bool:
-        """Whether somebody has said that a job is not to be done, or to be stopped."""
+        """Whether a slot's job is marked as cancelled."""
         return self._storage.exists(join(self.pool, "cancelled", slot_name(self.number, slot)))
 
     def beat(self) -> None:
-        """Say that the instance looks after its jobs. What is written differs each time, and with it the ETag."""
+        """Write a heartbeat. Its content differs each time, and so does its ETag."""
         self._storage.write(join(self.pool, "beats", self.number), repr(time.time()).encode())
 
     def set_end(self, slot: int, end: JobEnd) -> None:
-        """Write down how a job ended."""
+        """Store how a slot's job ended."""
         self._storage.write(end_uri(self.pool, slot_name(self.number, slot)), end.to_json())
 
     def end(self, slot: int) -> JobEnd | None:
-        """How a job ended; None if it has not, or if nothing is known of it."""
+        """How a slot's job ended; None if it has not, or nothing was stored."""
         uri = end_uri(self.pool, slot_name(self.number, slot))
         try:
             return JobEnd.from_json(self._storage.read(uri), where=uri)
@@ -140,24 +141,26 @@ class JobQueue:
 
 
 def queue_of(storage: Storage, placement: Placement) -> JobQueue:
-    """The queue that a job was placed in."""
+    """The job queue in which a job was placed."""
     return JobQueue(storage, placement.pool, placement.number, placement.slots)
 
 
 def ended_slots(storage: Storage, pool: str) -> set[str]:
-    """Names of the slots of all job queues of a pool whose jobs have ended: one listing for as many as a thousand."""
+    """The names of a pool's slots whose jobs have ended: one request for each thousand."""
     folder = join(pool, "ended/")
     return {found.uri.removeprefix(folder).removesuffix(".json") for found in storage.list(folder)}
 
 
 def beats(storage: Storage, pool: str) -> dict[str, str]:
-    """The ETag of the last beat of each job queue's instance, by the job queue's number: one listing for a thousand."""
+    """The ETag of the last heartbeat of each instance, by the number of its job queue: one request for each
+    thousand.
+    """
     folder = join(pool, "beats/")
     return {found.uri.removeprefix(folder): found.etag for found in storage.list(folder)}
 
 
 def last_slot(storage: Storage, pool: str) -> tuple[int, int] | None:
-    """Queue and slot that were taken last; None in a pool that nobody has used. For queues with decimal numbers."""
+    """The queue and slot that were taken last; None if the pool is unused. Only for queues with decimal numbers."""
     folder, last = join(pool, "places/"), None
     for found in storage.list(folder):
         last = found.uri.removeprefix(folder).removesuffix(".json")
@@ -168,5 +171,5 @@ def last_slot(storage: Storage, pool: str) -> tuple[int, int] | None:
 
 
 def end_uri(pool: str, name: str) -> str:
-    """Where it stands how the job of a slot ended."""
+    """The URI at which the end of a slot's job is stored."""
     return join(pool, "ended", f"{name}.json")

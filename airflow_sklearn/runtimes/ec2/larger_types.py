@@ -1,4 +1,4 @@
-"""Which instance type a job gets after attempts that ran out of memory."""
+"""Choosing a larger instance type for a job that ran out of memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def count_oom_attempts(storage: Storage, job: Job, folder: str) -> int:
     """How many earlier attempts at a job ran out of memory.
 
-    :param folder: that of the job's document.
+    :param folder: the folder of the job's document.
     """
     if job.identity.try_number == 1:
         return 0
@@ -28,15 +28,20 @@ def count_oom_attempts(storage: Storage, job: Job, folder: str) -> int:
 
 
 def type_after(oom_attempts: int, larger: Sequence[str]) -> str | None:
-    """The type of an attempt after others that ran out of memory; None: one of those that were asked for first.
+    """The instance type of the next attempt; None: one of the types for the first attempt.
 
-    Once the largest was not enough, the next attempt gets it again: its data may have changed.
+    If the largest type was not enough, the next attempt gets it again, because its data may have changed.
 
-    :param larger: types with more and more memory.
+    :param oom_attempts: how many attempts ran out of memory.
+    :param larger: instance types with more and more memory.
     """
     return larger[min(oom_attempts, len(larger)) - 1] if oom_attempts and larger else None
 
 
 def next_type(oom_attempts: int, larger: Sequence[str]) -> str | None:
-    """The type of the next attempt, should this one run out of memory too; None: there is no larger one."""
+    """The instance type of the next attempt if this one runs out of memory too; None: there is no larger one.
+
+    :param oom_attempts: how many attempts ran out of memory so far.
+    :param larger: instance types with more and more memory.
+    """
     return type_after(oom_attempts + 1, larger) if oom_attempts < len(larger) else None

@@ -1,4 +1,4 @@
-"""Launching one instance: which types, zones and markets are asked for, in which order, and with what."""
+"""Launching one instance: which types, zones and markets to try, in which order."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from airflow_sklearn.runtimes.ec2.options import Ec2Options
 
 _LOG = logging.getLogger(__name__)
-_TOKEN_CHARACTERS = 64  # from RunInstances' page in the Amazon EC2 API reference
+_TOKEN_CHARACTERS = 64  # the limit of ClientToken: RunInstances in the Amazon EC2 API Reference
 
 
 class Offer(NamedTuple):
-    """One kind of instance that will do. None: what the launch template says, or EC2's default."""
+    """One acceptable kind of instance. None: the launch template's value, or EC2's default."""
 
     spot: bool
     instance_type: str | None
@@ -32,9 +32,12 @@ class Offer(NamedTuple):
 
 
 def offers(options: Ec2Options, attempt: int, types: Sequence[str]) -> Iterator[Offer]:
-    """All that will do, the best first: Spot before on demand, then the types in their order, each in all zones.
+    """All acceptable kinds of instances, the best first: Spot before on demand, then types in order, each in all
+    zones.
 
-    :param attempt: of the job's Airflow task.
+    :param options: the runtime's options.
+    :param attempt: the attempt's number in the job's Airflow task.
+    :param types: instance types, the best first.
     """
     fallback = options.on_demand_from_attempt
     markets = [False]
@@ -48,9 +51,9 @@ def offers(options: Ec2Options, attempt: int, types: Sequence[str]) -> Iterator[
 
 
 class UnansweredError(ThrottledError):
-    """EC2 has not judged a request; it may have launched an instance all the same.
+    """EC2 has not answered a request, but may have launched an instance.
 
-    :param offer: the place of what was asked for among what is wanted: asked for again, it is the same instance.
+    :param offer: the index of the requested kind. The same request again gives the same instance.
     """
 
     def __init__(self, message: str, offer: int) -> None:
@@ -61,17 +64,19 @@ class UnansweredError(ThrottledError):
 def launch(
     client: Any, options: Ec2Options, wanted: Sequence[Offer], token: str, request: Mapping[str, Any], *, first: int = 0
 ) -> str:
-    """Launch an instance of the first kind of which there is one. Called again with equal arguments, it finds it.
+    """Launch an instance of the first kind that has capacity. The same call again finds the same instance.
 
-    :param client: boto3's, of ``ec2``.
-    :param token: stands for the instance, with the kind that it becomes.
-    :param request: of ``RunInstances``, what does not depend on the kind.
-    :param first: the kind to begin with: that of an unanswered request.
-    :return: its id.
-    :raises NoCapacityError: there is none of any kind now.
-    :raises UnansweredError: EC2 has not judged the request.
-    :raises SpentTokenError: it has been launched, and has ended.
-    :raises UserError: EC2 will never launch it like this.
+    :param client: a boto3 client for ``ec2``.
+    :param options: the runtime's options.
+    :param wanted: the acceptable kinds, the best first.
+    :param token: identifies the instance, together with its kind (``ClientToken``).
+    :param request: the arguments of ``RunInstances`` that do not depend on the kind.
+    :param first: the index of the kind to begin with: that of an unanswered request.
+    :return: the instance's id.
+    :raises NoCapacityError: no kind has capacity now.
+    :raises UnansweredError: EC2 has not answered the request.
+    :raises SpentTokenError: the instance was launched before, and has ended.
+    :raises UserError: EC2 will never accept the request.
     """
     refused: list[tuple[Offer, NotHereError]] = []
     for number, offer in enumerate(wanted):
@@ -96,8 +101,12 @@ def launch(
 
 
 def common_request(client: Any, options: Ec2Options, script: str, tags: Mapping[str, str]) -> dict[str, Any]:
-    """What does not depend on the kind of instance.
+    """The arguments of ``RunInstances`` that do not depend on the kind of instance.
 
+    :param client: a boto3 client for ``ec2``.
+    :param options: the runtime's options.
+    :param script: the user data.
+    :param tags: the instance's tags.
     :raises UserError: EC2 does not know the AMI.
     """
     request: dict[str, Any] = {
@@ -155,7 +164,9 @@ def _of_kind(options: Ec2Options, offer: Offer) -> dict[str, Any]:
 
 
 def _root_device(client: Any, options: Ec2Options) -> str:
-    """Under another name than the AMI's own, the settings would be of a second disk, and the first not encrypted."""
+    """The AMI's root device name. With another name, the settings would apply to a second disk, and the first would
+    not be encrypted.
+    """
     if options.root_device_name:
         return options.root_device_name
     image_id = options.image_id or ""

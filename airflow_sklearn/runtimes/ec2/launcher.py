@@ -1,4 +1,4 @@
-"""An instance for each job, or for a few: what is asked for, and asked for again in the same words."""
+"""Launching an instance for each job, or for a few jobs, with requests that can be repeated."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from airflow_sklearn.runtimes.ec2.launch import Offer
     from airflow_sklearn.runtimes.ec2.options import Ec2Options
 
-_SPARE_LIFE = 300.0  # seconds that an instance may live beyond what its jobs may take
+_SPARE_LIFE = 300.0  # seconds that an instance may live longer than its jobs' deadlines add up to
 
 
 class Request(NamedTuple):
-    """What was asked for on behalf of a job."""
+    """The request for a job's instance."""
 
     placement: Placement
     wanted: tuple[Offer, ...]
@@ -43,9 +43,7 @@ class Request(NamedTuple):
 class Launcher:
     """Finds or launches the instances of jobs.
 
-    It remembers what it has asked for: asked again for the same job, EC2 gives the same instance.
-
-    :param described: the runtime as JSON: jobs of unlike runtimes share no instance.
+    It remembers its requests: the same request for the same job gives the same instance.
     """
 
     def __init__(self, options: Ec2Options, clients: AwsClients, described: dict[str, Any]) -> None:
@@ -56,11 +54,11 @@ class Launcher:
         """By tokens of instances: which offer was asked for when no answer came. It may have been launched."""
 
     def instance_for(self, job_uri: str, job: Job) -> tuple[Request, str]:
-        """What was asked for on behalf of a job, and the id of the instance that does it.
+        """The request for a job's instance, and the instance's id.
 
-        :raises NoCapacityError: EC2 has no instance of any of the types in any of the zones now.
-        :raises ThrottledError: it has not judged the request.
-        :raises UserError: EC2 will never launch it like this.
+        :raises NoCapacityError: EC2 has no capacity for any type in any zone now.
+        :raises ThrottledError: EC2 has not answered the request.
+        :raises UserError: EC2 will never accept the request.
         """
         if job_uri not in self._requests:
             self._requests[job_uri] = self._request(job_uri, job)
@@ -71,14 +69,16 @@ class Launcher:
         return self._requests[job_uri], instance_id
 
     def abandon(self, job_uri: str) -> None:
-        """No instance that comes later shall do a job. Nothing happens if it was never asked for."""
+        """Make sure that an instance which comes later does not do the job. A job that was never requested is no
+        error.
+        """
         if request := self._requests.get(job_uri):
             queue_of(self._clients.storage(), request.placement).cancel(request.placement.slot)
 
     def log_stream(self, key: str, job_uri: str) -> LogStream | None:
-        """Where a job logs; None: on the instance's console only.
+        """A job's log stream; None: its log is on the instance's console only.
 
-        :param key: ``job_key`` of the job.
+        :param key: the job's ``job_key``.
         """
         options = self._options
         if not options.awslogs_group:
@@ -89,7 +89,7 @@ class Launcher:
     def _request(self, job_uri: str, job: Job, after: str | None = None) -> Request:
         """Take a slot for the job.
 
-        :param after: the number of the queue before it, which is of no use.
+        :param after: the number of a queue that cannot be used; a later one is taken.
         """
         options, storage, folder = self._options, self._clients.storage(), parent(job_uri)
         oom_attempts = count_oom_attempts(storage, job, folder)
@@ -106,7 +106,7 @@ class Launcher:
         return Request(placement, wanted, next_type(oom_attempts, options.larger_instance_types))
 
     def _launched(self, request: Request, job: Job) -> str:
-        """The id of the instance that does the job; it is launched if it was not yet. Empty: it has ended."""
+        """The id of the job's instance, which is launched if necessary. Empty: the instance has ended."""
         placement, client = request.placement, self._clients.api()
         queue = queue_of(self._clients.storage(), placement)
         if known := queue.instance():
@@ -118,7 +118,7 @@ class Launcher:
             self._options.image, self._host_options(placement, job), self._variables, lifetime=self._lifetime(job)
         )
         asked = common_request(client, self._options, script, tags)
-        # boto3 takes want of capacity for a fault of the service, and would ask again and again for the same type.
+        # To boto3, a lack of capacity is a fault of the service: it would repeat the request for the same type.
         once = self._clients.api(attempts=1)
         try:
             launched = launch(once, self._options, request.wanted, token, asked, first=self._unanswered.pop(token, 0))
@@ -134,7 +134,9 @@ class Launcher:
         return first.instance_id
 
     def _host_options(self, placement: Placement, job: Job) -> HostOptions:
-        """With what pins the jobs: user data do not lead through storage."""
+        """The options of the instance, with the digest or plan of its jobs: user data cannot be changed through
+        storage.
+        """
         return HostOptions(
             pool=placement.pool,
             number=placement.number,
@@ -148,8 +150,11 @@ class Launcher:
 
     @property
     def _variables(self) -> dict[str, str]:
-        """Of the worker. Containers do not learn from the instance where it is; and its role's credentials, which each
-        process asks the instance for, are worth more than one attempt of a second."""
+        """The worker's environment variables.
+
+        Containers do not learn the region from the instance. Each process asks the instance for the role's credentials;
+        one attempt of one second would not be enough.
+        """
         ours = {
             "AWS_DEFAULT_REGION": self._clients.region,
             "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "5",
@@ -162,12 +167,12 @@ class Launcher:
         return self._options.awslogs_region or self._clients.region
 
     def _lifetime(self, job: Job) -> float | None:
-        """Seconds after which the instance ends itself, though nobody tells it to."""
+        """Seconds after which the instance ends itself in any case; None: never."""
         if job.deadline_seconds is None:
             return None
         longest = self._slots(job) * (job.deadline_seconds + self._options.idle_timeout)
         return self._options.startup_allowance + longest + _SPARE_LIFE
 
     def _slots(self, job: Job) -> int:
-        """Jobs on the instance of this one. Nothing comes after a job that lives as long as others need it."""
+        """The number of jobs on the job's instance. A pool's worker is alone, because no job would ever follow it."""
         return self._options.jobs_per_instance if job.result_uri else 1

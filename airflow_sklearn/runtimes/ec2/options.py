@@ -120,6 +120,7 @@ class Ec2Options(AwsOptions):
     run_instances_kwargs: dict[str, Any] = field(default_factory=dict)
 
     def problems(self) -> Iterator[str]:
+        """See ``AwsOptions.problems``."""
         if not self.image:
             example = "1234.dkr.ecr.<region>.amazonaws.com/name:tag"
             yield f"image= is missing: the worker's container image, such as {example}"

@@ -1,4 +1,4 @@
-"""Which instance does the jobs of a queue. Who can write there could name another one: an instance bears a tag."""
+"""Checking which instance does the jobs of a queue. Records in storage can be forged; the instance's tag cannot."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _MISSING_AT_FIRST = 300.0  # seconds for which EC2's other calls may not know a 
 
 
 def queue_id(placement: Placement) -> str:
-    """What the tag says: the queue, among all queues of all pools."""
+    """The value of the tag: identifies the queue among all queues of all pools."""
     return content_id([placement.pool, placement.number], length=32)
 
 
 def is_alive(client: Any, placement: Placement, instance: QueueInstance) -> bool:
-    """Whether an instance does the jobs of a queue.
+    """Whether an instance lives and does the jobs of a queue.
 
-    :param client: boto3's, of ``ec2``.
-    :param placement: of a job in the queue.
-    :param instance: that is written down there.
-    :raises DocumentError: it is not the queue's: nothing may be done to it.
+    :param client: a boto3 client for ``ec2``.
+    :param placement: the placement of a job in the queue.
+    :param instance: the instance as recorded in storage.
+    :raises DocumentError: the instance does not belong to the queue, so that nothing may be done to it.
     """
     instances, errors = describe(client, [instance.instance_id])
     with explained():
@@ -50,14 +50,14 @@ def is_alive(client: Any, placement: Placement, instance: QueueInstance) -> bool
 
 
 def launched_for(client: Any, placement: Placement) -> QueueInstance | None:
-    """The instance whose launch nobody lived to write down; None if there was none."""
+    """The instance whose launch was not recorded, because the process was killed before; None if there is none."""
     found = by_tag(client, QUEUE_TAG, queue_id(placement))
     return QueueInstance(instance_id=found, launched_at=placement.submitted_at) if found else None
 
 
 def is_young_since(moment: float) -> bool:
-    """Whether EC2's calls may not know an instance yet.
+    """Whether EC2's calls may not know an instance yet ("eventual consistency" in the Amazon EC2 API Reference).
 
-    :param moment: of its launch, in seconds since the epoch.
+    :param moment: when it was launched, in seconds since 1970.
     """
     return time.time() - moment < _MISSING_AT_FIRST

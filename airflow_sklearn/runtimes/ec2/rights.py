@@ -1,4 +1,4 @@
-"""The rights in AWS that ``Ec2Runtime`` needs. ``docs/iam.md`` explains each statement."""
+"""The AWS permissions that ``Ec2Runtime`` needs. ``docs/iam.md`` explains each statement."""
 
 from __future__ import annotations
 
@@ -28,23 +28,26 @@ _JOB_QUEUES = "/jobs/pools/*"
 
 
 class Ec2Rights(RuntimeRights):
-    """Launching instances; the role of their instance profile."""
+    """Permissions to launch instances, and the role of their instance profile."""
 
     option: ClassVar[str] = "--ec2"
     role_names: ClassVar[tuple[str, ...]] = ("instance",)
 
     def is_used(self, setting: Setting) -> bool:
+        """See ``RuntimeRights.is_used``."""
         return bool(setting.instance_role)
 
     def run_jobs(self, setting: Setting) -> Iterator[Statement]:
-        """Instances that have the package's tag, and can be had only with it; nothing may be done to any other."""
+        """See ``RuntimeRights.run_jobs``. Instances can be launched only with the package's tag; no other instance is
+        touched.
+        """
         instances, volumes = setting.arn("ec2", "instance/*"), setting.arn("ec2", "volume/*")
         tagged = {"StringLike": {f"aws:RequestTag/{QUEUE_TAG}": "*"}}
         ours = {"StringLike": {f"aws:ResourceTag/{QUEUE_TAG}": "*"}}
         secured = {"StringEquals": {"ec2:MetadataHttpTokens": "required"}, **tagged}
         kinds = ("key-pair", "launch-template", "network-interface", "spot-instances-request")
         parts = [setting.arn("ec2", f"{kind}/*") for kind in kinds]
-        # Subnets may be shared by another account, whose they then are.
+        # A subnet may be shared by another account; its ARN then has that account.
         parts += [f"arn:{setting.partition}:ec2:{setting.region}:*:{kind}/*" for kind in ("security-group", "subnet")]
         yield allow("LaunchInstances", "ec2:RunInstances", [instances], secured)
         yield allow("LaunchWithVolumes", "ec2:RunInstances", [volumes], tagged)
@@ -64,10 +67,11 @@ class Ec2Rights(RuntimeRights):
         yield allow("ReadLogsOfInstances", "logs:GetLogEvents", [streams])
 
     def roles(self, setting: Setting, worker: Policy) -> dict[str, RoleRights]:
-        """What a task role and an execution role have together, and the job queue. Nothing tells the container from the
-        machine that it runs on.
+        """See ``RuntimeRights.roles``. One role has the permissions of a task role, an execution role and for the job
+        queue.
 
-        Who may take the role is EC2, for its instances. The service sends no account with it.
+        There is no way to distinguish the container from its instance. EC2 may assume the role for its instances; it
+        sends no account that a condition could check.
         """
         queues = [*below(setting.models, f"*versions/*{_JOB_QUEUES}"), *in_ledgers(setting, _JOB_QUEUES)]
         rights = policy(

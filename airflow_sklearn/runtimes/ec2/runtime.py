@@ -1,4 +1,4 @@
-"""``Ec2Runtime``: each job, or a few of them, on an instance of its own that ends itself."""
+"""``Ec2Runtime``: each job, or a few jobs, on an instance of its own that ends itself."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Ec2Runtime(Ec2Options, AwsRuntime):
     leftovers: ClassVar[LeftoverOption | None] = LeftoverOption("--ec2", None, "instances of Ec2Runtime")
 
     def submit(self, job_uri: str, job: Job, *, survives_parent: bool, capacity_refusals: int = 0) -> JobHandle:
-        """Called again with equal arguments, it makes the same requests, and EC2 gives the same instance.
+        """See ``Runtime.submit``. The same call again makes the same requests, to which EC2 gives the same instance.
 
-        :raises NoCapacityError: EC2 has no instance of any of the types in any of the zones now.
-        :raises ThrottledError: it has not judged the request.
-        :raises UserError: EC2 will never launch it like this.
+        :raises NoCapacityError: EC2 has no capacity for any type in any zone now.
+        :raises ThrottledError: EC2 has not answered the request.
+        :raises UserError: EC2 will never accept the request.
         """
         self.check_rendered()
         if not job_uri.startswith("s3://"):
@@ -62,6 +62,7 @@ class Ec2Runtime(Ec2Options, AwsRuntime):
         return self._handle(request.placement, job_key(job), instance_id, request.larger, taken_over=False)
 
     def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
+        """See ``Runtime.poll``. Instances without heartbeats are terminated."""
         storage = self.clients.storage()
         statuses = describe_jobs(self._api, storage, handles, self._monitor)
         for handle in lost_in_silence(handles, statuses, self._monitor):
@@ -69,18 +70,19 @@ class Ec2Runtime(Ec2Options, AwsRuntime):
         return statuses
 
     def cancel(self, handle: JobHandle) -> None:
-        """Ends the instance; one that has other jobs to do leaves out, or stops, this one."""
+        """See ``Runtime.cancel``. The instance is terminated; if it has other jobs, it skips or stops this one."""
         placement = placement_of(handle)
         queue = queue_of(self.clients.storage(), placement)
         if placement.slots > 1 and queue.withdraw(placement.slot):
             return  # the instance has other jobs, or ends by itself
         terminate(self._api, instance_id_of(handle), is_young=is_young_since(handle.submitted_at))
         try:
-            queue.cancel(placement.slot)  # no later attempt shall take it over
-        except StorageError as error:  # the instance ends all the same
+            queue.cancel(placement.slot)  # so that no later attempt takes it over
+        except StorageError as error:  # the instance is terminated nevertheless
             _LOG.warning("That %s was stopped could not be written down: %s", handle.job_uri, error)
 
     def find(self, job: Job) -> JobHandle | None:
+        """See ``Runtime.find``. Placements are recorded beside the job."""
         storage, folder = self.clients.storage(), parent(job.result_uri)
         for placement in reversed(recorded(storage, folder, job_key(job))):
             queue = queue_of(storage, placement)
@@ -90,31 +92,37 @@ class Ec2Runtime(Ec2Options, AwsRuntime):
             if instance and is_alive(self._api, placement, instance):
                 larger = next_type(count_oom_attempts(storage, job, folder), self.larger_instance_types)
                 return self._handle(placement, job_key(job), instance.instance_id, larger, taken_over=True)
-            queue.cancel(placement.slot)  # should an instance come for it after all
+            queue.cancel(placement.slot)  # in case that an instance is launched for it later
         return None
 
     def abandon(self, job_uri: str) -> None:
+        """See ``Runtime.abandon``."""
         self._launcher.abandon(job_uri)
 
     def poll_key(self) -> str:
+        """See ``Runtime.poll_key``: the region."""
         return f"ec2:{self.region_name or ''}"
 
     def console_path(self, handle: JobHandle) -> str:
+        """See ``AwsRuntime.console_path``: the instance's page."""
         data = Ec2JobData.of(handle)
         return f"/ec2/home?region={data.region}#InstanceDetails:instanceId={data.instance_id}"
 
     @property
     def jobs_in_a_row(self) -> int:
+        """See ``Runtime.jobs_in_a_row``."""
         return self.jobs_per_instance
 
     @classmethod
     def hosts(cls, aws: AwsAccess, where: str, *, region_name: str | None, tags: Mapping[str, str]) -> Iterator[Host]:
+        """See ``Runtime.hosts``: instances."""
         from airflow_sklearn.runtimes.ec2.hosts import instances
 
         return instances(aws.client("ec2", region_name), tags)
 
     @classmethod
     def rights(cls) -> RuntimeRights | None:
+        """See ``Runtime.rights``."""
         from airflow_sklearn.runtimes.ec2.rights import Ec2Rights
 
         return Ec2Rights()

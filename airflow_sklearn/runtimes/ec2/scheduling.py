@@ -1,4 +1,4 @@
-"""Where a job goes: a slot in a job queue, and the record of it by which later attempts find it."""
+"""Placing a job into a slot of a job queue, and recording it for later attempts."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _NAME = re.compile(r"[0-9a-f]{6,16}")  # of pools and of job queues
 
 
 def pool_of(job: Job, folder: str, kind: str) -> str:
-    """URI of the pool that a job belongs to: that of the jobs beside it, of the same Airflow task.
+    """The URI of a job's pool, which it shares with other jobs of the same Airflow task.
 
-    :param folder: that of the job's document.
-    :param kind: what else its instances must have in common.
+    :param folder: the folder of the job's document.
+    :param kind: identifies what the pool's instances have in common.
     """
     who = job.identity
     return join(folder, "pools", content_id([who.dag_id, who.task_id, who.run_id, kind]))
@@ -34,8 +34,13 @@ def schedule(
 ) -> Placement:
     """Take the first free slot of a pool.
 
-    :param slots: of each of its job queues. A job queue with one is the job's own.
-    :param after: the number of a job queue; only later ones will do.
+    :param storage: where the pool is.
+    :param pool: the pool's URI.
+    :param slots: the number of slots in each job queue. With one, the job gets a queue of its own.
+    :param job: the job.
+    :param job_uri: the job's URI.
+    :param log_stream: the job's log stream.
+    :param after: only queues with a higher number are tried; None: all.
     """
     entry = QueueEntry(job_uri=job_uri, log_stream=log_stream)
     made = Placement(
@@ -54,12 +59,12 @@ def schedule(
     at = 0 if last is None else last[0] * slots + last[1] + 1
     at = max(at, 0 if after is None else (int(after) + 1) * slots)
     while not JobQueue(storage, pool, number := f"{at // slots:06}", slots).take(at % slots, entry):
-        at += 1  # somebody was faster
+        at += 1  # another process was first
     return made.model_copy(update={"number": number, "slot": at % slots})
 
 
 def record(storage: Storage, key: str, placement: Placement) -> None:
-    """Remember a placement beside its job, under the job's key. Of several, the last one comes last."""
+    """Store a placement beside its job, under the job's key. Names are ordered by time."""
     moment, name = int(placement.submitted_at * 1000), content_id([placement.job_uri, placement.number])
     storage.write(join(_records(parent(placement.job_uri), key), f"{moment:014}-{name}.json"), placement.to_json())
 
@@ -67,11 +72,13 @@ def record(storage: Storage, key: str, placement: Placement) -> None:
 def recorded(storage: Storage, folder: str, key: str) -> list[Placement]:
     """All placements of the same work by the same Airflow task, the first one first.
 
-    The records can be forged by whoever can write there. What is done for a placement (reading, marking as cancelled)
-    is done in its pool: it must be one of this folder's.
+    Whoever can write to the folder can forge records. Reading and cancelling takes place in the pool that a record
+    names: it must be a pool of this folder.
 
-    :param folder: that of the job's documents.
-    :raises DocumentError: a record names what is not in the folder.
+    :param storage: where the records are.
+    :param folder: the folder of the job's documents.
+    :param key: the job's ``job_key``.
+    :raises DocumentError: a record names a pool outside of the folder.
     """
     found = []
     for one in storage.list(f"{_records(folder, key)}/"):

@@ -1,6 +1,6 @@
-"""How jobs on instances stand: what EC2 says of the instances, and what these have written down of their jobs.
+"""The statuses of jobs on instances, from EC2's answers and from the instances' own records.
 
-All that it needs is in the handles: the runtime that looks may be another one, of the same region.
+The handles hold all that is needed: another runtime object for the same region may poll.
 """
 
 from __future__ import annotations
@@ -32,20 +32,22 @@ if TYPE_CHECKING:
     from airflow_sklearn.storage import Storage
 
 _LONGEST_SILENCE = 600.0  # seconds without a beat of an instance that has been heard before
-_READERS = 16  # threads that read how jobs have ended
+_READERS = 16  # threads that read the ends of jobs
 
 
 def describe_jobs(
     client: Any, storage: Storage, handles: Sequence[JobHandle], monitor: HeartbeatMonitor
 ) -> list[JobStatus]:
-    """The states of many jobs, in their order.
+    """The statuses of many jobs, in their order.
 
-    :param client: boto3's, of ``ec2``.
-    :param monitor: what was heard of the instances until now.
-    :raises Exception: nothing could be seen of any.
+    :param client: a boto3 client for ``ec2``.
+    :param storage: where the pools are.
+    :param handles: the jobs' handles.
+    :param hearing: the heartbeats seen so far.
+    :raises Exception: no job's status could be found out.
     """
     instances, errors = describe(client, [instance_id_of(handle) for handle in handles])
-    # After the instances: one that was seen to have ended has said before how its jobs had.
+    # After the instances are described: an instance that has ended has stored the ends of its jobs before.
     ended: dict[str, set[str]] = {}
     for pool in dict.fromkeys(placement_of(handle).pool for handle in handles):
         try:
@@ -56,7 +58,7 @@ def describe_jobs(
     with ThreadPoolExecutor(_READERS) as threads:
         read = threads.map(lambda placement: _end_or_error(storage, placement), done)
         ends = dict(zip(map(_slot_of, done), read, strict=True))
-    # A job that was stopped with its instance, after that was described: EC2 knows by now who did it.
+    # The instance was stopped, and its job with it, after it was described: by now EC2 knows who did it.
     stopped = [one for one in handles if was_stopped(ends.get(_slot_of(placement_of(one))))]
     if alive := [name for name in map(instance_id_of, stopped) if (one := instances.get(name)) and not is_gone(one)]:
         instances |= describe(client, alive)[0]
@@ -72,7 +74,7 @@ def describe_jobs(
 def lost_in_silence(
     handles: Sequence[JobHandle], statuses: Sequence[JobStatus], monitor: HeartbeatMonitor
 ) -> list[JobHandle]:
-    """Of each instance that ``describe_jobs`` has found silent, one job."""
+    """One job of each instance that ``describe_jobs`` found without heartbeats."""
     lost = [one for one, status in zip(handles, statuses, strict=True) if status.state is JobState.LOST]
     return list({instance_id_of(one): one for one in lost if _is_silent(one, monitor)}.values())
 
@@ -122,7 +124,7 @@ def _status(
 
 
 def _is_silent(handle: JobHandle, monitor: HeartbeatMonitor) -> bool:
-    """Whether its instance has not been heard of for so long that the job counts as lost."""
+    """Whether the instance has written no heartbeat for so long that its job counts as lost."""
     data = Ec2JobData.of(handle)
     longest = data.startup_allowance
     if longest is None:

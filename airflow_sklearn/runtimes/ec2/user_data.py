@@ -1,7 +1,7 @@
-"""What an instance is told to do: a shell script for cloud-init, ``boot.sh`` with the values that it uses.
+"""The user data of an instance: a shell script for cloud-init, ``boot.sh`` with its values.
 
-It installs Docker and a way into ECR only where the AMI has none, and nothing else. What it prints is on the instance's
-console, which is all that there is to read when no container could be started.
+It installs Docker and a login to ECR only if the AMI has none, and nothing else. Its output is on the instance's
+console, the only information if no container could start.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _BYTES = 16_384  # before base64: "User data" in the Amazon EC2 user guide
-#: Begins what the script says itself, so that it can be found on the console.
+#: The prefix of the script's own lines, so that they can be found on the console.
 MARK = "airflow-sklearn: "
 
 _ECR = re.compile(r"(?P<registry>\d{12}\.dkr\.ecr(-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?)/")
@@ -27,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class HostOptions(Value):
-    """What ``airflow_sklearn.worker.ec2_host`` is told."""
+    """The options of ``airflow_sklearn.worker.ec2_host``."""
 
     pool: str
     number: str
@@ -44,10 +44,12 @@ class HostOptions(Value):
 def user_data(image: str, host: HostOptions, env: Mapping[str, str], *, lifetime: float | None) -> str:
     """The script, not encoded.
 
-    :param image: the worker's; in Amazon ECR, or in a registry that the instance may pull from without logging in.
-    :param env: variables for the worker. No place for secrets: whoever may describe the instance can read them.
+    :param image: the worker's image, in Amazon ECR or in a registry that needs no login.
+    :param host: the instance's options.
+    :param env: environment variables for the worker. They must hold no secrets: whoever may describe the instance can
+        read them.
     :param lifetime: seconds after which the instance ends in any case; None: when its work is done.
-    :raises UserError: it is longer than EC2 takes, or a variable's name is none.
+    :raises UserError: the script is longer than EC2's limit of 16 KiB, or a variable's name is invalid.
     """
     if wrong := [name for name in env if not _NAME.fullmatch(name)]:
         raise UserError(f"Ec2Runtime(env=...): {', '.join(map(repr, wrong))} is no name of a variable.")

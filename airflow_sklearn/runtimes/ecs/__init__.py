@@ -1,4 +1,4 @@
-"""``EcsRuntime``: one Amazon ECS task a job."""
+"""``EcsRuntime``: one Amazon ECS task for each job."""
 
 from airflow_sklearn.runtimes.ecs.runtime import EcsRuntime
 

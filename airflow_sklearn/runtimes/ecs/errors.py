@@ -1,4 +1,4 @@
-"""What ECS says when it does not do what it was asked: at once again, later, or never."""
+"""The meaning of ECS's errors: try again at once, try again later, or give up."""
 
 from __future__ import annotations
 
@@ -49,10 +49,11 @@ _NOT_PLACED = table(
 
 @contextlib.contextmanager
 def explained(cluster: str) -> Iterator[None]:
-    """Turn errors of the ECS API into ours.
+    """Turn errors of the ECS API within the context into the package's own.
 
-    :raises ThrottledError: the call may be repeated as it is: a throttle, a fault of the service, no answer.
-    :raises NoCapacityError: nothing free.
+    :param cluster: the cluster's name, for messages.
+    :raises ThrottledError: the call may be repeated: a throttle, a fault of the service, or no answer.
+    :raises NoCapacityError: there is no capacity now.
     :raises UserError: ECS refuses the request for good.
     """
     try:

@@ -1,4 +1,4 @@
-"""The sizes that AWS Fargate has: CPU units and MiB go together only in some pairs.
+"""The sizes of AWS Fargate tasks: only certain pairs of CPU units and MiB exist.
 
 Source: "Amazon ECS task definition parameters for Fargate", task size, in the Amazon ECS Developer Guide (2026).
 """
@@ -9,7 +9,7 @@ from airflow_sklearn.exceptions import UserError
 
 _GIB = 1024
 
-#: MiB that go with each number of CPU units (1,024 are one vCPU).
+#: The possible MiB of memory, by CPU units (1,024 are one vCPU).
 SIZES: dict[int, tuple[int, ...]] = {
     256: (512, 1 * _GIB, 2 * _GIB),
     512: tuple(range(1 * _GIB, 4 * _GIB + 1, _GIB)),
@@ -22,7 +22,12 @@ SIZES: dict[int, tuple[int, ...]] = {
 
 
 def check_size(cpu: int, memory: int) -> None:
-    """:raises UserError: Fargate has no such size; the message says which ones are near."""
+    """Check that Fargate has a size.
+
+    :param cpu: CPU units.
+    :param memory: MiB.
+    :raises UserError: it has not; the message names similar ones.
+    """
     if cpu not in SIZES:
         units = ", ".join(map(str, SIZES))
         raise UserError(f"Fargate has no size with cpu={cpu}: it is one of {units} CPU units (1024 are one vCPU).")
@@ -36,13 +41,13 @@ def check_size(cpu: int, memory: int) -> None:
 
 
 def grow(cpu: int, memory: int, *, factor: int, bound: int) -> tuple[int, int] | None:
-    """A size with more memory, and as few CPU units as go with it.
+    """A size with more memory, and the fewest possible CPU units.
 
-    :param cpu: CPU units that it has at least.
-    :param memory: MiB that were not enough.
-    :param factor: how many times the memory it should have.
-    :param bound: MiB that it has at most.
-    :return: CPU units and MiB; None if nothing larger lies within the bound.
+    :param cpu: the least CPU units.
+    :param memory: the MiB that were not enough.
+    :param factor: by which to multiply the memory.
+    :param bound: the most MiB.
+    :return: CPU units and MiB; None if no larger size is within the bound.
     """
     larger = [
         (size, units) for units, sizes in SIZES.items() if units >= cpu for size in sizes if memory < size <= bound
@@ -55,10 +60,11 @@ def grow(cpu: int, memory: int, *, factor: int, bound: int) -> tuple[int, int] |
 
 
 def fit(cpu: int, memory: int) -> tuple[int, int] | None:
-    """The largest size with at most this memory, with as few CPU units as go with it.
+    """The largest size with at most this memory, and the fewest possible CPU units.
 
-    :param cpu: CPU units that it has at least.
-    :return: CPU units and MiB; None if all sizes with so many units have more memory.
+    :param cpu: the least CPU units.
+    :param memory: the most MiB.
+    :return: CPU units and MiB; None if all sizes with so many CPU units have more memory.
     """
     fitting = [(size, -units) for units, sizes in SIZES.items() if units >= cpu for size in sizes if size <= memory]
     if not fitting:

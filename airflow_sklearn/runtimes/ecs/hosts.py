@@ -1,4 +1,4 @@
-"""ECS tasks that do the work of Airflow tasks, for the reaper."""
+"""ECS tasks that work for Airflow tasks, for the reaper."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 
 def tasks(client: Any, cluster: str, tags: Mapping[str, str]) -> Iterator[Host]:
-    """Tasks of a cluster that ``EcsRuntime`` has run and that have not stopped.
+    """The tasks of a cluster that ``EcsRuntime`` has started and that have not stopped.
 
-    :param client: boto3's, of ``ecs``.
-    :param tags: that they must have, too.
+    :param client: a boto3 client for ``ecs``.
+    :param cluster: the cluster's name or ARN.
+    :param tags: further tags that a task must have.
     """
     pages = client.get_paginator("list_tasks").paginate(cluster=cluster, desiredStatus="RUNNING")
     arns = [arn for page in pages for arn in page["taskArns"]]

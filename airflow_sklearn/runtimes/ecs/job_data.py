@@ -1,4 +1,4 @@
-"""What the handle of an ECS task says."""
+"""The content of the handle of an ECS task."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from airflow_sklearn.runtimes.aws.runtime import AwsJobData
 
 
 class EcsJobData(AwsJobData):
-    """One ECS task. All that a poll needs is here: the runtime that polls may be another one, of the same cluster."""
+    """One ECS task. It holds all that a poll needs, because another runtime object for the same cluster may poll."""
 
     task_arn: str
     container: str = ""
@@ -18,5 +18,5 @@ class EcsJobData(AwsJobData):
 
     @property
     def task_id(self) -> str:
-        """The last part of the ARN."""
+        """The task's id: the last part of its ARN."""
         return self.task_arn.rpartition("/")[2]

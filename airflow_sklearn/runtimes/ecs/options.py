@@ -108,6 +108,7 @@ class EcsOptions(AwsOptions):
     run_task_kwargs: dict[str, Any] = field(default_factory=dict)
 
     def problems(self) -> Iterator[str]:
+        """See ``AwsOptions.problems``."""
         if self.launch_type not in (None, "FARGATE", "EC2", "EXTERNAL"):
             yield f"launch_type={self.launch_type!r}: it is FARGATE, EC2 or EXTERNAL"
         if self.launch_type and self.capacity_provider_strategy:
@@ -127,6 +128,7 @@ class EcsOptions(AwsOptions):
         yield from taken_problems("run_task_kwargs", self.run_task_kwargs, _TAKEN, "job")
 
     def shown_value(self, name: str) -> Any:
+        """See ``AwsOptions.shown_value``."""
         value = getattr(self, name)
         return (
             value.get("family", "a specification") if name == "task_definition" and isinstance(value, dict) else value
@@ -134,16 +136,16 @@ class EcsOptions(AwsOptions):
 
     @property
     def on_fargate(self) -> bool:
-        """Whether only Fargate's sizes will do."""
+        """Whether tasks can only have Fargate's sizes."""
         if not self.capacity_provider_strategy:
             return self.launch_type in (None, FARGATE)
         return all(one.get("capacityProvider") in (FARGATE_SPOT, FARGATE) for one in self.capacity_provider_strategy)
 
     def placement(self, attempt: int, capacity_refusals: int) -> dict[str, Any]:
-        """What RunTask is told of where the task runs.
+        """The arguments of RunTask that say where the task runs.
 
-        :param attempt: of the job's Airflow task.
-        :param capacity_refusals: how often the job has found no room already.
+        :param attempt: the attempt's number in the job's Airflow task.
+        :param capacity_refusals: how often the job has found no capacity so far.
         """
         strategy = self.capacity_provider_strategy
         if not strategy:
@@ -155,9 +157,9 @@ class EcsOptions(AwsOptions):
         return {"capacityProviderStrategy": strategy}
 
     def network(self) -> dict[str, Any]:
-        """What RunTask is told of the task's network.
+        """The argument of RunTask about the task's network.
 
-        :raises UserError: a template that should give a list has given a text.
+        :raises UserError: a template that must give a list gave a text.
         """
         if not self.subnets:
             return {}

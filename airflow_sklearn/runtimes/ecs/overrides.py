@@ -1,4 +1,4 @@
-"""What one job's task is told to do otherwise than its task definition says: its argument, variables and size."""
+"""The overrides of a job's task: its arguments, environment variables and size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.runtimes.ecs.task_definition import TaskDefinition
 
-_CHARACTERS = 8192  # from RunTask's reference
+_CHARACTERS = 8192  # the limit of overrides: RunTask in the Amazon ECS API Reference
 
 
 def overrides_of(
@@ -24,11 +24,15 @@ def overrides_of(
     ephemeral_storage: int | None,
     on_fargate: bool,
 ) -> dict[str, Any]:
-    """``overrides`` of RunTask.
+    """The argument ``overrides`` of RunTask.
 
-    :param arguments: of the worker.
-    :param size: CPU units and MiB.
-    :raises UserError: they are longer than ECS takes.
+    :param definition: the task definition.
+    :param arguments: the worker's command line arguments.
+    :param env: the worker's environment variables.
+    :param size: CPU units and MiB; None: the task definition's.
+    :param ephemeral_storage: GiB; None: the task definition's.
+    :param on_fargate: whether the size must be one of Fargate's.
+    :raises UserError: the overrides are longer than ECS's limit of 8,192 characters.
     """
     container: dict[str, Any] = {
         "name": definition.container,
@@ -60,7 +64,7 @@ def _resize(
     *,
     on_fargate: bool,
 ) -> None:
-    """A size is changed where the definition has it: a container may have no more than its task."""
+    """Set a size where the definition sets it too: a container may not have more than its task."""
     if cpu:
         if on_fargate or definition.sizes_task_cpu:
             task["cpu"] = str(cpu)

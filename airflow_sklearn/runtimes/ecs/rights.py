@@ -1,4 +1,4 @@
-"""The rights in AWS that ``EcsRuntime`` needs. ``docs/iam.md`` explains each statement."""
+"""The AWS permissions that ``EcsRuntime`` needs. ``docs/iam.md`` explains each statement."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ _TASKS = "ecs-tasks.amazonaws.com"
 
 
 class EcsRights(RuntimeRights):
-    """Running tasks in one cluster; the task role, and the execution role that ECS takes before a container runs."""
+    """Permissions to run tasks in one cluster; the task role, and the execution role that ECS uses before a container
+    runs.
+    """
 
     option: ClassVar[str] = "--cluster"
     role_names: ClassVar[tuple[str, ...]] = ("task", "execution")
 
     def is_used(self, setting: Setting) -> bool:
+        """See ``RuntimeRights.is_used``."""
         return bool(setting.cluster)
 
     def run_jobs(self, setting: Setting) -> Iterator[Statement]:
+        """See ``RuntimeRights.run_jobs``."""
         in_cluster = {"ArnEquals": {"ecs:cluster": setting.cluster_arn}}
         tasks = [setting.arn("ecs", f"task/{setting.cluster}/*")]
         definitions = [setting.arn("ecs", f"task-definition/{family}:*") for family in setting.families]
@@ -45,7 +49,8 @@ class EcsRights(RuntimeRights):
         )
 
     def roles(self, setting: Setting, worker: Policy) -> dict[str, RoleRights]:
-        # ECS takes them for tasks of this account and region.
+        """See ``RuntimeRights.roles``."""
+        # ECS may assume them for tasks of this account and region.
         condition = {
             "ArnLike": {"aws:SourceArn": setting.arn("ecs", "*")},
             "StringEquals": {"aws:SourceAccount": setting.account},

@@ -1,4 +1,4 @@
-"""``EcsRuntime``: each job as one ECS task, on Fargate, on instances of yours, or by a capacity provider."""
+"""``EcsRuntime``: each job as one ECS task, on Fargate, on your own instances, or by a capacity provider."""
 
 from __future__ import annotations
 
@@ -63,16 +63,17 @@ class EcsRuntime(EcsOptions, AwsRuntime):
     leftovers: ClassVar[LeftoverOption | None] = LeftoverOption("--cluster", "NAME", "tasks of EcsRuntime; repeatable")
 
     def submit(self, job_uri: str, job: Job, *, survives_parent: bool, capacity_refusals: int = 0) -> JobHandle:
-        """Called again with equal arguments, it makes the same request, and ECS gives the same task.
+        """See ``Runtime.submit``. The same call again makes the same request, to which ECS gives the same task.
 
-        The token stands for the job and how often it was refused: what was refused may be asked for differently.
+        The client token stands for the job and its number of refusals: after a refusal, the next request may be another
+        one.
 
-        :raises NoCapacityError: ECS has no room now.
-        :raises ThrottledError: it has not judged the request.
-        :raises UserError: ECS will never run it like this.
+        :raises NoCapacityError: ECS has no capacity now.
+        :raises ThrottledError: ECS has not answered the request.
+        :raises UserError: ECS will never accept the request.
         """
         definition = self._definition
-        if job_uri not in self._sizes:  # looked up once: what has stopped meanwhile must not change the request
+        if job_uri not in self._sizes:  # looked up once: a task that stops meanwhile must not change the request
             self._sizes[job_uri] = self._size(job)
         overrides = overrides_of(
             definition,
@@ -103,6 +104,7 @@ class EcsRuntime(EcsOptions, AwsRuntime):
         return self._handle(answer["tasks"][0], submitted, job.result_uri, job_key(job), taken_over=False)
 
     def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
+        """See ``Runtime.poll``. One call describes up to 100 tasks."""
         statuses: dict[str, JobStatus] = {}
         error: Exception | None = None
         by_arn = {EcsJobData.of(handle).task_arn: handle for handle in handles}
@@ -121,7 +123,9 @@ class EcsRuntime(EcsOptions, AwsRuntime):
         return [statuses[EcsJobData.of(handle).task_arn] for handle in handles]
 
     def cancel(self, handle: JobHandle) -> None:
-        """Tries for some seconds when ECS throttles, or does not know yet what it has just started."""
+        """See ``Runtime.cancel``. The call is repeated for some seconds if ECS throttles, or does not know a new task
+        yet.
+        """
         task, reason = EcsJobData.of(handle).task_arn, f"{OUR_REASON}stopped with its Airflow task"
         retry_ending(
             lambda: self._api.stop_task(cluster=self.cluster, task=task, reason=reason),
@@ -130,6 +134,7 @@ class EcsRuntime(EcsOptions, AwsRuntime):
         )
 
     def find(self, job: Job) -> JobHandle | None:
+        """See ``Runtime.find``. Tasks are found by their ``startedBy`` and their tags."""
         running = [task for task in self._tasks_of(job, "RUNNING") if task.get("desiredStatus") == "RUNNING"]
         for task in sorted(running, key=_created, reverse=True):
             override = override_of(task, self._definition.container)
@@ -141,34 +146,41 @@ class EcsRuntime(EcsOptions, AwsRuntime):
 
     @property
     def image(self) -> str:
+        """See ``Runtime.image``: the image in the task definition."""
         return self._definition.image
 
     def described_for_jobs(self) -> dict[str, Any]:
-        """With the task definition that is registered, too: a task role need not be able to register."""
+        """See ``Runtime.described_for_jobs``. The registered task definition is named, because a task role need not be
+        able to register one.
+        """
         described = super().described_for_jobs()
         return {**described, "arguments": {**described["arguments"], "task_definition": self._definition.arn}}
 
     def poll_key(self) -> str:
+        """See ``Runtime.poll_key``: region and cluster."""
         return f"ecs:{self.region_name or ''}:{self.cluster}"
 
     def console_path(self, handle: JobHandle) -> str:
+        """See ``AwsRuntime.console_path``: the task's page."""
         data, cluster = EcsJobData.of(handle), self.cluster.rpartition("/")[2]
         return f"/ecs/v2/clusters/{cluster}/tasks/{data.task_id}/configuration?region={data.region}"
 
     @classmethod
     def hosts(cls, aws: AwsAccess, where: str, *, region_name: str | None, tags: Mapping[str, str]) -> Iterator[Host]:
+        """See ``Runtime.hosts``: tasks of the cluster ``where``."""
         from airflow_sklearn.runtimes.ecs.hosts import tasks
 
         return tasks(aws.client("ecs", region_name), where, tags)
 
     @classmethod
     def rights(cls) -> RuntimeRights | None:
+        """See ``Runtime.rights``."""
         from airflow_sklearn.runtimes.ecs.rights import EcsRights
 
         return EcsRights()
 
     def _size(self, job: Job) -> Size:
-        """CPU units and MiB: what was asked for, or more where an earlier attempt ran out of memory."""
+        """CPU units and MiB: as requested, or more if an earlier attempt ran out of memory."""
         cpu, memory = self.cpu or self._definition.cpu, self.memory or self._definition.memory
         if self.on_fargate and cpu and memory:
             fargate.check_size(cpu, memory)
@@ -185,7 +197,7 @@ class EcsRuntime(EcsOptions, AwsRuntime):
 
     @cached_property
     def _sizes(self) -> dict[str, Size]:
-        """Of the jobs that were submitted, by their URIs."""
+        """The sizes of the jobs that were submitted, by their URIs."""
         return {}
 
     @property
@@ -214,7 +226,7 @@ class EcsRuntime(EcsOptions, AwsRuntime):
         return found.model_copy(update={name: value for name, value in given.items() if value})
 
     def _tasks_of(self, job: Job, status: str) -> list[dict[str, Any]]:
-        """Tasks of the same work of the same Airflow task: those that run, or those that ECS still remembers."""
+        """Tasks for the same work of the same Airflow task: those that run, or those that ECS still remembers."""
         client = self._api
         with explained(self.cluster):
             arns = client.list_tasks(cluster=self.cluster, startedBy=_started_by(job), desiredStatus=status)["taskArns"]
@@ -226,7 +238,10 @@ class EcsRuntime(EcsOptions, AwsRuntime):
     def _handle(
         self, task: dict[str, Any], submitted: tuple[str, str], result_uri: str, key: str, *, taken_over: bool
     ) -> JobHandle:
-        """:param submitted: URI and digest of the job."""
+        """The handle of a task.
+
+        :param submitted: the job's URI and digest.
+        """
         arn, region = task["taskArn"], self.clients.region
         data = EcsJobData(
             task_arn=arn,
@@ -248,9 +263,9 @@ class EcsRuntime(EcsOptions, AwsRuntime):
 
 
 def _status(handle: JobHandle, task: dict[str, Any] | None) -> JobStatus:
-    """What a poll says of a job.
+    """The status of a job.
 
-    :param task: one of ``DescribeTasks``; None: ECS does not know it.
+    :param task: an element of ``DescribeTasks``; None: ECS does not know the task.
     """
     data = EcsJobData.of(handle)
     if task is None:
@@ -267,16 +282,16 @@ def _status(handle: JobHandle, task: dict[str, Any] | None) -> JobStatus:
 
 
 def _is_young(handle: JobHandle) -> bool:
-    """Whether ECS may not know the task yet: what RunTask has made is seen by other calls only after a while."""
+    """Whether ECS may not know the task yet: other calls see the result of RunTask only after a while."""
     return time.time() - handle.submitted_at < _MISSING_AT_FIRST
 
 
 def _created(task: dict[str, Any]) -> float:
-    """Seconds since the epoch. A task that waits for its host has none yet."""
+    """When the task was created, in seconds since 1970. A task that waits for its host has no time yet."""
     created = task.get("createdAt")
     return float(created.timestamp()) if created else time.time()
 
 
 def _started_by(job: Job) -> str:
-    """The same for all attempts of one Airflow task at one piece of work."""
+    """The value of ``startedBy``, the same for all attempts of one Airflow task at the same work."""
     return f"{STARTED_BY}{job_key(job)}"

@@ -1,6 +1,7 @@
-"""Why an ECS task has stopped, and so what a retry should do.
+"""Why an ECS task has stopped, and what a retry should do.
 
-Sources: "Amazon ECS stopped tasks error messages" and the ``stopCode`` of ``Task`` in the Amazon ECS API reference.
+Sources: "Amazon ECS stopped tasks error messages" in the Amazon ECS Developer Guide, and ``stopCode`` of ``Task`` in
+the Amazon ECS API Reference.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from airflow_sklearn.runtimes.ecs.memory import memory_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Begins the reason of tasks that this package stops itself.
+#: The prefix of the stop reason of tasks that this package stops itself.
 OUR_REASON = "airflow-sklearn: "
-#: Begins ``startedBy`` of tasks that this package runs.
+#: The prefix of ``startedBy`` of tasks that this package starts.
 STARTED_BY = "airflow-sklearn/"
 TASKS_A_CALL = 100  # from DescribeTasks' page in the Amazon ECS API reference
 
@@ -27,20 +28,20 @@ _NO_CAPACITY = re.compile(
     re.IGNORECASE,
 )
 _HOST_LOST = re.compile(r"\bhost ec2\b|\binstance\b.*\b(terminated|stopped)\b", re.IGNORECASE)
-#: A right, a role, a log group or a program that is not there. Capitals count: these are names of errors.
+#: A missing permission, role, log group or program. Upper and lower case matter, because these are names of errors.
 _FOR_GOOD = re.compile(
     r"AccessDenied|not authorized|UnauthorizedOperation|unable to assume the role|ResourceNotFoundException|"
     r"Invalid\w+\.NotFound|does not exist|executable file not found"
 )
-#: Of the instance that the container should have started on; another one may have room.
+#: Errors of the instance on which the container should have started. Another instance may work.
 _HOST_IS_FULL = re.compile(r"no space left|cannot allocate memory", re.IGNORECASE)
 
 
 def status_of(task: Mapping[str, Any], container_name: str) -> JobStatus:
-    """What a stopped task tells.
+    """The status of a stopped task.
 
-    :param task: one of ``DescribeTasks``, with ``lastStatus`` STOPPED.
-    :param container_name: the container that ran the worker.
+    :param task: an element of ``DescribeTasks`` with the ``lastStatus`` STOPPED.
+    :param container_name: the worker's container.
     """
     container: Mapping[str, Any] = next(
         (one for one in task.get("containers", ()) if one.get("name") == container_name), {}
@@ -70,7 +71,7 @@ def _judge(stop_code: str, why: str, code: int | None, memory: int, image: str) 
 
 
 def _judge_start(why: str) -> Judgement:
-    """There is no exit code: as a rule the container has never run."""
+    """The meaning of a task without an exit code: in most cases its container has never run."""
     for_good = _FOR_GOOD.search(why) and not may_pass(why)
     if "ResourceInitializationError" in why:
         hint = "The execution role needs the image's registry and the log group; the subnets a route to both."

@@ -1,4 +1,4 @@
-"""What an ECS task definition says that a job must know: its container, image, size and log."""
+"""The parts of an ECS task definition that jobs depend on: container, image, size and log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RACE_PAUSES = (0.5, 1.0, 2.0)  # seconds, on average, after which a registratio
 
 
 class TaskDefinition(Value):
-    """A registered task definition, as far as a job depends on it."""
+    """The parts of a registered task definition that jobs depend on."""
 
     arn: str
     container: str
@@ -42,7 +42,9 @@ class TaskDefinition(Value):
     log_prefix: str = ""
 
     def log_stream(self, task_id: str, region: str) -> LogStream | None:
-        """Where a task's container logs; None if not to CloudWatch, or to streams that only Docker knows."""
+        """The log stream of a task's container; None if the log is not in CloudWatch, or only Docker knows the
+        stream's name.
+        """
         if not (self.log_group and self.log_prefix):
             return None
         stream = f"{self.log_prefix}/{self.container}/{task_id}"
@@ -52,11 +54,11 @@ class TaskDefinition(Value):
 def find_task_definition(client: Any, name: str, container_name: str | None) -> TaskDefinition:
     """Read a task definition.
 
-    :param client: boto3's, of ``ecs``.
+    :param client: a boto3 client for ``ecs``.
     :param name: family, family:revision or ARN.
-    :param container_name: the container that runs the worker; None: the one that the task definition has.
-    :raises UserError: there is none, or it is not clear which of its containers is meant.
-    :raises ClientError: ECS does not tell.
+    :param container_name: the worker's container; None: the only one.
+    :raises UserError: there is no such definition, or it has several containers.
+    :raises ClientError: another error of ECS.
     """
     found = _described(client, name)
     if found is None:
@@ -70,16 +72,18 @@ def find_task_definition(client: Any, name: str, container_name: str | None) -> 
 def register_task_definition(
     client: Any, spec: Mapping[str, Any], container_name: str | None, *, launch_type: str, awsvpc: bool
 ) -> TaskDefinition:
-    """Register a task definition, unless one with this content is registered already.
+    """Register a task definition, unless one with the same content is registered already.
 
-    It is registered as ``<family>-<digest of the content>``: equal specifications share one, whoever registers it, and
-    a changed one never changes what runs already. Tasks that start together all find it missing, and ECS refuses all
-    but one at a time: who has lost looks it up again.
+    Its family is ``<family>-<digest of the content>``: equal specifications share a definition, and a changed one does
+    not affect running tasks. If several Airflow tasks start together, all find it missing, and ECS accepts one
+    registration at a time; the others then look it up again.
 
-    :param spec: what ``RegisterTaskDefinition`` takes.
-    :param launch_type: that its tasks will have.
-    :param awsvpc: whether they will have network interfaces of their own.
-    :raises UserError: it names no image.
+    :param client: a boto3 client for ``ecs``.
+    :param spec: the arguments of ``RegisterTaskDefinition``.
+    :param container_name: the worker's container; None: the only one.
+    :param launch_type: the launch type of its tasks.
+    :param awsvpc: whether its tasks have network interfaces of their own.
+    :raises UserError: the specification names no image.
     :raises ClientError: ECS refuses it.
     """
     complete = _complete(spec, launch_type, awsvpc)
@@ -97,7 +101,7 @@ def register_task_definition(
 
 
 def _described(client: Any, name: str) -> dict[str, Any] | None:
-    """None if there is no such task definition."""
+    """The answer of DescribeTaskDefinition; None if there is no such definition."""
     try:
         found: dict[str, Any] = client.describe_task_definition(taskDefinition=name)["taskDefinition"]
     except Exception as error:
@@ -108,7 +112,7 @@ def _described(client: Any, name: str) -> dict[str, Any] | None:
 
 
 def _complete(spec: Mapping[str, Any], launch_type: str, awsvpc: bool) -> dict[str, Any]:
-    """With what a task of one worker needs, where the user did not say it."""
+    """The specification, with defaults for what one worker's task needs."""
     complete: dict[str, Any] = copy.deepcopy(dict(spec))
     complete.setdefault("family", _DEFAULT_FAMILY)
     complete.setdefault("requiresCompatibilities", [launch_type])
@@ -128,7 +132,7 @@ def _complete(spec: Mapping[str, Any], launch_type: str, awsvpc: bool) -> dict[s
     complete["containerDefinitions"] = containers
     for size in ("cpu", "memory"):
         if size in complete:
-            complete[size] = str(complete[size])  # the API takes them as text, people write numbers
+            complete[size] = str(complete[size])  # the API requires text, users write numbers
     return complete
 
 

@@ -1,4 +1,4 @@
-"""What the handle of a process says."""
+"""The content of the handle of a local process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_sklearn.system.processes import Process
 
 
 class LocalJobData(JobData):
-    """One process of one machine, and the folder in which its log is."""
+    """One process of one machine, and the folder with its log."""
 
     folder: Path
     survives_parent: bool = Field(False, alias="detached")
@@ -28,13 +28,16 @@ class LocalJobData(JobData):
 
     @property
     def process(self) -> Process:
-        """:raises UserError: it is one of another machine."""
+        """The job's process.
+
+        :raises UserError: it runs on another machine.
+        """
         return Process.from_dict(self.model_dump())
 
     @property
     def parent(self) -> Process:
-        """The process of the task that started it.
+        """The process of the task that started the job.
 
-        :raises UserError: it is one of another machine.
+        :raises UserError: it runs on another machine.
         """
         return Process.from_dict(self.model_dump(), "parent_")

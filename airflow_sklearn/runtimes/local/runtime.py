@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import Job
     from airflow_sklearn.system.processes import Process
 
-#: The process that the worker ends with: its job dies with its task, however, and however early, the task dies.
+#: The environment variable with the id of the task's process. The worker ends when that process does.
 PARENT_VARIABLE = "AIRFLOW_SKLEARN_EXIT_WITH_PARENT"
 PROCESSES_VARIABLE = "AIRFLOW_SKLEARN_PROCESSES"
 SECONDS_TO_END = 3.0  # from SIGTERM to SIGKILL; Airflow gives a killed task 5 s
@@ -72,7 +72,10 @@ class LocalRuntime(Runtime):
     state_dir: str | None = None
 
     def __post_init__(self) -> None:
-        """:raises UserError: an argument is not what it must be."""
+        """Check the arguments.
+
+        :raises UserError: an argument is invalid.
+        """
         if self.processes is not None:
             check_count("LocalRuntime: processes", self.processes, 1)
         texts = self.env.values() if isinstance(self.env, Mapping) else [None]
@@ -93,6 +96,7 @@ class LocalRuntime(Runtime):
         return f"LocalRuntime({', '.join(f'{name}={value!r}' for name, value in said.items() if value)})"
 
     def submit(self, job_uri: str, job: Job, *, survives_parent: bool, capacity_refusals: int = 0) -> JobHandle:
+        """See ``Runtime.submit``. ``capacity_refusals`` is ignored: a process always starts."""
         command = [self._interpreter(), "-m", "airflow_sklearn.worker", *worker_arguments(job_uri, job)]
         folder = self._state().create(f"{job_key(job)}-{secrets.token_hex(4)}")
         environment = self._worker_environment(job_uri, job)
@@ -113,9 +117,11 @@ class LocalRuntime(Runtime):
         return handle
 
     def poll(self, handles: Sequence[JobHandle]) -> list[JobStatus]:
+        """See ``Runtime.poll``."""
         return [self._status(handle) for handle in handles]
 
     def cancel(self, handle: JobHandle) -> None:
+        """See ``Runtime.cancel``. SIGTERM first; SIGKILL if the process has not ended after 3 seconds."""
         data = LocalJobData.of(handle)
         folder, process = data.folder, data.process
         if not process.is_alive():
@@ -128,7 +134,7 @@ class LocalRuntime(Runtime):
         process.signal_group(signal.SIGKILL)
 
     def logs(self, handle: JobHandle, cursor: JsonValue = None) -> tuple[list[str], JsonValue]:
-        """The cursor is an offset in bytes. A line that is still being written is kept back until it ends."""
+        """See ``Runtime.logs``. The cursor is a byte offset. A line is returned only when it is complete."""
         start = cursor if isinstance(cursor, int) else 0
         ended = self._status(handle).state.finished
         try:
@@ -141,15 +147,17 @@ class LocalRuntime(Runtime):
         return whole.decode(errors="replace").splitlines(), start + len(whole)
 
     def find(self, job: Job) -> JobHandle | None:
+        """See ``Runtime.find``. Handles are stored in ``state_dir``."""
         for handle in self._state().handles(job_key(job)):
             if self._status(handle).state is JobState.RUNNING and not self._is_orphaned(handle):
                 return handle.model_copy(update={"taken_over": True})
         return None
 
     def software_fingerprint(self, module: str = "") -> str:
-        """Versions of Python and of the packages that models depend on, and the module's digest: as the worker has it.
+        """See ``Runtime.software_fingerprint``: versions of Python and of the packages that models depend on, and the
+        module's digest, as the worker's interpreter has them.
 
-        :raises BrokenEnvironmentError: the interpreter has no airflow-sklearn, or cannot run.
+        :raises BrokenEnvironmentError: the interpreter has no airflow-sklearn, or does not start.
         """
         done = subprocess.run(
             [self._interpreter(), "-m", "airflow_sklearn.runtimes.software", module],
@@ -163,6 +171,7 @@ class LocalRuntime(Runtime):
         return done.stdout.strip()
 
     def poll_key(self) -> str:
+        """See ``Runtime.poll_key``."""
         return f"local:{self._state().path}"
 
     def _status(self, handle: JobHandle) -> JobStatus:
@@ -174,7 +183,7 @@ class LocalRuntime(Runtime):
         code = _exit_code(folder)
         if code is None and process.is_alive():
             return JobStatus(state=JobState.RUNNING)
-        # Asked again: between the two looks the process may have ended in good order, or its last threads still end.
+        # Read again: the process may have ended normally since the first look, or its last threads are still ending.
         code = code if code is not None else _exit_code(folder, wait=_LAST_THREADS)
         if code == 1 and _NO_MODULE in (last := _last_line(folder / "log")):  # Python's own words: no worker ran
             return JobStatus(state=JobState.FAILED, message=self._cannot_run(last))
@@ -182,7 +191,7 @@ class LocalRuntime(Runtime):
 
     @staticmethod
     def _is_orphaned(handle: JobHandle) -> bool:
-        """Whether a job belongs to a task that is gone, and is about to notice."""
+        """Whether the job's task is gone. The worker is about to notice, and will end itself."""
         data = LocalJobData.of(handle)
         return not data.survives_parent and not data.parent.is_alive()
 
@@ -200,7 +209,10 @@ class LocalRuntime(Runtime):
         return process_of(child.pid, group=child.pid, parent=os.getpid())
 
     def _interpreter(self) -> str:
-        """:raises UserError: there is none."""
+        """The path of the worker's interpreter.
+
+        :raises UserError: it does not exist.
+        """
         python = self.python or sys.executable
         if shutil.which(python) is None:
             raise UserError(f"LocalRuntime(python={python!r}): there is no such program on {socket.gethostname()}.")
@@ -224,7 +236,9 @@ class LocalRuntime(Runtime):
         return {**environment, "PYTHONUNBUFFERED": "1", **self.env}
 
     def _base_environment(self) -> dict[str, str]:
-        """Of this process, without what is meant for it alone: the process that it ends with is not the worker's."""
+        """This process's environment variables, without those for itself alone: the worker ends with another
+        process.
+        """
         kept: Mapping[str, str] = {
             name: value
             for name, value in os.environ.items()

@@ -1,7 +1,7 @@
-"""The folder in which ``LocalRuntime`` remembers its jobs: one folder a job, with its handle, log and exit code.
+"""The folder in which ``LocalRuntime`` stores its jobs: a folder for each job, with its handle, log and exit code.
 
-What lies in it decides which processes are taken for jobs, and killed. So nobody else may write there, and only what
-this package has made is ever removed, whatever else somebody keeps beside it.
+Its content decides which processes count as jobs, and may be killed. Therefore only this user may write there, and only
+what this package has made is ever removed.
 """
 
 from __future__ import annotations
@@ -27,20 +27,23 @@ log = logging.getLogger(__name__)
 
 KEPT_DAYS = 7
 _DAY = 86_400.0  # seconds
-#: In each job's folder. Folders of version 0.1.0 have none, but a handle that names them.
+#: A mark in each job's folder. Folders of version 0.1.0 lack it, but hold a handle that names them.
 _MARKER = "made_by_airflow_sklearn"
 
 
 class StateFolder:
-    """:param path: created when first written to; readable by its owner only, because logs may show data."""
+    """The folder for all jobs of a user.
+
+    :param path: the folder. It is made when it is first needed. Only its owner can read it, because logs may show data.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
 
     def create(self, name: str) -> Path:
-        """A new folder for one job. Those of long ago are removed.
+        """Make a folder for one job. Folders of jobs that ended long ago are removed.
 
-        :raises UserError: others can put something into the folder, and so make us do things.
+        :raises UserError: other users can write to the folder.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
@@ -53,9 +56,9 @@ class StateFolder:
         return folder
 
     def handles(self, key: str) -> Iterator[JobHandle]:
-        """The stored handles of a job key, newest first; without those that cannot be read.
+        """The stored handles of a job key, the newest first. Handles that cannot be read are left out.
 
-        :raises UserError: others can put something into the folder.
+        :raises UserError: other users can write to the folder.
         """
         if os.path.lexists(self.path):
             self._check()
@@ -99,7 +102,7 @@ class StateFolder:
 
 
 def store_handle(handle: JobHandle) -> None:
-    """Keep a handle in its job's folder, whole or not at all."""
+    """Store a handle in its job's folder, whole or not at all."""
     folder = LocalJobData.of(handle).folder
     temporary, path = folder / "handle.json.new", folder / "handle.json"
     temporary.write_text(handle.model_dump_json())
@@ -107,15 +110,17 @@ def store_handle(handle: JobHandle) -> None:
 
 
 def default_state_dir() -> str:
-    """A folder in Airflow's home, where that is this user's; else in the system's temporary folder, where another user
-    can only take its name."""
+    """A folder in Airflow's home if that belongs to this user, else in the system's temporary folder.
+
+    In the temporary folder, another user could take the folder's name, but nothing else.
+    """
     home = os.environ.get("AIRFLOW_HOME", "")
     parent = home if os.path.isabs(home) and _is_private(home) else tempfile.gettempdir()
     return str(Path(parent) / f"airflow-sklearn-{os.getuid()}")
 
 
 def _is_private(path: str) -> bool:
-    """Whether there is a folder of this user's into which nobody else can put anything."""
+    """Whether a folder exists, belongs to this user, and no other user can write to it."""
     try:
         found = os.stat(path)
     except OSError:
@@ -134,10 +139,10 @@ def _is_own(folder: Path) -> bool:
 
 
 def _may_run(folder: Path) -> bool:
-    """Whether its job may run still: a job of another machine may."""
+    """Whether the folder's job may still run. A job of another machine may."""
     handle = _handle_in(folder)
     if handle is None or (folder / "exit_code").exists():
-        return False  # it died before it was known, a week ago; or it has ended
+        return False  # it never started (a week ago), or has ended
     try:
         return LocalJobData.of(handle).process.is_alive()
     except (UserError, ValueError):  # a ValidationError is one

@@ -1,1 +1,1 @@
-"""What was left running for tasks of Airflow that have ended is found by its tags, and ended."""
+"""Finding and ending instances and containers whose Airflow task has ended, by their tags."""

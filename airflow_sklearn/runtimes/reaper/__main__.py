@@ -1,4 +1,4 @@
-"""``python -m airflow_sklearn.reaper``: end what was left running, from a machine that has Airflow's database."""
+"""``python -m airflow_sklearn.reaper``: ends left-behind hosts, on a machine with access to Airflow's database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ Airflow's database is configured (beside the scheduler). Those of runs that this
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """:return: 0, or 1 if something could not be ended."""
+    """Find and end left-behind hosts.
+
+    :param arguments: the command line's arguments; None: those of this process.
+    :return: the exit code: 0, or 1 if a host could not be ended.
+    """
     places = {name: runtime.leftovers for name, runtime in registry.load_all() if runtime.leftovers}
     parser = _parser(places)
     options = parser.parse_args(arguments)
@@ -36,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"nothing to look at: give {flags}")
     logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
     logging.getLogger("airflow_sklearn.runtimes.reaper").setLevel(logging.INFO)
-    # As Airflow 3's own commands do that read connections from the database.
+    # Airflow 3's own commands that read connections from the database do the same.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     hosts = find_hosts(
         AwsConnection(options.aws_conn_id),
@@ -52,12 +56,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _where(given: bool | list[str]) -> list[str]:
-    """Where to look for the hosts of a runtime, as its option says it."""
+    """The places to look for a runtime's hosts, from the value of its option."""
     return given if isinstance(given, list) else [""] * given
 
 
 def _parser(places: Mapping[str, LeftoverOption]) -> argparse.ArgumentParser:
-    """:param places: by the names of runtimes, the options that say where to look for their hosts."""
+    """The command line's parser.
+
+    :param places: the options that say where to look for hosts, by the runtime's name.
+    """
     parser = argparse.ArgumentParser(prog="python -m airflow_sklearn.reaper", description=_DESCRIPTION)
     for name, one in places.items():
         how: dict[str, Any] = {"action": "append", "default": [], "metavar": one.metavar}

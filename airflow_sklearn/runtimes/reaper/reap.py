@@ -1,4 +1,4 @@
-"""Which hosts are left behind, and ending them."""
+"""Deciding which hosts are left behind, and ending them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from airflow_sklearn.runtimes.hosts import Host
 
 _LOG = logging.getLogger(__name__)
-#: In any other state, a task may still look for its host, or take it over.
+#: The states of ended task instances. In other states a task may still look for its host, or take it over.
 _ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
 class Verdict(StrEnum):
-    """What is to become of a host, in words for the log. Only one that was left behind is ended."""
+    """Whether a host is left behind, and if not, why it stays."""
 
     WORKING = "works for a task that has not ended"
     YOUNG = "was started just now"
@@ -32,7 +32,7 @@ class Verdict(StrEnum):
 
 
 class Judged(NamedTuple):
-    """A host, and what becomes of it."""
+    """A host and its verdict."""
 
     host: Host
     verdict: Verdict
@@ -41,12 +41,13 @@ class Judged(NamedTuple):
 def find_hosts(
     aws: AwsAccess, where: Mapping[str, Iterable[str]], *, region_name: str | None, tags: Mapping[str, str]
 ) -> Iterator[Host]:
-    """All that runs for Airflow tasks.
+    """All hosts that run for Airflow tasks.
 
-    :param where: by the names of registered runtimes, where to look for their hosts: ECS clusters, for example. For a
-        runtime that has only one such place, one empty text.
-    :param region_name: None: the connection's.
-    :param tags: that they must have.
+    :param aws: access to AWS.
+    :param where: the places to look for hosts, such as ECS clusters, by the runtime's name. One empty text for a
+        runtime that has only one place.
+    :param region_name: the region; None: the connection's.
+    :param tags: tags that a host must have.
     :raises UserError: there is no such runtime.
     """
     for name, places in where.items():
@@ -56,10 +57,10 @@ def find_hosts(
 
 
 def judge(hosts: Iterable[Host], states_of: Callable[[str, str, str], States], grace: timedelta) -> list[Judged]:
-    """What is to be done with each.
+    """Decide for each host whether it is left behind.
 
-    :param states_of: the states of a task's instances, by DAG, task and run; empty if Airflow knows none.
-    :param grace: a host that is younger is left alone.
+    :param states_of: returns the states of a task's instances, by DAG, task and run; empty if Airflow knows none.
+    :param grace: younger hosts stay.
     """
     known: dict[tuple[str, str, str], States] = {}
     judged = []
@@ -71,10 +72,10 @@ def judge(hosts: Iterable[Host], states_of: Callable[[str, str, str], States], g
 
 
 def end_left_behind(judged: Iterable[Judged], *, dry_run: bool) -> tuple[list[str], list[str]]:
-    """End the hosts that were left behind.
+    """End the hosts that are left behind.
 
-    :param dry_run: only say what would be done.
-    :return: names of those that were ended, and of those that could not be.
+    :param dry_run: only log what would be ended.
+    :return: the names of hosts that were ended, and of those that could not be.
     """
     ended, failed = [], []
     for host, verdict in judged:
@@ -85,7 +86,7 @@ def end_left_behind(judged: Iterable[Judged], *, dry_run: bool) -> tuple[list[st
         try:
             if not dry_run:
                 host.end()
-        except Exception as error:  # the others shall end all the same
+        except Exception as error:  # go on with the others
             _LOG.error("%s could not be ended: %s", host.name, error)
             failed.append(host.name)
         else:
