@@ -59,7 +59,7 @@ def explained() -> Iterator[None]:
     except Exception as error:
         kind, code, said = classify(error, OWN), code_of(error), message_of(error)
         if kind is Kind.UNREACHABLE:
-            # It may have been heard all the same. The same call, with its token, then gives the same answer.
+            # EC2 may have received it nevertheless. The same call with the same token then gives the same answer.
             raise ThrottledError(f"EC2 has not answered: {error}") from error
         if not code:
             raise

@@ -35,14 +35,14 @@ class Silence:
 
     @property
     def heard(self) -> bool:
-        """Whether there has been any beat."""
+        """Whether the instance has written any heartbeat."""
         return bool(self.beat)
 
 
 class HeartbeatMonitor:
-    """How long instances have been silent, by this process's own clock.
+    """How long instances have written no heartbeat, by this process's clock.
 
-    What was heard is known to this process only: in another one, all instances begin anew.
+    The knowledge is this process's own: in another process all instances start anew.
     """
 
     def __init__(self) -> None:
@@ -50,13 +50,17 @@ class HeartbeatMonitor:
         self._refreshed: dict[str, float] = {}
 
     def silence_of(self, placement: Placement) -> Silence:
-        """The silence of the instance that does a job, as of the last ``refresh``."""
+        """The silence of the instance of a job, as of the last ``refresh``."""
         silence = self._silences.setdefault((placement.pool, placement.number), Silence())
         silence.asked_at = time.monotonic()
         return silence
 
     def refresh(self, storage: Storage, pools: Collection[str]) -> None:
-        """Look for new beats: one listing a pool, once in a while. A pool that cannot be listed is not judged."""
+        """List the heartbeats of pools, at most every 30 seconds. A pool that cannot be listed keeps its state.
+
+        :param storage: where the pools are.
+        :param pools: URIs of pools.
+        """
         now = time.monotonic()
         for pool in pools:
             gap = now - self._refreshed.setdefault(pool, now)

@@ -114,7 +114,7 @@ def common_request(client: Any, options: Ec2Options, script: str, tags: Mapping[
         "MaxCount": 1,
         "UserData": script,  # boto3 encodes it
         "InstanceInitiatedShutdownBehavior": "terminate",
-        # Version 2 of the metadata service only. One hop: the worker has the host's network, nothing else gets there.
+        # Only version 2 of the metadata service. One hop reaches the worker, which has the host's network, and no more.
         "MetadataOptions": {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutResponseHopLimit": 1},
         "TagSpecifications": [
             {"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}

@@ -43,7 +43,7 @@ def describe_jobs(
     :param client: a boto3 client for ``ec2``.
     :param storage: where the pools are.
     :param handles: the jobs' handles.
-    :param hearing: the heartbeats seen so far.
+    :param monitor: the heartbeats seen so far.
     :raises Exception: no job's status could be found out.
     """
     instances, errors = describe(client, [instance_id_of(handle) for handle in handles])
