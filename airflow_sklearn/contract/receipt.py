@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Self
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field
 
@@ -12,7 +13,7 @@ from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.contract.schema import Column, Scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 KEY_HASH_ALGORITHM = "fnv1a-64-sum"
 
@@ -75,6 +76,20 @@ class FeatureSketch(Value):
     minimum: Scalar = None
     maximum: Scalar = None
 
+    def merge(self, other: FeatureSketch) -> FeatureSketch:
+        """The sketch of the rows of both."""
+        return FeatureSketch(
+            nulls=self.nulls + other.nulls,
+            unseen_levels=self.unseen_levels + other.unseen_levels,
+            minimum=_pick(min, self.minimum, other.minimum),
+            maximum=_pick(max, self.maximum, other.maximum),
+        )
+
+
+def _pick(choose: Callable[[list[Any]], Any], *values: Any) -> Any:
+    present = [value for value in values if value is not None]
+    return choose(present) if present else None
+
 
 class Timings(Value):
     """Seconds; ``read`` to ``write`` are summed over processes, ``wall`` is the whole job's."""
@@ -85,8 +100,49 @@ class Timings(Value):
     write: float = 0.0
     wall: float = 0.0
 
+    @classmethod
+    def total(cls, timings: Sequence[Timings]) -> Self:
+        """The sum of each."""
+        return cls(**{name: sum(getattr(each, name) for each in timings) for name in cls.model_fields})
 
-class Receipt(Document):
+
+class Tally(Value):
+    """What each process of a chunk notes of its own rows. The chunk's receipt has it of all rows.
+
+    To add something: a field here, how ``total`` adds it up, and in ``SliceResult`` what a process measures.
+    """
+
+    rows_in: int = Field(ge=0)
+    rows_quarantined: int = Field(default=0, ge=0)
+    parts: tuple[OutputPart, ...]
+    quarantine: tuple[OutputPart, ...] = ()
+    key_hash: KeyHash = KeyHash()
+    sketches: dict[str, FeatureSketch] = {}
+    prediction_counts: dict[str, int] = {}
+    """Method ``predict`` of a classifier: rows by label."""
+
+    @staticmethod
+    def total(tallies: Sequence[Any]) -> dict[str, Any]:
+        """The fields of a tally of all rows.
+
+        :param tallies: objects with the attributes of a tally, in the order of their rows.
+        """
+        sketches: dict[str, FeatureSketch] = {}
+        for tally in tallies:
+            for name, sketch in tally.sketches.items():
+                sketches[name] = sketches[name].merge(sketch) if name in sketches else sketch
+        return {
+            "rows_in": sum(tally.rows_in for tally in tallies),
+            "rows_quarantined": sum(tally.rows_quarantined for tally in tallies),
+            "parts": tuple(part for tally in tallies for part in tally.parts),
+            "quarantine": tuple(part for tally in tallies for part in tally.quarantine),
+            "key_hash": KeyHash.total(tally.key_hash for tally in tallies),
+            "sketches": sketches,
+            "prediction_counts": dict(sum((Counter(tally.prediction_counts) for tally in tallies), Counter())),
+        }
+
+
+class Receipt(Tally, Document):
     """Created with create-if-absent: of two attempts at a chunk, one wins."""
 
     FORMAT = "airflow-sklearn/receipt"
@@ -94,19 +150,11 @@ class Receipt(Document):
     fingerprint: str
     chunk_id: str
     consumed: tuple[Consumed, ...]
-    rows_in: int = Field(ge=0)
     rows_out: int = Field(ge=0)
-    rows_quarantined: int = Field(default=0, ge=0)
-    parts: tuple[OutputPart, ...]
     columns: tuple[Column, ...] = ()
     """Of the parts, with their types: the same in all chunks of a run."""
-    quarantine: tuple[OutputPart, ...] = ()
-    key_hash: KeyHash = KeyHash()
     problems: tuple[Problem, ...] = ()
     """What policies counted and let pass."""
-    sketches: dict[str, FeatureSketch] = {}
-    prediction_counts: dict[str, int] = {}
-    """Method ``predict`` of a classifier: rows by label."""
     timings: Timings = Timings()
     peak_memory_bytes: int = Field(default=0, ge=0)
     processes: int = Field(default=1, ge=1)

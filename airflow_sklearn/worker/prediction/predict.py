@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.contract.problem_collector import ProblemCollector
-from airflow_sklearn.contract.receipt import Consumed, KeyHash, Receipt, Timings
+from airflow_sklearn.contract.receipt import Consumed, Receipt, Tally, Timings
 from airflow_sklearn.exceptions import BrokenEnvironmentError, DataError, ObjectChangedError
 from airflow_sklearn.runs.chunking import split_pieces
 from airflow_sklearn.runs.ledger import Ledger
@@ -25,7 +24,6 @@ from airflow_sklearn.worker.parity import with_sample
 from airflow_sklearn.worker.prediction.chunk_work import ChunkWork
 from airflow_sklearn.worker.prediction.duplicate_keys import report_duplicates
 from airflow_sklearn.worker.prediction.progress import Progress
-from airflow_sklearn.worker.prediction.schema_validator import merge_sketches
 from airflow_sklearn.worker.prediction.slices import SliceResult, refused_kinds
 
 if TYPE_CHECKING:
@@ -176,39 +174,23 @@ def _receipt(
     peak_memory: int,
     parity: float,
 ) -> Receipt:
-    sketches = results[0].sketches
-    for result in results[1:]:
-        sketches = {name: merge_sketches(sketch, result.sketches[name]) for name, sketch in sketches.items()}
-    quarantined = sum(result.rows_quarantined for result in results)
-    parts = tuple(part for result in results for part in result.parts)
+    timings = Timings.total([result.timings for result in results])
     who = job.identity
     return Receipt(
         fingerprint=job.fingerprint,
         chunk_id=job.chunk.id,
         consumed=tuple(_merge_consumed([consumed for result in results for consumed in result.consumed])),
-        rows_in=sum(result.rows_in for result in results),
-        rows_out=sum(part.rows for part in parts),
-        rows_quarantined=quarantined,
-        parts=parts,
+        rows_out=sum(part.rows for result in results for part in result.parts),
         columns=results[0].columns,
-        quarantine=tuple(part for result in results for part in result.quarantine),
-        key_hash=KeyHash.total(result.key_hash for result in results),
         problems=problems.problems(),
-        sketches=sketches,
-        prediction_counts=dict(sum((result.prediction_counts for result in results), Counter())),
-        timings=Timings(
-            start_up=start_up,
-            read=sum(result.timings.read for result in results),
-            predict=sum(result.timings.predict for result in results),
-            write=sum(result.timings.write for result in results),
-            wall=wall,
-        ),
+        timings=timings.model_copy(update={"start_up": start_up, "wall": wall}),
         peak_memory_bytes=peak_memory,
         processes=len(results),
         model_sha256=manifest.artifact.sha256,
         processor=processor(),
         parity_max_relative_difference=parity,
         job=f"{who.dag_id}/{who.task_id}/{who.run_id}/{who.map_index}/{who.try_number}",
+        **Tally.total(results),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -126,21 +126,6 @@ class SchemaValidator:
                     + let_pass("unseen_levels", count="counted"),
                 )
         return total
-
-
-def merge_sketches(a: FeatureSketch, b: FeatureSketch) -> FeatureSketch:
-    """The sketch of the rows of both."""
-    return FeatureSketch(
-        nulls=a.nulls + b.nulls,
-        unseen_levels=a.unseen_levels + b.unseen_levels,
-        minimum=_pick(min, a.minimum, b.minimum),
-        maximum=_pick(max, a.maximum, b.maximum),
-    )
-
-
-def _pick(choose: Any, x: Any, y: Any) -> Any:
-    present = [value for value in (x, y) if value is not None]
-    return choose(present) if present else None
 
 
 def _has_infinite(column: pa.ChunkedArray) -> bool:
