@@ -65,13 +65,19 @@ def test_orphans_go_elsewhere_again_afterwards() -> None:
 
 def test_other_jobs_and_resource_trackers_live_on() -> None:
     descendants = Descendants()
-    trackers = ["from multiprocessing.resource_tracker import main; import time; time.sleep(600)", "-m x"]
-    job = ["import time; time.sleep(600)", "-m", "airflow_sklearn.worker", "file:///job.json"]
-    others = [subprocess.Popen([sys.executable, "-c", *arguments]) for arguments in (trackers, job)]
+    wait = "import time; print(flush=True); time.sleep(600)"
+    tracker = [f"from multiprocessing.resource_tracker import main; {wait}"]
+    job = [wait, "-m", "airflow_sklearn.worker", "file:///job.json"]
+    others = [
+        subprocess.Popen([sys.executable, "-c", *arguments], stdout=subprocess.PIPE) for arguments in (tracker, job)
+    ]
     try:
+        for process in others:  # before it runs, /proc does not tell its command
+            assert process.stdout is not None
+            process.stdout.readline()
         descendants.kill()
         assert [process.poll() for process in others] == [None, None]
     finally:
         for process in others:
             process.kill()
-            process.wait()
+            process.communicate()
