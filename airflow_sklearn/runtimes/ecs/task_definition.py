@@ -95,9 +95,12 @@ def register_task_definition(
         )
         return found
 
+    def is_lost_race(error: Exception) -> bool:
+        registering = getattr(error, "operation_name", "") == "RegisterTaskDefinition"
+        return registering and classify(error, OWN) is Kind.THROTTLED
+
     pauses = (pause * random.uniform(0.5, 1.5) for pause in _RACE_PAUSES)
-    found = retry(find_or_register, pauses, on=lambda error: classify(error, OWN) is Kind.THROTTLED)
-    return _read(found, container_name)
+    return _read(retry(find_or_register, pauses, on=is_lost_race), container_name)
 
 
 def _described(client: Any, name: str) -> dict[str, Any] | None:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from airflow_sklearn.aws import retry as insisting
 from airflow_sklearn.contract.jobs import PredictJob
 from airflow_sklearn.exceptions import NoCapacityError, ThrottledError, UserError
 from airflow_sklearn.runtimes.base import JobHandle, JobState, runtime_from_dict
-from airflow_sklearn.runtimes.ecs import EcsRuntime, task_definition
+from airflow_sklearn.runtimes.ecs import EcsRuntime
 from airflow_sklearn.runtimes.ecs import runtime as module
+from airflow_sklearn.system import retry as retrying
 from tests.runtimes.conftest import make_job
 from tests.runtimes.ecs.conftest import DEFINITION, Access
 
@@ -186,7 +186,7 @@ def test_equal_specifications_are_registered_once(runtime: Any, job: PredictJob,
 def test_who_loses_the_race_of_registering_finds_what_the_winner_made(
     runtime: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task_definition.time, "sleep", lambda _: None)
+    monkeypatch.setattr(retrying, "time", SimpleNamespace(sleep=lambda _: None))
     place = runtime()
     arn = "arn:aws:ecs:us-east-1:1:task-definition/airflow-sklearn-1:1"
     made = {"taskDefinitionArn": arn, "containerDefinitions": [{"name": "worker", "image": "acme/worker:7"}]}
@@ -198,7 +198,7 @@ def test_who_loses_the_race_of_registering_finds_what_the_winner_made(
 def test_a_race_that_is_lost_again_and_again_may_be_repeated_later(
     runtime: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task_definition.time, "sleep", lambda _: None)
+    monkeypatch.setattr(retrying, "time", SimpleNamespace(sleep=lambda _: None))
     place = runtime()
     monkeypatch.setattr(place._api, "describe_task_definition", scripted([no_definition() for _ in range(9)]))
     monkeypatch.setattr(place._api, "register_task_definition", scripted([lost_race() for _ in range(9)]))
@@ -485,7 +485,7 @@ def test_a_task_that_ecs_may_not_know_yet_is_not_taken_for_stopped(
     runtime: Any, job: PredictJob, aws: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(insisting, "time", SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr(retrying, "time", SimpleNamespace(sleep=slept.append))
     handle = runtime().submit(URI, job, survives_parent=True)
     with pytest.raises(ClientError, match="not found"):
         runtime().cancel(unknown(handle, age=100))
@@ -494,7 +494,7 @@ def test_a_task_that_ecs_may_not_know_yet_is_not_taken_for_stopped(
 
 
 def test_a_throttled_stop_is_tried_again(runtime: Any, job: PredictJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(insisting, "time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr(retrying, "time", SimpleNamespace(sleep=lambda _: None))
     place = runtime()
     handle = place.submit(URI, job, survives_parent=True)
     answers = [throttle("StopTask"), throttle("StopTask"), {}]
