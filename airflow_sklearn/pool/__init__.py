@@ -1,4 +1,4 @@
-"""joblib's work in containers: what a pool's driver and its workers share is here, each side has a folder.
+"""Pools of containers for joblib. The common part of drivers and workers is here; each side has a folder of its own.
 
-Imports neither Airflow nor, when it is imported, numpy: a worker's first process stays small.
+Imports no Airflow, and no numpy when it is imported, so that a worker's first process stays small.
 """

@@ -1,4 +1,6 @@
-"""Bytes beside the messages: written once by their content, fetched once a container, mapped into memory."""
+"""Blobs: bytes that are stored beside messages, once by their content, fetched once a container, and mapped into
+memory.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ INLINE_BYTES = 60_000
 
 
 class BlobWriter:
-    """Stores bytes below a pool's folder. Used by several threads."""
+    """Stores bytes below a pool's folder. Several threads may use it."""
 
     def __init__(self, folder: PoolFolder) -> None:
         self._folder = folder
@@ -36,21 +38,27 @@ class BlobWriter:
         self.bytes_stored = 0
 
     def store(self, data: memoryview, digest: str) -> Blob:
-        """Bytes that several messages may share.
+        """Store bytes that several messages may share.
 
-        :param digest: SHA-256 of the data.
+        :param data: the bytes.
+        :param digest: their SHA-256.
         """
         blob = Blob(sha256=digest, size=len(data))
         with self._lock:
             upload = self._uploads.setdefault(digest, _Upload())
-        with upload.lock:  # a second task with the same array waits for the first one's upload, and only such a one
+        with upload.lock:  # only a task with the same array waits for its upload
             if not upload.done:
                 self._write(blob, data)
                 upload.done = True
         return blob
 
     def payload(self, data: bytes, buffers: tuple[Blob, ...] = (), *, name: str) -> Payload:
-        """Of a pickle: in the message, or stored under a name of its own."""
+        """A pickle as a payload: in the message if it is small, else stored.
+
+        :param data: the pickle.
+        :param buffers: the blobs that it refers to.
+        :param name: the name under which it is stored.
+        """
         if len(data) <= INLINE_BYTES:
             return Payload(inline=base64.b64encode(data).decode(), buffers=buffers)
         blob = Blob(sha256=sha256(data).hexdigest(), size=len(data), name=name)
@@ -65,17 +73,17 @@ class BlobWriter:
 
 @dataclass
 class _Upload:
-    """Of one digest: its lock is held while the bytes are stored."""
+    """The upload of one digest. Its lock is held while the bytes are stored."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     done: bool = False
 
 
 class BlobReader:
-    """Reads what a ``BlobWriter`` stored.
+    """Reads the bytes that a ``BlobWriter`` has stored.
 
-    :param cache: a folder of this container, shared by all its processes. Files of a ``file://`` pool are used where
-        they are.
+    :param cache: a folder of this container, shared by all its processes. Files of a ``file://`` pool are read in
+        place.
     """
 
     def __init__(self, folder: PoolFolder, cache: str) -> None:
@@ -85,14 +93,19 @@ class BlobReader:
     def data(self, payload: Payload) -> bytes:
         """The pickle of a payload.
 
-        :raises ForgedMessageError: it is not what the message says.
+        :raises ForgedMessageError: it does not have the digest in the message.
         """
         if payload.stored is None:
             return base64.b64decode(payload.inline)
         return self._read(payload.stored)
 
     def buffers(self, payload: Payload, mmap_mode: Literal["r", "c"] | None) -> list[Any]:
-        """The arrays' bytes, mapped into memory (``r``: read only, ``c``: changes are this process's own) or read."""
+        """The bytes of a payload's arrays.
+
+        :param mmap_mode: ``r``: mapped into memory, read only. ``c``: mapped, and changes are this process's own. None:
+            read.
+        :raises ForgedMessageError: bytes do not have the digest in the message.
+        """
         if mmap_mode is None:
             return [bytearray(self._read(blob)) for blob in payload.buffers]
         access = mmap.ACCESS_READ if mmap_mode == "r" else mmap.ACCESS_COPY
@@ -110,13 +123,13 @@ class BlobReader:
         return data
 
     def _file(self, blob: Blob) -> str:
-        """A file of this machine with the blob's content, which has been checked once."""
+        """A local file with a blob's content. The content has been checked once."""
         uri = self._folder.blob_uri(blob)
         scheme, path = split_scheme(uri)
         checked = os.path.join(self._cache, blob.sha256)
         if not os.path.exists(checked):
             with _alone(f"{checked}.lock"):
-                if not os.path.exists(checked):  # another process of this container has fetched it meanwhile
+                if not os.path.exists(checked):  # another process of this container may have fetched it
                     if scheme == "file":
                         _check_file(path, blob, uri)
                         os.symlink(path, checked)
@@ -132,24 +145,28 @@ class BlobReader:
 
 
 class BytesReader(io.RawIOBase):
-    """A file over bytes that does not copy them all, as boto3 uploads it."""
+    """A binary file over bytes that does not copy them as a whole, for uploads by boto3."""
 
     def __init__(self, data: bytes | memoryview) -> None:
         self._data, self._position = memoryview(data), 0
 
     def readable(self) -> bool:
+        """Always True."""
         return True
 
     def seekable(self) -> bool:
+        """Always True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Copy the next bytes into a buffer, and return their number."""
         found = self._data[self._position : self._position + len(buffer)]
         buffer[: len(found)] = found
         self._position += len(found)
         return len(found)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to another position, and return it."""
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: len(self._data)}[whence]
         self._position = max(0, start + offset)
         return self._position

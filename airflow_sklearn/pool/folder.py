@@ -1,4 +1,4 @@
-"""The folder of one pool in storage: its names, and removing it."""
+"""The folder of one pool in storage: the URIs in it, and its removal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SIGNED = ".sealed.json"  # the name that earlier versions gave it
 
 
 class PoolFolder:
-    """Where a pool keeps what does not go through its queues.
+    """The folder for all of a pool's objects that do not go through its queues.
 
     :param uri: ``s3://bucket/pools/<id>`` or ``file:///pools/<id>``.
     """
@@ -29,18 +29,20 @@ class PoolFolder:
         self.storage, self.uri = storage, uri
 
     def make(self, key: bytes) -> None:
-        """Store the key, where only this user, or whoever has a right to the bucket's prefix, can read it."""
+        """Make the folder with the key. Only this user, or whoever has permissions for the bucket's prefix, can read
+        it.
+        """
         scheme, path = split_scheme(self.uri)
         if scheme == "file":
             os.makedirs(path, mode=0o700)
         self.storage.create(self._key_uri, key)
 
     def signer(self, key_sha256: str = "") -> Signer:
-        """Signs with the key that lies here.
+        """A signer with the key in this folder.
 
-        :param key_sha256: of the key that the driver made; empty: not known.
-        :raises ObjectNotFoundError: the pool is gone.
-        :raises ForgedMessageError: somebody has put another key there.
+        :param key_sha256: the SHA-256 of the driver's key; empty: unknown.
+        :raises ObjectNotFoundError: the pool does not exist any more.
+        :raises ForgedMessageError: the key has been replaced.
         """
         key = self.storage.read(self._key_uri)
         if key_sha256:
@@ -48,19 +50,21 @@ class PoolFolder:
         return Signer(key, self.uri)
 
     def blob_uri(self, blob: Blob) -> str:
+        """The URI of a blob."""
         return join(self.uri, "blobs", blob.name or blob.sha256)
 
     @property
     def control_uri(self) -> str:
+        """The URI of the driver's control message to all workers."""
         return join(self.uri, "control")
 
     def job_uri(self, worker: str, attempt: int) -> str:
-        """Of a worker's job. The ending tells whoever starts it that it must bear the pool's signature."""
+        """The URI of a worker's job. Its ending shows that the job must have the pool's signature."""
         return join(self.uri, "workers", f"{worker}-{attempt}{_SIGNED}")
 
     @classmethod
     def of_job(cls, storage: Storage, uri: str) -> PoolFolder | None:
-        """The pool whose worker's job lies at ``uri``; None: of no pool."""
+        """The pool to which the worker's job at ``uri`` belongs; None if it is no pool's."""
         folder = parent(uri)
         return cls(storage, parent(folder)) if uri.endswith(_SIGNED) and folder.endswith("/workers") else None
 
@@ -71,24 +75,25 @@ class PoolFolder:
     def open_job(self, data: bytes) -> bytes:
         """The document of a job that was stored with the pool's signature.
 
-        :raises ForgedMessageError: it does not bear it.
+        :raises ForgedMessageError: the signature is missing or wrong.
         """
         return self.signer().verify("job", data.decode(errors="replace")).encode()
 
     def starts_uri(self, task: str, start: str = "") -> str:
-        """Where the starts of a task are noted that was not finished before."""
+        """The URI of the notes on repeated starts of a task; with ``start`` that of one note."""
         return join(self.uri, "starts", task, start)
 
     def remove(self) -> None:
-        """Everything that the pool has stored. Called more than once, from several machines."""
+        """Remove all that the pool has stored. Several machines may call it, and more than once."""
         self.storage.delete([found.uri for found in self.storage.list(self.uri + "/")])
         scheme, path = split_scheme(self.uri)
         if scheme == "file":
             for folder, _, _ in os.walk(path, topdown=False):
-                with contextlib.suppress(OSError):  # another one removes it too, or has just written into it
+                with contextlib.suppress(OSError):  # another process removes it too, or has just written into it
                     os.rmdir(folder)
 
     def exists(self) -> bool:
+        """Whether the pool exists: its key does."""
         try:
             self.storage.stat(self._key_uri)
         except ObjectNotFoundError:

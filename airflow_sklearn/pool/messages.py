@@ -1,6 +1,6 @@
-"""What the driver of a pool and its workers tell each other: messages of a queue, and the driver's signs of life.
+"""Messages between the driver of a pool and its workers: in queues, and the driver's signs of life.
 
-None of them is stored as a document: each travels with the pool's signature (``airflow_sklearn.pool.signing``).
+They are no documents: each travels with the pool's signature (``airflow_sklearn.pool.signing``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from airflow_sklearn.contract.document import Value
 
 
 class Blob(Value):
-    """Bytes that are too large for a message, by their content."""
+    """Bytes that are too large for a message, identified by their digest."""
 
     sha256: str
     size: int
@@ -22,7 +22,7 @@ class Blob(Value):
 
 
 class Payload(Value):
-    """A pickle: in the message itself, or beside it in storage."""
+    """A pickle: in the message itself, or in storage."""
 
     inline: str = ""
     """Base64."""
@@ -32,7 +32,7 @@ class Payload(Value):
 
 
 class Task(Value):
-    """One call of a function without arguments, which gives the results of a batch of joblib's tasks."""
+    """One call of a function without arguments, which returns the results of a batch of joblib's tasks."""
 
     task: str
     """Its id: 16 hexadecimal digits, another one for each task of a pool."""
@@ -46,7 +46,7 @@ class Task(Value):
 
 
 class Done(Value):
-    """A task has its result."""
+    """Report: a task has a result."""
 
     kind: Literal["done"] = "done"
     task: str
@@ -59,7 +59,7 @@ class Done(Value):
 
 
 class Failed(Value):
-    """A task has raised, or could not be unpickled, or its result could not be pickled."""
+    """Report: a task raised an exception, or could not be unpickled, or its result could not be pickled."""
 
     kind: Literal["failed"] = "failed"
     task: str
@@ -75,7 +75,7 @@ class Failed(Value):
 
 
 class Lost(Value):
-    """A task is given up: it was started so often, and each time its process or its container ended."""
+    """Report: a task is given up, because each of its starts ended its process or its container."""
 
     kind: Literal["lost"] = "lost"
     task: str
@@ -85,7 +85,7 @@ class Lost(Value):
 
 
 class Refused(Value):
-    """A worker cannot work for this driver: its software is another one. It takes no task."""
+    """Report: a worker takes no tasks, because its software differs from the driver's."""
 
     kind: Literal["refused"] = "refused"
     worker: str
@@ -93,7 +93,7 @@ class Refused(Value):
 
 
 class Ready(Value):
-    """A worker has started, fits its driver, and takes tasks."""
+    """Report: a worker has started, its software fits the driver's, and it takes tasks."""
 
     kind: Literal["ready"] = "ready"
     worker: str
@@ -108,7 +108,7 @@ REPORT: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator=
 
 
 class Control(Value):
-    """What the driver says to all workers, again every few seconds: that it lives, and what is no longer wanted."""
+    """The driver's message to all workers, repeated every few seconds: a sign of life, and the cancelled calls."""
 
     beat: int
     cancelled: tuple[str, ...] = ()

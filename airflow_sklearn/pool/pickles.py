@@ -1,7 +1,7 @@
-"""Pickles whose large arrays stay outside of them, so that each array is stored, sent and held in memory once.
+"""Pickles without their large arrays, so that each array is stored, sent and held in memory once.
 
-Pickle's protocol 5 hands out the buffers of numpy arrays, and of all that is made of them: frames, sparse matrices,
-Arrow's columns. Functions that a module does not have (of a notebook, lambdas) travel by value (cloudpickle).
+Pickle's protocol 5 (PEP 574) hands out the buffers of numpy arrays, and of everything made of them: frames, sparse
+matrices, Arrow's columns. Functions that no module contains (notebooks, lambdas) are pickled by value (cloudpickle).
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ _PROTOCOL = 5
 
 
 def dumps(thing: Any, *, keep_out: Callable[[memoryview, Any], bool] | None = None) -> bytes:
-    """The pickle of ``thing``.
+    """Pickle an object.
 
-    :param keep_out: called with each buffer, as flat bytes, and the object that owns it; True: the buffer stays out of
-        the pickle. It sees them in the order in which ``loads`` needs them.
+    :param thing: the object.
+    :param keep_out: called with each buffer, as flat bytes, and the object that owns it. With True the buffer is left
+        out of the pickle. ``loads`` needs these buffers in the order of the calls. None: no buffer is left out.
     """
     file = io.BytesIO()
 
     def callback(buffer: pickle.PickleBuffer) -> bool:
-        # A true answer takes the buffer into the pickle.
+        # Pickle puts the buffer into the pickle if its callback returns a true value.
         return keep_out is None or not keep_out(buffer.raw(), memoryview(buffer).obj)
 
     _Pickler(file, protocol=_PROTOCOL, buffer_callback=callback).dump(thing)
@@ -36,18 +37,18 @@ def dumps(thing: Any, *, keep_out: Callable[[memoryview, Any], bool] | None = No
 
 
 def loads(data: bytes, buffers: Sequence[Any] = ()) -> Any:
-    """What was pickled.
+    """The object that was pickled.
 
-    :param buffers: those that were kept out, in their order.
+    :param buffers: the buffers that were left out, in order.
     """
     return pickle.loads(data, buffers=buffers)
 
 
 class _Pickler(cloudpickle.Pickler):
-    """Also of arrays that are not contiguous in memory, or are mapped files, the buffer is handed out."""
+    """A pickler that also hands out the buffers of arrays that are not contiguous, or are memory-mapped files."""
 
     def reducer_override(self, obj: Any) -> Any:
-        numpy = sys.modules.get("numpy")  # where it is not imported, there is no array
+        numpy = sys.modules.get("numpy")  # if numpy is not imported, there is no array
         if numpy is not None and isinstance(obj, numpy.ndarray) and not obj.dtype.hasobject:
             if type(obj) is numpy.memmap:
                 return _itself, (obj.view(numpy.ndarray),)

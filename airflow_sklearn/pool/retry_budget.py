@@ -1,4 +1,4 @@
-"""Errors that may pass, such as a network that is gone for a moment: how long a pool's threads bear them."""
+"""Retrying errors that may pass, such as a network failure, for a limited time."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ _CLIENTS = ("boto3", "botocore", "s3transfer", "urllib3")  # not imported where 
 
 
 def is_out_of_reach(error: BaseException) -> bool:
-    """Whether storage did not answer, or would not: nothing that is in a task can mend that."""
+    """Whether an error means that the storage does not answer. No change of a task could help then."""
     if isinstance(error, ObjectNotFoundError):
         return False
     return isinstance(error, StorageError) or type(error).__module__.partition(".")[0] in _CLIENTS
 
 
 class RetryBudget:
-    """How long one thread bears errors in a row. Its rounds are made of several calls, and go on after each error: what
-    makes one call again is ``retry``.
+    """Limits how long one thread may meet errors in a row.
 
-    :param what: what went wrong, for the log.
-    :param seconds: after which an error is one too many.
+    It is for loops of several calls that go on after an error. To repeat a single call, use ``retry``.
+
+    :param what: the failing work in words, for the log.
+    :param seconds: the longest time with errors only.
     """
 
     def __init__(self, what: str, seconds: float = GIVE_UP_SECONDS) -> None:
@@ -40,11 +41,14 @@ class RetryBudget:
         self._since: float | None = None
 
     def succeeded(self) -> None:
-        """It went well."""
+        """The work has succeeded: reset the time."""
         self._since = None
 
     def failed(self, error: Exception) -> None:
-        """:raises Exception: the error, if it will not pass, or has not for long."""
+        """The work has failed: log the error, or raise it.
+
+        :raises Exception: the error, if it cannot pass, or the time is over.
+        """
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         if isinstance(error, _LASTING) or now - self._since > self._seconds:

@@ -1,7 +1,7 @@
-"""The signature of a pool's messages: what does not bear it is neither parsed nor unpickled.
+"""The signature of a pool's messages. A message without it is neither parsed nor unpickled.
 
-The key is made by the driver, for one pool, and lies in the pool's folder. A signature says that whoever wrote a
-message could read that folder, and that nobody has changed it since.
+The driver makes a key for each pool, and stores it in the pool's folder. A valid signature shows that the writer of a
+message could read that folder, and that the message was not changed since.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Purpose = Literal["task", "report", "control", "job"]
 
 
 class Signer:
-    """Signs texts, and checks their signatures.
+    """Signs texts, and checks signatures (HMAC-SHA-256).
 
-    :param key: of the pool.
-    :param pool: its folder, which is signed with each text: what one pool wrote is nothing to another.
+    :param key: the pool's key.
+    :param pool: the URI of the pool's folder. It is signed with each text, so that no other pool accepts it.
     """
 
     def __init__(self, key: bytes, pool: str) -> None:
@@ -33,17 +33,20 @@ class Signer:
 
     @property
     def key_sha256(self) -> str:
-        """By which a worker knows the key from one that somebody else has put into the pool's folder."""
+        """The SHA-256 of the key. A worker compares it, to notice a key that was replaced in the pool's folder."""
         return sha256(self._key).hexdigest()
 
     def sign(self, purpose: Purpose, text: str) -> str:
-        """The text behind its signature. One of another purpose does not fit: a report is no task."""
+        """The text with its signature before it.
+
+        :param purpose: the kind of message. A signature is valid for this purpose only: a report is no task.
+        """
         return self._signature(purpose, text) + text
 
     def verify(self, purpose: Purpose, signed: str) -> str:
-        """The text of what ``sign`` gave.
+        """The text in the result of ``sign``.
 
-        :raises ForgedMessageError: the signature is missing, wrong, or of another pool or purpose.
+        :raises ForgedMessageError: the signature is missing or wrong, or made for another pool or purpose.
         """
         signature, text = signed[:_SIGNATURE_LENGTH], signed[_SIGNATURE_LENGTH:]
         if not hmac.compare_digest(signature.encode(), self._signature(purpose, text).encode()):
@@ -57,12 +60,15 @@ class Signer:
 
 
 def new_key() -> bytes:
-    """For a new pool."""
+    """A random key for a new pool."""
     return secrets.token_bytes(KEY_BYTES)
 
 
 def check_content(data: bytes | memoryview, digest: str, where: str) -> None:
-    """:raises ForgedMessageError: these are not the bytes that a signed message named."""
+    """Check the digest of bytes that a signed message refers to.
+
+    :raises ForgedMessageError: the bytes have another digest.
+    """
     if sha256(data).hexdigest() != digest:
         raise ForgedMessageError(
             f"{where} does not have the SHA-256 {digest} of the message that names it: it is not read."

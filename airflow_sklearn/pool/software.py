@@ -1,4 +1,4 @@
-"""Which software a driver and its workers must share: pickles of one do not mean the same in another."""
+"""The software that a driver and its workers must have in common, because pickles depend on it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: By how many parts of a version two of them fit; scikit-learn supports pickles across none.
+#: How many parts of a version must be equal. scikit-learn supports no pickles of other versions.
 _PARTS = {
     "python": 2,
     "airflow-sklearn": 3,
@@ -24,7 +24,7 @@ _NEEDED = ("python", "airflow-sklearn", "cloudpickle", "joblib")
 
 
 def installed_software() -> dict[str, str]:
-    """Versions of Python and of the packages that pickles of models and arrays depend on. Imports none of them."""
+    """The versions of Python and of the packages that pickles of models and arrays depend on. None is imported."""
     found = {"python": platform.python_version()}
     for name in _PARTS:
         if name != "python":
@@ -36,7 +36,9 @@ def installed_software() -> dict[str, str]:
 
 
 def differences(driver: Mapping[str, str], worker: Mapping[str, str]) -> Iterator[str]:
-    """What does not fit, for people. A package that the driver does not have cannot be in its pickles."""
+    """Yield the incompatible versions as text. Packages that the driver lacks are ignored: its pickles cannot contain
+    them.
+    """
     for name, parts in _PARTS.items():
         here, there = driver.get(name), worker.get(name)
         if here is None:

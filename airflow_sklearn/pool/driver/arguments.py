@@ -1,4 +1,4 @@
-"""The large arrays among the arguments of tasks: each is hashed and stored once, however many tasks have it."""
+"""Large arrays among the arguments of tasks: each is hashed and stored once, however many tasks use it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from airflow_sklearn.pool.blobs import BlobWriter
     from airflow_sklearn.pool.messages import Blob, Payload
 
-_MOST_BUFFERS = 500  # beside one pickle: a message names them all, and has a limit
-_KEPT_ALIVE = 32  # buffers of other libraries, which say nothing when their memory goes
+_MOST_BUFFERS = 500  # stored buffers of one pickle: the message names all of them, and its size is limited
+_KEPT_ALIVE = 32  # buffers of libraries other than numpy, which do not tell when they free memory
 
 
 class Arguments:
     """Pickles tasks for one pool.
 
     Within one call of ``joblib.Parallel`` an array is hashed when it is first seen: sixty fits hash their matrix once.
-    An array that is changed in place while the call runs is sent as it was then, as with joblib's own processes.
+    If an array is changed in place during the call, its old content is sent, as with joblib's own processes.
     """
 
     def __init__(self, blobs: BlobWriter) -> None:
@@ -31,10 +31,11 @@ class Arguments:
         self._lock = threading.RLock()
 
     def payload(self, task: Any, max_nbytes: int | None, *, name: str) -> Payload:
-        """The task's pickle, with what is large in it stored.
+        """The pickle of a task; its large arrays are stored.
 
-        :param name: for the pickle, if it does not fit into a message.
-        :param max_nbytes: arrays from this size in bytes on are stored; None: none is.
+        :param task: the task: a callable without arguments.
+        :param max_nbytes: arrays of at least so many bytes are stored; None: none is.
+        :param name: the name under which the pickle is stored if it is too large for a message.
         """
         kept_out: list[Blob] = []
 
@@ -47,7 +48,7 @@ class Arguments:
         return self._blobs.payload(pickles.dumps(task, keep_out=keep_out), tuple(kept_out), name=name)
 
     def forget(self) -> None:
-        """What was hashed before may have been changed since."""
+        """Forget all hashes: arrays may have been changed since."""
         with self._lock:
             self._digests.clear()
 
@@ -60,7 +61,7 @@ class Arguments:
                 return known[0]
         digest = sha256(data).hexdigest()
         with self._lock:
-            if numpy_array is not None:  # when the memory is given back, its address may become another array's
+            if numpy_array is not None:  # when the memory is freed, another array may get its address
                 self._digests[address] = digest, weakref.ref(numpy_array, lambda _: self._drop(address))
             else:
                 self._digests[address] = digest, owner
@@ -78,7 +79,7 @@ class Arguments:
 
 
 def _root(owner: Any) -> Any:
-    """The numpy array that the memory belongs to; None if it is not numpy's."""
+    """The numpy array that owns the memory; None if another library owns it."""
     import numpy as np
 
     while isinstance(owner, np.ndarray) and owner.base is not None:

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("airflow_sklearn.pool")
 
-_AT_ONCE = 8  # containers that are asked for at the same time
-_FAILED_STARTS = 3  # in a row, with no container that ever took a task
-_DEATHS_IN_VAIN = 10  # in a row, with no task that ended
-_CAPACITY_PAUSE = 5.0  # seconds until a refused container is asked for again; doubles, with jitter
-_THROTTLE_PAUSE = 2.0  # the same, where the service only asks for time
+_AT_ONCE = 8  # containers that are started at the same time
+_FAILED_STARTS = 3  # failures in a row after which the pool fails, if no container ever took a task
+_DEATHS_IN_VAIN = 10  # lost containers in a row, without a finished task, after which the pool fails
+_CAPACITY_PAUSE = 5.0  # seconds until a refused container is requested again; doubles, with jitter
+_THROTTLE_PAUSE = 2.0  # seconds, the same for a throttle
 _GIVE_UP_POLLING = 900.0  # seconds without a successful poll
 _LOG_LINES = 20
-_END_SECONDS = 5.0  # for containers to be seen ended
+_END_SECONDS = 5.0  # seconds to wait until stopped containers have ended
 
 
 @dataclass
@@ -42,11 +42,13 @@ class _Container:
 
 
 class Fleet:
-    """Used by one thread at a time, but for ``ready`` and ``progress``. Containers are started by several.
+    """The containers of one pool.
 
-    :param runtime: bound to AWS, if it needs it.
-    :param make_job: stores the job of a worker, of which so many starts and losses went before; gives its URI and the
-        document.
+    One thread at a time may call its methods, except ``ready`` and ``progress``. Several threads start containers.
+
+    :param runtime: the runtime, bound to AWS if it needs that.
+    :param make_job: stores the job of the worker with this number of starts and losses before it; returns the job's URI
+        and the job.
     """
 
     def __init__(self, runtime: Runtime, make_job: Callable[[str, int, int], tuple[str, PoolWorkerJob]]) -> None:
@@ -70,34 +72,34 @@ class Fleet:
 
     @property
     def started(self) -> int:
-        """Containers, from the beginning."""
+        """The number of containers started so far."""
         return self._starts.total()
 
     def ready(self, worker: str) -> None:
         """A worker has reported that it takes tasks."""
         with self._lock:
             self._failed_starts = 0
-            self._refusals = 0  # not when it was accepted: what was may be given back for want of room
+            self._refusals = 0  # not before: an accepted container may still be refused for lack of capacity
             if found := self._running.get(worker):
                 found.is_ready = True
 
     def progress(self) -> None:
-        """A task has ended, in whatever way."""
+        """A task has ended, whatever its result."""
         with self._lock:
             self._deaths_in_vain = 0
 
     def grow(self, wanted: int) -> None:
         """Start containers until there are ``wanted``.
 
-        :raises PoolError: there was no room for any, for the runtime's ``capacity_timeout``.
-        :raises UserError: the runtime will never start one like this.
+        :raises PoolError: there was no capacity for any container for the runtime's ``capacity_timeout``.
+        :raises UserError: the runtime will never accept such a container.
         """
         missing = wanted - len(self._running)
         if self._stopped or missing <= 0 or time.monotonic() < self._ask_again_at:
             return
         free = [str(number) for number in range(wanted) if str(number) not in self._running][:missing]
         _LOG.info("Starting %d containers; %d run.", len(free), len(self._running))
-        # The first one alone: it finds what is wrong with all of them, and what they share is looked up once.
+        # The first one alone: it finds faults that all would have, and common data are looked up once.
         self._start(free[0])
         if len(free) == 1 or time.monotonic() < self._ask_again_at:
             return
@@ -128,7 +130,9 @@ class Fleet:
                 self._ended(container, status, has_work=has_work)
 
     def stop(self) -> None:
-        """Stop them all, several at a time: a process that is killed has few seconds. None can be started any more."""
+        """Stop all containers, several at a time, because a killed process has only a few seconds. None can be started
+        any more.
+        """
         with self._lock:
             self._stopped = True
             self._stopping = list(self._running.values())
@@ -142,7 +146,7 @@ class Fleet:
 
         # No executor: it takes no work any more when Python ends.
         helpers = [threading.Thread(target=cancel, name="pool-stop", daemon=True) for _ in self._stopping[1:_AT_ONCE]]
-        with contextlib.suppress(RuntimeError):  # nor do some versions start threads then
+        with contextlib.suppress(RuntimeError):  # some Python versions start no threads then
             for helper in helpers:
                 helper.start()
         cancel()
@@ -151,7 +155,7 @@ class Fleet:
                 helper.join()
 
     def wait(self) -> None:
-        """Wait a little until those that were stopped are seen ended."""
+        """Wait for some seconds until the stopped containers have ended."""
         until = time.monotonic() + _END_SECONDS
         while self._stopping and time.monotonic() < until:
             try:
@@ -172,7 +176,7 @@ class Fleet:
         uri, job = self._make_job(worker, starts, losses)
         try:
             handle = self._runtime.submit(uri, job, survives_parent=True, capacity_refusals=refusals)
-        except ThrottledError as error:  # says nothing of room
+        except ThrottledError as error:  # says nothing about capacity
             self._throttled(worker, refusals, str(error))
             return
         except NoCapacityError as error:
@@ -181,7 +185,7 @@ class Fleet:
         with self._lock:
             self._throttles = 0
             self._starts[worker] += 1
-            late = self._stopped  # meanwhile, by another thread
+            late = self._stopped  # another thread has stopped the fleet meanwhile
             if not late:
                 self._running[worker] = _Container(worker, handle)
         if late:

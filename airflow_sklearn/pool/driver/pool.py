@@ -23,30 +23,31 @@ MAX_NBYTES = 1_000_000
 
 
 class WorkerPool:
-    """Containers of one runtime that take functions from a queue. Nothing is started before the first one.
+    """Containers of one runtime that take functions from a queue. They are started with the first function.
 
-    ``with WorkerPool(runtime=...) as pool, joblib.parallel_config("containers", pool=pool):`` says exactly how long its
-    containers live, and lets several blocks share them.
+    ``with WorkerPool(runtime=...) as pool, joblib.parallel_config("containers", pool=pool):`` determines exactly how
+    long the containers live, and lets several blocks share them.
 
-    :param runtime: where the containers run: ``LocalRuntime``, ``EcsRuntime`` or another.
-    :param storage: the folder for arguments, large results, the key and signs of life; each pool has a folder of its
-        own in it. ``s3://bucket/folder`` (the queue is then one of Amazon SQS, in the runtime's region), or
-        ``file:///folder`` for a ``LocalRuntime``. Default: the environment variable AIRFLOW_SKLEARN_POOLS, or a folder
-        in the system's temporary one for a ``LocalRuntime``.
-    :param aws: how AWS is reached: a ``boto3.Session`` or the id of an Airflow connection. Default: the connection
+    :param runtime: where the containers run: ``LocalRuntime``, ``EcsRuntime`` or another runtime.
+    :param storage: the folder for arguments, large results, the key and signs of life. Each pool has its own folder in
+        it. ``s3://bucket/folder`` (the queue is then in Amazon SQS, in the runtime's region), or ``file:///folder`` for
+        a ``LocalRuntime``. Default: the environment variable AIRFLOW_SKLEARN_POOLS, or a folder in the system's
+        temporary folder for a ``LocalRuntime``.
+    :param aws: access to AWS: a ``boto3.Session`` or the id of an Airflow connection. Default: the connection
         ``aws_default`` in an Airflow task, boto3's own search elsewhere.
-    :param processes: tasks that one container runs at the same time, each in a process of its own.
-    :param threads: of numeric libraries in each task; default: the container's cores, shared among its processes.
-    :param restarts: how often a task is started again whose process or container has ended, before it is given up.
-    :param visibility_timeout: seconds after which a task goes to another container when its own is lost. Workers renew
-        it three times within that.
+    :param processes: the number of tasks that one container runs at the same time, each in a process of its own.
+    :param threads: threads of numeric libraries in each task. Default: the container's cores, shared by its processes.
+    :param restarts: how often a task is started again after its process or container has ended, before it is given up.
+    :param visibility_timeout: seconds after which another container gets a task whose container is lost. Workers renew
+        their tasks three times within this time.
     :param idle_timeout: seconds without a task after which a container ends, and after which the pool closes.
     :param driver_timeout: seconds without a sign of life of this process after which the containers end, and remove the
         queues and the folder.
-    :param deadline: seconds that a container may live at most; None: for ever. Tasks of one that ends go to another.
-    :param poll_interval: seconds between looks at the containers; default: the runtime's.
+    :param deadline: the most seconds that a container may live; None: no limit. Another container gets the tasks of one
+        that ends.
+    :param poll_interval: seconds between two polls of the containers; default: the runtime's.
     :param identity: the Airflow task that the containers are tagged with; default: the one that this code runs in.
-    :raises UserError: a parameter is wrong; all faults are named.
+    :raises UserError: parameters are invalid; the message lists all faults.
     """
 
     def __init__(
@@ -100,16 +101,18 @@ class WorkerPool:
         threads: int | None = None,
         callback: Callable[[PoolFuture], Any] | None = None,
     ) -> PoolFuture:
-        """Run a function without arguments in a container.
+        """Run a function in a container.
 
-        :param function: anything that cloudpickle can pickle; modules that it uses must be in the worker image.
-        :param call: names what it belongs to, for ``cancel``.
-        :param workers: containers to have for this function and those that wait, at most.
-        :param max_nbytes: arrays from this size in bytes on are stored once, and mapped into memory in the containers.
-        :param mmap_mode: ``r``: they cannot be written to there; ``c``: each process may change its own copy; None:
-            they are read into memory.
-        :param threads: of numeric libraries, while the function runs; default: the pool's.
-        :param callback: called with the future when it is done, in a thread of the pool.
+        :param function: a callable without arguments that cloudpickle can pickle. Modules that it uses must be in the
+            image.
+        :param call: the name of the group of functions that it belongs to, for ``cancel``.
+        :param workers: the most containers for this function and those that wait.
+        :param max_nbytes: arrays of at least so many bytes are stored once, and mapped into memory in the containers;
+            None: none is.
+        :param mmap_mode: ``r``: these arrays are read only. ``c``: each process may change its own copy. None: they are
+            read into memory.
+        :param threads: threads of numeric libraries while the function runs; None: the pool's setting.
+        :param callback: called in a thread of the pool with the future when it is done.
         :return: a ``concurrent.futures.Future``.
         """
         future = PoolFuture(secrets.token_hex(8), function, call or self._unnamed, callback)
@@ -118,26 +121,33 @@ class WorkerPool:
         return future
 
     def cancel(self, call: str) -> None:
-        """Kill the functions of a call that run, and do not start the others. "": of those that named none."""
+        """Kill the running functions of a call, and do not start the others.
+
+        :param call: the call's name; empty: the functions submitted without a name.
+        """
         if not call:
             call, self._unnamed = self._unnamed, secrets.token_hex(4)
         if (session := self._session) is not None and not session.ended:
             session.cancel(call)
 
     def forget_arguments(self) -> None:
-        """Hash arrays anew when they are sent next: they may have been changed."""
+        """Hash arrays again when they are sent the next time, because they may have been changed."""
         if (session := self._session) is not None:
             session.forget_arguments()
 
     def close(self) -> None:
-        """Stop all containers; remove the queues and what the pool has stored. A later function opens it again."""
+        """Stop all containers, and remove the queues and all that the pool has stored. The next function opens it
+        again.
+        """
         with self._lock:
             session, self._session = self._session, None
         if session is not None:
             session.end()
 
     def statistics(self) -> dict[str, int]:
-        """Since the pool opened: containers started, bytes of arguments stored, bytes that containers fetched."""
+        """Counts since the pool was opened: started containers, stored bytes of arguments, bytes that containers
+        fetched.
+        """
         session = self._session
         if session is None:
             return {"containers_started": 0, "bytes_stored": 0, "bytes_fetched": 0}

@@ -1,4 +1,4 @@
-"""One opening of a pool: its folder, key, queues, containers, and the threads that serve them."""
+"""One session of a pool, from its opening to its end: folder, key, queues, containers, and the threads for them."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("airflow_sklearn.pool")
 
-_POLL_SECONDS = 20.0  # of one wait for reports
+_POLL_SECONDS = 20.0  # seconds of one call that waits for reports
 _REPORTS_A_CALL = 10
-_REPORT_VISIBILITY = 120.0  # nobody else reads reports; those that come again are known
+_REPORT_VISIBILITY = 120.0  # seconds; there is no other reader, and a report that comes twice is recognised
 _TASKS_A_CALL = 10
-_BEATS = 12  # signs of life within the time after which workers take the driver for dead
-_SENDER_SECONDS = 5.0  # at the end, for what is being stored
+_BEATS = 12  # signs of life within the driver_timeout
+_SENDER_SECONDS = 5.0  # to wait at the end for arguments that are being stored
 
 
 class Session:
-    """Open from the first task until the pool closes, fails, or has had nothing to do for its ``idle_timeout``.
+    """The session begins with the first task. It ends when the pool closes, fails, or was idle for ``idle_timeout``.
 
-    :param runtime: where the containers run, without its access to AWS.
-    :param folder: that pools have their folders in.
-    :param workers: tasks that are to run at the same time, at first.
+    :param runtime: where the containers run, not bound to AWS.
+    :param folder: the folder in which pools have their folders.
+    :param workers: the number of tasks to run at the same time, at first.
     """
 
     def __init__(
@@ -113,26 +113,27 @@ class Session:
 
     @property
     def ended(self) -> bool:
-        """Also in a process that was forked from the driver: it has none of its threads."""
+        """Whether the session has ended. In a process forked from the driver it has, because threads are not forked."""
         return self._ended.is_set() or os.getpid() != self._process
 
     def submit(self, future: PoolFuture, workers: int) -> None:
-        """Let a task run.
+        """Run a task.
 
-        :param workers: containers to have for it and the other tasks, at most.
+        :param future: the task's future.
+        :param workers: the most containers for it and the other tasks.
         """
         self._workers = max(1, workers)
         with self._cancel_lock:
-            if self.control.is_cancelled(future.call):  # its workers would drop it, and say nothing
+            if self.control.is_cancelled(future.call):  # workers would drop it without a report
                 future.drop()
                 return
             self.open.add(future)
         self._outgoing.put(future)
-        if self.ended:  # it ended while this came in
+        if self.ended:  # it ended while the task was added
             self._settle_all(self.error or PoolError("The pool has been closed."))
 
     def cancel(self, call: str) -> None:
-        """Nobody waits for the tasks of a call any more: those that run are killed, the others are not started."""
+        """Kill the running tasks of a call, and do not start the others."""
         with self._cancel_lock:
             futures = self.open.pop_call(call)
             if futures:
@@ -143,13 +144,14 @@ class Session:
             self.control.write()
 
     def forget_arguments(self) -> None:
-        """Arrays may be changed from now on."""
+        """Forget the hashes of arrays, because they may be changed from now on."""
         self._arguments.forget()
 
     def end(self, error: BaseException | None = None) -> None:
-        """Stop all containers, remove queues and folder, and give waiting tasks an error. Once; later calls do nothing.
+        """Stop all containers, remove queues and folder, and give an error to waiting tasks. Only the first call has
+        an effect.
 
-        :param error: what the pool broke down with.
+        :param error: the cause of the pool's failure; None: it closes normally.
         """
         with self._end_lock:
             if self.ended:  # or this is a fork of the driver
@@ -158,7 +160,7 @@ class Session:
             self._ended.set()
         self._look.set()
         self._outgoing.put(None)
-        # The workers are told first: when this process is killed on its way, they remove what it has not.
+        # Tell the workers first: if this process is killed meanwhile, they remove the rest.
         stop: BaseException | None = None
         for step in (
             lambda: self._settle_all(error or PoolError("The pool has been closed.")),
@@ -169,13 +171,13 @@ class Session:
             self._wait_for_sender,
             self.folder.remove,
             self.fleet.wait,
-            self.folder.remove,  # also what containers wrote while they ended
+            self.folder.remove,  # including objects that containers stored while they ended
         ):
             try:
                 step()
             except Exception as problem:
                 _LOG.warning("At the end of the pool %s: %s", self.folder.uri, problem)
-            except BaseException as problem:  # a second signal: nobody would take the other steps again
+            except BaseException as problem:  # for example a second signal: the other steps must still be taken
                 stop = problem
         if stop is not None:
             raise stop
@@ -184,11 +186,13 @@ class Session:
     # --- opening ---
 
     def _open(self, key: bytes) -> None:
-        """The containers before the queues: if this process is killed between the two, there are workers to notice."""
+        """Start the first container before the queues are made: if this process is killed in between, a worker will
+        clean up.
+        """
         try:
             self.folder.make(key)
             self.control.write()
-            self.fleet.grow(1)  # alone: it finds what is wrong with all of them
+            self.fleet.grow(1)  # one alone: it finds faults that all would have
             self._tasks.create(self.settings.visibility_timeout)
             self._reports.create(_REPORT_VISIBILITY)
         except BaseException as error:
@@ -221,7 +225,9 @@ class Session:
         self.folder.remove()  # what was stored here while the pool was removed
 
     def _send_some(self) -> None:
-        """A function of its own: while it waits for more, no name keeps a task alive, and with it joblib's backend."""
+        """Send waiting tasks. This is a function of its own so that no local name keeps a task, and joblib's backend,
+        alive.
+        """
         first = self._outgoing.get()
         batch = [] if first is None else [first]
         while batch and len(batch) < _TASKS_A_CALL and not self._outgoing.empty():
@@ -266,7 +272,7 @@ class Session:
             self._look.clear()
             if self.ended:
                 return
-            if time.monotonic() >= next_look:  # tasks that were sent only ask for containers
+            if time.monotonic() >= next_look:  # new tasks only start containers
                 self.fleet.look(has_work=bool(self.open))
                 next_look = time.monotonic() + interval
             if self.open:
@@ -303,7 +309,7 @@ class Session:
         if isinstance(report, Done):
             self.bytes_fetched += report.fetched
         future = self.open.pop(report.task)
-        if future is not None:  # else it came twice, or was cancelled
+        if future is not None:  # else the report came twice, or the task was cancelled
             settle(future, report, self._read)
         if not self.open:
             self._idle_since = time.monotonic()
@@ -311,7 +317,7 @@ class Session:
             self.folder.storage.delete([self.folder.blob_uri(payload.stored)])
 
     def _read(self, payload: Payload) -> bytes:
-        """What a report refers to; storage may be out of reach for a moment."""
+        """The bytes that a report refers to. The storage is asked again if it does not answer."""
         budget = RetryBudget("A result could not be read")
         return retry(
             lambda: self._blob_reader.data(payload),
@@ -326,7 +332,7 @@ class Session:
             future.finish(error=error)
 
     def _wait_for_sender(self) -> None:
-        """What it stores when the folder has been removed would stay."""
+        """Wait for arguments that are being stored: objects stored after the folder is removed would stay."""
         if self._sender is not None and self._sender is not threading.current_thread() and self._sender.ident:
             self._sender.join(_SENDER_SECONDS)
 

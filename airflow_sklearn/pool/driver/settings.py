@@ -1,4 +1,4 @@
-"""What a pool is told once: how its containers work, and how long it waits for what."""
+"""The settings of a pool: how its containers work, and its time-outs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STORAGE_VARIABLE = "AIRFLOW_SKLEARN_POOLS"
 
 @dataclass(frozen=True)
 class PoolSettings:
-    """See ``WorkerPool``."""
+    """The settings of a pool. ``WorkerPool`` documents them."""
 
     processes: int = 1
     threads: int | None = None
@@ -32,7 +32,10 @@ class PoolSettings:
     poll_interval: float | None = None
 
     def __post_init__(self) -> None:
-        """:raises UserError: with all that is wrong."""
+        """Check the settings.
+
+        :raises UserError: settings are invalid; the message lists all faults.
+        """
         faults = [
             *(self._at_least(1, "processes")),
             *(self._at_least(1, "restarts")),
@@ -48,6 +51,7 @@ class PoolSettings:
 
     @classmethod
     def names(cls) -> frozenset[str]:
+        """The names of all settings."""
         return frozenset(field.name for field in fields(cls))
 
     def _at_least(self, least: int, name: str) -> list[str]:
@@ -57,12 +61,12 @@ class PoolSettings:
 
 
 def pools_folder(storage: str | None, runtime: Runtime) -> str:
-    """The folder in storage that pools of a runtime have their folders in.
+    """The folder in which pools of a runtime have their folders.
 
-    :param storage: ``s3://bucket/folder`` or ``file:///folder``; None: what the environment variable
-        AIRFLOW_SKLEARN_POOLS says, or the system's temporary folder for a ``LocalRuntime``.
-    :raises UserError: it is nowhere said, or containers elsewhere could not reach it, or the temporary folder's is
-        another user's.
+    :param storage: ``s3://bucket/folder`` or ``file:///folder``. None: the environment variable AIRFLOW_SKLEARN_POOLS,
+        or the system's temporary folder for a ``LocalRuntime``.
+    :param runtime: the pool's runtime.
+    :raises UserError: no folder is given, containers elsewhere could not reach it, or it belongs to another user.
     """
     local = runtime.on_this_machine
     said = storage or os.environ.get(STORAGE_VARIABLE)
@@ -83,9 +87,9 @@ def pools_folder(storage: str | None, runtime: Runtime) -> str:
 
 
 def _own_folder(path: str) -> str:
-    """The path, at which there is a folder of this user's then: what another one puts there would be unpickled.
+    """Make a folder that belongs to this user, and return its path. Its content is unpickled later.
 
-    :raises UserError: others could.
+    :raises UserError: other users can write to it.
     """
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, mode=0o700)

@@ -1,4 +1,4 @@
-"""The tasks of a pool as its driver sees them, and what became of them."""
+"""The tasks of a pool on the driver's side, and their results."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("airflow_sklearn.pool")
 _SHOWN_CALLS = 3
-_SHOWN_CHARACTERS = 200  # of a call's arguments
+_SHOWN_CHARACTERS = 200  # of a call's arguments in a description
 
 
 class RemoteTraceback(Exception):  # noqa: N818 - it is no error, but where one happened
-    """The cause of an exception that a task raised: its traceback in the container, as text."""
+    """The traceback of a task's exception in its container, as text. It is the exception's cause."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -34,11 +34,12 @@ class RemoteTraceback(Exception):  # noqa: N818 - it is no error, but where one 
 
 
 class PoolFuture(Future[Any]):
-    """The result of a task.
+    """The future of a task.
 
-    :param task_id: as in messages and logs.
-    :param callback: called with the future when it has a result or an error. Let go of then, and when it is cancelled:
-        joblib's refers to all that is to go at the end of its block, the future among it.
+    :param task_id: the task's id in messages and logs.
+    :param callback: called with the future when it is done. The reference is dropped then, and when the task is
+        cancelled: joblib's callback refers to objects, the future among them, that must be freed at the end of its
+        block.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class PoolFuture(Future[Any]):
         """That the task ran in its container."""
 
     def finish(self, result: Any = None, error: BaseException | None = None) -> None:
-        """Once; what comes later is of no account."""
+        """Set the result or the error. Only the first call has an effect."""
         self.function, callback = None, self._callback
         self._callback = None
         try:
@@ -68,17 +69,17 @@ class PoolFuture(Future[Any]):
         if callback is not None:
             try:
                 callback(self)
-            except Exception:  # as concurrent.futures does: it is the caller's, and the pool serves others too
+            except Exception:  # logged, as concurrent.futures does: an error in a callback must not stop the pool
                 _LOG.exception("What was to be called when the task %s is done raised an error.", self.task_id)
 
     def drop(self) -> None:
-        """Nobody waits for it any more."""
+        """Cancel the future."""
         self.function = self._callback = None
         self.cancel()
 
 
 class OpenTasks:
-    """Those that have no result yet, by id. Used by several threads."""
+    """The tasks without a result so far, by id. Several threads may use it."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, PoolFuture] = {}
@@ -91,14 +92,17 @@ class OpenTasks:
         return task_id in self._tasks
 
     def add(self, future: PoolFuture) -> None:
+        """Add a task."""
         with self._lock:
             self._tasks[future.task_id] = future
 
     def pop(self, task_id: str) -> PoolFuture | None:
+        """Remove a task and return it; None if it is not there."""
         with self._lock:
             return self._tasks.pop(task_id, None)
 
     def pop_call(self, call: str) -> list[PoolFuture]:
+        """Remove all tasks of a call, and return them."""
         with self._lock:
             found = [future for future in self._tasks.values() if future.call == call]
             for future in found:
@@ -106,6 +110,7 @@ class OpenTasks:
         return found
 
     def pop_all(self) -> list[PoolFuture]:
+        """Remove all tasks, and return them."""
         with self._lock:
             found = list(self._tasks.values())
             self._tasks.clear()
@@ -113,9 +118,9 @@ class OpenTasks:
 
 
 def settle(future: PoolFuture, report: Done | Failed | Lost, read: Callable[[Payload], bytes]) -> None:
-    """Give a task's future what the task became.
+    """Set a future's result or error from a worker's report.
 
-    :param read: the bytes of a payload, checked.
+    :param read: returns a payload's bytes, checked.
     """
     if isinstance(report, Done):
         future.seconds = report.seconds
@@ -139,7 +144,7 @@ def settle(future: PoolFuture, report: Done | Failed | Lost, read: Callable[[Pay
 
 
 def describe(function: Any) -> str:
-    """A task by what it calls: a batch of joblib's, or any function."""
+    """A task as text: the functions in joblib's batch, or any other function."""
     calls = getattr(function, "items", None)
     if not isinstance(calls, list) or not calls:
         return _short(repr(function))
@@ -164,7 +169,7 @@ def _short(text: str, length: int = _SHOWN_CHARACTERS) -> str:
 
 
 def _raised(future: PoolFuture, report: Failed, read: Callable[[Payload], bytes]) -> BaseException:
-    """What the task raised, with the traceback of the container as its cause."""
+    """The exception of a task, with its traceback in the container as its cause."""
     said = f"{report.type}: {report.message}"
     error: BaseException
     if report.stage == "read":
@@ -196,7 +201,7 @@ def _raised(future: PoolFuture, report: Failed, read: Callable[[Payload], bytes]
 
 
 def _unreadable(future: PoolFuture, error: Exception) -> Exception:
-    if isinstance(error, AirflowSklearnError):  # out of reach, or forged
+    if isinstance(error, AirflowSklearnError):  # the storage does not answer, or the bytes are forged
         return error
     unreadable = RemoteTaskError(
         f"The result of {describe(future.function)} could not be unpickled here: {type(error).__name__}: {error}"

@@ -1,1 +1,1 @@
-"""A container of a pool: takes tasks from the queue, runs each in a process, reports what became of it."""
+"""A container of a pool: takes tasks from the queue, runs each in a process, and reports the results."""

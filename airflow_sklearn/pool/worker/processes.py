@@ -1,4 +1,4 @@
-"""The processes that run a container's tasks, as its first process sees them."""
+"""The processes that run a container's tasks, as the container's first process sees them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _LOOK_SECONDS = 1.0
 
 
 class TaskProcessDiedError(Exception):
-    """The process ended, and its task with it; the message says how."""
+    """A process ended before it returned its task's result. The message says how it ended."""
 
 
 class TaskProcess:
-    """One process that runs tasks. Started when it is first needed, and again when it has died.
+    """A process that runs tasks. It is started when it is first needed, and again after it has died.
 
-    ``run`` is called by one thread; ``kill`` by any.
+    One thread calls ``run``; any thread may call ``kill``.
     """
 
     def __init__(self, job: PoolWorkerJob, cache: str) -> None:
@@ -38,7 +38,7 @@ class TaskProcess:
         self._connection: Connection | None = None
 
     def start(self) -> None:
-        """So that it is there when the first task comes."""
+        """Start the process if it does not run, so that the first task need not wait for it."""
         ours, theirs = socket.socketpair()
         with theirs:
             settings = {
@@ -58,11 +58,11 @@ class TaskProcess:
         self._connection = Connection(ours.detach())
 
     def run(self, task: bytes) -> bytes:
-        """The report on a task.
+        """Run a task, and return the report on it.
 
-        :param task: JSON of a ``Task``.
-        :return: JSON of a ``Done`` or ``Failed``.
-        :raises TaskProcessDiedError: the process ended, or was killed, before it answered.
+        :param task: a ``Task`` as JSON.
+        :return: a ``Done`` or ``Failed`` as JSON.
+        :raises TaskProcessDiedError: the process ended, or was killed, before it returned the report.
         """
         if self._process is None or self._process.poll() is not None:
             self.close()
@@ -74,7 +74,7 @@ class TaskProcess:
         try:
             connection.send_bytes(task)
             while not connection.poll(_LOOK_SECONDS):
-                if process.poll() is not None:  # a process that the task has forked may still hold the socket
+                if process.poll() is not None:  # checked, because a process forked by the task may keep the socket open
                     _kill_group(process)
                     break
             return connection.recv_bytes()
@@ -85,13 +85,13 @@ class TaskProcess:
             raise TaskProcessDiedError(_how_it_died(process.returncode, kills)) from None
 
     def kill(self) -> None:
-        """End it, and what its task has started, at once."""
+        """Kill the process, and all that its task has started, at once."""
         process = self._process
         if process is not None and process.poll() is None:
             _kill_group(process)
 
     def close(self) -> None:
-        """Kill it, and let go of it."""
+        """Kill the process, and free its resources."""
         self.kill()
         if self._process is not None:
             self._process.wait()
@@ -101,7 +101,7 @@ class TaskProcess:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Also when the process itself has ended: what its task has started lives on."""
+    """Kill a process group, also if its first process has ended: processes started by the task may live on."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 

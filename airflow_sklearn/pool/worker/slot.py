@@ -1,4 +1,4 @@
-"""One of the tasks that a container runs at the same time: takes a message, has it run, and says what became of it."""
+"""A slot runs one of the tasks that a container runs at the same time: receives its message, runs it, and reports."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ _LOG = logging.getLogger("airflow_sklearn.worker")
 _POLL_SECONDS = 20.0
 _PAUSE = 1.0  # seconds, after an error that may pass
 _MESSAGES_A_CALL = 10
-_AHEAD_SECONDS = 0.25  # of work that is taken before it can begin, so that short tasks do not wait for their transport
-_GIVE_BACK_SECONDS = 1.0  # that a task runs, after which what was taken ahead goes to others
+_AHEAD_SECONDS = 0.25  # seconds of work that is received in advance, so that short tasks do not wait for messages
+_GIVE_BACK_SECONDS = 1.0  # seconds of a task after which messages received in advance are given back
 
 
 class Slot:
-    """:param cache: the container's folder for large arrays."""
+    """Runs tasks one after another.
+
+    :param cache: the container's folder for large arrays.
+    """
 
     def __init__(self, worker: PoolWorker, cache: str) -> None:
         self._worker = worker
@@ -40,10 +43,11 @@ class Slot:
 
     @property
     def is_busy(self) -> bool:
+        """Whether a task is running."""
         return self._current is not None
 
     def work(self) -> None:
-        """Until the pool is over."""
+        """Receive and run tasks until the pool is over."""
         self._process.start()
         budget = RetryBudget("A task could not be taken or ended")
         while not self._worker.over.is_set():
@@ -52,7 +56,7 @@ class Slot:
                 if message is not None:
                     self._handle(message)
                 budget.succeeded()
-            except Exception as error:  # the message, if there is one, comes again when its visibility is over
+            except Exception as error:  # the message is delivered again after its visibility
                 budget.failed(error)
                 self._worker.over.wait(_PAUSE)
             finally:
@@ -60,12 +64,12 @@ class Slot:
                     self._current = None
 
     def held(self) -> list[Message]:
-        """Messages to renew."""
+        """The messages to renew."""
         with self._lock:
             return [*([self._current] if self._current else []), *self._ahead]
 
     def look(self) -> None:
-        """Kill a task that nobody waits for any more, and give back what waits behind a long one."""
+        """Kill a task whose call was cancelled, and give back messages that wait behind a long task."""
         with self._lock:
             if self._call is not None and self._worker.is_cancelled(self._call):
                 self._process.kill()
@@ -76,7 +80,7 @@ class Slot:
             self._worker.tasks.renew(given, 0)
 
     def close(self) -> None:
-        """Kill what runs, and give back what was taken: another worker is to have it at once."""
+        """Kill the running task, and give its message back, so that another worker gets it at once."""
         held = self.held()
         self._process.close()
         if held:
@@ -101,7 +105,7 @@ class Slot:
         except QueueGoneError:
             if worker.opened:
                 raise
-            worker.over.wait(0.2)  # the driver makes it when it has started the first container
+            worker.over.wait(0.2)  # no queue yet: the driver makes it after it has started the first container
             return None
         worker.opened = True
         with self._lock:
@@ -126,7 +130,7 @@ class Slot:
         elif message.deliveries == 1:
             self._run(task, text, message, note=None)
         elif not worker.suspect.acquire(blocking=False):
-            worker.tasks.renew([message], 1.0)  # another container may have room for it
+            worker.tasks.renew([message], 1.0)  # another container may be able to run it
         else:
             try:
                 self._run_again(task, text, message)
@@ -134,7 +138,7 @@ class Slot:
                 worker.suspect.release()
 
     def _run_again(self, task: Task, text: str, message: Message) -> None:
-        """A task that has come before, and may end this container too."""
+        """Run a task that was delivered before, and may end this container too."""
         worker = self._worker
         in_vain, attempts = worker.starts.of(task.task)
         if in_vain >= worker.job.restarts:
@@ -146,7 +150,10 @@ class Slot:
             worker.starts.take_back(note)
 
     def _run(self, task: Task, text: str, message: Message, *, note: str | None) -> bool:
-        """Whether the start came to an end of its own, or was stopped: False if the task ended its process."""
+        """Run a task.
+
+        :return: whether it returned, raised or was cancelled. False: it ended its process.
+        """
         worker = self._worker
         with self._lock:
             self._call, self._since = task.call, time.monotonic()

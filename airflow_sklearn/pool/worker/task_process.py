@@ -1,8 +1,9 @@
-"""``python -m airflow_sklearn.pool.worker.task_process SETTINGS``: runs tasks one after the other, in its own process.
+"""``python -m airflow_sklearn.pool.worker.task_process SETTINGS``: runs tasks one after another, in a process of its
+own.
 
-A task may crash, or be killed by the kernel or because nobody waits for it any more: the container's first process,
-which starts this one, lives on and tells. Tasks come by a socket, as the JSON that the driver signed; the first process
-has checked the signature, and the digests of what is not in it are checked here, before anything is unpickled.
+A task may crash, or be killed by the kernel or because it was cancelled. The container's first process, which starts
+this one, survives and reports. Tasks arrive on a socket, as JSON that the driver has signed. The first process has
+checked the signature. The digests of stored bytes are checked here, before anything is unpickled.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ T = TypeVar("T")
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_PAUSES = (1.0, 5.0, 20.0)  # seconds until storage that was out of reach is asked again
+_PAUSES = (1.0, 5.0, 20.0)  # seconds between retries if the storage does not answer
 _SHOWN_CHARACTERS = 2000
-_TRACEBACK_BYTES = 50_000  # beside the pickle of the exception, in one message of SQS
-_REFUSED_BY_SQS = {0xFFFE: "\ufffd", 0xFFFF: "\ufffd"}  # of what JSON leaves as it is
+_TRACEBACK_BYTES = 50_000  # the message of SQS holds the exception's pickle too
+_REFUSED_BY_SQS = {0xFFFE: "\ufffd", 0xFFFF: "\ufffd"}  # characters that JSON does not escape, but SQS refuses
 
 
 class TaskRunner:
-    """Runs tasks of one pool.
+    """Runs the tasks of one pool.
 
     :param cache: the container's folder for large arrays.
     """
@@ -56,7 +57,7 @@ class TaskRunner:
         self._reader, self._writer = BlobReader(folder, cache), BlobWriter(folder)
 
     def run(self, task: Task) -> Done | Failed:
-        """What became of a task. Whatever it raises is part of the answer."""
+        """Run a task, and return its report. An exception of the task is part of the report."""
         fetched = self._reader.bytes_fetched
         stage: Stage = "read"
         try:
@@ -73,7 +74,7 @@ class TaskRunner:
             payload = _retried(lambda: self._payload(task, pickled))
         except _OutOfReachError as error:
             return self._failed(task, error.error, "storage")
-        except BaseException as error:  # also SystemExit: a task ends no container
+        except BaseException as error:  # also SystemExit: a task must not end its container
             return self._failed(task, error, stage)
         fetched = self._reader.bytes_fetched - fetched
         return Done(task=task.task, worker=self._worker, payload=payload, seconds=seconds, fetched=fetched)
@@ -136,12 +137,12 @@ def _retried(call: Callable[[], T]) -> T:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as problem:  # an exception of the user's own
+    except Exception as problem:  # an exception of the user's code
         return f"(its text cannot be told: {problem})"
 
 
 def _traceback_of(error: BaseException) -> str:
-    """From the task's function on: what called it is nothing to the user."""
+    """The traceback from the task's function on, without the callers, which mean nothing to the user."""
     inner = error.__traceback__.tb_next if error.__traceback__ else None
     try:
         return "".join(traceback.format_exception(type(error), error, inner))
@@ -154,12 +155,12 @@ def _shortened(text: str) -> str:
 
 
 def _safe(text: str) -> str:
-    """Without what a message may not hold: halves of surrogate pairs, and what is no character."""
+    """A text without characters that a message may not hold: surrogates and non-characters."""
     return text.encode("utf-8", "replace").decode().translate(_REFUSED_BY_SQS)
 
 
 def _cut(text: str) -> str:
-    """Head and tail of a long traceback: where it began, and what was raised."""
+    """The beginning and the end of a long traceback."""
     data, half = text.encode(), _TRACEBACK_BYTES // 2
     if len(data) <= _TRACEBACK_BYTES:
         return text
@@ -168,15 +169,19 @@ def _cut(text: str) -> str:
 
 
 def _end_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when its parent dies, however that dies."""
+    """Ask the kernel to kill this process when its parent dies in any way (``PR_SET_PDEATHSIG``, Linux only)."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before that
+    if os.getppid() != parent:  # it died before prctl took effect
         os._exit(1)
 
 
 def main(settings: dict[str, Any]) -> None:
+    """Run tasks until the container's first process closes the socket.
+
+    :param settings: the JSON on the command line.
+    """
     _end_with_parent(settings["parent"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(

@@ -1,4 +1,6 @@
-"""The first process of a pool's container: takes tasks, hands them to processes, renews what they hold, and reports."""
+"""The first process of a pool's container: receives tasks, passes them to processes, renews their messages, and
+reports.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
 _REPORTS_A_CALL = 10
-_CONTROL_SECONDS = 2.0  # between two looks at what the driver says, at most
+_CONTROL_SECONDS = 2.0  # the most seconds between two reads of the driver's control message
 _RENEWALS = 3  # of a message within its visibility
-_BEATS = 6  # looks within the time after which the driver is taken for dead
+_BEATS = 6  # reads within the driver_timeout
 _SHORT_CHARACTERS = 1000
 _PAUSE = 1.0  # seconds, after an error that may pass
 
@@ -48,7 +50,7 @@ _PAUSE = 1.0  # seconds, after an error that may pass
 def serve_pool(job: PoolWorkerJob, storage: Storage) -> tuple[str, str]:
     """Work for a pool until it closes, is idle, or its driver is gone.
 
-    :return: nothing: the results of tasks are sent to the driver.
+    :return: two empty texts, in place of a result: the results of tasks are sent to the driver.
     :raises BrokenEnvironmentError: the software here does not fit the driver's.
     """
     try:
@@ -62,9 +64,10 @@ def serve_pool(job: PoolWorkerJob, storage: Storage) -> tuple[str, str]:
 
 
 class PoolWorker:
-    """Threads: one a task that may run at the same time, one that reports, one that renews, one that listens.
+    """The worker's threads: one for each task that may run at the same time, one to report, one to renew, one to
+    listen.
 
-    :raises ObjectNotFoundError: there is no such pool any more.
+    :raises ObjectNotFoundError: the pool does not exist any more.
     """
 
     def __init__(self, job: PoolWorkerJob, folder: PoolFolder) -> None:
@@ -105,10 +108,10 @@ class PoolWorker:
             self._remove_pool()
 
     def run(self) -> None:
-        """Until the pool is over.
+        """Work until the pool is over.
 
         :raises BrokenEnvironmentError: the software here does not fit the driver's.
-        :raises Exception: what this worker could not go on with.
+        :raises Exception: an error with which this worker cannot continue.
         """
         self._listen()
         self._reporter.start()
@@ -134,10 +137,14 @@ class PoolWorker:
     # --- for slots ---
 
     def is_cancelled(self, call: str) -> bool:
+        """Whether the driver has cancelled a call."""
         return call in self._control.cancelled
 
     def report(self, report: Report, message: Message | None) -> None:
-        """Tell the driver, and then delete the message that the task came with."""
+        """Report to the driver, and then delete the task's message.
+
+        :param message: the message; None: the report is on no task.
+        """
         self._outbox.put((report, message))
 
     # --- threads ---
@@ -147,7 +154,7 @@ class PoolWorker:
             work()
         except QueueGoneError:
             _LOG.info("The pool's queues are gone: it is closed.")
-            self._listen()  # whether its driver may have been killed before it removed the rest
+            self._listen()  # the driver may have been killed before it removed the rest
         except Exception as error:
             if not self.over.is_set():
                 self._error = self._error or error
@@ -169,12 +176,14 @@ class PoolWorker:
                 self._patiently(lambda done=done: self.tasks.delete(done))  # type: ignore[misc]
 
     def _send(self, reports: list[Report]) -> None:
-        """One that the queue refuses is told in short: else its task would come again for ever."""
+        """Send reports. One that the queue refuses is replaced by a short one: else its task would be delivered for
+        ever.
+        """
         bodies = [self.signer.sign("report", report.model_dump_json()) for report in reports]
         try:
             self._patiently(lambda: self._reports.send(bodies))
         except MessageRefusedError as error:
-            if len(reports) > 1:  # which of them? One that comes twice is of no account
+            if len(reports) > 1:  # one by one, to find the refused one; a report that comes twice does no harm
                 for report in reports:
                     self._send([report])
             elif (short := _in_short(reports[0], error)) is not None:
@@ -185,7 +194,9 @@ class PoolWorker:
                 raise
 
     def _patiently(self, call: Callable[[], None]) -> None:
-        """Until the queue is there, which the driver makes when it has started the first container; errors may pass."""
+        """Call a function until the queue exists (the driver makes it after it has started the first container).
+        Errors may pass.
+        """
         budget = RetryBudget("A report could not be sent")
         while not self.over.is_set():
             try:
@@ -201,7 +212,7 @@ class PoolWorker:
                 self.over.wait(_PAUSE)
 
     def _keep(self) -> None:
-        """A thread of its own: what is held must be renewed, however slow storage is."""
+        """Renew messages in a thread of its own, so that slow storage cannot delay it."""
         visibility = self.job.visibility_seconds
         interval = min(visibility / _RENEWALS, _CONTROL_SECONDS)
         renewed = time.monotonic()
@@ -224,9 +235,9 @@ class PoolWorker:
             self._listen()
 
     def _listen(self) -> None:
-        """What the driver says. When it closes the pool, or is dead, the pool's remains are removed.
+        """Read the driver's control message. When the driver has closed the pool, or is dead, remove the pool.
 
-        :raises Exception: it could not be read for long. That says nothing of the driver.
+        :raises Exception: the message could not be read for a long time. This does not mean that the driver is dead.
         """
         try:
             signed = self.folder.storage.read(self.folder.control_uri).decode()
@@ -235,7 +246,7 @@ class PoolWorker:
             _LOG.info("The pool is closed, and its folder is gone.")
             self._remove_at_end()
             return
-        except Exception as error:  # forged, or storage is out of reach for a moment
+        except Exception as error:  # forged, or the storage does not answer for a moment
             self._looked = None
             self._hearing.failed(error)
             return
@@ -247,7 +258,7 @@ class PoolWorker:
             self._silence += self._looked - before
         if self._control.closing:
             _LOG.info("The driver closes the pool.")
-            self._remove_at_end()  # what the driver does too, if it lives so long
+            self._remove_at_end()  # the driver does it too, if it lives
         elif self._silence > self.job.driver_seconds:
             _LOG.warning("No sign of the driver's life for %.0f s: the pool is removed.", self.job.driver_seconds)
             self._remove_at_end()
@@ -257,7 +268,7 @@ class PoolWorker:
         self.over.set()
 
     def _remove_pool(self) -> None:
-        """Every worker that is left does it; what another one has removed is no error."""
+        """Remove the pool. Every remaining worker does it; objects that another one has removed are no error."""
         for step in (self.tasks.destroy, self._reports.destroy, self.folder.remove):
             try:
                 step()
@@ -266,7 +277,7 @@ class PoolWorker:
 
 
 def _in_short(report: Report, error: Exception) -> Report | None:
-    """What can be said of a task whose report the queue refuses."""
+    """A short report in place of one that the queue refuses; None: there is none."""
     if not isinstance(report, Done | Failed | Lost):
         return None
     message = f"What became of the task could not be told: {error}"[:_SHORT_CHARACTERS]
@@ -275,7 +286,9 @@ def _in_short(report: Report, error: Exception) -> Report | None:
 
 @contextlib.contextmanager
 def _cache_folder(folder: str, worker: str) -> Iterator[str]:
-    """A folder of this container; of a pool on this machine's disk, in the pool's own, so that it goes with it."""
+    """A folder of this container. For a pool on this machine's disk it is inside the pool's folder, and removed with
+    it.
+    """
     scheme, path = split_scheme(folder)
     if scheme != "file":
         with scratch_folder() as cache:
