@@ -1,4 +1,4 @@
-"""The meeting point of the two halves: the documents that Airflow's side and the containers exchange through storage.
+"""The documents that Airflow's side and the containers exchange through storage.
 
 Imports only the standard library and pydantic.
 """

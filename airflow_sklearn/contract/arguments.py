@@ -1,6 +1,6 @@
-"""Checks of what a user writes: when the DAG is parsed, of all that is known then, and again when it is rendered.
+"""Checks of a user's arguments: when the DAG is parsed, as far as they are known, and again after they are rendered.
 
-Each error names the argument, what was given, and what to give. Standard library and our documents only.
+Each error names the argument, the given value, and what to give instead. Standard library and our documents only.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def is_place(value: Any) -> bool:
-    """Whether an object says itself where data are."""
+    """Whether an object is a source or a destination with methods of its own, rather than a URI."""
     return any(hasattr(value, name) for name in ("to_source", "to_output"))
 
 
 def is_known(value: Any) -> bool:
-    """Whether a value is what the task will see: no template, and nothing that an upstream task has yet to return."""
+    """Whether a value is final: neither a template nor something that an upstream task has yet to return."""
     if isinstance(value, str):
         return not ("{{" in value or "{%" in value)
     if isinstance(value, Mapping):
@@ -51,14 +51,21 @@ def is_known(value: Any) -> bool:
 
 
 def check_choice(argument: str, value: Any, choices: Collection[str]) -> None:
-    """:raises UserError: the value is none of the choices."""
+    """Check that an argument has one of several values.
+
+    :raises UserError: it has not.
+    """
     if is_known(value) and value not in choices:
         hint = suggestion(value, choices) if isinstance(value, str) else ""
         raise UserError(f"{argument}={shown(value)}: give {either(choices)}.{hint}")
 
 
 def check_names(what: str, given: Iterable[str], known: Collection[str]) -> None:
-    """:raises UserError: names that there are not, each with what may be meant."""
+    """Check that all names exist.
+
+    :param what: what the names are, for the message.
+    :raises UserError: some do not; for each the message suggests a similar one.
+    """
     unknown = [name for name in given if name not in known]
     if unknown:
         told = " ".join(f"There is no argument {name!r}.{suggestion(name, known)}" for name in unknown)
@@ -66,14 +73,21 @@ def check_names(what: str, given: Iterable[str], known: Collection[str]) -> None
 
 
 def check_text(argument: str, value: Any, *, example: str) -> None:
-    """:raises UserError: the value is no text, or is empty."""
+    """Check that an argument is a text that is not empty.
+
+    :param example: a valid value, for the message.
+    :raises UserError: it is not.
+    """
     if not is_known(value) or (isinstance(value, str) and value):
         return
     raise UserError(f"{argument}={shown(value)}: give a text, such as {example}.")
 
 
 def check_columns(argument: str, value: Any) -> None:
-    """:raises UserError: the value names no columns."""
+    """Check that an argument is a column's name or a list of names.
+
+    :raises UserError: it is not.
+    """
     if not is_known(value) or value is None or isinstance(value, str):
         return
     if not isinstance(value, list | tuple | set | frozenset) or not all(isinstance(name, str) for name in value):
@@ -81,7 +95,10 @@ def check_columns(argument: str, value: Any) -> None:
 
 
 def check_target(value: Any) -> None:
-    """:raises UserError: the value is not one column's name."""
+    """Check that the target is the name of one column.
+
+    :raises UserError: it is not.
+    """
     if is_known(value) and isinstance(value, list | tuple | set | frozenset):
         raise UserError(
             f"target={shown(value)}: a model has one target. Give one column's name; for several, train a model each: "
@@ -91,9 +108,9 @@ def check_target(value: Any) -> None:
 
 
 def check_estimator(estimator: Any, params: Mapping[str, Any] | None = None) -> None:
-    """Whatever can be told without importing scikit-learn.
+    """Check an estimator and its parameters as far as that is possible without importing scikit-learn.
 
-    :raises UserError: it is no preset, no factory and no estimator object, or has parameters beside an object.
+    :raises UserError: it is no preset, factory or estimator object, or there are parameters beside an object.
     """
     if not is_known(estimator):
         return
@@ -121,33 +138,48 @@ def check_estimator(estimator: Any, params: Mapping[str, Any] | None = None) -> 
 
 
 def check_seconds(argument: str, value: Any) -> None:
-    """:raises UserError: it is no positive number of seconds, and not None."""
+    """Check that an argument is a positive number of seconds, or None.
+
+    :raises UserError: it is not.
+    """
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
         return
     raise UserError(f"{argument}={shown(value)}: give a number of seconds, more than 0.")
 
 
 def check_duration(argument: str, value: Any) -> None:
-    """:raises UserError: it is no positive ``timedelta``, and not None."""
+    """Check that an argument is a positive ``timedelta``, or None.
+
+    :raises UserError: it is not.
+    """
     if value is None or (isinstance(value, timedelta) and value > timedelta(0)):
         return
     raise UserError(f"{argument}={shown(value)}: give a timedelta, such as timedelta(hours=2), or None for no limit.")
 
 
 def check_count(argument: str, value: Any, least: int) -> None:
-    """:raises UserError: it is no whole number, or less than the least."""
+    """Check that an argument is a whole number, at least ``least``.
+
+    :raises UserError: it is not.
+    """
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise UserError(f"{argument}={shown(value)}: give a whole number, {least} or more.")
 
 
 def check_flag(argument: str, value: Any) -> None:
-    """:raises UserError: it is not True or False."""
+    """Check that an argument is True or False.
+
+    :raises UserError: it is not.
+    """
     if not isinstance(value, bool):
         raise UserError(f"{argument}={shown(value)}: give True or False.")
 
 
 def check_policies(given: Any) -> None:
-    """:raises UserError: a policy is unknown, or has a value that it cannot have; what is a template is let pass."""
+    """Check policies. Templates are accepted.
+
+    :raises UserError: a policy does not exist, or cannot have its value.
+    """
     if _comes_later(given) or (isinstance(given, str) and not is_known(given)):
         return
     if isinstance(given, Mapping):
@@ -157,9 +189,11 @@ def check_policies(given: Any) -> None:
 
 
 def merge_policies(given: Any, trained: Policies | None = None) -> Policies:
-    """The policies, with what is given put over what the model has.
+    """Override policies.
 
-    :raises UserError: one is unknown, or has a value that it cannot have; all such are named.
+    :param given: values by the policy's name; None: none.
+    :param trained: the model's policies; None: the defaults.
+    :raises UserError: a policy does not exist, or cannot have its value; the message lists all faults.
     """
     names = tuple(Policies.model_fields)
     if given is not None and not isinstance(given, Mapping):
@@ -173,15 +207,16 @@ def merge_policies(given: Any, trained: Policies | None = None) -> Policies:
 
 
 def column_names(value: str | Sequence[str] | None) -> tuple[str, ...]:
-    """One column's name, or several."""
+    """The names of columns as a tuple, from one name or several; None gives an empty tuple."""
     return (value,) if isinstance(value, str) and value else tuple(value or ())
 
 
 def checked(document: type[_Model], what: str, **values: Any) -> _Model:
-    """A document of these values.
+    """Make a document from a user's values.
 
-    :param what: what the user gave, for the error.
-    :raises UserError: they do not fit; all faults are named.
+    :param document: the document's class.
+    :param what: what the user gave, for the message.
+    :raises UserError: values do not fit; the message lists all faults.
     """
     try:
         return document(**values)
@@ -191,5 +226,5 @@ def checked(document: type[_Model], what: str, **values: Any) -> _Model:
 
 
 def _comes_later(value: Any) -> bool:
-    """An XComArg, or what a mapped task is expanded over."""
+    """Whether a value is an XComArg, or an argument over which a mapped task is expanded."""
     return hasattr(value, "resolve") and not isinstance(value, type | PurePath)

@@ -1,4 +1,4 @@
-"""Portable types: those few of Arrow's types that a database reads back from a Parquet file as they were written."""
+"""Portable types: the Arrow types that every database reads from a Parquet file as they were written."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ _DICTIONARY = re.compile(r"dictionary<values=(?P<values>.+), indices=\w+, ordere
 
 
 def portable_type(arrow_type: str) -> str | None:
-    """The type, as ``str(pyarrow.DataType)`` spells it, that holds every value of ``arrow_type`` and is portable.
+    """The portable type that holds every value of an Arrow type.
 
-    Timestamps are without a zone and mean UTC; what is below a microsecond is cut off.
+    Timestamps have no zone and mean UTC. Digits below a microsecond are cut off.
 
-    :return: ``arrow_type`` itself where it is portable; None where no portable type holds its values.
+    :param arrow_type: the type's name, as ``str(pyarrow.DataType)`` spells it.
+    :return: ``arrow_type`` itself if it is portable; None if no portable type holds its values.
     """
     if arrow_type in _UNCHANGED:
         return arrow_type

@@ -1,4 +1,4 @@
-"""Where rows come from and go to: files in ``file://`` or ``s3://``, in CSV or Parquet."""
+"""Sources and destinations that are files: ``file://`` or ``s3://`` URIs, in CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_sklearn.contract.document import Later, Value
 FileFormat = Literal["csv", "parquet"]
 Compression = Literal["infer", "none", "gzip", "zstd", "bz2"]
 
-#: What pandas reads as null (``pandas._libs.parsers.STR_NA_VALUES``, the same from 2.0 to 3.0).
+#: The texts that pandas reads as null (``pandas._libs.parsers.STR_NA_VALUES``, the same from 2.0 to 3.0).
 NULL_SPELLINGS = (
     "",
     "#N/A",
@@ -34,14 +34,14 @@ NULL_SPELLINGS = (
     "nan",
     "null",
 )
-#: What version 0.1.0 read as null in every column; it recorded them in every document.
+#: The texts that version 0.1.0 read as null in every column. It stored them in every document.
 NULL_VALUES_0_1_0 = ("", "NULL", "null", "NA", "N/A", "NaN", "nan", "None")
 
 _COMPRESSION_BY_ENDING = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".bz2": "bz2"}
 
 
 class CsvOptions(Value):
-    """The dialect of CSV files. Declared, never guessed per file."""
+    """The dialect of CSV files. The user declares it; it is never guessed from a file."""
 
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     quote: str = Field(default='"', max_length=1)
@@ -81,19 +81,19 @@ class CsvOptions(Value):
         return name
 
     def compression_of(self, uri: str) -> str:
-        """``none``, ``gzip``, ``zstd`` or ``bz2`` for one file."""
+        """The compression of one file: ``none``, ``gzip``, ``zstd`` or ``bz2``."""
         if self.compression != "infer":
             return self.compression
         return next((name for ending, name in _COMPRESSION_BY_ENDING.items() if uri.endswith(ending)), "none")
 
     def has_plain_line_feeds(self) -> bool:
-        """Whether a line feed and a quote always are their ASCII bytes, so that bytes can be searched."""
+        """Whether line feeds and quotes are always single ASCII bytes, so that bytes can be searched for them."""
         name = codecs.lookup(self.encoding).name
         return "\n".encode(name) == b"\n" and not name.startswith(("iso2022", "hz", "utf-7"))
 
 
 def _is_of_a_number(character: str) -> bool:
-    """Whether a number may hold it anyway, or no value of a CSV file can."""
+    """Whether a character may be part of a number, or cannot be part of a value in a CSV file."""
     return character.isalnum() or character in '+-\r\n"\0'
 
 
@@ -121,16 +121,20 @@ class SourceFiles(Value):
         return self
 
     def for_model_of(self, training: SourceFiles) -> SourceFiles:
-        """These files as a model is to read them that was trained on ``training``.
+        """These files as a model must read them.
 
-        A model of version 0.1.0 knew one set of null spellings, in training and in prediction.
+        A model of version 0.1.0 used one set of null spellings, in training and in prediction.
+
+        :param training: the files that the model was trained on.
         """
         if self.csv.null_values is not None or training.csv.null_values != NULL_VALUES_0_1_0:
             return self
         return self.model_copy(update={"csv": self.csv.model_copy(update={"null_values": NULL_VALUES_0_1_0})})
 
     def is_splittable(self, uri: str) -> bool:
-        """Whether one file can be cut into ranges that are read on their own: not when it is compressed as a whole."""
+        """Whether a file can be cut into ranges that are read independently. A file that is compressed as a whole
+        cannot.
+        """
         if self.file_format == "parquet":
             return True
         return self.csv.compression_of(uri) == "none" and self.csv.has_plain_line_feeds()
@@ -146,7 +150,7 @@ class SourceObject(Value):
 
 
 class OutputFiles(Value):
-    """Files that a run writes. One folder (``uri``/``partition``) holds one partition's rows."""
+    """Files that a run writes. The folder ``uri``/``partition`` holds one partition's rows."""
 
     kind: ClassVar[str] = "files"
 
@@ -158,14 +162,15 @@ class OutputFiles(Value):
 
     @property
     def ledger_root(self) -> str:
-        """The folder below which ledgers of runs into this one lie."""
+        """The default folder for ledgers of runs into this destination."""
         return self.uri
 
     @property
     def part_format(self) -> FileFormat:
-        """Of the parts that workers write."""
+        """The format of the parts that workers write."""
         return self.file_format
 
     @property
     def part_csv(self) -> CsvOptions:
+        """The dialect of the parts, if they are CSV."""
         return self.csv

@@ -1,13 +1,13 @@
-"""What every stored document shares: a format and a version, canonical JSON, a digest, and strictness on reading.
+"""Stored documents: a format and a version, canonical JSON, a digest, strict reading.
 
-To change the shape of a document: raise its ``VERSION`` and register the step from the version before::
+To change the shape of a document, raise its ``VERSION`` and register the step from the version before::
 
     @upgrades("airflow-sklearn/example", 1)
     def _example_1_to_2(stored: dict[str, Any]) -> dict[str, Any]:
         return {**stored, "new_name": stored.pop("old_name")}
 
-Documents of all earlier versions are then read, step by step. A field that may be left out needs no new version: mark
-it ``Later``.
+Documents of all earlier versions are then upgraded step by step when they are read. An optional field needs no new
+version: mark it ``Later``.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _VERSION = re.compile(r"[0-9]{1,9}")
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 
-#: By format and version: what makes a stored document of that version one of the next. ``upgrades`` registers a step.
+#: Functions that upgrade a stored document to the next version, by format and version. ``upgrades`` registers them.
 UPGRADES: dict[tuple[str, int], Upgrade] = {}
 
 
 def upgrades(name: str, version: int) -> Callable[[Upgrade], Upgrade]:
-    """Register a function as the step from a version of a format to the next one.
+    """Register a function that upgrades stored documents from one version to the next.
 
-    :param name: the ``FORMAT`` of the document.
+    :param name: the document's ``FORMAT``.
     :param version: the version that the function takes.
     """
 
@@ -57,15 +57,17 @@ def upgrades(name: str, version: int) -> Callable[[Upgrade], Upgrade]:
 
 
 class Later:
-    """Marks a field that the first version of its document did not have: ``decimal: Annotated[str, Later()] = "."``.
+    """Marks an optional field that was added after the document's first version.
 
-    While such a field has its default it is not written. So a fingerprint, a digest or an id that was made before the
-    field existed stays what it was, and an older worker reads every document that does not use the field.
+    Usage: ``decimal: Annotated[str, Later()] = "."``. The field is not written while it has its default. Fingerprints,
+    digests and ids made before the field existed stay the same, and older workers can read documents without it.
     """
 
 
 class Value(BaseModel):
-    """An immutable part of a document. Unknown fields are refused, so that a typo never becomes a default."""
+    """An immutable part of a document. Unknown fields are refused, so that a misspelled field never becomes a
+    default.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -79,7 +81,7 @@ class Value(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """The schema of the fields; without this it would be that of ``_write``: any dict."""
+        """The JSON schema of the fields. Without this method it would be that of ``_write``: any dict."""
         reference: dict[str, Any] = handler(_without_writer(core_schema))
         schema = handler.resolve_ref_schema(reference)
         if "required" in schema:
@@ -88,7 +90,7 @@ class Value(BaseModel):
 
 
 def _without_writer(core_schema: Any) -> Any:
-    """pydantic's schema of a class, below its validators too, without the function that writes it."""
+    """pydantic's schema of a class, also inside of its validators, without the function that writes it."""
     schema = {key: value for key, value in core_schema.items() if key != "serialization"}
     if schema["type"].startswith("function-"):
         schema["schema"] = _without_writer(schema["schema"])
@@ -106,9 +108,9 @@ def _later_fields(cls: type[Value]) -> dict[str, Any]:
 
 
 class Document(Value):
-    """A part that is stored alone, under a name and a version of its format.
+    """A part that is stored alone, with the name and the version of its format.
 
-    Subclasses set ``FORMAT`` (``"airflow-sklearn/<name>"``) and ``VERSION``; the field ``format`` holds both.
+    Subclasses set ``FORMAT`` (``"airflow-sklearn/<name>"``) and ``VERSION``. The field ``format`` holds both.
     """
 
     FORMAT: ClassVar[str]
@@ -119,7 +121,10 @@ class Document(Value):
     @model_validator(mode="before")
     @classmethod
     def _upgrade(cls, data: Any) -> Any:
-        """:raises ValueError: the data are of another format, or of a version that is not read here."""
+        """Upgrade stored data to this version.
+
+        :raises ValueError: the data have another format, or a version that cannot be read here.
+        """
         if not isinstance(data, dict):
             return data
         if found := data.get("format"):
@@ -139,11 +144,11 @@ class Document(Value):
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str = "the document") -> Self:
-        """Read a document back, of this version or of an earlier one, which is upgraded.
+        """Read a document of this version or an earlier one, which is upgraded.
 
         :param data: the JSON text.
-        :param where: the URI it came from, for messages.
-        :raises DocumentError: the bytes are no JSON, are of another or a newer format, or do not fit the format.
+        :param where: the document's URI, for messages.
+        :raises DocumentError: the bytes are no JSON, have another or a newer format, or do not fit the format.
         """
         try:
             raw = json.loads(data)
@@ -164,17 +169,20 @@ class Document(Value):
 
 
 def canonical_json(data: Any) -> bytes:
-    """JSON bytes that depend on the content only."""
+    """JSON bytes that depend on the content only: sorted keys, no white space, UTF-8."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def content_id(data: Any, length: int = 16) -> str:
-    """The first ``length`` hexadecimal digits of the SHA-256 of ``data`` as canonical JSON."""
+    """The first hexadecimal digits of the SHA-256 of ``data`` as canonical JSON.
+
+    :param length: the number of digits.
+    """
     return hashlib.sha256(canonical_json(data)).hexdigest()[:length]
 
 
 def _version_of(cls: type[Document], found: object) -> int | None:
-    """The version that a document's ``format`` names; None if this class cannot be made of it."""
+    """The version in a document's ``format``; None if this class cannot read it."""
     name, _, text = str(found).rpartition("/")
     if name != cls.FORMAT or not _VERSION.fullmatch(text):
         return None
@@ -184,7 +192,7 @@ def _version_of(cls: type[Document], found: object) -> int | None:
 
 
 def _wrong_format(cls: type[Document], raw: object) -> str:
-    """What is wrong, as the end of a sentence about the document."""
+    """The fault of a document's format, as the end of a sentence about the document."""
     found = raw.get("format") if isinstance(raw, dict) else None
     expected = f"{cls.FORMAT}/{cls.VERSION}"
     name, _, version = str(found).rpartition("/")
@@ -197,7 +205,7 @@ def _wrong_format(cls: type[Document], raw: object) -> str:
 
 
 def _other_writer(raw: object) -> str:
-    """A sentence on a document that another version wrote than the one that reads it; empty if none is known to."""
+    """A sentence that says which package version wrote the document; empty if that is this version or unknown."""
     if _writer(raw) in ("", __version__):
         return ""
     return (
@@ -207,11 +215,11 @@ def _other_writer(raw: object) -> str:
 
 
 def _writer(raw: object, template: str = "{}") -> str:
-    """The version of this package that a document says wrote it; empty if it says none."""
+    """The package version that wrote a document; empty if the document does not tell."""
     found = raw.get("written_by") if isinstance(raw, dict) else None
     return template.format(found) if isinstance(found, str) and found else ""
 
 
 def _here() -> str:
-    """Where this package is to be upgraded for this process: a worker never imports Airflow."""
+    """Where to upgrade the package for this process. A process that has not imported Airflow is a worker."""
     return "where Airflow runs" if "airflow" in sys.modules else "in the worker image"

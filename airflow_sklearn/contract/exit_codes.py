@@ -1,4 +1,6 @@
-"""How a worker process ends. The numbers follow sysexits.h where it has one, and ``timeout`` and shells elsewhere."""
+"""Exit codes of worker processes. The numbers are those of sysexits.h if it has one, else those of ``timeout`` and
+shells.
+"""
 
 from __future__ import annotations
 
@@ -41,14 +43,14 @@ BY_KIND = {
 
 
 class Cancelled(BaseException):
-    """SIGTERM or SIGINT arrived."""
+    """The job was cancelled: SIGTERM or SIGINT arrived."""
 
 
 def kind_of(error: BaseException) -> ErrorKind:
-    """The kind of a ``JobError`` for an exception: an error of this package says it itself.
+    """The kind of a ``JobError`` for an exception.
 
-    An estimator that runs out of memory is wrapped in an error of this package, as what it raises otherwise is: it is
-    looked for among the causes too.
+    An error of this package has its own kind. Any exception that an estimator raises is wrapped in such an error; a
+    ``MemoryError`` is therefore looked for among the causes too.
     """
     if any(isinstance(cause, MemoryError) for cause in causes(error)):
         return "memory"
@@ -62,12 +64,12 @@ def kind_of(error: BaseException) -> ErrorKind:
 
 
 def is_final(error: BaseException) -> bool:
-    """Whether the same work would meet the error again, so that a retry does not help."""
+    """Whether the same work would fail with this error again, so that a retry does not help."""
     return kind_of(error) in FINAL_KINDS
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """An error, what it was raised from, and so on."""
+    """Yield an error, the error that caused it, and so on."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -80,5 +82,8 @@ that follows belongs to it, up to the last line."""
 
 
 def last_line(code: int) -> str:
-    """What every worker says last, so that whoever reads its log knows that it is complete."""
+    """The last line of every worker's log. A reader knows by it that the log is complete.
+
+    :param code: the exit code.
+    """
     return f"Exit code {code}."

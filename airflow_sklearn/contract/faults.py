@@ -1,4 +1,4 @@
-"""What does not fit a document, in the words of the person who wrote it: no pydantic on the way to a user."""
+"""The faults of a document in a user's words, instead of pydantic's."""
 
 from __future__ import annotations
 
@@ -27,20 +27,21 @@ _LONGEST_VALUE = 60  # characters
 
 
 def explain(error: ValidationError, names: Iterable[str] = ()) -> list[str]:
-    """One line a fault: where, what was given, and what fits.
+    """A sentence for each fault: where it is, what was given, and what is valid.
 
-    :param names: of the options that there are, to suggest one for a misspelled one.
+    :param error: pydantic's error.
+    :param names: the existing options, to suggest one for a misspelled name.
     """
     return list(dict.fromkeys(_explain(fault, tuple(names)) for fault in error.errors(include_url=False)))
 
 
 def sentences(lines: Iterable[str]) -> str:
-    """Faults one after another, each with its full stop or question mark."""
+    """Join faults to one text; each gets its full stop unless it ends in one or in a question mark."""
     return " ".join(line if line.endswith(("?", ".")) else f"{line}." for line in lines)
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in words of people: ``a text``, ``a list``, ``a Ridge``."""
+    """A value's type in words: ``a text``, ``a list``, ``a Ridge``."""
     if value is None:
         return "None"
     if isinstance(value, PurePath):
@@ -52,7 +53,7 @@ def kind_of(value: Any) -> str:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """A question to follow a sentence about an unknown word; empty where nothing is alike."""
+    """A question that suggests a similar known word; empty if there is none."""
     names = list(known)
     same = [name for name in names if name.strip().casefold() == word.strip().casefold()]
     close = same or difflib.get_close_matches(word, names, n=1)
@@ -60,18 +61,18 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def either(choices: Iterable[str]) -> str:
-    """``'a', 'b' or 'c'``."""
+    """Choices as text: ``'a', 'b' or 'c'``."""
     shown = [repr(choice) for choice in choices]
     return " or ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "nothing"
 
 
 def counted(number: int, noun: str) -> str:
-    """``1 object``, ``2 objects``, ``1,000 objects``."""
+    """A number with its noun: ``1 object``, ``2 objects``, ``1,000 objects``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def shown(value: Any) -> str:
-    """A value as a message shows it: never long."""
+    """A value as text for a message, shortened if it is long."""
     text = repr(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
@@ -103,5 +104,5 @@ def _explain(fault: Mapping[str, Any], names: tuple[str, ...]) -> str:
 
 
 def _choices(expected: str) -> list[str]:
-    """Of pydantic's ``'a', 'b' or 'c'``."""
+    """The choices in pydantic's text ``'a', 'b' or 'c'``."""
     return [word.strip().strip("'") for part in expected.split(", ") for word in part.split(" or ")]

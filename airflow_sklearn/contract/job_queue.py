@@ -1,4 +1,4 @@
-"""What lies between those who submit jobs and the instances that do them: see ``runtimes/ec2/job_queue.py``."""
+"""Documents that submitters of jobs and EC2 instances exchange; see ``runtimes/ec2/job_queue.py``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow_sklearn.contract.document import Document
 
 
 class QueueEntry(Document):
-    """One slot of a job queue: a job, or nobody's, because the job queue was closed before somebody took it."""
+    """The content of one slot of a job queue: a job, or a mark that the queue was closed before the slot was taken."""
 
     FORMAT = "airflow-sklearn/roster-entry"
 
@@ -29,7 +29,7 @@ class QueueInstance(Document):
 
 
 class Placement(Document):
-    """Where a job was placed. Stored before its instance is launched, so that no attempt loses sight of it."""
+    """Where a job was placed. Stored before the instance is launched, so that each later attempt can find the job."""
 
     FORMAT = "airflow-sklearn/placement"
     model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
@@ -49,7 +49,7 @@ class Placement(Document):
 
 
 class JobEnd(Document):
-    """How a job's process ended, as its instance saw it. What the job made of its work is in its ``JobResult``."""
+    """How a job's process ended, as its instance saw it. The job's own ``JobResult`` says what became of its work."""
 
     FORMAT = "airflow-sklearn/job-end"
 

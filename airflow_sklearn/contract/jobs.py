@@ -1,4 +1,4 @@
-"""What a container is handed, and what it answers. No document here names a secret."""
+"""Jobs, which containers receive, and their results. No document here contains a secret."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.contract.tables import Snapshot
 from airflow_sklearn.contract.train_settings import TrainSettings
 
-LONGEST_SECONDS = 1e9  # 31 years: what timers take
+LONGEST_SECONDS = 1e9  # 31 years: the longest time that timers accept
 
 
 class JobIdentity(Value):
-    """Who asked: the Airflow task instance. Leads back from a container to its task."""
+    """The Airflow task instance that asked for a job. It leads from a container back to its task."""
 
     dag_id: str = ""
     task_id: str = ""
@@ -31,7 +31,7 @@ class JobIdentity(Value):
 
 
 class Job(Document):
-    """What every job has."""
+    """The common fields of all jobs."""
 
     VERSION: ClassVar[int] = 2
 
@@ -47,18 +47,20 @@ class Job(Document):
 
     @property
     def shared_plan(self) -> str:
-        """The URI of the plan that this job and others of its task are chunks of; it ends in the plan's digest. Empty:
-        there is none. An instance that does several jobs is started with
-        this URI, and does no job of another plan."""
+        """The URI of the plan whose chunks this job and others of its task predict; empty if there is none.
+
+        The URI ends in the plan's digest. An instance for several jobs is started with it, and does no job of another
+        plan.
+        """
         return ""
 
     def uris(self) -> tuple[str, ...]:
-        """What the worker reads and writes: files, folders and queues. They decide which credentials it is given."""
+        """All files, folders and queues that the worker reads or writes. They decide which credentials it gets."""
         return (self.result_uri,)
 
 
 class SearchPool(Value):
-    """Containers that a training fits in, beside its own."""
+    """The pool of containers in which a training fits, beside the job's own container."""
 
     containers: int = Field(ge=2)
     runtime: dict[str, JsonValue]
@@ -68,7 +70,7 @@ class SearchPool(Value):
 
 
 class TrainJob(TrainSettings, Job):
-    """Fit one estimator on one table."""
+    """A job that fits one estimator on one table."""
 
     FORMAT = "airflow-sklearn/train-job"
 
@@ -85,12 +87,13 @@ class TrainJob(TrainSettings, Job):
     """No part of the version: where fits run does not change what is fitted."""
 
     def uris(self) -> tuple[str, ...]:
+        """See ``Job.uris``."""
         pools = [self.search.folder] if self.search else []
         return (*super().uris(), self.model, *self.source.uris, *(one.uri for one in self.objects), *pools)
 
 
 class PredictJob(Job):
-    """Predict one chunk."""
+    """A job that predicts one chunk."""
 
     FORMAT = "airflow-sklearn/predict-job"
 
@@ -104,15 +107,17 @@ class PredictJob(Job):
 
     @property
     def shared_plan(self) -> str:
+        """See ``Job.shared_plan``."""
         return self.plan
 
     def uris(self) -> tuple[str, ...]:
+        """See ``Job.uris``."""
         source = {piece.object.uri for piece in self.chunk.pieces}
         return (*super().uris(), self.ledger, self.spec.model_manifest_uri, *sorted(source))
 
 
 class PoolWorkerJob(Job):
-    """Take tasks from a pool's queue until the driver has no more. It leaves no result: its tasks do."""
+    """A job that does a pool's tasks until the driver has no more. It has no result itself; its tasks have."""
 
     FORMAT = "airflow-sklearn/pool-worker-job"
 
@@ -145,6 +150,7 @@ class PoolWorkerJob(Job):
     """Of the pool's key. The job's own digest pins it. Empty: written by a version that did not say it."""
 
     def uris(self) -> tuple[str, ...]:
+        """See ``Job.uris``."""
         return (*super().uris(), self.folder, self.tasks, self.reports)
 
 
@@ -152,7 +158,7 @@ class PoolWorkerJob(Job):
 @upgrades(PredictJob.FORMAT, 1)
 @upgrades(PoolWorkerJob.FORMAT, 1)
 def _from_version_1(stored: dict[str, Any]) -> dict[str, Any]:
-    """Version 1 did not say which version of the package wrote it."""
+    """Upgrade from version 1, which did not contain the package version that wrote it."""
     return {**stored, "written_by": ""}
 
 
@@ -164,9 +170,10 @@ _KINDS: dict[str, type[PredictJob | PoolWorkerJob]] = {"predict": PredictJob, "p
 def job_from_json(data: bytes, *, where: str) -> AnyJob:
     """Read a job of any kind.
 
-    :raises DocumentError: it is no job, or of a format that this version does not read.
+    :param where: the job's URI, for messages.
+    :raises DocumentError: it is no job, or its format cannot be read by this version.
     """
-    with contextlib.suppress(ValueError, AttributeError, TypeError, RecursionError):  # from_json says what is wrong
+    with contextlib.suppress(ValueError, AttributeError, TypeError, RecursionError):  # from_json will raise
         if kind := _KINDS.get(json.loads(data).get("kind")):
             return kind.from_json(data, where=where)
     return TrainJob.from_json(data, where=where)
@@ -176,7 +183,7 @@ ErrorKind = Literal["user", "data", "environment", "deadline", "cancelled", "mem
 
 
 class JobError(Value):
-    """Why a job failed. ``kind`` decides whether a retry can help; see ``airflow_sklearn.contract.exit_codes``."""
+    """Why a job failed. Its ``kind`` decides whether a retry can help; see ``airflow_sklearn.contract.exit_codes``."""
 
     kind: ErrorKind
     type: str
@@ -186,7 +193,7 @@ class JobError(Value):
 
 
 class JobResult(Document):
-    """How a job ended. Without it a job has not succeeded, whatever its exit code."""
+    """How a job ended. A job without a result has not succeeded, whatever its exit code."""
 
     FORMAT = "airflow-sklearn/job-result"
 

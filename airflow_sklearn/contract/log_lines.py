@@ -1,4 +1,4 @@
-"""What level a worker's log line has."""
+"""Reading the lines of a worker's log."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _LAST = re.compile(r"\bExit code \d+\.$")  # airflow_sklearn.worker.__main__ wri
 
 
 def split_level(line: str, previous: int = logging.INFO) -> tuple[int, str]:
-    """The level that a line announces, and the line without it.
+    """The level at the beginning of a log line, and the line without it.
 
-    :param previous: the level of the line before, which tracebacks and other continued lines inherit.
+    :param line: a line of a worker's log.
+    :param previous: the level of the line before. A line without a level, as in a traceback, has this one.
     """
     found = _LEVEL.match(line)
     if found:
@@ -30,5 +31,5 @@ def is_error_next(line: str) -> bool:
 
 
 def is_last(line: str) -> bool:
-    """Whether this is the line with which every worker ends its log."""
+    """Whether this is the last line of a worker's log; see ``exit_codes.last_line``."""
     return _LAST.search(line) is not None

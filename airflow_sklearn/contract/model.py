@@ -1,4 +1,4 @@
-"""The model manifest: one trained model, and all that is needed to use it again and to trust it."""
+"""The model manifest: one version of a model, and everything needed to use and to trust it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JsonScalar = bool | int | float | str | None
 
 
 class PresetEstimator(Value):
-    """An estimator of ``airflow_sklearn.models.presets``, by name."""
+    """An estimator given by a preset's name."""
 
     kind: Literal["preset"] = "preset"
     name: str
@@ -27,7 +27,10 @@ class PresetEstimator(Value):
 
 
 class FactoryEstimator(Value):
-    """``package.module:callable``, importable in the worker, called with ``params``, returns an unfitted estimator."""
+    """An estimator given by a factory ``package.module:callable``.
+
+    The worker imports it and calls it with ``params``; it returns an unfitted estimator.
+    """
 
     kind: Literal["factory"] = "factory"
     path: str
@@ -35,7 +38,7 @@ class FactoryEstimator(Value):
 
 
 class PickledEstimator(Value):
-    """An unfitted estimator object that an operator was handed, stored by the operator."""
+    """An estimator given as an object, which the operator has stored unfitted."""
 
     kind: Literal["pickle"] = "pickle"
     uri: str
@@ -52,7 +55,7 @@ EstimatorSpec = Annotated[PresetEstimator | FactoryEstimator | PickledEstimator,
 
 
 class Artifact(Value):
-    """The fitted estimator's bytes."""
+    """The fitted estimator as a file."""
 
     uri: str
     sha256: str
@@ -77,12 +80,13 @@ class Versions(Value):
 
 
 class ParitySample(Value):
-    """Training rows with the predictions made right after fitting, replayed wherever the model is loaded.
+    """Training rows and their predictions from right after fitting. Every worker that loads the model predicts them
+    again.
 
-    A manifest has neither rows nor predictions in it: they are a ``StoredParitySample``. Version 0.1.0 had them there.
+    Rows and predictions are in a ``StoredParitySample``, not in the manifest. Only version 0.1.0 had them there.
 
-    ``columns`` holds one list a feature (K values, null as None, datetimes as ISO 8601); ``predictions`` one list an
-    output column, in the order of ``outputs``.
+    ``columns`` holds one list for each feature (K values, null as None, datetimes as ISO 8601), ``predictions`` one
+    list for each output column, in the order of ``outputs``.
     """
 
     columns: dict[str, tuple[Scalar, ...]] = {}
@@ -92,8 +96,10 @@ class ParitySample(Value):
 
 
 class StoredParitySample(Document):
-    """The parity sample as an object of its own beside the artifact: whoever may read the manifest, to see what a model
-    is, need not see training rows."""
+    """The rows and predictions of a parity sample, stored beside the artifact.
+
+    They are an object of their own, so that a reader of the manifest need not be allowed to read training rows.
+    """
 
     FORMAT = "airflow-sklearn/parity-sample"
 
@@ -101,7 +107,7 @@ class StoredParitySample(Document):
 
 
 class StoredObject(Value):
-    """An object, and what its bytes must be."""
+    """A stored object, with the size and the digest that it must have."""
 
     uri: str
     sha256: str
@@ -110,7 +116,7 @@ class StoredObject(Value):
 
 
 class TrainingSource(Value):
-    """The very bytes that the model was fitted on."""
+    """The exact data that the model was fitted on."""
 
     files: SourceFiles
     objects: tuple[SourceObject, ...]
@@ -122,7 +128,9 @@ class TrainingSource(Value):
 
 
 class OutOfSample(Value):
-    """Each training row's prediction by a model that was not fitted on it: those of cross-validation, row by row."""
+    """The out-of-sample scores: a prediction for each training row by the cross-validation model that did not see
+    it.
+    """
 
     parts: tuple[OutputPart, ...]
     """Parquet files. One after another they hold the rows that training used, in the source's order."""
@@ -135,7 +143,7 @@ class OutOfSample(Value):
 
 
 class Performance(Value):
-    """Measured after fitting, on the machine that trained."""
+    """Times and memory, measured after fitting on the machine that trained."""
 
     fit_seconds: float
     predict_rows_per_second: float

@@ -1,4 +1,4 @@
-"""Names of columns, by what people see of them. Standard library only."""
+"""Comparing the names of columns by their looks. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ if TYPE_CHECKING:
 
 
 class Names:
-    """Names of columns, by what people see of them.
+    """A set of column names in which names that look the same are found for each other.
 
-    Letters such as ``é`` may be one code point or two; nobody can see which, so that it makes no other name.
+    A letter such as ``é`` may be one Unicode code point or two. People cannot see the difference.
+
+    :param names: the names to begin with.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -22,11 +24,12 @@ class Names:
             self.add(name)
 
     def add(self, name: str) -> None:
+        """Add a name."""
         self._names.add(name)
         self._by_form.setdefault(_composed(name), name)
 
     def find(self, name: str) -> str | None:
-        """The name itself where it is known, else the first one that looks the same, else None."""
+        """The name itself if it is in the set, else the first one that looks the same, else None."""
         return name if name in self._names else self._by_form.get(_composed(name))
 
 

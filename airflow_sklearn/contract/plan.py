@@ -1,4 +1,4 @@
-"""The plan of one prediction run: what is predicted, with which model, in which chunks."""
+"""The plan of one prediction run: what is predicted, by which model, in which chunks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from airflow_sklearn.contract.tables import AnyOutput, OutputColumnSpec, Snapsho
 
 
 class Piece(Value):
-    """A range of one object. It holds every CSV record, or every Parquet row group, whose first byte lies in it.
+    """A range of one object: all CSV records, or all Parquet row groups, whose first byte lies in it.
 
-    ``exact``: ``start`` and ``end`` are known to be record ends, so that no search for a line break is made.
+    ``exact``: ``start`` and ``end`` are known to be ends of records, so that no line break need be searched.
     """
 
     object: SourceObject
@@ -27,7 +27,9 @@ class Piece(Value):
 
 
 class Chunk(Value):
-    """What one container predicts. Its id says what it covers, never where it stands."""
+    """The pieces that one container predicts. Its id depends on the pieces only, not on their storage or order in a
+    plan.
+    """
 
     id: str
     label: str
@@ -36,16 +38,17 @@ class Chunk(Value):
 
     @property
     def size(self) -> int:
-        """Bytes of the source that the chunk covers."""
+        """The bytes of the source in the chunk."""
         return sum(piece.end - piece.start for piece in self.pieces)
 
     @staticmethod
     def make_id(pieces: tuple[Piece, ...]) -> str:
+        """The id of a chunk of these pieces: 16 hexadecimal digits of a SHA-256."""
         return content_id([piece.model_dump(mode="json") for piece in pieces])
 
 
 class PredictionSpec(Value):
-    """What all chunks of a run share. Two runs of equal specs over equal objects give equal bytes."""
+    """The settings that all chunks of a run share. Equal specs over equal objects give equal bytes."""
 
     model_manifest_uri: str
     model_manifest_sha256: str
@@ -63,7 +66,7 @@ class PredictionSpec(Value):
 
 
 class Plan(Document):
-    """One run: the spec, the source's objects as they were, and the chunks that tile them."""
+    """One run: the spec, the versions of the source's objects, and the chunks that cover them exactly."""
 
     FORMAT = "airflow-sklearn/plan"
 
@@ -86,13 +89,14 @@ class Plan(Document):
 
     @staticmethod
     def make_fingerprint(spec: PredictionSpec, objects: tuple[SourceObject, ...]) -> str:
+        """The run's fingerprint: the SHA-256 of the spec and the objects, as 64 hexadecimal digits."""
         return content_id(
             {"spec": spec.model_dump(mode="json"), "objects": [o.model_dump(mode="json") for o in objects]}, length=64
         )
 
 
 class PlannedChunk(Document):
-    """What the plan says of one chunk: all that its task and its worker need to know of the plan."""
+    """The plan of one chunk: everything that its task and its worker need from the plan."""
 
     FORMAT = "airflow-sklearn/planned-chunk"
 
@@ -103,11 +107,12 @@ class PlannedChunk(Document):
 
     @classmethod
     def of(cls, plan: Plan, chunk: Chunk) -> Self:
+        """The plan of one chunk, taken from the whole plan."""
         return cls(spec=plan.spec, fingerprint=plan.fingerprint, ledger=plan.ledger, chunk=chunk)
 
 
 class PlanIndex(Document):
-    """Pins a plan and its chunks by their digests, so that one chunk is read without the others."""
+    """The digests of a plan and of its chunks' plans, so that one chunk can be read without the others."""
 
     FORMAT = "airflow-sklearn/plan-index"
 

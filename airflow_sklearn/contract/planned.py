@@ -1,4 +1,4 @@
-"""When a run was planned, and by whom: what tells an older run from a newer one, and one task's rows from another's."""
+"""When and by which task a run was planned. It tells older runs from newer ones, and one task's rows from another's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from airflow_sklearn.contract.document import Value
 
 
 class Planned(Value):
-    """Says nothing in documents of version 0.1.0: then no order is known."""
+    """The time of planning and the Airflow task. Empty in documents of version 0.1.0, so that their order is
+    unknown.
+    """
 
     at: str = ""
     """ISO 8601, UTC, with microseconds, by the clock of the machine that planned. Texts are in the order of times."""
@@ -22,18 +24,22 @@ class Planned(Value):
 
     @classmethod
     def now(cls, *, dag_id: str = "", task_id: str = "", run_id: str = "", map_index: int = -1) -> Planned:
+        """The current time, and a task.
+
+        :param map_index: the index of a mapped task; -1: not mapped.
+        """
         at = datetime.now(UTC).isoformat(timespec="microseconds")
         return cls(at=at, dag_id=dag_id, task_id=task_id, run_id=run_id, map_index=map_index)
 
     def is_older_than(self, other: Planned) -> bool:
-        """Whether it certainly is."""
+        """Whether this run was planned before the other one. False if a time is unknown."""
         return bool(self.at and other.at) and self.at < other.at
 
     def is_rival_of(self, other: Planned) -> bool:
-        """Whether two tasks would take turns in replacing each other's rows, which cannot be meant.
+        """Whether two tasks would replace each other's rows in turn, which cannot be intended.
 
-        Two tasks of one DAG run do; so do two tasks of any DAGs whose rows lie where nobody has put them: DAGs of one
-        schedule have runs of one name.
+        Two tasks of one DAG run do. So do two tasks of any DAGs if nobody has chosen the partition: it is then named
+        after the DAG run, and DAGs with the same schedule have runs of the same name.
         """
         if not (self.task_id and other.task_id) or self._task() == other._task():
             return False

@@ -1,4 +1,4 @@
-"""The names of the presets. The worker builds them. Operators refuse other names when the DAG is parsed."""
+"""The names of the presets. The worker builds them; operators refuse other names when the DAG is parsed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collecting all that is wrong with data before anybody is told."""
+"""Collecting all faults of data, to report them together."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _EXAMPLES = 5
 
 
 def let_pass(policy: str, **choices: str) -> str:
-    """The end of a fix: by which argument, of which operators, a policy lets something pass.
+    """A sentence for a problem's fix: how a policy permits it, in which operators.
 
-    :param choices: the policy's values that do, and what becomes of the data then.
+    :param policy: the policy's name.
+    :param choices: the policy's values that permit it, each with what then happens to the data.
     """
     first, *others = choices.items()
     values = f"policies={{{policy!r}: {first[0]!r}}} ({first[1]})"
@@ -25,7 +26,7 @@ def let_pass(policy: str, **choices: str) -> str:
 
 
 class ProblemCollector:
-    """Merges faults of one kind, column and file into one ``Problem`` with a count and a few examples."""
+    """Merges faults with the same kind, column and file into one ``Problem``, with a count and a few examples."""
 
     def __init__(self) -> None:
         self._problems: dict[tuple[str, str | None, str | None], Problem] = {}
@@ -45,7 +46,16 @@ class ProblemCollector:
         examples: Iterable[str] = (),
         fix: str = "",
     ) -> None:
-        """Count a fault; the first message and fix of a kind, column and file stand for all."""
+        """Count a fault. Of each kind, column and file, the first message and fix are kept.
+
+        :param kind: a stable word for programs, such as ``wrong_type``.
+        :param message: the fault in words.
+        :param column: the column; None: no certain one.
+        :param file: the file's URI; None: no certain one.
+        :param count: how often the fault was found.
+        :param examples: some faulty values.
+        :param fix: what the user can do.
+        """
         self.merge(
             [
                 Problem(
@@ -55,7 +65,7 @@ class ProblemCollector:
         )
 
     def merge(self, others: Iterable[Problem]) -> None:
-        """Take in what another collector found, in another process perhaps."""
+        """Add the problems of another collector, for example from another process."""
         for problem in others:
             self.kinds.add(problem.kind)
             key = (problem.kind, problem.column, problem.file)
@@ -71,11 +81,15 @@ class ProblemCollector:
                 )
 
     def problems(self) -> tuple[Problem, ...]:
-        """Most frequent first."""
+        """All problems, the most frequent one first."""
         found = (problem.shown() for problem in self._problems.values())
         return tuple(sorted(found, key=lambda p: (-p.count, p.kind, p.column or "", p.file or "")))
 
     def raise_if_any(self, summary: str) -> None:
-        """:raises DataError: with everything collected, if there is anything."""
+        """Raise an error if there are problems.
+
+        :param summary: one line that says what was being read.
+        :raises DataError: there are; the error carries all of them.
+        """
         if self._problems:
             raise DataError(summary, self.problems())

@@ -1,4 +1,4 @@
-"""What is wrong with data, as one value that crosses from the worker to the person who reads the task's error."""
+"""``Problem``: a fault of data, on its way from the worker to the person who reads the task's error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class Problem(Value):
     examples: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """In one line, which never begins with a long URI, and is not cut off before the value and the fix."""
+        """The problem in one line. It does not begin with a long URI, so that a cut line still shows the value and the
+        fix.
+        """
         said = [f"column {self.column!r}" if self.column is not None else "", f"in {self.place}" if self.file else ""]
         where = " ".join(filter(None, said))
         examples = f" (for example {', '.join(self.shown_examples)})" if self.examples else ""
@@ -36,7 +38,7 @@ class Problem(Value):
         )
 
     def shown(self) -> Problem:
-        """As it may be shown: without values of rows, where these are hidden."""
+        """The problem without values of rows, if these are hidden; see ``contract.shown``."""
         if values_shown() or self.kind in _OF_NAMES:
             return self
         examples = tuple(filter(None, map(shown_example, self.examples)))
@@ -49,11 +51,11 @@ class Problem(Value):
 
     @property
     def shown_examples(self) -> list[str]:
-        """Each with its beginning and its end, which says where it is."""
+        """The examples, shortened in the middle: the end says where the value is."""
         return [_shortened(example, _EXAMPLE) for example in self.examples]
 
     def lines(self) -> list[str]:
-        """For an error: what, where, how many, examples, and what to do, a line each."""
+        """The lines of an error message: the fault, where it is, how often, examples, and what to do."""
         column = f"column {self.column!r}: " if self.column is not None else ""
         found = [f"{self.kind}: {column}{_shortened(self.message, _MESSAGE)}"]
         if self.file:
@@ -69,5 +71,5 @@ class Problem(Value):
 
 
 def _shortened(text: str, length: int) -> str:
-    """Without its middle, if it is long."""
+    """A text without its middle if it is longer than ``length`` characters."""
     return text if len(text) <= length else f"{text[: length - _END]}...{text[-_END:]}"

@@ -1,4 +1,4 @@
-"""What a commit leaves behind: the proof of the run, and the manifest of the published folder."""
+"""Documents of a commit: the proof of the run, and the manifest of the published folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from airflow_sklearn.contract.receipt import KeyHash, OutputPart
 
 
 class Proof(Document):
-    """The receipts tile the source, counts and key hashes agree, and the destination holds what they say."""
+    """The proof of a run: receipts cover the source exactly, counts and key hashes agree, and the destination matches
+    them.
+    """
 
     FORMAT = "airflow-sklearn/proof"
 
@@ -37,7 +39,7 @@ class Proof(Document):
 
 
 class Publication(Value):
-    """One publication into a folder, when it is no longer there or not yet."""
+    """One publication into a folder: an earlier one, or one that is about to be made."""
 
     fingerprint: str
     rows: int
@@ -51,7 +53,7 @@ class Publication(Value):
 
 
 class PublishedManifest(Document):
-    """``_manifest.json`` in a published folder: the files that are its content now, and nothing else."""
+    """``_manifest.json`` in a published folder: the files that are its content now."""
 
     FORMAT = "airflow-sklearn/published"
 
@@ -71,13 +73,16 @@ class PublishedManifest(Document):
     a process that should have been dead, and is removed."""
 
     def publication(self) -> Publication:
+        """The publication that made this content."""
         return Publication(
             fingerprint=self.fingerprint, rows=self.rows, published_at=self.published_at, planned=self.planned
         )
 
 
 class Publishing(Document):
-    """``_publishing.json``: the lock that a publication holds on its folder, and all files that may have to go."""
+    """``_publishing.json``: the lock that a publication holds on its folder, and all files that it may have to
+    remove.
+    """
 
     FORMAT = "airflow-sklearn/publishing"
 

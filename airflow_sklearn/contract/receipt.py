@@ -19,10 +19,10 @@ KEY_HASH_ALGORITHM = "fnv1a-64-sum"
 
 
 class Consumed(Value):
-    """What was read of one piece, in the units in which its object is cut.
+    """What was read of one piece, in the unit in which its object is cut.
 
-    CSV: ``first`` and ``last`` are the byte offsets at which the first record begins and the last one ends.
-    Parquet: row group numbers, half open. ``total`` is the object's size in the same unit.
+    CSV: the byte offsets at which the first record begins (``first``) and the last one ends (``last``). Parquet: the
+    numbers of row groups, half open. ``total`` is the object's size in the same unit.
     """
 
     object: SourceObject
@@ -33,7 +33,7 @@ class Consumed(Value):
 
 
 class OutputPart(Value):
-    """One file of predictions, named by its content."""
+    """One file of predictions. Its name holds the hash of its content."""
 
     uri: str
     sha256: str
@@ -44,11 +44,12 @@ class OutputPart(Value):
 
 
 class KeyHash(Value):
-    """An order-free hash of the primary keys: the 64-bit hash of each row's key, summed modulo 2**64.
+    """A hash of all primary keys that does not depend on their order: the sum of 64-bit hashes, one a row, modulo
+    2**64.
 
-    Sums add up over chunks, so that a whole run's keys can be compared without reading them again. The hash of a row is
-    FNV-1a over the bytes of the key's columns, one after another: a database can compute it as well.
-    ``airflow_sklearn.worker.prediction.keys`` says which bytes.
+    Hashes of chunks add up to the run's hash, so that keys are compared without reading them again. A row's hash is
+    FNV-1a (Fowler, Noll, Vo) over the bytes of the key's columns; a database can compute it as well.
+    ``airflow_sklearn.worker.prediction.keys`` defines the bytes.
     """
 
     algorithm: str = KEY_HASH_ALGORITHM
@@ -57,9 +58,9 @@ class KeyHash(Value):
 
     @classmethod
     def total(cls, hashes: Iterable[KeyHash]) -> Self:
-        """The hash of all rows of several parts.
+        """The hash of all rows of several chunks.
 
-        :raises ValueError: they are of different algorithms, or of one that this version does not compute.
+        :raises ValueError: the hashes have different algorithms, or one that this version does not know.
         """
         hashes = list(hashes)
         if others := {found.algorithm for found in hashes} - {KEY_HASH_ALGORITHM}:
@@ -68,7 +69,7 @@ class KeyHash(Value):
 
 
 class FeatureSketch(Value):
-    """What one feature looked like in this chunk."""
+    """The distribution of one feature in this chunk."""
 
     nulls: int = 0
     unseen_levels: int = 0
@@ -92,7 +93,7 @@ def _pick(choose: Callable[[list[Any]], Any], *values: Any) -> Any:
 
 
 class Timings(Value):
-    """Seconds; ``read`` to ``write`` are summed over processes, ``wall`` is the whole job's."""
+    """Times in seconds. ``read`` to ``write`` are sums over processes; ``wall`` is the whole job's time."""
 
     start_up: float = 0.0
     read: float = 0.0
@@ -107,9 +108,9 @@ class Timings(Value):
 
 
 class Tally(Value):
-    """What each process of a chunk notes of its own rows. The chunk's receipt has it of all rows.
+    """The counts of a process for its own rows. The chunk's receipt has them for all rows.
 
-    To add something: a field here, how ``total`` adds it up, and in ``SliceResult`` what a process measures.
+    To add a count, add a field here, its sum in ``total``, and its measurement in ``SliceResult``.
     """
 
     rows_in: int = Field(ge=0)
@@ -123,9 +124,9 @@ class Tally(Value):
 
     @staticmethod
     def total(tallies: Sequence[Any]) -> dict[str, Any]:
-        """The fields of a tally of all rows.
+        """The sum of several tallies, as the fields of one.
 
-        :param tallies: objects with the attributes of a tally, in the order of their rows.
+        :param tallies: objects with a tally's attributes, in the order of their rows.
         """
         sketches: dict[str, FeatureSketch] = {}
         for tally in tallies:
@@ -143,7 +144,7 @@ class Tally(Value):
 
 
 class Receipt(Tally, Document):
-    """Created with create-if-absent: of two attempts at a chunk, one wins."""
+    """The receipt of one chunk. It is stored by create-if-absent: of two attempts at a chunk, the first one counts."""
 
     FORMAT = "airflow-sklearn/receipt"
 

@@ -1,4 +1,4 @@
-"""The feature schema: what the model was trained on, exactly enough to rebuild the same arrays from other data."""
+"""The feature schema: all that is needed to make the same arrays as in training from other data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def best_first(methods: Collection[str]) -> tuple[Method, ...]:
 
 
 class Distribution(Value):
-    """How a feature was distributed in training, for comparison later.
+    """The distribution of a feature in training, for later comparison.
 
     Numbers and dates: ``edges`` (n+1 values) bound ``counts`` (n). Categories: ``counts`` follow ``levels``.
     """
@@ -35,7 +35,7 @@ class Distribution(Value):
 
 
 class Dtype(Value):
-    """What pandas made of a column of the training files: an estimator with preprocessing of its own is handed this."""
+    """The pandas dtype of a column of the training files. Estimators with preprocessing of their own get this dtype."""
 
     name: str
     """As pandas spells it: ``int64``, ``float32``, ``str``, ``category``, ``datetime64[us, UTC]``, ``Int64``."""
@@ -68,12 +68,12 @@ class Feature(Value):
 
     @property
     def is_unused(self) -> bool:
-        """Whether training saw no value at all, so that nothing could be learned, nor can anything be asked for."""
+        """Whether training had no value at all, so that nothing was learned, and no value is required."""
         return self.null_rate == 1.0
 
 
 class Column(Value):
-    """A column that is carried, not learned from: a primary key, a passthrough."""
+    """A column that is copied into the output, not learned from: of the primary key, or passed through."""
 
     name: str
     arrow_type: str
@@ -100,7 +100,7 @@ class OutputColumn(Value):
 
 
 class Policies(Value):
-    """What happens when data to predict differ from the training data."""
+    """What happens to values that training did not have."""
 
     missing_columns: Literal["error", "null"] = "error"
     """A feature's column is absent: refuse, or read it as nulls and count."""
@@ -117,7 +117,7 @@ class Policies(Value):
 
 
 class FeatureSchema(Value):
-    """Everything that prediction needs to know of the training table."""
+    """Everything that prediction needs to know about the training table."""
 
     features: tuple[Feature, ...]
     """In training order."""
@@ -127,9 +127,10 @@ class FeatureSchema(Value):
 
     @property
     def feature_names(self) -> tuple[str, ...]:
+        """The names of the features in their order."""
         return tuple(feature.name for feature in self.features)
 
     @property
     def used_features(self) -> tuple[Feature, ...]:
-        """Those that training saw values of: others need not be there."""
+        """The features of which training had values. A source may lack the others."""
         return tuple(feature for feature in self.features if not feature.is_unused)

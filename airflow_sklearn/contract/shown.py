@@ -1,7 +1,7 @@
-"""Whether values of rows may be shown: in messages, in logs, in results and receipts.
+"""Whether values of rows may appear in messages, logs, results and receipts.
 
-One switch for a process and all that it starts, because messages are made everywhere. Airflow's configuration
-(``[airflow_sklearn] show_values``) sets it for tasks, a job for its worker. Standard library only.
+One switch holds for a process and all processes that it starts, because messages are made everywhere. Airflow's
+configuration (``[airflow_sklearn] show_values``) sets it for tasks, a job for its worker. Standard library only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from warnings import WarningMessage
 
-#: Set to 1 in a worker's environment, it hides values whatever a job says.
+#: An environment variable of workers. With the value 1 it hides values, whatever a job says.
 VARIABLE = "AIRFLOW_SKLEARN_HIDE_VALUES"
 NOT_SHOWN = "(not shown: show_values is off)"
 _PLACE = re.compile(r"(?:^| )(at (?:byte|row|line|record|offset) [\d,]+(?: of the piece)?)$")
@@ -25,12 +25,13 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def values_shown() -> bool:
+    """Whether values of rows may be shown now."""
     return os.environ.get(VARIABLE) != "1"
 
 
 @contextlib.contextmanager
 def showing_values(shown: bool) -> Iterator[None]:
-    """Hide values while the block is open, unless they may be shown. What is hidden already stays so."""
+    """Hide values within the context unless ``shown`` is true. If they are hidden already, they stay hidden."""
     if shown or not values_shown():
         yield
         return
@@ -46,23 +47,25 @@ def showing_values(shown: bool) -> Iterator[None]:
 
 
 def shown(value: object) -> str:
-    """A value of a row, for a message."""
+    """A row's value as text for a message; a placeholder if values are hidden."""
     return repr(value) if values_shown() else NOT_SHOWN
 
 
 def shown_text(text: object) -> str:
-    """What a library says, which may have values in it."""
+    """A library's message, which may quote values; a placeholder if values are hidden."""
     return str(text) if values_shown() else NOT_SHOWN
 
 
 def shown_warning(warning: WarningMessage) -> str:
-    """What a warning says: this package's own, which hide values themselves, always; a library's may quote some."""
+    """The text of a warning. A library's text is replaced if values are hidden; this package's own warnings hide them
+    anyway.
+    """
     own = os.path.abspath(warning.filename).startswith(os.path.join(_PACKAGE, ""))
     return str(warning.message) if own else shown_text(warning.message)
 
 
 def shown_example(example: str) -> str:
-    """An example of a problem; of one that is hidden, where it is. Empty: nothing is left of it."""
+    """An example of a problem. If values are hidden, only its place remains; empty if it has none."""
     if values_shown():
         return example
     found = _PLACE.search(example)
@@ -70,9 +73,9 @@ def shown_example(example: str) -> str:
 
 
 def told(error: BaseException, text: str | None = None) -> str:
-    """What an error says, without what libraries and the user's code have said of values.
+    """The text of an error. If values are hidden, texts of libraries and of the user's code are replaced.
 
-    :param text: default: the error's own.
+    :param text: the text; None: the error's own.
     """
     text = str(error) if text is None else text
     if values_shown():
@@ -85,7 +88,7 @@ def told(error: BaseException, text: str | None = None) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what it came from, also where its traceback does not show it."""
+    """Yield the error and all errors that caused it, also those that its traceback does not show."""
     left, seen = [error], set[int]()
     while left:
         one = left.pop()

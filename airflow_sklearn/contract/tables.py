@@ -1,6 +1,6 @@
-"""Tables of Amazon Redshift, as documents: how they are reached, what was unloaded from one, what is loaded into one.
+"""Tables of Amazon Redshift as documents: access, unloaded snapshots, and tables to load.
 
-Only Airflow's side talks to the database. A container sees the files, and these names, which hold no secret.
+Only Airflow's side talks to the database. A container sees the files and these names, which contain no secret.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ IfTableExists = Literal["fail", "append", "truncate", "replace", "upsert"]
 
 
 class DataApi(Value):
-    """The Redshift Data API's own arguments, under AWS's names."""
+    """Arguments of the Redshift Data API, under AWS's names."""
 
     workgroup_name: str | None = None
     cluster_identifier: str | None = None
@@ -35,7 +35,7 @@ class DataApi(Value):
 
 
 class RedshiftAccess(Value):
-    """How the database is reached, and how it reaches S3."""
+    """How Airflow's side reaches the database, and how the database reaches S3."""
 
     redshift_conn_id: str = "redshift_default"
     """The Airflow connection; not looked up when ``data_api`` is given."""
@@ -45,16 +45,16 @@ class RedshiftAccess(Value):
 
     @property
     def name(self) -> str:
-        """For people: which database is meant."""
+        """The database's name for people."""
         if self.data_api is None:
             return self.redshift_conn_id
         return f"{self.data_api.workgroup_name or self.data_api.cluster_identifier}/{self.data_api.database}"
 
     def uri_of(self, table: tuple[str, ...]) -> str:
-        """A table as an asset's URI.
+        """The URI of a table for assets.
 
-        The scheme ``redshift``, which Airflow's amazon provider claims, wants host and database: a connection is not
-        looked up when a DAG is parsed.
+        The scheme ``redshift`` belongs to Airflow's amazon provider, and needs host and database. These are unknown
+        here, because a connection is not looked up when a DAG is parsed.
         """
         return f"x-redshift://{self.name}/{'/'.join(quote(part, safe='') for part in table)}"
 
@@ -68,7 +68,7 @@ class TableColumn(Value):
 
 
 class UnloadSource(Value):
-    """A table or a query whose rows are unloaded for a run. Exactly one of ``table`` and ``sql``."""
+    """A table or a query whose rows are unloaded for a run. Exactly one of ``table`` and ``sql`` is set."""
 
     kind: ClassVar[str] = "redshift"
 
@@ -92,12 +92,12 @@ class UnloadSource(Value):
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The table's or query's name for people."""
         return ".".join(self.table) if self.table else f"the query {self.sql[:60]!r}"
 
 
 class Snapshot(Document):
-    """What one UNLOAD left in S3: the source of a run, which no later change of the table reaches."""
+    """The files of one UNLOAD in S3: the source of a run, which later changes of the table do not affect."""
 
     FORMAT = "airflow-sklearn/snapshot"
 
@@ -121,7 +121,8 @@ class Snapshot(Document):
 class OutputColumnSpec(Value):
     """One column of a table that is loaded.
 
-    The Parquet file has Arrow's ``arrow_type``; the staging table ``staging_type``; a table that is created ``type``.
+    ``arrow_type`` is its type in the Parquet file, ``staging_type`` in the staging table, ``type`` in a table that is
+    created.
     """
 
     name: str
@@ -131,7 +132,7 @@ class OutputColumnSpec(Value):
 
 
 class OutputTable(Value):
-    """A table that rows are published into."""
+    """A table into which rows are published."""
 
     kind: ClassVar[str] = "redshift"
 
@@ -165,31 +166,32 @@ class OutputTable(Value):
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The table's name for people."""
         return ".".join(self.table)
 
     @property
     def uri(self) -> str:
-        """The table as an asset's URI."""
+        """The table's URI for assets."""
         return self.access.uri_of(self.table)
 
     @property
     def ledger_root(self) -> str:
-        """The folder below which ledgers of runs into this table lie."""
+        """The default folder for ledgers of runs into this table."""
         return f"{self.staging}/tables/{content_id([self.access.model_dump(mode='json'), self.table])}"
 
     @property
     def part_format(self) -> FileFormat:
-        """Of the parts that workers write."""
+        """The format of the parts that workers write."""
         return "parquet"
 
     @property
     def part_csv(self) -> CsvOptions:
+        """The dialect of the parts; not used, because they are Parquet."""
         return CsvOptions()
 
 
 class OutputStore(Value):
-    """A destination of a kind that comes from outside of this package."""
+    """A destination of a kind that another package has registered."""
 
     kind: str
     """The name under which the kind is registered."""
@@ -202,11 +204,12 @@ class OutputStore(Value):
 
     @property
     def part_format(self) -> FileFormat:
-        """Of the parts that workers write."""
+        """The format of the parts that workers write."""
         return "parquet"
 
     @property
     def part_csv(self) -> CsvOptions:
+        """The dialect of the parts; not used, because they are Parquet."""
         return CsvOptions()
 
 

@@ -1,7 +1,7 @@
-"""What a user sets for a training, as one value from the operator to the fit and into the model's manifest.
+"""The settings of a training as one value, from the operator to the fit and into the model's manifest.
 
-To add a setting: an argument of ``SklearnTrainOperator``, and a field here with its check. It is then in the job, and,
-if it is a field of ``RecordedSettings``, in the manifest.
+To add a setting, add an argument to ``SklearnTrainOperator`` and a field with its check here. The job then contains
+it; a field of ``RecordedSettings`` is in the manifest too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class RecordedSettings(Value):
-    """Settings that the manifest of a model repeats."""
+    """The settings that a model's manifest contains."""
 
     excluded_columns: tuple[str, ...] = ()
     """Columns that are not learned from."""
@@ -39,7 +39,7 @@ class RecordedSettings(Value):
     """Folds; 0 skips validation."""
 
     def recorded(self) -> dict[str, Any]:
-        """These settings by name, without those of subclasses."""
+        """The values of these settings by name, without the fields of subclasses."""
         return {name: getattr(self, name) for name in RecordedSettings.model_fields}
 
 
@@ -55,10 +55,10 @@ class TrainSettings(RecordedSettings):
 
     @staticmethod
     def check(arguments: Mapping[str, Any]) -> None:
-        """Check what a user gave, as far as it is known when a DAG is parsed.
+        """Check a user's values as far as they are known when a DAG is parsed.
 
-        :param arguments: by the names of the settings.
-        :raises UserError: one is of no use; it is named with what to give instead.
+        :param arguments: values by the settings' names.
+        :raises UserError: a value is invalid; the message says what to give instead.
         """
         check_target(arguments["target"])
         for name in ("primary_key", "excluded_columns", "sample_weight"):
@@ -69,10 +69,10 @@ class TrainSettings(RecordedSettings):
 
     @classmethod
     def asked(cls, arguments: Mapping[str, Any]) -> Self:
-        """The settings that a user's arguments mean: one column's name for a list of names, None for an empty text.
+        """The settings from a user's values. A single column name becomes a list, an empty text None.
 
-        :param arguments: by the names of the settings, templates rendered.
-        :raises UserError: as ``check``.
+        :param arguments: values by the settings' names, with templates rendered.
+        :raises UserError: see ``check``.
         """
         cls.check(arguments)
         meant = {

@@ -37,6 +37,7 @@ class LocalStore(Store):
 
     @classmethod
     def check_uri(cls, uri: str, rest: str) -> None:
+        """See ``Store.check_uri``. The path must be absolute."""
         if not rest.startswith("/"):
             raise UserError(f"{uri!r} has no absolute path. A file URI has three slashes: file:///data/table.csv.")
 
@@ -135,6 +136,7 @@ class LocalStore(Store):
                     ) from None
 
     def local_path(self, uri: str) -> str:
+        """See ``Store.local_path``: the object's own path."""
         return _path(uri)
 
     def leads_out(self, uri: str, folder: str) -> bool:

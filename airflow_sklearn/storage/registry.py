@@ -1,7 +1,7 @@
-"""Which store takes which URIs: one line a scheme, and none of them is imported before it is needed.
+"""The stores by scheme, one line each. A store is imported only when it is needed.
 
-A package of the user's adds a scheme by an entry point of the group ``airflow_sklearn.storage``, named after the
-scheme, so that workers know it too; a module does so for its own process by ``register_store``.
+Another package adds a scheme by an entry point of the group ``airflow_sklearn.storage``, whose name is the scheme:
+workers then know it too. ``register_store`` adds one to the current process only.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ _STORES = {
 
 
 def register_store(scheme: str, store: str) -> None:
-    """Add a scheme to this process.
+    """Add a scheme in this process.
 
-    :param store: the class, a ``Store``, as ``package.module:Class``.
-    :raises UserError: the scheme is another store's.
+    :param scheme: the scheme, such as ``gs``.
+    :param store: a subclass of ``Store``, as ``package.module:Class``.
+    :raises UserError: the scheme has another store already.
     """
     if _STORES.setdefault(scheme, store) != store:
         raise UserError(f"The scheme {scheme}:// is {_STORES[scheme]}'s, and cannot be {store}'s.")
@@ -37,7 +38,7 @@ def register_store(scheme: str, store: str) -> None:
 
 @functools.cache
 def find_store(scheme: str) -> type[Store] | None:
-    """The store of a scheme; None if there is none."""
+    """The store of a scheme; None if it has none."""
     if scheme in _STORES:
         found: Any = pkgutil.resolve_name(_STORES[scheme])
     else:
@@ -46,7 +47,10 @@ def find_store(scheme: str) -> type[Store] | None:
 
 
 def store_of(scheme: str) -> type[Store]:
-    """The store of a scheme that there is."""
+    """The store of a scheme.
+
+    :raises UserError: it has none.
+    """
     if (store := find_store(scheme)) is None:
         raise UserError(f"No storage has the scheme {scheme}://.")
     return store

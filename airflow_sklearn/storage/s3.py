@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: Seconds before a broken stream is opened again, without a byte of progress, until its error is raised.
 _RESUME_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
 _CONFLICT_PAUSES = (0.1, 0.3, 1.0, 3.0)  # seconds
-#: Some answers have no body, and so the status for a code.
+#: Answers without a body (to HEAD) have the HTTP status as their code.
 _OWN = table(
     (Kind.NOT_FOUND, "(NoSuchKey|NoSuchBucket|NotFound|404):"),
     (Kind.CHANGED, "(PreconditionFailed|412):"),
@@ -53,10 +53,12 @@ class S3Store(Store):
 
     @classmethod
     def make(cls, aws_client: Callable[[], Any] | None) -> Self:
+        """See ``Store.make``."""
         return cls(aws_client)
 
     @classmethod
     def check_uri(cls, uri: str, rest: str) -> None:
+        """See ``Store.check_uri``. A bucket's name is required."""
         if not rest.partition("/")[0]:
             raise UserError(f"{uri!r} names no bucket. Use s3://bucket/key.")
 
