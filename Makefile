@@ -72,9 +72,10 @@ SKLEARN_TESTS = tests/models tests/worker/data tests/worker/training tests/worke
 test-sklearn: $(SKLEARNS:%=.venv-workers/%/ready)  ## tests of models and data with the scikit-learns of requirements/workers
 	for version in $(SKLEARNS); do echo "$$version" && .venv-workers/$$version/bin/$(PYTEST) -q $(SKLEARN_TESTS) || exit; done
 
-lint: .venv/ready  ## ruff and mypy
+lint: .venv/ready  ## ruff, import-linter and mypy
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports --no-logo
 	.venv/bin/mypy
 
 format: .venv/ready  ## mend what ruff can mend
@@ -93,7 +94,7 @@ package: .venv/ready  ## dist/: the source distribution, and the wheel; AIRFLOW_
 setup: .venv/ready .venv-airflow2/ready .venv-worker/ready .venv-ministack/ready  ## the environments of all of the above
 
 clean:  ## forget the demo's data, models and Airflow, and all caches; the environments stay
-	rm -rf .demo .mypy_cache .pytest_cache .ran .ruff_cache build dist *.egg-info
+	rm -rf .demo .mypy_cache .pytest_cache .ran .ruff_cache .import_linter_cache build dist *.egg-info
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## the environments go too
