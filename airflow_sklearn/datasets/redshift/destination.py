@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.datasets.base import Destination, Publication
 from airflow_sklearn.datasets.redshift.access import connect
-from airflow_sklearn.datasets.redshift.publish import TableLoad, destination_faults, publish_table
+from airflow_sklearn.datasets.redshift.destination_faults import destination_faults
+from airflow_sklearn.datasets.redshift.publish import TableLoad, publish_table
 from airflow_sklearn.datasets.redshift.sql import inline
 from airflow_sklearn.datasets.redshift.types import output_column
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.datasets.redshift import bookkeeping
+from airflow_sklearn.datasets.redshift import publication_log
 from airflow_sklearn.datasets.redshift.catalog import statement
 from airflow_sklearn.datasets.redshift.database import Statement
 from airflow_sklearn.datasets.redshift.sql import identifier, qualified
@@ -146,7 +146,7 @@ def rights_faults(database: Database, destination: TargetTable, *, step: str) ->
     target, mode = destination.target, destination.output.if_exists
     if not target.has_schema or target.no_table:
         return []
-    values = {"publish_schema": target.schema, "publish_table": target.table, "publish_books": bookkeeping.TABLE}
+    values = {"publish_schema": target.schema, "publish_table": target.table, "publish_books": publication_log.TABLE}
     try:
         rows = database.run([statement(_RIGHTS, values)], step=step)[0].rows
     except RedshiftError as error:
@@ -154,7 +154,7 @@ def rights_faults(database: Database, destination: TargetTable, *, step: str) ->
         return []
     rights = ("SELECT", "INSERT", "UPDATE", "DELETE")
     held = {name: {right for right, has in zip(rights, has_it, strict=True) if int(has)} for name, *has_it in rows}
-    needed: dict[str, tuple[str, ...]] = {bookkeeping.TABLE: rights}
+    needed: dict[str, tuple[str, ...]] = {publication_log.TABLE: rights}
     if mode != "fail" and not destination.is_made_anew():
         needed[target.table] = ("SELECT", "INSERT") if mode == "append" else ("SELECT", "INSERT", "DELETE")
     faults = []

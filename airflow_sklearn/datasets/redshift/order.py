@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.datasets.redshift.bookkeeping import WHOLE, run_of, task_of
+from airflow_sklearn.datasets.redshift.publication_log import WHOLE, run_of, task_of
 from airflow_sklearn.datasets.run_order import older_fault, rival_fault
 from airflow_sklearn.exceptions import PublicationRefusedError
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_sklearn.contract.planned import Planned
-    from airflow_sklearn.datasets.redshift.bookkeeping import History, Record
+    from airflow_sklearn.datasets.redshift.publication_log import History, Record
     from airflow_sklearn.datasets.redshift.target_table import TargetTable
 
 
-def replaced_records(destination: TargetTable, history: History, share: str, fingerprint: str) -> list[Record]:
+def replaced_records(destination: TargetTable, history: History, scope: str, fingerprint: str) -> list[Record]:
     """Publications of other rows that one is about to replace, newest first. Added rows replace none."""
     if destination.output.if_exists not in ("replace", "truncate") or not destination.target.exists:
         return []
     if destination.replaces_all:
         found = list(history.records)
     else:
-        newest = history.newest(share, WHOLE)
+        newest = history.newest(scope, WHOLE)
         found = [newest] if newest else []
     return [record for record in found if record.fingerprint != fingerprint]
 

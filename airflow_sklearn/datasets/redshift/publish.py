@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.planned import Planned
-from airflow_sklearn.datasets.redshift import bookkeeping, catalog
-from airflow_sklearn.datasets.redshift.bookkeeping import Bookkeeping, History, Record
-from airflow_sklearn.datasets.redshift.grants import read_grants, read_protections, rights_faults
+from airflow_sklearn.datasets.redshift import catalog, publication_log
+from airflow_sklearn.datasets.redshift.destination_faults import is_of
+from airflow_sklearn.datasets.redshift.grants import read_grants, read_protections
 from airflow_sklearn.datasets.redshift.load import Staging
 from airflow_sklearn.datasets.redshift.order import check_order, replaced_records
+from airflow_sklearn.datasets.redshift.publication_log import History, PublicationLog, Record
+from airflow_sklearn.datasets.redshift.publish_transaction import ANOTHER_COUNT, counted, publish_transaction, rivals
+from airflow_sklearn.datasets.redshift.request_faults import request_faults
 from airflow_sklearn.datasets.redshift.sql import qualified
-from airflow_sklearn.datasets.redshift.swap import ANOTHER_COUNT, counted, rivals, swap
 from airflow_sklearn.datasets.redshift.target_table import TargetTable
 from airflow_sklearn.datasets.run_order import log_replacement
 from airflow_sklearn.exceptions import (
@@ -96,36 +98,6 @@ class Published:
     warnings: tuple[str, ...] = ()
 
 
-def destination_faults(
-    database: Database,
-    table: OutputTable,
-    columns: Sequence[OutputColumnSpec],
-    key: Sequence[str],
-    *,
-    run: str = "",
-    fingerprint: str = "",
-) -> list[str]:
-    """Why rows could not be published into a table, all reasons. Nothing is changed.
-
-    :param columns: of the rows.
-    :param key: of them, those that identify a row.
-    :param run: whose rows these are, and ``fingerprint`` of what content, where that is known: with
-        ``if_exists='fail'`` the table may hold these very rows.
-    """
-    destination = TargetTable(table, catalog.read_target(database, table.table, step="plan: destination"), columns, key)
-    faults = destination.request_faults() + rights_faults(database, destination, step="plan: rights")
-    if table.if_exists != "fail":
-        faults += destination.table_faults()
-        if destination.is_made_anew():
-            lost, warnings = read_protections(database, destination.target, step="plan: protections")
-            faults += lost
-            for warning in warnings:
-                log.warning("%s", warning)
-    elif destination.target.exists and not _is_own(database, destination, run, fingerprint):
-        faults.append(destination.exists_already())
-    return faults
-
-
 def publish_table(database: Database, storage: Storage, load: TableLoad) -> Published:
     """Make proven rows the content of a table, or of the part of it that they are of.
 
@@ -148,29 +120,31 @@ class _Publication:
 
     def run(self) -> Published:
         load = self._load
-        if faults := self._destination.request_faults():
+        if faults := request_faults(self._destination):
             raise self._refused(faults)
-        share = self._destination.share(load.run)
-        books = self._books(share)
+        scope = self._destination.publication_scope(load.run)
+        books = self._books(scope)
         history = self._history(books)
         if not self._destination.target.exists:
             # Looked at after the bookkeeping was read, so that whatever it tells of was in a table that is gone.
             self._destination = self._look("publish: look again")
-            if (spelled := self._destination.share(load.run)) != share:  # there is a table now, and it has types
-                share, books = spelled, self._books(spelled)
+            if (
+                spelled := self._destination.publication_scope(load.run)
+            ) != scope:  # there is a table now, and it has types
+                scope, books = spelled, self._books(spelled)
                 history = books.read(step="publish: read the bookkeeping of this table")
         staging = Staging(
             self._database,
             self._storage,
             self._destination,
-            rows_of=f"{share} of {load.run}",
+            rows_of=f"{scope} of {load.run}",
             attempt=load.attempt,
         )
         staging.drop_leftovers()
-        if (before := self._published_before(history, share)) is not None:
-            self._note_newer(books, history.newest(share))
+        if (before := self._published_before(history, scope)) is not None:
+            self._note_newer(books, history.newest(scope))
             return before
-        replaced = replaced_records(self._destination, history, share, load.fingerprint)
+        replaced = replaced_records(self._destination, history, scope, load.fingerprint)
         check_order(self._destination.name, replaced, load.planned, replace_newer=load.replace_newer)
         faults, warnings = self._destination.table_faults(), list[str]()
         if self._destination.is_made_anew():
@@ -178,7 +152,7 @@ class _Publication:
             faults += lost
         if faults:
             raise self._refused(faults)
-        published = self._swap(staging, books, history, share, (*warnings, *self._stage(staging)))
+        published = self._write(staging, books, history, scope, (*warnings, *self._stage(staging)))
         for record in replaced if published.published else ():
             log_replacement(log, published.table, record, rows=record.rows, by=load.rows)
         return published
@@ -207,14 +181,14 @@ class _Publication:
             log.warning("%s: %s", self._destination.name, warning)
         return findings.warnings
 
-    def _swap(
-        self, staging: Staging, books: Bookkeeping, history: History, share: str, warnings: tuple[str, ...]
+    def _write(
+        self, staging: Staging, books: PublicationLog, history: History, scope: str, warnings: tuple[str, ...]
     ) -> Published:
         load, destination = self._load, self._destination
         record = Record(
             number=0,
-            partition=share,
-            publication=content_id([destination.name, share, load.fingerprint, load.attempt], 64),
+            partition=scope,
+            publication=content_id([destination.name, scope, load.fingerprint, load.attempt], 64),
             fingerprint=load.fingerprint,
             mode=load.table.if_exists,
             rows=load.rows,
@@ -225,7 +199,7 @@ class _Publication:
             if destination.is_made_anew():
                 log.info("%s is made anew: %s", destination.name, "; ".join(destination.unfit()))
                 grants = read_grants(self._database, destination.target, step="publish: read grants")
-            statements = swap(destination, staging, books, record, history, grants)
+            statements = publish_transaction(destination, staging, books, record, history, grants)
         except (RedshiftError, UserError) as error:
             staging.drop()
             raise self._refused([str(error)]) from error
@@ -241,7 +215,7 @@ class _Publication:
         return Published(load.rows, True, int(table_rows), destination.name, str(at), warnings)
 
     def _after(
-        self, error: RedshiftError, staging: Staging, books: Bookkeeping, history: History, record: Record
+        self, error: RedshiftError, staging: Staging, books: PublicationLog, history: History, record: Record
     ) -> Published:
         """The swap failed, or seems to have: the bookkeeping knows.
 
@@ -295,44 +269,44 @@ class _Publication:
             "same rows. This one has changed nothing."
         )
 
-    def _books(self, share: str) -> Bookkeeping:
+    def _books(self, scope: str) -> PublicationLog:
         parts = self._destination.target.parts
-        return Bookkeeping(self._database, parts[0], qualified(parts), share)
+        return PublicationLog(self._database, parts[0], qualified(parts), scope)
 
-    def _note_newer(self, books: Bookkeeping, own: Record | None) -> None:
+    def _note_newer(self, books: PublicationLog, own: Record | None) -> None:
         """The rows were there already: they are the newest run's now."""
         load = self._load
         if own is not None and load.planned.at > own.planned_at:
             newer = own.by(load.published_by, load.planned)
             self._database.run(books.note_author(newer), step="publish: note the newer run")
 
-    def _note_table(self, books: Bookkeeping, record: Record, table: int) -> None:
+    def _note_table(self, books: PublicationLog, record: Record, table: int) -> None:
         """The rows are published: without the number, a table that is dropped and made anew is not noticed."""
         try:
             self._database.run(books.note_table(record.publication, table), step="publish: note the table")
         except RedshiftError as error:
             log.warning("The bookkeeping does not know the new table's number: %s", error)
 
-    def _history(self, books: Bookkeeping) -> History:
+    def _history(self, books: PublicationLog) -> History:
         schema = self._destination.target.schema
         try:
             books.prepare()
             return books.read(step="publish: read the bookkeeping")
         except RedshiftError as error:
-            table = qualified((schema, bookkeeping.TABLE))
+            table = qualified((schema, publication_log.TABLE))
             raise PublishError(
                 f"The table {table}, in which publications into this schema are kept, cannot be created or read. If "
                 f"another user made it: GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO this one. {error}"
             ) from error
 
-    def _published_before(self, history: History, share: str) -> Published | None:
+    def _published_before(self, history: History, scope: str) -> Published | None:
         """These very rows, if they are in the table already.
 
         :raises PublicationRefusedError: others of the same run are, or these were and may have gone since.
         """
         destination, load = self._destination, self._load
         mode, exists = load.table.if_exists, destination.target.exists
-        own = history.newest(share) if exists else None
+        own = history.newest(scope) if exists else None
         same = own is not None and own.fingerprint == load.fingerprint
         if mode in ("append", "fail", "upsert"):
             if own is not None and same:
@@ -342,7 +316,7 @@ class _Publication:
             if exists and mode == "fail":
                 raise PublicationRefusedError(destination.exists_already())
             return None
-        if own is None or not same or not _is_of(own, destination):
+        if own is None or not same or not is_of(own, destination):
             return None
         if history.last > own.number if destination.replaces_all else history.replaced_by(own):
             return None
@@ -361,7 +335,7 @@ class _Publication:
         replaced = history.replaced_by(own)
         if found.table_rows < own.rows:
             doubt = f"{name} holds {found.table_rows:,} rows, fewer than this run has published: somebody deleted some"
-        elif not _is_of(own, self._destination):
+        elif not is_of(own, self._destination):
             doubt = f"{name} was dropped and made anew by somebody since this run has published"
         elif replaced is not None:
             doubt = f"rows of {name} were replaced since this run has published: {replaced}"
@@ -374,7 +348,7 @@ class _Publication:
 
     def _forget(self, record: Record) -> str:
         return (
-            f"delete the run's row: DELETE FROM {qualified((self._destination.target.schema, bookkeeping.TABLE))} "
+            f"delete the run's row: DELETE FROM {qualified((self._destination.target.schema, publication_log.TABLE))} "
             f"WHERE \"publication\" = '{record.publication}'"
         )
 
@@ -398,20 +372,3 @@ class _Publication:
             f"{self._load.rows:,} rows cannot be published into {self._destination.name}; nothing was changed.\n"
             f"{listed}"
         )
-
-
-def _is_own(database: Database, destination: TargetTable, run: str, fingerprint: str) -> bool:
-    """Whether a table that is there holds the rows of this very run."""
-    if not fingerprint:
-        return False
-    share = destination.share(run)
-    books = Bookkeeping(database, destination.target.schema, qualified(destination.target.parts), share)
-    if not books.is_there(step="plan: find the bookkeeping"):
-        return False
-    newest = books.read(step="plan: read the bookkeeping").newest(share)
-    return newest is not None and newest.fingerprint == fingerprint and _is_of(newest, destination)
-
-
-def _is_of(record: Record, destination: TargetTable) -> bool:
-    """Whether a publication was into the very table that is there now, as far as that is known."""
-    return record.table in (0, destination.target.number)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.datasets.redshift import bookkeeping
+from airflow_sklearn.datasets.redshift import publication_log
 from airflow_sklearn.datasets.redshift.partition import partition_values
 from airflow_sklearn.datasets.redshift.sql import contained, identifier, inline, qualified
-from airflow_sklearn.datasets.redshift.types import COMPARABLE_KEYS, holds, is_zone_aware, parse_type, target_faults
+from airflow_sklearn.datasets.redshift.types import is_zone_aware, parse_type, target_faults
 from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class TargetTable:
     ) -> None:
         self.output, self.target, self.columns, self.key = output, target, tuple(columns), tuple(key)
         self.types = {column.name: column.type for column in target.columns}
-        self.partition, self._value_faults = partition_values(output, self.types)
+        self.partition, self.value_faults = partition_values(output, self.types)
 
     @property
     def name(self) -> str:
@@ -61,15 +61,15 @@ class TargetTable:
         """Of the parameters in ``replaced`` and in ``rows``."""
         return {value.parameter: value.text for value in self.partition if f":{value.parameter}" in value.expression}
 
-    def share(self, run: str) -> str:
+    def publication_scope(self, run: str) -> str:
         """What part of the table a publication is of, for the bookkeeping."""
         if self.replaces_all:
-            return bookkeeping.WHOLE
+            return publication_log.WHOLE
         if self.output.where:
-            return bookkeeping.share("where", self.replaced)
+            return publication_log.scope("where", self.replaced)
         if self.partition:
-            return bookkeeping.partition_share({value.column: value.text for value in self.partition})
-        return bookkeeping.share("run", run)
+            return publication_log.partition_scope({value.column: value.text for value in self.partition})
+        return publication_log.scope("run", run)
 
     def type_of(self, column: OutputColumnSpec) -> str:
         """The type of a column of the rows in a table that is created."""
@@ -136,17 +136,6 @@ class TargetTable:
         """Whether the table's columns do not fit, and all its rows go anyway."""
         return self.output.if_exists == "replace" and self.replaces_all and bool(self.unfit())
 
-    def request_faults(self) -> list[str]:
-        """Whatever of what is asked for does not go together, or is not there."""
-        return [
-            *self._schema_faults(),
-            *self._name_faults(),
-            *self._key_faults(),
-            *self._type_faults(),
-            *self._where_faults(),
-            *self._value_faults,
-        ]
-
     def table_faults(self) -> list[str]:
         """Why the table that is there does not take the rows."""
         return self._view_faults() if self.is_made_anew() else self.unfit()
@@ -168,88 +157,6 @@ class TargetTable:
             "that the rows have, or let partition give all rows a value"
         )
 
-    def _schema_faults(self) -> list[str]:
-        target = self.target
-        if not target.schema:
-            return [
-                f"{target.table!r} is given without a schema, and no schema of the user's search path exists: write "
-                "schema.table"
-            ]
-        if not target.has_schema:
-            return [
-                f"there is no schema {target.schema!r}: create it, or check the spelling (capitals count in quotes)"
-            ]
-        faults = []
-        if not target.may_create:
-            faults.append(
-                f"the database's user may not create tables in the schema {target.schema!r}, where rows are staged: "
-                f"GRANT CREATE ON SCHEMA {identifier(target.schema)} TO that user"
-            )
-        if target.no_table:
-            faults.append(f"{self.name} is {target.no_table}: rows are published into tables only")
-        return faults
-
-    def _name_faults(self) -> list[str]:
-        output, names = self.output, [column.name for column in self.columns]
-        faults = [f"several columns are named {name!r}" for name in sorted({n for n in names if names.count(n) > 1})]
-        for name in (*names, *output.partition, self.target.table):
-            try:
-                identifier(name)
-            except UserError as error:
-                faults.append(str(error))
-        known = {*names, *output.partition}
-        arguments = {
-            "distkey": [output.distkey] if output.distkey else [],
-            "sortkey": output.sortkey,
-            "column_types": output.column_types,
-        }
-        faults += [
-            f"{argument} names {name!r}, which is no column of the rows: they have {', '.join(names)}"
-            for argument, given in arguments.items()
-            for name in given
-            if name not in known
-        ]
-        faults += [
-            f"partition gives {name!r} a value, and the rows have such a column: leave it out of either, or say which "
-            "rows are replaced with where"
-            for name in output.partition
-            if name in names
-        ]
-        if output.diststyle == "key" and not output.distkey:
-            faults.append("diststyle='key' needs distkey, the column")
-        if output.distkey and output.diststyle not in (None, "key"):
-            faults.append(f"distkey={output.distkey!r} goes with diststyle='key', not {output.diststyle!r}")
-        return faults
-
-    def _key_faults(self) -> list[str]:
-        there = {column.name: column for column in self.columns}
-        if self.output.if_exists == "upsert" and not self.key:
-            return ["if_exists='upsert' needs the rows' key: train with primary_key"]
-        faults = [f"the key {name!r} is no column of the rows" for name in self.key if name not in there]
-        return faults + [
-            f"the key {name!r} is {there[name].arrow_type}, which Redshift cannot count again: nobody could check that "
-            "every row arrived. Use a key of text, whole numbers, dates or timestamps"
-            for name in self.key
-            if name in there and not _is_comparable(there[name].arrow_type)
-        ]
-
-    def _type_faults(self) -> list[str]:
-        written = {column.name: column.arrow_type for column in self.columns}
-        faults = []
-        for name, given in self.output.column_types.items():
-            if parse_type(given) is None:
-                faults.append(f"column_types gives {name!r} the type {given!r}, which is none of Redshift's")
-            elif name in written and not holds(given, written[name]):
-                faults.append(f"column_types gives {name!r} the type {given!r}, which does not hold {written[name]}")
-        return faults
-
-    def _where_faults(self) -> list[str]:
-        try:
-            _ = self.replaced if self.output.where else ""
-        except UserError as error:
-            return [str(error)]
-        return []
-
     def _view_faults(self) -> list[str]:
         target = self.target
         if not target.views:
@@ -260,10 +167,6 @@ class TargetTable:
             f"on: {', '.join(target.views)}. Make them late-binding (WITH NO SCHEMA BINDING), or change the table's "
             "columns with ALTER TABLE"
         ]
-
-
-def _is_comparable(arrow_type: str) -> bool:
-    return arrow_type in COMPARABLE_KEYS or arrow_type.startswith("decimal128(")
 
 
 def _spelled(kind: str) -> str:

@@ -17,7 +17,8 @@ import pytest
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart
 from airflow_sklearn.contract.tables import OutputColumnSpec, OutputTable, RedshiftAccess
 from airflow_sklearn.datasets.redshift.database import Database
-from airflow_sklearn.datasets.redshift.publish import Published, TableLoad, destination_faults, publish_table
+from airflow_sklearn.datasets.redshift.destination_faults import destination_faults
+from airflow_sklearn.datasets.redshift.publish import Published, TableLoad, publish_table
 from airflow_sklearn.datasets.redshift.sql_database import SqlDatabase
 from airflow_sklearn.datasets.redshift.types import output_column
 from airflow_sklearn.storage import Storage

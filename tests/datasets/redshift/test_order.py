@@ -9,7 +9,7 @@ import pytest
 
 from airflow_sklearn.contract.planned import Planned
 from airflow_sklearn.datasets.redshift import publish
-from airflow_sklearn.datasets.redshift.bookkeeping import Record
+from airflow_sklearn.datasets.redshift.publication_log import Record
 from airflow_sklearn.exceptions import ObjectChangedError, PublicationRefusedError
 from tests.datasets.redshift.publishing import BOOKS, Place
 
@@ -101,7 +101,7 @@ def test_a_part_that_is_not_what_its_digest_says_is_not_loaded(place: Place) -> 
 
 @pytest.mark.parametrize("author", ["", "dag.task run", "a; planned at x", "ä" * 1000])
 def test_the_author_that_is_kept_says_when_the_run_was_planned(author: str) -> None:
-    from airflow_sklearn.datasets.redshift.bookkeeping import _record
+    from airflow_sklearn.datasets.redshift.publication_log import _record
 
     record = Record(1, "table", "p", "f", "replace", 2, "2026-01-01", table=3)
     for at in (Planned(), Planned(at="2026-01-01T00:00:00.000000+00:00"), planned(1)["planned"]):

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from airflow_sklearn.datasets.redshift.database import Database, Statement
 
 TABLE = "airflow_sklearn_publications"
-#: The share of a publication that replaces the whole table. No run's share is spelled so.
+#: The scope of a publication that replaces the whole table. No run's scope is spelled so.
 WHOLE = "table"
-_LONGEST_SHARE = 1000
+_LONGEST_SCOPE = 1000
 _LONGEST_AUTHOR = 1000
 #: How the author's text ends: when the run was planned, and digests of the task and of the DAG run. Version 0.1.0 wrote
 #: no such end, and reads over it. A column would have to be added by the table's owner.
 _PLANNED = re.compile(r"; planned at (\S+) by ([0-9a-f]{16}|-)/([0-9a-f]{16}|-)\Z")
-_SHARE = "CAST(:publish_partition AS VARCHAR(1024))"
+_SCOPE = "CAST(:publish_partition AS VARCHAR(1024))"
 _OF_DESTINATION = 'WHERE "destination" = CAST(:publish_destination AS VARCHAR(600))'
 
 _COLUMNS = {
@@ -54,7 +54,7 @@ class Record:
     """One publication.
 
     :param number: publications into one destination are counted.
-    :param partition: whose rows these are, see ``share``.
+    :param partition: whose rows these are, see ``scope``.
     :param publication: the id of the attempt that published.
     :param table: the number that the database has given the table: another one has another. 0: it is not known.
     :param planned_at: when the run was planned, see ``Planned.at``; empty: it is not known.
@@ -93,8 +93,8 @@ class Record:
 
 @dataclass(frozen=True)
 class History:
-    """What was published into one destination, newest first: the newest of all, those of a share and all that came
-    since, those of the whole table; all, where the share is the whole table."""
+    """What was published into one destination, newest first: the newest of all, those of a scope and all that came
+    since, those of the whole table; all, where the scope is the whole table."""
 
     records: tuple[Record, ...] = ()
 
@@ -103,8 +103,8 @@ class History:
         """The number of the newest publication; 0 when there is none."""
         return self.records[0].number if self.records else 0
 
-    def newest(self, *shares: str) -> Record | None:
-        return next((record for record in self.records if record.partition in shares), None)
+    def newest(self, *scopes: str) -> Record | None:
+        return next((record for record in self.records if record.partition in scopes), None)
 
     def replaced_by(self, own: Record) -> Record | None:
         """The newest publication since that may have replaced rows of this one."""
@@ -112,18 +112,18 @@ class History:
         return next((record for record in since if not _leaves_alone(record, own)), None)
 
 
-class Bookkeeping:
-    """The rows of one destination and one share of it.
+class PublicationLog:
+    """The rows of one destination and one scope of it.
 
     :param schema: where the table of publications lies, beside the destination.
     :param destination: the destination's quoted name.
-    :param share: see ``share``.
+    :param scope: see ``scope``.
     """
 
-    def __init__(self, database: Database, schema: str, destination: str, share: str) -> None:
+    def __init__(self, database: Database, schema: str, destination: str, scope: str) -> None:
         self._database, self._schema = database, schema
         self._table = qualified((schema, TABLE))
-        self._values: dict[str, str | None] = {"publish_destination": destination, "publish_partition": share}
+        self._values: dict[str, str | None] = {"publish_destination": destination, "publish_partition": scope}
 
     def prepare(self) -> None:
         """Create the table when it is missing; somebody else may do so at the same moment.
@@ -149,8 +149,8 @@ class Bookkeeping:
         newest = f'SELECT MAX("number") FROM {self._table} {_OF_DESTINATION}'
         sql = (
             f'SELECT {fields}, CAST("published_at" AS VARCHAR(19)), "published_by", "table_id" FROM {self._table} '
-            f"{_OF_DESTINATION} AND ({_SHARE} = '{WHOLE}' OR \"partition\" IN ({_SHARE}, '{WHOLE}') "
-            f'OR "number" >= COALESCE(({newest} AND "partition" = {_SHARE}), ({newest}))) ORDER BY "number" DESC'
+            f"{_OF_DESTINATION} AND ({_SCOPE} = '{WHOLE}' OR \"partition\" IN ({_SCOPE}, '{WHOLE}') "
+            f'OR "number" >= COALESCE(({newest} AND "partition" = {_SCOPE}), ({newest}))) ORDER BY "number" DESC'
         )
         rows = self._database.run([statement(sql, self._values)], step=step)[0].rows
         return History(tuple(_record(row) for row in rows))
@@ -167,19 +167,19 @@ class Bookkeeping:
         """First in a transaction that publishes: publications into one schema come one after another."""
         return statement(f"LOCK TABLE {self._table}", {})
 
-    def guard(self, seen: int, shares: Sequence[str] | None) -> Statement:
+    def guard(self, seen: int, scopes: Sequence[str] | None) -> Statement:
         """Fail, and the transaction with it, if something was published since.
 
         The cast is what fails, with the reason in Redshift's own message: nothing else in SQL stops a transaction
         that is not a stored procedure.
 
         :param seen: the number of the newest publication that does not count.
-        :param shares: of the table, of which nothing may have been published; None: of all.
+        :param scopes: of the table, of which nothing may have been published; None: of all.
         """
         values, condition = {**self._values, "publish_seen": str(seen)}, ""
-        if shares is not None:
-            names = [f"publish_share_{place}" for place, _ in enumerate(shares)]
-            values |= dict(zip(names, shares, strict=True))
+        if scopes is not None:
+            names = [f"publish_share_{place}" for place, _ in enumerate(scopes)]
+            values |= dict(zip(names, scopes, strict=True))
             condition = f' AND "partition" IN ({", ".join(f"CAST(:{name} AS VARCHAR(1024))" for name in names)})'
         return statement(
             "SELECT CAST(CASE WHEN COUNT(*) = 0 THEN '0' ELSE 'published since by another' END AS INTEGER) "
@@ -206,7 +206,7 @@ class Bookkeeping:
         names = ", ".join(f'"{name}"' for name in _COLUMNS)
         insert = (
             f"INSERT INTO {self._table} ({names}) SELECT CAST(:publish_destination AS VARCHAR(600)), "
-            f'COALESCE(MAX("number"), 0) + 1, {_SHARE}, '
+            f'COALESCE(MAX("number"), 0) + 1, {_SCOPE}, '
             "CAST(:publish_id AS VARCHAR(64)), CAST(:publish_fingerprint AS VARCHAR(64)), "
             "CAST(:publish_mode AS VARCHAR(16)), CAST(:publish_rows AS BIGINT), GETDATE(), "
             f"CAST(:publish_author AS VARCHAR(1024)), CAST(:publish_table_id AS BIGINT) FROM {self._table} "
@@ -215,7 +215,7 @@ class Bookkeeping:
         delete = (
             f'DELETE FROM {self._table} {_OF_DESTINATION} AND "number" < ('
             f'SELECT MAX("number") FROM {self._table} {_OF_DESTINATION}) AND ('
-            f'"number" <= CAST(:publish_gone AS BIGINT) OR "partition" = {_SHARE})'
+            f'"number" <= CAST(:publish_gone AS BIGINT) OR "partition" = {_SCOPE})'
         )
         return [statement(insert, values), statement(delete, values)]
 
@@ -249,9 +249,9 @@ def run_of(planned: Planned) -> str:
     return content_id([planned.dag_id, planned.run_id]) if planned.task_id else ""
 
 
-def partition_share(values: Mapping[str, str | None]) -> str:
-    """The share of a partition: each value in the one spelling that its column has."""
-    return share("partition", json.dumps(dict(values), ensure_ascii=False, sort_keys=True))
+def partition_scope(values: Mapping[str, str | None]) -> str:
+    """The scope of a partition: each value in the one spelling that its column has."""
+    return scope("partition", json.dumps(dict(values), ensure_ascii=False, sort_keys=True))
 
 
 def _record(row: Sequence[Any]) -> Record:
@@ -275,22 +275,22 @@ def _leaves_alone(newer: Record, older: Record) -> bool:
     return any(others[name] != values[name] for name in others.keys() & values.keys())
 
 
-def _partition_values(share: str) -> dict[str, str | None]:
-    """The values of a partition's share; none for other shares, and for one that is too long to be kept as it is."""
-    kind, _, text = share.partition(": ")
+def _partition_values(scope: str) -> dict[str, str | None]:
+    """The values of a partition's scope; none for other scopes, and for one that is too long to be kept as it is."""
+    kind, _, text = scope.partition(": ")
     try:
         return dict(json.loads(text)) if kind == "partition" else {}
     except ValueError:
         return {}
 
 
-def share(kind: str, text: str) -> str:
+def scope(kind: str, text: str) -> str:
     """What part of a destination a publication is of, as the bookkeeping holds it.
 
     :param kind: ``run``, ``partition`` or ``where``.
     :param text: which one.
     """
-    return shortened(f"{kind}: {text}", _LONGEST_SHARE)
+    return shortened(f"{kind}: {text}", _LONGEST_SCOPE)
 
 
 def shortened(text: str, longest: int) -> str:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.datasets.redshift.bookkeeping import WHOLE
 from airflow_sklearn.datasets.redshift.catalog import exists, statement
 from airflow_sklearn.datasets.redshift.database import Statement
 from airflow_sklearn.datasets.redshift.grants import grant_statements, owner_statements
+from airflow_sklearn.datasets.redshift.publication_log import WHOLE
 from airflow_sklearn.datasets.redshift.sql import identifier, qualified
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_sklearn.datasets.redshift.bookkeeping import Bookkeeping, History, Record
     from airflow_sklearn.datasets.redshift.grants import Grant
     from airflow_sklearn.datasets.redshift.load import Staging
+    from airflow_sklearn.datasets.redshift.publication_log import History, PublicationLog, Record
     from airflow_sklearn.datasets.redshift.target_table import TargetTable
 
 
@@ -26,36 +26,36 @@ ANOTHER_COUNT = "another number of rows"
 
 @dataclass(frozen=True)
 class Rivals:
-    """Publications that this one must not undo, or repeat: those of ``shares`` after number ``seen``.
+    """Publications that this one must not undo, or repeat: those of ``scopes`` after number ``seen``.
 
-    :param shares: None: of the whole table.
+    :param scopes: None: of the whole table.
     """
 
     seen: int
-    shares: tuple[str, ...] | None
+    scopes: tuple[str, ...] | None
 
     def newest(self, history: History) -> Record | None:
         """The newest of them."""
-        records = (r for r in history.records if self.shares is None or r.partition in self.shares)
+        records = (r for r in history.records if self.scopes is None or r.partition in self.scopes)
         newest = next(records, None)
         return newest if newest and newest.number > self.seen else None
 
 
-def rivals(destination: TargetTable, history: History, share: str) -> Rivals:
+def rivals(destination: TargetTable, history: History, scope: str) -> Rivals:
     """Whose publication forbids this one.
 
     :param history: as it was read before anything was staged.
     """
     if destination.output.if_exists in ("append", "fail"):
         # Of a table that is gone, the rows that were appended are gone too.
-        return Rivals(0 if destination.target.exists else history.last, (share,))
-    return Rivals(history.last, None if destination.replaces_all else (share, WHOLE))
+        return Rivals(0 if destination.target.exists else history.last, (scope,))
+    return Rivals(history.last, None if destination.replaces_all else (scope, WHOLE))
 
 
-def swap(
+def publish_transaction(
     destination: TargetTable,
     staging: Staging,
-    books: Bookkeeping,
+    books: PublicationLog,
     record: Record,
     history: History,
     grants: Sequence[Grant],
@@ -71,7 +71,7 @@ def swap(
     count = counted(destination, destination.target.parts)
     return [
         books.lock(),
-        books.guard(rival.seen, rival.shares),
+        books.guard(rival.seen, rival.scopes),
         *_write(destination, staging, record.rows, grants),
         *books.write(record, gone),
         exists(destination.target.schema, destination.target.table),
