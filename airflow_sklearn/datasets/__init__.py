@@ -1,4 +1,4 @@
-"""Where data start and end: files, and tables of databases. One module or folder for each kind."""
+"""Sources and destinations of rows: files, and tables of databases. Each kind is a module or a folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from typing import Any
 def __getattr__(name: str) -> Any:
     if name != "Dataset":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from airflow_sklearn.datasets.files import Dataset  # not before: workers have no Airflow
+    from airflow_sklearn.datasets.files import Dataset  # imported late, because workers have no Airflow
 
     return Dataset

@@ -1,6 +1,7 @@
-"""What operators, plans and commits know of sources and destinations. No other folder asks of which kind one is.
+"""``Source`` and ``Destination``: the interfaces that operators, plans and commits use. No other folder asks for the
+kind.
 
-A kind is two classes, a ``Source`` and a ``Destination``, and a line in ``registry``.
+A kind consists of two classes, a ``Source`` and a ``Destination``, and a line in ``registry``.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
 
 
 class Connection(Protocol):
-    """What is open while an attempt works, and is to be stopped with it."""
+    """A connection that an attempt has opened, and that must be stopped with it."""
 
     def cancel(self) -> None:
-        """Stop what runs now. Called from a signal handler; never raises."""
+        """Stop the current work. Called from a signal handler; never raises."""
 
 
 _C = TypeVar("_C", bound=Connection)
@@ -41,11 +42,11 @@ _C = TypeVar("_C", bound=Connection)
 class Attempt:
     """One attempt of one task instance.
 
-    :param clears: how often the task instance was cleared, and one: the same for all attempts that follow by retries.
-    :param aws: for credentials; None outside of Airflow.
-    :param may_wait: False in a deferrable task: what runs long elsewhere raises ``StatementRunningError``, and the task
-        starts over in the same attempt when that has ended.
-    :param statements: ids by step of what ran before the task was deferred; grows with each submission.
+    :param clears: how often the task instance was cleared, plus one: the same for all attempts that follow by retries.
+    :param aws: the AWS connection; None outside of Airflow.
+    :param may_wait: whether to wait for long work elsewhere. False in a deferrable task: such work raises
+        ``StatementRunningError``, and the task starts over in the same attempt when the work has ended.
+    :param statements: ids, by step, of the statements that ran before the task was deferred. Each submission is added.
     """
 
     storage: Storage
@@ -58,36 +59,36 @@ class Attempt:
 
     @property
     def name(self) -> str:
-        """This attempt's own, the same when a deferred task starts over."""
+        """A unique name of this attempt. It is the same when a deferred task starts over."""
         return content_id(self.identity.model_dump(mode="json"))
 
     @property
     def tag(self) -> str:
-        """For people: who it is. An administrator finds statements in a database by it."""
+        """The task's name for people. An administrator finds the task's statements in a database by it."""
         who = self.identity
         place = f"{who.dag_id}.{who.task_id}" + (f"[{who.map_index}]" if who.map_index >= 0 else "")
         return f"airflow-sklearn {place} {who.run_id} try {who.try_number}"
 
     def connect(self, key: str, connect: Callable[[], _C]) -> _C:
-        """The connection of this key; made when it is first asked for."""
+        """The connection with this key. ``connect`` makes it when it is first needed."""
         if key not in self._connections:
             self._connections[key] = connect()
         found: _C = self._connections[key]
         return found
 
     def cancel(self) -> None:
-        """Stop what runs now."""
+        """Stop the current work of all connections."""
         for connection in self._connections.values():
             connection.cancel()
 
 
 @dataclass(frozen=True)
 class WantedColumns:
-    """Which columns of a source a run reads.
+    """The columns of a source that a run reads.
 
     :param roles: columns by the argument that names them.
     :param excluded: columns that are not learned from.
-    :param with_others: whether those are read too that no role names and that are not excluded.
+    :param with_others: whether to read also the columns that have no role and are not excluded.
     """
 
     roles: Mapping[str, Sequence[str]]
@@ -95,12 +96,18 @@ class WantedColumns:
     with_others: bool = False
 
     def chosen(self, there: Sequence[str]) -> list[str]:
-        """Those of the columns there that are read, in their order."""
+        """The columns to read, in the order of the source.
+
+        :param there: the columns of the source.
+        """
         named = {name for names in self.roles.values() for name in names}
         return [name for name in there if name in named or (self.with_others and name not in self.excluded)]
 
     def faults(self, there: Sequence[str]) -> list[str]:
-        """A line for each column that is named and not there."""
+        """A sentence for each column that is named, but not in the source.
+
+        :param there: the columns of the source.
+        """
         return [
             f"{argument}={name!r}: there is no such column; there are {', '.join(there)}"
             for argument, names in {**self.roles, "excluded_columns": self.excluded}.items()
@@ -109,15 +116,15 @@ class WantedColumns:
         ]
 
     def request_of(self, source: Mapping[str, Any]) -> str:
-        """A digest of what training asks of a source: an attempt that comes after knows by it what is there already."""
+        """A digest of a training's request. A later attempt recognises by it that its rows were exported already."""
         return content_id([source, self.roles, list(self.excluded)])
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a run reads: files, and what they were exported from.
+    """The files that a run reads, and the snapshot to which they belong.
 
-    :param excluded: columns that training must leave out still.
+    :param excluded: columns that training must still leave out.
     """
 
     files: SourceFiles
@@ -126,62 +133,69 @@ class Resolved:
 
     @property
     def served(self) -> str:
-        """The URI of what an earlier attempt has made of the rows, which are gone since."""
+        """The URI of the result that an earlier attempt has made of the rows, which have been removed since; empty:
+        none.
+        """
         return self.snapshot.served if self.snapshot else ""
 
 
 class Source(ABC):
-    """What a run reads. Made anew by each attempt."""
+    """A source of rows. Each attempt makes a new object."""
 
     is_in_place: ClassVar[bool] = False
     """Whether resolving costs nothing, so that its faults are told together with those of the request."""
 
     def check(self, attempt: Attempt, plan: UnresolvedPlan) -> list[str]:
-        """Why a model cannot be asked for these rows, as far as it is known before they are read."""
+        """Faults because of which a model cannot predict these rows, as far as they are known before the rows are
+        read.
+        """
         return []
 
     @abstractmethod
     def column_types(self, plan: UnresolvedPlan) -> dict[str, str]:
-        """Arrow types of the columns, as far as they are known before they are read. Called after ``check``."""
+        """The Arrow types of the columns, as far as they are known before the rows are read. Called after ``check``."""
 
     def untyped_fault(self, name: str) -> str:
-        """What to tell where a destination must know the type of a column and ``column_types`` does not have it. Empty:
-        ``check`` has told."""
+        """The fault if a destination needs a column's type, and ``column_types`` lacks it. Empty: ``check`` has
+        reported it.
+        """
         return ""
 
     @abstractmethod
     def resolve(self, attempt: Attempt, columns: WantedColumns, *, file_size: int | None = None) -> Resolved:
         """The files to read. A table's rows are exported first, once for all attempts that follow by retries.
 
-        :param file_size: bytes of a file, about, where files are written.
-        :raises UserError: the columns are not there, or cannot be read; all are named.
-        :raises StatementRunningError: they are being exported; the task is to wait without a worker slot.
+        :param attempt: the attempt.
+        :param columns: the columns to read.
+        :param file_size: the approximate bytes of a file, if files are written; None: a default.
+        :raises UserError: columns do not exist or cannot be read; the message lists all of them.
+        :raises StatementRunningError: the rows are being exported; the task must wait without a worker slot.
         """
 
     def discard(self, attempt: Attempt, snapshot: Snapshot | None, *, served: str) -> None:
-        """Remove what was exported for training. Files that were read where they are stay.
+        """Remove files that were exported for a training. Files that are read in place stay.
 
-        :param served: the URI of what was made of it.
+        :param served: the URI of the training's result.
         """
         return
 
     @abstractmethod
     def emptiness(self, plan: Plan) -> str:
-        """What to warn of when there are no rows to read; else empty."""
+        """A warning if there are no rows to read; else empty."""
 
 
 @dataclass(frozen=True)
 class ProvenRows:
-    """Rows that are published.
+    """Rows to publish.
 
-    :param columns: of the files, in order, as the destination's ``output_columns`` or ``columns_of`` gave them.
-    :param key: of them, those that identify a row; may be empty.
-    :param key_hash: of all rows' keys.
-    :param fingerprint: of the content: what is published already under the same one is left as it is.
-    :param partition: whose rows these are, see ``Destination.partition``.
-    :param proof_uri: where it is written what the files are.
-    :param planned: when and by whom: an older run does not replace the rows of a newer one.
-    :param replace_newer: it does all the same.
+    :param columns: the columns of the files, in order, from the destination's ``output_columns`` or ``columns_of``.
+    :param key: the columns that identify a row; may be empty.
+    :param key_hash: the hash of all rows' keys.
+    :param fingerprint: identifies the content. If it is published already, nothing is changed.
+    :param partition: the name of the rows that this publication owns; see ``Destination.partition``.
+    :param proof_uri: the URI of the proof for the files.
+    :param planned: when and by which task the run was planned: an older run does not replace the rows of a newer one.
+    :param replace_newer: let it do so.
     """
 
     files: tuple[OutputPart, ...]
@@ -198,12 +212,12 @@ class ProvenRows:
 
 @dataclass(frozen=True)
 class Publication:
-    """What is at the destination now.
+    """The content of the destination after a publication.
 
-    :param rows: that the publication holds.
-    :param published: False: these very rows had been published before, and nothing was changed.
-    :param proof_uri: of the run that published them first.
-    :param warnings: for people.
+    :param rows: the number of the publication's rows.
+    :param published: whether anything was changed. False: the same rows had been published before.
+    :param proof_uri: the URI of the proof of the run that published them first.
+    :param warnings: texts for people.
     """
 
     rows: int
@@ -213,9 +227,10 @@ class Publication:
 
 
 class Destination(ABC):
-    """Where rows go.
+    """A destination of rows.
 
-    :param document: what a plan keeps of it; ``registry.destination_of`` makes a destination of it again.
+    :param document: the destination's document, which a plan stores. ``registry.destination_of`` makes a destination of
+        it.
     """
 
     def __init__(self, document: Any) -> None:
@@ -223,71 +238,78 @@ class Destination(ABC):
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The destination's name for people."""
         return str(self.document.uri)
 
     @abstractmethod
     def partition(self, given: str, run_id: str) -> str:
-        """Whose rows a run publishes. A second publication of one partition replaces the first, or is refused.
+        """The name of the rows that a run owns. A second publication with this name replaces the first, or is refused.
 
-        :param given: what the user says; may be empty.
-        :param run_id: of the DAG run.
+        :param given: the user's partition; may be empty.
+        :param run_id: the id of the DAG run.
         """
 
     def place(self, partition: str) -> str:
-        """Where the rows are, for people and links."""
+        """The place of the rows, for people and links."""
         return str(self.document.uri)
 
     def request_faults(self, partition: str, ledger: str | None) -> list[str]:
-        """What of a request cannot be, without a look at anything."""
+        """Faults of a request, without looking at anything."""
         return []
 
     def check(self, attempt: Attempt, plan: UnresolvedPlan, source: Source) -> list[str]:
-        """Why it would not take the rows of a run, as far as it is known before they are computed."""
+        """Faults because of which the destination would refuse a run's rows, as far as they are known before
+        computing.
+        """
         return []
 
     def overlap_faults(self, source: SourceFiles, partition: str) -> list[str]:
-        """Why the files that are read and what is written would get in each other's way."""
+        """Faults because of files that are both read and written."""
         return []
 
     def output_columns(
         self, plan: UnresolvedPlan, source: Source, snapshot: Snapshot | None
     ) -> tuple[OutputColumnSpec, ...]:
-        """The columns of the parts, in order, where the destination must know them. Called after ``check``."""
+        """The columns of the parts, in order, if the destination must know them. Called after ``check``."""
         return ()
 
     def replacement_faults(self, attempt: Attempt, plan: Plan) -> list[str]:
-        """Why ``publish`` would not replace what the partition holds: better known before anything is computed."""
+        """Reasons why ``publish`` would not replace the content of the partition, known before anything is computed."""
         return []
 
     @abstractmethod
     def publish(self, attempt: Attempt, rows: ProvenRows) -> Publication:
         """Make proven rows the content of the destination, or of their partition: all of them, or none.
 
-        Attempts of the same publication may run at the same time, and after one another.
+        Attempts at the same publication may run at the same time, and one after another.
 
-        :raises PublicationRefusedError: what is there is not to be replaced. Nothing was changed.
-        :raises PublishError: it does not take the rows. Nothing was changed.
-        :raises StatementRunningError: it goes on elsewhere; the task is to wait without a worker slot.
+        :raises PublicationRefusedError: the present content must not be replaced. Nothing was changed.
+        :raises PublishError: the destination does not accept the rows. Nothing was changed.
+        :raises StatementRunningError: the work goes on elsewhere; the task must wait without a worker slot.
         """
 
     # --- a model's out-of-sample scores ---
 
     def out_of_sample_faults(self, attempt: Attempt) -> list[str]:
-        """Why a model's out-of-sample scores cannot go there, as far as it is known before training."""
+        """Faults because of which a model's out-of-sample scores cannot be published here, as far as known before
+        training.
+        """
         return []
 
     def out_of_sample_partition(self, version: str, run: str) -> str:
-        """Whose rows the scores of a model's version are.
+        """The name of the rows that a version's out-of-sample scores own.
 
+        :param version: the model's version.
         :param run: the task and its DAG run.
         """
         return f"version={version}"
 
     def columns_of(self, columns: Sequence[Column]) -> tuple[OutputColumnSpec, ...]:
-        """As ``output_columns``, of files that are there already."""
+        """The columns of files that exist already, in order, if the destination must know them. See
+        ``output_columns``.
+        """
         return ()
 
     def rows_faults(self, attempt: Attempt, rows: ProvenRows) -> list[str]:
-        """Why it does not take these rows."""
+        """Faults because of which the destination refuses these rows."""
         return []

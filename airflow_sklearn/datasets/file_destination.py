@@ -18,23 +18,27 @@ if TYPE_CHECKING:
 
 
 class FileDestination(Destination):
-    """A folder that partitions are published into."""
+    """A folder into which partitions are published."""
 
     document: OutputFiles
 
     def partition(self, given: str, run_id: str) -> str:
+        """See ``Destination.partition``: a folder's name, by default made of the run's id."""
         return given.strip("/") or path_safe(run_id)
 
     def place(self, partition: str) -> str:
+        """See ``Destination.place``: the partition's folder."""
         return join(self.document.uri, partition, "")
 
     def request_faults(self, partition: str, ledger: str | None) -> list[str]:
+        """See ``Destination.request_faults``."""
         faults = _partition_faults(partition)
         if ledger and split_scheme(ledger)[0] != split_scheme(self.document.uri)[0]:
             faults.append(f"the ledger {ledger} is in another kind of storage than the destination {self.document.uri}")
         return faults
 
     def overlap_faults(self, source: SourceFiles, partition: str) -> list[str]:
+        """See ``Destination.overlap_faults``. Neither folder may contain the other one's files."""
         destination = self.document
         root = join(destination.uri, "")
         published = join(destination.uri, partition, f"part-00000-{'0' * 16}.{destination.file_format}")
@@ -50,10 +54,12 @@ class FileDestination(Destination):
         return faults
 
     def replacement_faults(self, attempt: Attempt, plan: Plan) -> list[str]:
+        """See ``Destination.replacement_faults``."""
         load = FileLoad(self.document, plan.partition, (), 0, plan.fingerprint, "", plan.planned)
         return replacement_faults(attempt.storage, load)
 
     def publish(self, attempt: Attempt, rows: ProvenRows) -> Publication:
+        """See ``Destination.publish`` and ``publish_files``."""
         load = FileLoad(
             destination=self.document,
             partition=rows.partition,
@@ -68,6 +74,7 @@ class FileDestination(Destination):
         return Publication(manifest.rows, published, manifest.proof_uri)
 
     def out_of_sample_faults(self, attempt: Attempt) -> list[str]:
+        """See ``Destination.out_of_sample_faults``. Scores are Parquet files."""
         destination = self.document
         if destination.file_format == "parquet":
             return []
@@ -75,7 +82,7 @@ class FileDestination(Destination):
 
 
 def path_safe(run_id: str) -> str:
-    """A run's id as the name of a folder. A digest keeps ids apart that differ only in what is not allowed there."""
+    """A run's id as a folder's name. A digest distinguishes ids that differ only in characters that are not allowed."""
     safe = re.sub(r"[^A-Za-z0-9=.-]+", "-", run_id).strip("-.")
     return f"run={safe}-{content_id(run_id, 6)}"
 

@@ -1,4 +1,4 @@
-"""Files as a source: they are read where they are."""
+"""Files as a source. They are read in place."""
 
 from __future__ import annotations
 
@@ -22,19 +22,23 @@ class FileSource(Source):
         self._files = files
 
     def column_types(self, plan: UnresolvedPlan) -> dict[str, str]:
+        """See ``Source.column_types``: the types of training, and those that the user declares."""
         trained = {column.name: column.arrow_type for column in plan.manifest.columns}
         return {**trained, **self._files.types}
 
     def untyped_fault(self, name: str) -> str:
+        """See ``Source.untyped_fault``."""
         return (
             f"the type of the passthrough column {name!r} is not known before the files are read: say it, "
             f"Dataset(..., types={{{name!r}: 'string'}})"
         )
 
     def resolve(self, attempt: Attempt, columns: WantedColumns, *, file_size: int | None = None) -> Resolved:
+        """See ``Source.resolve``. The files are read in place."""
         return Resolved(self._files, excluded=tuple(columns.excluded))
 
     def emptiness(self, plan: Plan) -> str:
+        """See ``Source.emptiness``."""
         if plan.objects:
             return ""
         return (

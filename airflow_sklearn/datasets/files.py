@@ -1,4 +1,4 @@
-"""``Dataset``: files as an operator's ``source`` or ``destination``, with the options that a bare URI cannot say."""
+"""``Dataset``: files as an operator's ``source`` or ``destination``, with options that a plain URI cannot hold."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COMPRESSED_ENDINGS = (".gz", ".zst", ".bz2")
 
 
 def short_repr(self: Any) -> str:
-    """Only what differs from the defaults: short in Airflow's UI, and equal whenever the object is."""
+    """A dataclass's text with only the fields that differ from the defaults. Equal objects have equal texts."""
     said = [f"{f.name}={value!r}" for f in dataclasses.fields(self) if (value := getattr(self, f.name)) != _default(f)]
     return f"{type(self).__name__}({', '.join(said)})"
 
@@ -84,7 +84,10 @@ class Dataset:
     __repr__ = short_repr
 
     def to_source(self) -> SourceFiles:
-        """:raises UserError: a URI is relative, or the format is neither said nor clear from the endings."""
+        """The files as a source.
+
+        :raises UserError: a URI is relative, or the format is neither given nor clear from the file names' endings.
+        """
         uris = tuple(_stored(uri) for uri in ([self.uri] if isinstance(self.uri, str) else self.uri))
         if not uris:
             raise UserError("A source needs at least one URI; the list is empty.")
@@ -99,7 +102,10 @@ class Dataset:
         )
 
     def to_output(self) -> OutputFiles:
-        """:raises UserError: several URIs, or a relative one."""
+        """The folder as a destination.
+
+        :raises UserError: there are several URIs, or a relative one.
+        """
         if not isinstance(self.uri, str):
             raise UserError(f"A destination is one folder, but this one has {len(self.uri)} URIs: {list(self.uri)}.")
         return checked(
@@ -129,7 +135,10 @@ class Dataset:
 
 
 def _stored(uri: str) -> str:
-    """:raises UserError: no URI of a storage, or a relative path."""
+    """A URI in the form that the storage uses.
+
+    :raises UserError: the scheme is unknown, or the path is relative.
+    """
     found = absolute_uri(uri)
     split_scheme(found)
     return found

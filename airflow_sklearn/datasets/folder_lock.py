@@ -1,7 +1,8 @@
-"""``_publishing.json``: one publication into a folder at a time, and a list of all files that may have to go.
+"""``_publishing.json``: allows one publication into a folder at a time, and lists all files that it may have to
+remove.
 
-The lock only keeps publications from getting in each other's way. What counts is the manifest, which is replaced by
-If-Match: a publication whose lock was taken over, and that does not know it yet, fails there.
+The lock only keeps publications apart. The manifest decides what is published, and is replaced by If-Match: a
+publication that has lost its lock without knowing it fails there.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ LOCK_EXPIRES = timedelta(hours=1)
 class FolderLock:
     """A context manager that holds the lock.
 
-    A run takes over its own lock (of an attempt that died, or still lives somewhere), and one that has expired.
+    A run may take over its own lock, from an attempt that has died or still lives elsewhere, and a lock that has
+    expired.
 
-    :param mine: with the files that this publication brings.
-    :param expires: the age at which another run's lock no longer holds.
+    :param mine: the lock's document, with the files of this publication.
+    :param expires: the age at which another run's lock expires.
     """
 
     def __init__(self, storage: Storage, folder: str, mine: Publishing, expires: timedelta) -> None:
@@ -53,7 +55,7 @@ class FolderLock:
 
     @property
     def files(self) -> tuple[OutputPart, ...]:
-        """All that may have to go."""
+        """All files that may have to be removed."""
         return self._mine.files
 
     def __enter__(self) -> FolderLock:
@@ -65,15 +67,15 @@ class FolderLock:
         except (ObjectExistsError, ObjectChangedError, ObjectNotFoundError) as error:
             raise PublishError(f"Another run publishes into this partition right now ({self._uri}). Retry.") from error
         except Exception:
-            with contextlib.suppress(Exception):  # it may be there all the same: then nobody is to wait for it
+            with contextlib.suppress(Exception):  # it may exist nevertheless, and nobody must wait for it
                 self._release()
             raise
         return self
 
     def note(self, files: Iterable[OutputPart]) -> None:
-        """Add files that may have to go. Whoever takes over from this publication knows of them then.
+        """Add files that may have to be removed, so that a publication which takes over knows them.
 
-        :raises PublishError: the lock is another's now.
+        :raises PublishError: another publication has the lock now.
         """
         by_uri = {part.uri: part for part in (*files, *self._mine.files)}
         if len(by_uri) == len(self._mine.files):
@@ -85,7 +87,10 @@ class FolderLock:
             raise self._lost() from None
 
     def check(self) -> None:
-        """:raises PublishError: the lock is another's now, or was."""
+        """Check that this publication still has the lock, and had it all the time.
+
+        :raises PublishError: it has not.
+        """
         if not self.is_held():
             raise self._lost()
 
@@ -93,7 +98,7 @@ class FolderLock:
         if kind is None:
             self._release()
         elif not self.keep:
-            with contextlib.suppress(Exception):  # the error that is on its way says more
+            with contextlib.suppress(Exception):  # the error that is being raised says more
                 self._release()
 
     def _take_over(self) -> None:
@@ -114,7 +119,10 @@ class FolderLock:
         self.keep = bool(other.files)
 
     def _has_expired(self, other: Publishing) -> bool:
-        """:raises PublishError: it does not say when it began."""
+        """Whether another publication's lock has expired.
+
+        :raises PublishError: the lock does not tell when it began.
+        """
         try:
             age = datetime.now(UTC) - datetime.fromisoformat(other.started_at)
         except (ValueError, TypeError):
@@ -122,7 +130,7 @@ class FolderLock:
                 f"{self._uri} is no lock of this package: it says that it began at {other.started_at!r}. "
                 "Fix: delete it."
             ) from None
-        return abs(age) >= self._expires  # one of the future is no promise either
+        return abs(age) >= self._expires  # a time in the future is no valid lock either
 
     def _lost(self) -> PublishError:
         return PublishError(f"Another attempt took over this publication ({self._uri} is no longer this one's).")
@@ -132,7 +140,9 @@ class FolderLock:
             self._storage.delete([self._uri])
 
     def is_held(self) -> bool:
-        """By its owner, not by its version: the answer to the last change may have been lost."""
+        """Whether this publication has the lock. It is told by its owner, not by its etag: the answer to a write can
+        be lost.
+        """
         try:
             return Publishing.from_json(self._storage.read(self._uri), where=self._uri).owner == self._mine.owner
         except ObjectNotFoundError:

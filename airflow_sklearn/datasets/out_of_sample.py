@@ -1,4 +1,4 @@
-"""Publishing a model's out-of-sample scores, which always lie beside the model, into any destination."""
+"""Publishing a model's out-of-sample scores, which are always stored beside the model, into a folder or a table."""
 
 from __future__ import annotations
 

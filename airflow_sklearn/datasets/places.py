@@ -1,4 +1,4 @@
-"""What a user gives an operator as ``source`` or ``destination`` besides URIs, for type checkers."""
+"""Types of the objects that a user may give to operators as ``source`` or ``destination``, for type checkers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import Any, Protocol
 
 
 class Readable(Protocol):
-    """Says what is read: a document of a registered kind, or a ``Source``."""
+    """An object that describes a source."""
 
-    def to_source(self) -> Any: ...
+    def to_source(self) -> Any:
+        """A document of a registered kind, or a ``Source``."""
 
 
 class Writable(Protocol):
-    """Says what is written, as a document that plans keep: its kind is registered."""
+    """An object that describes a destination."""
 
-    def to_output(self) -> Any: ...
+    def to_output(self) -> Any:
+        """A document of a registered kind, which plans store."""

@@ -30,12 +30,15 @@ def plan_prediction(
     finish: dict[str, Any],
     **asked: Any,
 ) -> tuple[Plan, str]:
-    """Compare what is asked for with the model, the source and the destination; resolve the source; store the plan.
+    """Compare the request with the model, the source and the destination; resolve the source; store the plan.
 
-    :param partition: the destination's, see ``Destination.partition``.
+    :param partition: the result of ``Destination.partition``.
+    :param chunk_size: the approximate bytes of source in a chunk.
+    :param ledger: the folder for ledgers; None: the destination's default.
     :param finish: arguments of ``finish_plan``.
     :param asked: arguments of ``draft_plan``.
-    :raises UserError: they do not fit; all differences are named.
+    :return: the plan, and its URI.
+    :raises UserError: they do not fit; the message lists all differences.
     """
     plan = draft_plan(
         attempt.storage,
@@ -62,7 +65,7 @@ def plan_prediction(
 
 
 def wanted_columns(plan: UnresolvedPlan) -> WantedColumns:
-    """What prediction reads: the key, the features, what is carried into the output."""
+    """The columns that prediction reads: the key, the features, and the columns that are passed through."""
     schema = plan.manifest.feature_schema
     return WantedColumns(
         {
@@ -85,7 +88,11 @@ def make_plan(
     look_at_columns: bool = True,
     **asked: Any,
 ) -> tuple[Plan, str]:
-    """Plan a run over files into a folder, outside of Airflow; ``asked`` goes to ``plan_prediction``."""
+    """Plan a run over files into a folder, outside of Airflow.
+
+    :param asked: arguments of ``plan_prediction``. The others are those of ``finish_plan``.
+    :return: the plan, and its URI.
+    """
     return plan_prediction(
         Attempt(storage, JobIdentity()),
         FileSource(source),

@@ -1,14 +1,14 @@
-"""Publishing files into a folder: all or nothing, and in the end the folder holds exactly one run's files.
+"""Publishing files into a folder, all or none. In the end the folder holds exactly one run's files.
 
 ::
 
-    lock         ``_publishing.json`` lists what may have to go: the new files, the old ones, those of the dead
-    copy         new files under names of their own, which no other publication uses; their content is checked
-    publish      ``_manifest.json`` names them, over the very version that was read under the lock
-    clean up     what is listed and not in the manifest goes, then the lock
+    lock         ``_publishing.json`` lists all files that may have to be removed: new, old and abandoned ones
+    copy         the new files get names that no other publication uses; their content is checked
+    publish      ``_manifest.json`` names them; it replaces exactly the version that was read under the lock
+    clean up     files that are listed and not in the manifest are removed, then the lock
 
-Whatever dies on the way, the next attempt cleans up, this run's or another's. Files are only removed when no manifest
-can name them any more: after the manifest was replaced, which stops all who have read the one before.
+If a publication dies, the next one cleans up, whichever run's it is. A file is removed only when no manifest can name
+it any more: after the manifest was replaced, which makes all publications fail that have read the one before.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 MANIFEST_NAME = "_manifest.json"
 _PART = re.compile(r"part-\d{5,}-([0-9a-f]{16})((?:\.[0-9A-Za-z]+)*)")
 _COPIERS = 16
-#: Publications that a manifest remembers.
+#: The number of earlier publications that a manifest lists.
 _EARLIER = 50
 
 
@@ -57,10 +57,10 @@ class FileLoad:
     """Files that become the content of one folder.
 
     :param partition: the folder below the destination.
-    :param fingerprint: of the content: what is published already under the same one is left as it is.
-    :param proof_uri: where it is written what the files are.
-    :param planned: when and by whom: an older run does not replace the rows of a newer one.
-    :param replace_newer: it does all the same.
+    :param fingerprint: identifies the content. If it is published already, nothing is changed.
+    :param proof_uri: the URI of the proof for the files.
+    :param planned: when and by which task the run was planned: an older run does not replace the rows of a newer one.
+    :param replace_newer: let it do so.
     """
 
     destination: OutputFiles
@@ -74,6 +74,7 @@ class FileLoad:
 
     @property
     def folder(self) -> str:
+        """The URI of the partition's folder."""
         return join(self.destination.uri, self.partition)
 
 
@@ -84,13 +85,16 @@ def publish_files(
 
     A reader of the manifest sees the old rows or the new ones, never both.
 
-    :return: the manifest, and False when these very rows were published before and are still there.
-    :raises PublicationRefusedError: the partition was published before and ``if_exists`` is ``fail``, or holds rows of
-        a newer run, or of another task of the same run; or it lies in another one, or is a link that leads out of the
-        destination. Nothing was changed, and no retry shall.
-    :raises PublishError: the partition holds files that were not published by this package, or another run is
-        publishing into it.
-    :raises ObjectChangedError: a file is not what its digest says.
+    :param storage: where the files and the folder are.
+    :param load: the files and the folder.
+    :param lock_expires: the age at which another run's lock expires.
+    :return: the manifest, and whether anything was published. False: the same rows were published before, and exist.
+    :raises PublicationRefusedError: the partition was published before and ``if_exists`` is ``fail``; or it holds rows
+        of a newer run, or of another task of the same run; or it lies in another partition, or is a link that leads out
+        of the destination. Nothing was changed, and a retry does not help.
+    :raises PublishError: the partition holds files that this package has not published, or another run is publishing
+        there.
+    :raises ObjectChangedError: a file does not have its digest.
     """
     for fault in _place_faults(storage, load):
         raise PublicationRefusedError(fault)
@@ -110,12 +114,14 @@ def publish_files(
 
 
 def read_published(storage: Storage, folder: str) -> PublishedManifest | None:
-    """What a folder holds now, None if nothing was published there. Of a folder that was copied, the copy's files."""
+    """The manifest of a folder; None if nothing was published there. In a copied folder it names the copies."""
     return _read_manifest(storage, folder)[0]
 
 
 def replacement_faults(storage: Storage, load: FileLoad) -> list[str]:
-    """Why a run could not replace what its folder holds now: better known before it has computed anything."""
+    """Reasons why a run could not replace the present content of its folder. They are checked before anything is
+    computed.
+    """
     faults = _place_faults(storage, load)
     before = read_published(storage, load.folder)
     if before is not None and before.fingerprint != load.fingerprint and (fault := _fault(before, load)):
@@ -124,9 +130,9 @@ def replacement_faults(storage: Storage, load: FileLoad) -> list[str]:
 
 
 class _Publication:
-    """One attempt, under the lock.
+    """One attempt at a publication, under the lock.
 
-    :param targets: the files' copies.
+    :param targets: the copies of the files.
     """
 
     def __init__(self, storage: Storage, load: FileLoad, targets: tuple[OutputPart, ...], lock: FolderLock) -> None:
@@ -171,8 +177,10 @@ class _Publication:
         return rival or manifest, rival is None
 
     def _missing(self, before: PublishedManifest) -> list[tuple[OutputPart, OutputPart]] | None:
-        """Of these very rows, published before, the files that are gone, with what they are copies of; None if they
-        cannot be brought back under their names."""
+        """The files of an earlier publication of the same rows that are gone, each with its source.
+
+        None: they cannot be restored under their names.
+        """
         gone = set(_gone(self._storage, self._load.folder, before.files))
         if not gone:
             return []
@@ -192,11 +200,11 @@ class _Publication:
         return self._confirm(before.model_copy(update={"planned": planned})), bool(missing)
 
     def _confirm(self, manifest: PublishedManifest) -> PublishedManifest:
-        """Let a manifest stay what it is, and remove what it does not name.
+        """Leave the manifest as it is, and remove files that it does not name.
 
-        :raises PublishError: another run published.
+        :raises PublishError: another run has published.
         """
-        # The dead may live: before their files go, the manifest changes, so that they cannot publish them any more.
+        # An abandoned publication may still live. The manifest changes first, so that it cannot publish its files.
         manifest = manifest.model_copy(update={"earlier": self._earlier(())})
         stored = self._storage.read(join(self._load.folder, MANIFEST_NAME), etag=self._etag)
         if manifest.to_json() != stored and self._write(manifest) is not None:
@@ -205,7 +213,10 @@ class _Publication:
         return manifest
 
     def _copy(self, pairs: Sequence[tuple[OutputPart, OutputPart]]) -> None:
-        """:raises PublishError: another attempt took over. Then, as after any error, the copies are gone again."""
+        """Copy files. If that fails, the copies are removed.
+
+        :raises PublishError: another attempt has taken over.
+        """
         copies = [target for _, target in pairs]
         try:
             with ThreadPoolExecutor(_COPIERS) as pool:
@@ -219,25 +230,25 @@ class _Publication:
             raise
 
     def _give_up(self, copies: Iterable[OutputPart]) -> None:
-        """Leave the folder as the manifest says that it is. What cannot be removed now stays listed in the lock."""
+        """Restore the content that the manifest names. Files that cannot be removed now stay listed in the lock."""
         try:
             self._withdraw(copies)
             if self._before and self._lock.abandoned and self._lock.is_held():
                 self._confirm(self._before)
             self._lock.keep = bool(self._lock.abandoned) and self._before is None
-        except Exception as error:  # the one that is on its way says more
+        except Exception as error:  # the error that is being raised says more
             log.warning("Files may stay in %s until the next attempt: %s", self._load.folder, error)
 
     def _withdraw(self, copies: Iterable[OutputPart]) -> None:
-        """Remove copies that will not be published. Nobody else can publish them."""
+        """Remove copies that will not be published. No other publication can publish them."""
         now = read_published(self._storage, self._load.folder)
         published = {part.uri for part in now.files} if now else set()
         self._storage.delete([part.uri for part in copies if part.uri not in published])
 
     def _write(self, manifest: PublishedManifest) -> PublishedManifest | None:
-        """Publish: over the version that was read under the lock, and no other.
+        """Publish: replace exactly the manifest that was read under the lock.
 
-        :return: None; or what another one has published instead.
+        :return: None, or the manifest that another run has published instead.
         """
         uri, data = join(self._load.folder, MANIFEST_NAME), manifest.to_json()
         try:
@@ -245,7 +256,7 @@ class _Publication:
                 self._storage.create(uri, data)
             else:
                 self._storage.replace(uri, data, etag=self._etag)
-        except Exception as error:  # whatever it says: the answer to a write that succeeded can be lost
+        except Exception as error:  # any error: the write may have succeeded, and its answer was lost
             now = read_published(self._storage, self._load.folder)
             if now == manifest:
                 return None
@@ -255,7 +266,7 @@ class _Publication:
         return None
 
     def _clean_up(self, manifest: PublishedManifest) -> None:
-        """Remove all that was published, or was to be, and is not in the manifest. Only what lies in this folder."""
+        """Remove all files of this and earlier publications that are not in the manifest. Only files in this folder."""
         published = {part.uri for part in manifest.files}
         if rest := [uri for uri in self._own_files() if uri not in published]:
             what = counted(len(rest), "file")
@@ -273,7 +284,7 @@ class _Publication:
             )
 
     def _own_files(self) -> list[str]:
-        """The files in the folder that are known to be of this publication or of an earlier one, by their names."""
+        """The files in the folder whose names show that they belong to this publication or an earlier one."""
         folder = join(self._load.folder, "")
         before = self._before
         listed = {_name(part) for part in (*self._lock.files, *(before.files if before else ()))}
@@ -286,8 +297,7 @@ class _Publication:
         ]
 
     def _earlier(self, replaced: Iterable[OutputPart]) -> tuple[str, ...]:
-        """Ids of publications whose files are gone, or will be: the earlier ones', those that are replaced now, those
-        that were abandoned."""
+        """Ids of publications whose files are gone or will be removed: earlier, replaced and abandoned ones."""
         current = {_name(part) for part in self._before.files} if self._before else set()
         dead = [part for part in self._lock.abandoned if _name(part) not in current]
         ids = dict.fromkeys(self._before.earlier if self._before else ())
@@ -309,7 +319,7 @@ def _place_faults(storage: Storage, load: FileLoad) -> list[str]:
     for depth in range(len(folders)):
         above = join(load.destination.uri, *folders[:depth])
         manifest = join(above, MANIFEST_NAME)
-        # Listed, not looked at: nobody needs a right to read what is not there.
+        # Listed, not read: reading an absent object may need a permission that nobody has.
         if any(obj.uri == manifest for obj in storage.list(manifest)):
             faults.append(
                 f"{load.folder} lies in {above}, which holds a partition of its own: readers of that would find these "
@@ -319,7 +329,7 @@ def _place_faults(storage: Storage, load: FileLoad) -> list[str]:
 
 
 def _fault(before: PublishedManifest, load: FileLoad) -> str:
-    """Why a run may not replace what is there; empty if it may."""
+    """Why a run may not replace the present content; empty if it may."""
     if load.destination.if_exists == "fail":
         return (
             f"{load.folder} was published before ({counted(before.rows, 'row')} at {before.published_at}) and "
@@ -335,7 +345,7 @@ def _fault(before: PublishedManifest, load: FileLoad) -> str:
 
 
 def _read_manifest(storage: Storage, folder: str) -> tuple[PublishedManifest | None, str | None]:
-    """The manifest and its version. Its files are those of this folder, whatever folder it was copied from."""
+    """The manifest and its etag. Its files are those of this folder, even if the folder was copied from another one."""
     uri = join(folder, MANIFEST_NAME)
     try:
         etag = storage.stat(uri).etag
@@ -363,7 +373,7 @@ def _name(part: OutputPart) -> str:
 
 
 def _id(name: str) -> str:
-    """Of the publication that a file is of."""
+    """The id of the publication to which a file belongs."""
     found = _PART.fullmatch(name)
     return found.group(1) if found else ""
 

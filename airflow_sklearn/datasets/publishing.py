@@ -1,4 +1,4 @@
-"""The second half of a commit: what ``verify`` has proven becomes the content of the destination."""
+"""The second half of a commit: publishing the rows that ``verify`` has proven."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 def publish_run(
     attempt: Attempt, destination: Destination, plan: Plan, proof: Proof, *, replace_newer: bool = False
 ) -> Publication:
-    """Publish a run, all or nothing; then what was exported for it has served.
+    """Publish a run, all of it or none, and then remove the files that were exported for it.
 
-    :param destination: the plan's.
+    :param destination: the plan's destination.
+    :param replace_newer: let the run replace rows of a newer one.
     :raises PublicationRefusedError, PublishError, StatementRunningError: see ``Destination.publish``.
     """
     rows = ProvenRows(

@@ -1,7 +1,7 @@
-"""Which kinds of sources and destinations there are: a line each, and none of them is imported before it is needed.
+"""The kinds of sources and destinations, one line each. A kind is imported only when it is needed.
 
-A package of the user's adds a kind by entry points of the groups ``airflow_sklearn.sources`` and
-``airflow_sklearn.destinations``, named after the kind; a module that DAG files import does so by ``register_kind``.
+Another package adds a kind by entry points of the groups ``airflow_sklearn.sources`` and
+``airflow_sklearn.destinations``, whose name is the kind. A module that DAG files import may call ``register_kind``.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ _DESTINATIONS = {
 
 
 def register_kind(kind: str, *, source: str = "", destination: str = "") -> None:
-    """Add a kind to this process.
+    """Add a kind in this process.
 
-    :param source: the class, as ``package.module:Class``; empty: it cannot be read.
-    :param destination: likewise; empty: it cannot be written.
-    :raises UserError: the kind is another one's.
+    :param kind: its name.
+    :param source: its ``Source`` class, as ``package.module:Class``; empty: it cannot be read.
+    :param destination: its ``Destination`` class, likewise; empty: it cannot be written.
+    :raises UserError: the name belongs to another kind.
     """
     for classes, given in ((_SOURCES, source), (_DESTINATIONS, destination)):
         if given and classes.setdefault(kind, given) != given:
@@ -41,35 +42,39 @@ def register_kind(kind: str, *, source: str = "", destination: str = "") -> None
 
 
 def as_source(value: Any) -> Source:
-    """What an operator's ``source`` stands for.
+    """The source for an operator's argument.
 
-    :param value: a URI, several URIs, an object with ``to_source``, or a dict of the arguments of one of this
-        package's, as an upstream task may return it.
-    :raises UserError: it is none of these, or has options that cannot be.
+    :param value: a URI, several URIs, an object with ``to_source``, or a dict with the arguments of a ``Dataset``, a
+        ``RedshiftTable`` or a ``RedshiftQuery``, as an upstream task may return it.
+    :raises UserError: it is none of these, or has invalid options.
     """
     document = from_plain(value, "source").to_source()
     return document if isinstance(document, Source) else _find("source", _SOURCES, document)(document)
 
 
 def as_destination(value: Mapping[str, Any] | Sequence[str] | str | Any) -> Destination:
-    """What an operator's ``destination`` stands for. Takes what ``as_source`` takes, but one URI, and objects with
-    ``to_output``."""
+    """The destination for an operator's argument.
+
+    :param value: a URI, an object with ``to_output``, or a dict with the arguments of a ``Dataset`` or a
+        ``RedshiftTable``.
+    :raises UserError: it is none of these, or has invalid options.
+    """
     return destination_of(from_plain(value, "destination").to_output())
 
 
 def destination_of(document: Any) -> Destination:
-    """The destination that a plan keeps.
+    """The destination for a plan's document.
 
-    :raises UserError: it is of a kind that is not registered here.
+    :raises UserError: its kind is not registered here.
     """
     found: Destination = _find("destination", _DESTINATIONS, document)(document)
     return found
 
 
 def from_plain(value: Any, role: str) -> Any:
-    """What an operator's argument stands for, as an object that says itself where data are.
+    """An object that describes a source or destination, from an operator's argument.
 
-    :raises UserError: it is nothing that could be.
+    :raises UserError: the argument cannot be one.
     """
     if isinstance(value, Mapping):
         from airflow_sklearn.datasets.redshift.tables import from_mapping

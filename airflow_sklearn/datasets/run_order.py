@@ -1,4 +1,4 @@
-"""Why a run may not replace the rows of another one, in a folder or in a table."""
+"""Reasons why a run may not replace the rows of another one, in a folder or in a table."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 def log_replacement(log: logging.Logger, place: str, there: object, *, rows: int, by: int) -> None:
-    """Say what was replaced.
+    """Log which rows were replaced.
 
-    :param there: whose rows they were.
-    :param rows: how many they were.
-    :param by: how many rows are there now.
+    :param there: the run that published the replaced rows.
+    :param rows: the number of rows that were replaced.
+    :param by: the number of rows now.
     """
     if rows and not by:
         log.warning("Replaced in %s by no rows at all: %s. Is the source complete?", place, there)
@@ -24,9 +24,9 @@ def log_replacement(log: logging.Logger, place: str, there: object, *, rows: int
 
 
 def rival_fault(place: str, there: str) -> str:
-    """Two tasks would take turns in replacing each other's rows.
+    """The fault that two tasks would replace each other's rows in turn.
 
-    :param there: whose rows are there now.
+    :param there: the run whose rows are there now.
     """
     return (
         f"{place} holds the rows of another task: {there}. Both would replace each other's rows, so nothing was "
@@ -36,10 +36,10 @@ def rival_fault(place: str, there: str) -> str:
 
 
 def older_fault(place: str, there: str, planned: Planned) -> str:
-    """An older run comes after a newer one.
+    """The fault that an older run would replace the rows of a newer one.
 
-    :param there: whose rows are there now.
-    :param planned: of the older run.
+    :param there: the run whose rows are there now.
+    :param planned: when and by which task the older run was planned.
     """
     return (
         f"{place} holds the rows of a newer run: {there}. This run is older ({planned}): its rows would replace newer "

@@ -1,13 +1,13 @@
-"""Snapshots: rows of a table or a query, exported into files once for a run, under a folder of the run's own.
+"""Snapshots: rows of a table or a query, exported into files once for a run, in a folder of their own.
 
 ::
 
     <staging>/unloads/<task>/<n>/                     n: how often the task was cleared
     <staging>/unloads/<task>/<n>/<attempt>/rows/      the files
-    <staging>/unloads/<task>/<n>/snapshot.json        written last: the files are whole
+    <staging>/unloads/<task>/<n>/snapshot.json        written last: shows that the files are complete
 
-What a run reads is what the table held at one moment, whatever becomes of the table. A retry finds the snapshot of an
-earlier attempt; a task that is cleared takes a new one, and removes the old.
+A run reads the rows that the table held at one moment, even if the table changes later. A retry uses the snapshot of an
+earlier attempt. A task that was cleared makes a new one, and removes the old one.
 """
 
 from __future__ import annotations
@@ -33,33 +33,36 @@ _ROWS = re.compile(r"\d+/[0-9a-f]{16}/rows/[^/]+")  # below it, of one attempt
 
 
 def snapshot_folder(staging: str, identity: JobIdentity, clears: int) -> str:
-    """The folder of a task instance since it was last cleared.
+    """The folder for the exports of a task instance since it was last cleared.
 
-    :param staging: the URI of the folder that is for such files.
+    :param staging: the URI of the folder for all exports.
+    :param identity: the task instance.
+    :param clears: how often it was cleared.
     """
     task = content_id([identity.dag_id, identity.task_id, identity.run_id, identity.map_index])
     return join(staging, "unloads", task, str(clears))
 
 
 def rows_folder(folder: str, attempt: str, query: str) -> str:
-    """Where an attempt's files go, with its slash.
+    """The URI of the folder for an attempt's files, with a slash at its end.
 
-    :param folder: ``snapshot_folder``'s.
-    :param attempt: the number of the try: a name of the attempt's own.
-    :param query: what is exported.
+    :param folder: the result of ``snapshot_folder``.
+    :param attempt: the attempt's number.
+    :param query: the exported query.
     """
     return join(folder, attempt, content_id(query), "rows", "")
 
 
 def store_snapshot(storage: Storage, snapshot: Snapshot) -> None:
-    """Say that the files are whole."""
+    """Store a snapshot's document, after all of its files are complete."""
     storage.write(join(snapshot.folder, _SNAPSHOT), snapshot.to_json())
 
 
 def find_snapshot(storage: Storage, folder: str) -> Snapshot | None:
-    """What an earlier attempt of the task has unloaded; its files are whole, or it has served and they are gone.
+    """The snapshot of an earlier attempt; None if there is none. Its files are complete, or were removed after their
+    use.
 
-    :raises DocumentError: the document names what lies elsewhere: no attempt of the task has written it.
+    :raises DocumentError: the document names files elsewhere, so that no attempt of the task has written it.
     """
     uri = join(folder, _SNAPSHOT)
     try:
@@ -81,7 +84,7 @@ def _is_below(folder: str, uri: str) -> bool:
 
 
 def remove_others(storage: Storage, folder: str) -> None:
-    """What the task had left before it was cleared. Nothing of a newer clear: this attempt may be a late one."""
+    """Remove exports from before the task was cleared. Those of later clears stay: this attempt may be a late one."""
     parent, _, ours = folder.rpartition("/")
     prefix = join(parent, "")
     leftovers = [
@@ -95,13 +98,13 @@ def remove_others(storage: Storage, folder: str) -> None:
 
 
 def delete_snapshot(storage: Storage, snapshot: Snapshot | None, *, folder: str = "", served: str = "") -> None:
-    """Remove what was unloaded, when it has served. An error here must not fail what has succeeded.
+    """Remove exported files after their use. An error is only logged, because the task has succeeded.
 
-    A document can be forged, and this deletes with Airflow's rights: only what an export makes is removed, by its
-    names, and nothing where the document's folder is none of ``snapshot_folder``'s.
+    A document can be forged, and files are deleted with Airflow's permissions. Therefore only files with the names that
+    an export gives are removed, and only in a folder from ``snapshot_folder``.
 
-    :param folder: the task's own, where the caller knows it: nothing is removed from any other one.
-    :param served: the URI of what was made of it: stays behind, for an attempt that comes after.
+    :param folder: the task's own folder, if the caller knows it: nothing is removed elsewhere.
+    :param served: the URI of the result made of the rows. The document stays, and tells it to a later attempt.
     """
     if snapshot is None or snapshot.keep:
         return
@@ -113,7 +116,7 @@ def delete_snapshot(storage: Storage, snapshot: Snapshot | None, *, folder: str 
         return
     document = join(snapshot.folder, _SNAPSHOT)
     try:
-        # The document first: else an attempt at the same time would take the files for whole.
+        # The document first: else another attempt could see it and believe that the files are complete.
         if served:
             storage.write(document, snapshot.model_copy(update={"served": served}).to_json())
         else:

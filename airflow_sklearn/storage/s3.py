@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.storage.uris import Selection
 
-#: Seconds before a broken stream is opened again, without a byte of progress, until its error is raised.
+#: Seconds before each attempt to open a broken stream again. If all fail without progress, its error is raised.
 _RESUME_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
 _CONFLICT_PAUSES = (0.1, 0.3, 1.0, 3.0)  # seconds
 #: Answers without a body (to HEAD) have the HTTP status as their code.

@@ -1,1 +1,1 @@
-"""Amazon Redshift: tables and queries as sources, tables as destinations. Airflow's side only."""
+"""Amazon Redshift: tables and queries as sources, tables as destinations. Used on Airflow's side only."""

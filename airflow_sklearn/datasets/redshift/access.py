@@ -1,4 +1,4 @@
-"""The only place where it is settled by which way statements go to a Redshift database."""
+"""Opening a Redshift database by a connection or the Data API. No other module decides which."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ def open_database(
     statements: dict[str, str] | None = None,
     wait: bool = True,
 ) -> Database:
-    """The database of one attempt of one task. Nothing is looked up or connected before it runs a statement.
+    """The database for one attempt of one task. Nothing is looked up or connected before the first statement.
 
-    :param aws: credentials: of the Data API, and of connections that authenticate by IAM.
-    :param tag: by which an administrator finds the statements: their query group.
-    :param statements: ids by step of what ran before the task was deferred; grows with each submission. Of no use to a
-        connection, whose statements end with their task.
-    :param wait: false in a deferrable task: ``StatementRunningError`` says what to wait for.
+    :param access: how to reach the database.
+    :param aws: credentials for the Data API, and for connections that authenticate by IAM.
+    :param tag: the query group of the statements, by which an administrator finds them.
+    :param statements: ids, by step, of the statements that ran before the task was deferred. Each submission is added.
+        Not used by a connection, whose statements end with their task.
+    :param wait: whether to wait for statements. False in a deferrable task: ``StatementRunningError`` says what runs.
     """
     if access.data_api is None:
         from airflow_sklearn.datasets.redshift.sql_database import SqlDatabase
@@ -40,9 +41,9 @@ def open_database(
 
 
 def connect(attempt: Attempt, access: RedshiftAccess) -> Database:
-    """The database, for one attempt of a task, with its statements tagged by who runs them.
+    """The database for an attempt of a task. Its statements are tagged with the task's name.
 
-    :raises TypeError: the attempt has no credentials to look for.
+    :raises TypeError: the attempt has no credentials.
     """
     if attempt.aws is None:
         raise TypeError("A database is reached with the credentials of an Airflow connection: give the attempt one.")

@@ -1,6 +1,6 @@
-"""What the database's catalog says of a table that is published into.
+"""The database's catalog: the properties of a table that is published into.
 
-Catalog queries stand alone: Redshift does not let a statement on users' tables read its catalogs too.
+Catalog queries are separate statements: Redshift does not allow a statement on user tables to read some catalogs too.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ ORDER BY 1
 
 @dataclass(frozen=True)
 class Target:
-    """A table that is published into, as it is now.
+    """The present state of a table that is published into.
 
-    :param columns: empty when there is no such table.
+    :param columns: empty if the table does not exist.
     :param required: columns that are NOT NULL and have no default.
-    :param views: those that depend on the table, which Redshift then does not drop.
-    :param number: that the database has given this table, and no other.
+    :param views: views that depend on the table; Redshift then refuses to drop it.
+    :param number: the database's number of this table, which no other table has.
     """
 
     schema: str
@@ -86,20 +86,22 @@ class Target:
 
     @property
     def exists(self) -> bool:
+        """Whether the table exists."""
         return bool(self.kind)
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The table's name for people."""
         return f"{self.schema}.{self.table}"
 
     @property
     def parts(self) -> tuple[str, str]:
+        """The names of the schema and the table."""
         return self.schema, self.table
 
     @property
     def no_table(self) -> str:
-        """What it is instead of a table; empty for a table."""
+        """The kind of the object if it is no table, such as a view; empty for a table."""
         return "" if self.kind in ("", "r") else _KINDS.get(self.kind, "something else")
 
 
@@ -109,9 +111,9 @@ def statement(sql: str, values: Mapping[str, str | None]) -> Statement:
 
 
 def read_target(database: Database, table: Sequence[str], *, step: str) -> Target:
-    """Look a table up.
+    """Look up a table.
 
-    :param table: ``(schema, table)``, or the table alone, for the first schema of the user's search path.
+    :param table: ``(schema, table)``, or the table alone, for the first schema in the user's search path.
     :param step: see ``Database.run``.
     """
     schema = table[0] if len(table) == 2 else _first_schema(database, step)
@@ -135,12 +137,12 @@ def read_target(database: Database, table: Sequence[str], *, step: str) -> Targe
 
 
 def exists(schema: str, table: str) -> Statement:
-    """One row, the table's number in Redshift's logs; none if there is no such table."""
+    """A statement with one row, the table's number in Redshift's logs; no row if there is no such table."""
     return statement(_TABLE_ID, {"publish_schema": schema, "publish_table": table})
 
 
 def tables_named(schema: str, prefix: str) -> Statement:
-    """The tables of a schema whose names begin like this."""
+    """A statement for the tables of a schema whose names begin with a prefix."""
     return statement(_TABLES, {"publish_schema": schema, "publish_prefix": prefix, "publish_length": str(len(prefix))})
 
 

@@ -1,4 +1,4 @@
-"""The database through the Redshift Data API: no network path to it, and statements that outlive who asked for them."""
+"""The database through the Redshift Data API. It needs no network path, and its statements outlive the task."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ _PREFIX = re.compile(r"^(Query #\d+ failed with )?\s*(ERROR:\s*)?")
 
 
 class DataApiDatabase(Database):
-    """Statements by AWS's API, polled.
+    """A database whose statements are submitted to the Redshift Data API, and polled.
 
-    :param client: gives the boto3 client.
-    :param api: which database.
-    :param tag: by which an administrator finds the statements.
-    :param statements: ids of what has been submitted, which a later attempt to run the same answers from. Several
-        databases may share it, and it grows with each submission.
-    :param wait: poll until the end; else ``StatementRunningError`` after a short look.
+    :param client: returns the boto3 client.
+    :param api: identifies the database.
+    :param tag: the query group of the statements, by which an administrator finds them.
+    :param statements: ids of submitted statements by step. A statement that is in it is not run again; its answers are
+        returned. Several databases may share it. Each submission is added.
+    :param wait: whether to wait for the end. If not, ``StatementRunningError`` is raised after a short time.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class DataApiDatabase(Database):
         self._cancelled = False
 
     def run(self, statements: Sequence[Statement], *, step: str) -> list[Answer]:
+        """See ``Database.run``."""
         for statement in statements:
             check_parameters(statement)
         settings = session_settings(self._tag)
@@ -109,6 +110,7 @@ class DataApiDatabase(Database):
                     wait_after_conflict(error, step, attempt - 1)
 
     def cancel(self) -> None:
+        """See ``Database.cancel``."""
         self._cancelled = True
         if self._running is not None:
             statement_id = self._running
@@ -142,8 +144,8 @@ class DataApiDatabase(Database):
     def _ended(self, statement_id: str, step: str) -> dict[str, Any]:
         """Wait for a transaction.
 
-        :return: what the API says of it.
-        :raises StatementRunningError: it runs on, and this database does not wait.
+        :return: the answer of DescribeStatement.
+        :raises StatementRunningError: it is still running, and this database does not wait.
         :raises RedshiftError: it failed.
         """
         self._running = statement_id
@@ -159,7 +161,7 @@ class DataApiDatabase(Database):
                 time.sleep(pause)
                 pause = min(_LONGEST_POLL, pause * _POLL_GROWTH)
         except StatementRunningError:
-            self._running = None  # a deferred task's statement is its trigger's
+            self._running = None  # the trigger of a deferred task looks after the statement
             raise
         self._running = None
         if described["Status"] != "FINISHED":
@@ -232,9 +234,9 @@ class DataApiDatabase(Database):
 
 
 def _bound(statements: Sequence[Statement]) -> tuple[list[str], dict[str, str]]:
-    """The SQL and the values that all of it shares: a name that has two values is given two names.
+    """The SQL and common parameter values of statements. If a parameter has two values, one of them gets another name.
 
-    The API takes neither NULL nor empty text for a value; these are written into the SQL.
+    The API accepts neither NULL nor an empty text as a value; these are written into the SQL.
     """
     values: dict[str, str] = {}
 
@@ -301,13 +303,13 @@ def _type(column: dict[str, Any]) -> str:
 
 
 def _value(field: dict[str, Any], kind: str) -> Any:
-    """A typed field as the driver would give it."""
+    """A typed field of the API as the value that the driver would return."""
     if field.get("isNull"):
         return None
     value = next(iter(field.values()), None)
     if not isinstance(value, str):
         return value
-    with contextlib.suppress(ValueError, ArithmeticError):  # a date before Christ stays text
+    with contextlib.suppress(ValueError, ArithmeticError):  # a date BC stays text
         if kind == "numeric":
             return Decimal(value)
         if kind == "date":

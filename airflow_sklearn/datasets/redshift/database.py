@@ -1,7 +1,7 @@
-"""One small interface to the database: a list of statements is one transaction.
+"""``Database``: the interface to a Redshift database. A list of statements is one transaction.
 
-Two implementations stand behind it, ``SqlDatabase`` (a connection of Airflow's ``RedshiftSQLHook``) and
-``DataApiDatabase`` (the Redshift Data API, no network path needed).
+There are two implementations: ``SqlDatabase`` (a connection by Airflow's ``RedshiftSQLHook``) and ``DataApiDatabase``
+(the Redshift Data API, which needs no network path).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Statement:
     """One SQL statement.
 
-    :param sql: with ``:name`` where a parameter is bound. Values never become part of it, except in what Redshift
-        binds nothing in: UNLOAD's inner query, COPY, DDL. There ``sql.literal`` writes them.
-    :param parameters: text by name, None for NULL; the SQL says the type: ``CAST(:day AS DATE)``.
+    :param sql: the text, with ``:name`` for each parameter. Values never become part of it, except where Redshift
+        accepts no parameters: in UNLOAD's inner query, COPY, DDL. There ``sql.literal`` writes them.
+    :param parameters: texts by name, None for NULL. The SQL sets the type: ``CAST(:day AS DATE)``.
     """
 
     sql: str
@@ -31,9 +31,9 @@ class Statement:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a statement returned; empty for one that returns no rows.
+    """The rows of a statement; empty for a statement without rows.
 
-    :param columns: names and Redshift types, without length and precision where the protocol does not say them.
+    :param columns: names and Redshift types, without length and precision if the protocol lacks them.
     """
 
     columns: tuple[TableColumn, ...] = ()
@@ -45,15 +45,16 @@ class Database(ABC):
 
     @abstractmethod
     def run(self, statements: Sequence[Statement], *, step: str) -> list[Answer]:
-        """Run statements as one transaction: all of them, or none. Serialization conflicts are tried again.
+        """Run statements as one transaction: all of them, or none. After a serialization conflict it is run again.
 
-        :param step: names this transaction within the attempt. A task that waits in the triggerer starts over when it
-            comes back; what has run under this name by then is not run again, its answers are returned.
-        :return: an answer a statement.
-        :raises RedshiftError: Redshift refuses; the message holds the statement and what Redshift says.
-        :raises StatementRunningError: the transaction runs, and is to be waited for without a worker slot.
+        :param statements: the statements in order.
+        :param step: the name of this transaction within the attempt. A task that has waited in the triggerer starts
+            over: a transaction that has run under this name is not run again, and its answers are returned.
+        :return: one answer for each statement.
+        :raises RedshiftError: Redshift refuses; the message holds the statement and Redshift's message.
+        :raises StatementRunningError: the transaction runs, and the task must wait without a worker slot.
         """
 
     @abstractmethod
     def cancel(self) -> None:
-        """Stop what runs now. Called from a signal handler; never raises."""
+        """Stop the current transaction. Called from a signal handler; never raises."""

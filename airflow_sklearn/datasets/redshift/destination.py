@@ -21,18 +21,21 @@ if TYPE_CHECKING:
 
 
 class RedshiftDestination(Destination):
-    """A table that rows are published into."""
+    """A table into which rows are published."""
 
     document: OutputTable
 
     @property
     def name(self) -> str:
+        """See ``Destination.name``."""
         return self.document.name
 
     def partition(self, given: str, run_id: str) -> str:
+        """See ``Destination.partition`` and ``publication_scope``."""
         return publication_scope(self.document, given, run_id)
 
     def check(self, attempt: Attempt, plan: UnresolvedPlan, source: Source) -> list[str]:
+        """See ``Destination.check``. The columns are compared with the table's."""
         columns, faults = _output_columns(plan, source, {})
         key = tuple(column.name for column in plan.manifest.feature_schema.primary_key)
         return faults + destination_faults(connect(attempt, self.document.access), self.document, columns, key)
@@ -40,11 +43,14 @@ class RedshiftDestination(Destination):
     def output_columns(
         self, plan: UnresolvedPlan, source: Source, snapshot: Snapshot | None
     ) -> tuple[OutputColumnSpec, ...]:
-        """A passthrough column is created with the type that it has in its own table."""
+        """See ``Destination.output_columns``. A passthrough column keeps its Redshift type in a table that is
+        created.
+        """
         hints = {column.name: column.type for column in snapshot.columns} if snapshot else {}
         return _output_columns(plan, source, hints)[0]
 
     def publish(self, attempt: Attempt, rows: ProvenRows) -> Publication:
+        """See ``Destination.publish`` and ``publish_table``."""
         load = TableLoad(
             table=self.document,
             columns=rows.columns,
@@ -63,6 +69,7 @@ class RedshiftDestination(Destination):
         return Publication(done.rows, done.published, rows.proof_uri, done.warnings)
 
     def out_of_sample_faults(self, attempt: Attempt) -> list[str]:
+        """See ``Destination.out_of_sample_faults``."""
         document = self.document
         if document.if_exists != "fail":
             return []
@@ -70,14 +77,16 @@ class RedshiftDestination(Destination):
         return destination_faults(connect(attempt, document.access), plain, (), ())
 
     def out_of_sample_partition(self, version: str, run: str) -> str:
+        """See ``Destination.out_of_sample_partition``."""
         return publication_scope(self.document, "", run)
 
     def columns_of(self, columns: Sequence[Column]) -> tuple[OutputColumnSpec, ...]:
-        """Scores are written in portable types: there is a column in Redshift for each."""
+        """See ``Destination.columns_of``. Scores have portable types, each of which has a Redshift type."""
         found = [output_column(column.name, column.arrow_type) for column in columns]
         return tuple(column for column in found if column is not None)
 
     def rows_faults(self, attempt: Attempt, rows: ProvenRows) -> list[str]:
+        """See ``Destination.rows_faults``."""
         return destination_faults(
             connect(attempt, self.document.access),
             self.document,
@@ -89,9 +98,11 @@ class RedshiftDestination(Destination):
 
 
 def publication_scope(destination: OutputTable, given: str, run_id: str) -> str:
-    """Which rows of a table a run publishes, as a text: what says that a second run is of the same rows.
+    """The name of a table's rows that a run owns. Two runs with the same name publish the same rows.
 
-    :param given: the operator's ``partition``.
+    :param destination: the table.
+    :param given: the operator's ``partition``; may be empty.
+    :param run_id: the id of the DAG run.
     """
     if given:
         return given

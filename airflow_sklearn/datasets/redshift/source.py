@@ -21,13 +21,14 @@ _CLASS_OF_NAMES_AND_RIGHTS = ("42", "3F")  # of SQLSTATE
 
 
 class RedshiftSource(Source):
-    """What is unloaded."""
+    """A table or a query whose rows are unloaded."""
 
     def __init__(self, document: UnloadSource) -> None:
         self._document = document
         self._described: tuple[TableColumn, ...] | None = None
 
     def check(self, attempt: Attempt, plan: UnresolvedPlan) -> list[str]:
+        """See ``Source.check``. The columns are compared with the model's features."""
         name = self._document.name
         try:
             columns = self._columns(attempt)
@@ -43,10 +44,12 @@ class RedshiftSource(Source):
         return feature_faults(name, columns, plan.manifest.feature_schema, plan.passthrough, plan.policies, types)
 
     def column_types(self, plan: UnresolvedPlan) -> dict[str, str]:
+        """See ``Source.column_types``: the Arrow types that UNLOAD writes."""
         types = {column.name: arrow_type(column.type) for column in self._described or ()}
         return {name: kind for name, kind in types.items() if kind is not None}
 
     def resolve(self, attempt: Attempt, columns: WantedColumns, *, file_size: int | None = None) -> Resolved:
+        """See ``Source.resolve``. The rows are unloaded."""
         folder, request = self._folder(attempt), ""
         if columns.with_others:
             request = columns.request_of(self._document.model_dump(mode="json"))
@@ -70,9 +73,11 @@ class RedshiftSource(Source):
         return Resolved(snapshot.files, snapshot)
 
     def discard(self, attempt: Attempt, snapshot: Snapshot | None, *, served: str) -> None:
+        """See ``Source.discard``."""
         delete_snapshot(attempt.storage, snapshot, folder=self._folder(attempt), served=served)
 
     def emptiness(self, plan: Plan) -> str:
+        """See ``Source.emptiness``."""
         if plan.snapshot is None or plan.snapshot.rows:
             return ""
         return f"No rows were unloaded ({plan.snapshot.query}): the result will be empty."
@@ -88,7 +93,10 @@ class RedshiftSource(Source):
     def _check_training(
         self, columns: WantedColumns, there: tuple[TableColumn, ...], wanted: list[TableColumn]
     ) -> None:
-        """:raises UserError: columns that the table does not have, or that cannot be unloaded; all are named."""
+        """Check that the table has all named columns, and that the wanted ones can be unloaded.
+
+        :raises UserError: it has not, or they cannot; the message lists all faults.
+        """
         name = self._document.name
         faults = [*columns.faults([column.name for column in there]), *unload_faults(name, wanted)]
         if faults:

@@ -1,4 +1,4 @@
-"""What is published into a table, whether the table takes it, and how a table is made that does."""
+"""A table that is published into: its SQL, and whether it accepts a run's rows."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _LONGEST_TEXT = 65535
 
 
 class TargetTable:
-    """A table as the rows of a run meet it.
+    """A table, seen with the rows that are to be published into it.
 
-    :param target: as it is in the database.
-    :param columns: of the rows.
-    :param key: of them, those that identify a row.
+    :param target: the table in the database.
+    :param columns: the columns of the rows.
+    :param key: those that identify a row.
     """
 
     def __init__(
@@ -38,12 +38,12 @@ class TargetTable:
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The table's name for people."""
         return self.target.name
 
     @property
     def replaces_all(self) -> bool:
-        """Whether no row of before stays."""
+        """Whether none of the present rows stays."""
         output = self.output
         return output.if_exists == "truncate" or (
             output.if_exists == "replace" and not output.where and not output.partition
@@ -51,14 +51,14 @@ class TargetTable:
 
     @property
     def replaced(self) -> str:
-        """The rows that a replacing publication replaces, as a condition; empty for all."""
+        """The rows that a publication replaces, as an SQL condition; empty: all."""
         if self.output.where:
             return f"({inline(contained(self.output.where, 'where'), self.output.parameters)})"
         return " AND ".join(value.condition for value in self.partition)
 
     @property
     def values(self) -> dict[str, str | None]:
-        """Of the parameters in ``replaced`` and in ``rows``."""
+        """The values of the parameters in ``replaced`` and in ``rows``."""
         return {value.parameter: value.text for value in self.partition if f":{value.parameter}" in value.expression}
 
     def publication_scope(self, run: str) -> str:
@@ -72,11 +72,11 @@ class TargetTable:
         return publication_log.scope("run", run)
 
     def type_of(self, column: OutputColumnSpec) -> str:
-        """The type of a column of the rows in a table that is created."""
+        """The Redshift type of a column in a table that is created."""
         return _spelled(self.output.column_types.get(column.name, column.type))
 
     def create(self, table: Sequence[str], *, if_not_exists: bool = False) -> str:
-        """CREATE TABLE for rows of this kind."""
+        """The CREATE TABLE statement for these rows."""
         output = self.output
         columns = {column.name: self.type_of(column) for column in self.columns}
         columns |= {value.column: _spelled(value.type) for value in self.partition}
@@ -91,10 +91,10 @@ class TargetTable:
         return sql
 
     def rows(self, *, created: bool = False, prefix: str = "") -> dict[str, str]:
-        """An expression over the staging table for each column that rows get, both quoted.
+        """For each column, quoted, an SQL expression over the staging table.
 
-        :param created: for a table that ``create`` makes, and not for the one that is there.
-        :param prefix: goes before each of the staging table's columns: its name and a dot.
+        :param created: for a table made by ``create``, not for the existing one.
+        :param prefix: the staging table's name and a dot, or empty; put before each of its columns.
         """
         expressions = {}
         for column in self.columns:
@@ -105,11 +105,11 @@ class TargetTable:
         return expressions | {identifier(value.column): value.expression for value in self.partition}
 
     def lacking(self) -> list[str]:
-        """Columns of the table that the rows do not have."""
+        """Columns of the table that the rows lack."""
         return [name for name in self.types if identifier(name) not in self.rows()]
 
     def bounded(self) -> dict[str, int]:
-        """The columns of text that a column of the table may not hold, and how many bytes it holds."""
+        """The text columns that may be too long for the table's column, each with the bytes that the column holds."""
         made, bounds = not self.target.exists or self.is_made_anew(), {}
         for column in self.columns:
             kind = parse_type(self.type_of(column) if made else self.types.get(column.name, self.type_of(column)))
@@ -118,7 +118,7 @@ class TargetTable:
         return bounds
 
     def unfit(self) -> list[str]:
-        """Why rows cannot go into the table that is there."""
+        """Reasons why the existing table cannot take the rows."""
         target = self.target
         if not target.exists:
             return []
@@ -133,11 +133,11 @@ class TargetTable:
         return faults + [f"{self.name} has no column {name!r}, which is of the key" for name in keys]
 
     def is_made_anew(self) -> bool:
-        """Whether the table's columns do not fit, and all its rows go anyway."""
+        """Whether the table is made again: its columns do not fit, and all its rows are replaced anyway."""
         return self.output.if_exists == "replace" and self.replaces_all and bool(self.unfit())
 
     def table_faults(self) -> list[str]:
-        """Why the table that is there does not take the rows."""
+        """Reasons why the existing table does not accept the rows."""
         return self._view_faults() if self.is_made_anew() else self.unfit()
 
     def exists_already(self) -> str:
@@ -148,7 +148,7 @@ class TargetTable:
         )
 
     def miscount(self) -> str:
-        """Why the table, or what is replaced of it, would not hold just the rows that were loaded."""
+        """Why the table, or its replaced part, would not hold exactly the loaded rows."""
         if not self.output.where:
             return "the table would not hold the rows that were loaded, and no others: somebody wrote at the same time"
         return (
@@ -170,7 +170,7 @@ class TargetTable:
 
 
 def _spelled(kind: str) -> str:
-    """A type as it goes into DDL: nothing of a user's text does.
+    """A type in the form in which it is written into DDL. A user's text is never written itself.
 
     :raises UserError: it is no type.
     """
