@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOCK_NAME = "_publishing.json"
-#: Age at which the lock of a publication that never ended no longer holds. Publishing copies within one store: minutes.
+#: Age at which the lock of a publication expires. A publication copies files within one store, which takes minutes.
 LOCK_EXPIRES = timedelta(hours=1)
 
 

@@ -39,6 +39,7 @@ class PartitionValue:
 
     @property
     def condition(self) -> str:
+        """An SQL condition for the rows with this value."""
         name = identifier(self.column)
         return f"{name} IS NULL" if self.text is None else f"{name} = {self.expression}"
 

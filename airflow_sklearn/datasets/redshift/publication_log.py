@@ -1,7 +1,7 @@
-"""The table of publications: one row for each set of rows that was published into a schema and is still there.
+"""The table of publications: one row for each set of rows that was published into a schema and still exists.
 
-A row is written in the transaction that writes the rows it tells of. That is what makes an append exactly-once, and
-what tells a publication that slept that others have published since.
+A row is written in the same transaction as the rows that it describes. This makes an append exactly-once, and tells a
+publication that was paused that others have published since.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.datasets.redshift.database import Database, Statement
 
 TABLE = "airflow_sklearn_publications"
-#: The scope of a publication that replaces the whole table. No run's scope is spelled so.
+#: The scope of a publication that replaces the whole table. No run's scope has this text.
 WHOLE = "table"
 _LONGEST_SCOPE = 1000
 _LONGEST_AUTHOR = 1000
@@ -53,11 +53,11 @@ _COLUMNS = {
 class Record:
     """One publication.
 
-    :param number: publications into one destination are counted.
-    :param partition: whose rows these are, see ``scope``.
+    :param number: counts the publications into one destination.
+    :param partition: the rows that the publication owns, see ``scope``.
     :param publication: the id of the attempt that published.
-    :param table: the number that the database has given the table: another one has another. 0: it is not known.
-    :param planned_at: when the run was planned, see ``Planned.at``; empty: it is not known.
+    :param table: the database's number of the table, which another table of the same name does not have. 0: unknown.
+    :param planned_at: when the run was planned, see ``Planned.at``; empty: unknown.
     :param task: see ``task_of``.
     :param run: see ``run_of``.
     """
@@ -81,41 +81,45 @@ class Record:
         return f"{counted(self.rows, 'row')} at {self.published_at}{by} ({planned}fingerprint {self.fingerprint[:16]})"
 
     def by(self, author: str, planned: Planned) -> Record:
-        """The same, published by another run."""
+        """The same rows, published by another run."""
         return replace(self, published_by=author, planned_at=planned.at, task=task_of(planned), run=run_of(planned))
 
     @property
     def author(self) -> str:
-        """What the bookkeeping holds of who published."""
+        """The text that the table of publications holds about who published."""
         end = f"; planned at {self.planned_at} by {self.task or '-'}/{self.run or '-'}" if self.planned_at else ""
         return shortened(self.published_by, _LONGEST_AUTHOR - len(end)) + end
 
 
 @dataclass(frozen=True)
 class History:
-    """What was published into one destination, newest first: the newest of all, those of a scope and all that came
-    since, those of the whole table; all, where the scope is the whole table."""
+    """Publications into one destination, newest first.
+
+    These are the newest one, those of one scope with all that came later, and those of the whole table. If the scope is
+    the whole table, these are all.
+    """
 
     records: tuple[Record, ...] = ()
 
     @property
     def last(self) -> int:
-        """The number of the newest publication; 0 when there is none."""
+        """The number of the newest publication; 0 if there is none."""
         return self.records[0].number if self.records else 0
 
     def newest(self, *scopes: str) -> Record | None:
+        """The newest publication of any of these scopes; None if there is none."""
         return next((record for record in self.records if record.partition in scopes), None)
 
     def replaced_by(self, own: Record) -> Record | None:
-        """The newest publication since that may have replaced rows of this one."""
+        """The newest later publication that may have replaced rows of this one; None if there is none."""
         since = (record for record in self.records if record.number > own.number)
         return next((record for record in since if not _leaves_alone(record, own)), None)
 
 
 class PublicationLog:
-    """The rows of one destination and one scope of it.
+    """The rows of the table of publications for one destination and one scope of it.
 
-    :param schema: where the table of publications lies, beside the destination.
+    :param schema: the schema of the table of publications, which is the destination's.
     :param destination: the destination's quoted name.
     :param scope: see ``scope``.
     """
@@ -126,9 +130,9 @@ class PublicationLog:
         self._values: dict[str, str | None] = {"publish_destination": destination, "publish_partition": scope}
 
     def prepare(self) -> None:
-        """Create the table when it is missing; somebody else may do so at the same moment.
+        """Create the table of publications if it does not exist. Another process may do so at the same moment.
 
-        :raises RedshiftError: it is missing and cannot be created.
+        :raises RedshiftError: it does not exist and cannot be created.
         """
         if self.is_there(step="publish: find the bookkeeping"):
             return
@@ -141,10 +145,18 @@ class PublicationLog:
                 raise
 
     def is_there(self, *, step: str) -> bool:
+        """Whether the table of publications exists.
+
+        :param step: see ``Database.run``.
+        """
         return bool(self._database.run([exists(self._schema, TABLE)], step=step)[0].rows)
 
     def read(self, *, step: str) -> History:
-        """:raises RedshiftError: the database's user may not read it."""
+        """The publications into the destination.
+
+        :param step: see ``Database.run``.
+        :raises RedshiftError: the database's user may not read the table of publications.
+        """
         fields = '"number", "partition", "publication", "fingerprint", "mode", "row_count"'
         newest = f'SELECT MAX("number") FROM {self._table} {_OF_DESTINATION}'
         sql = (
@@ -156,7 +168,7 @@ class PublicationLog:
         return History(tuple(_record(row) for row in rows))
 
     def published_at(self, publication: str) -> Statement:
-        """When a publication was made, by the database's clock."""
+        """A statement for the time of a publication, by the database's clock."""
         sql = (
             f'SELECT CAST("published_at" AS VARCHAR(19)) FROM {self._table} '
             'WHERE "publication" = CAST(:publish_id AS VARCHAR(64))'
@@ -164,17 +176,17 @@ class PublicationLog:
         return statement(sql, {"publish_id": publication})
 
     def lock(self) -> Statement:
-        """First in a transaction that publishes: publications into one schema come one after another."""
+        """The first statement of a transaction that publishes: publications into one schema run one after another."""
         return statement(f"LOCK TABLE {self._table}", {})
 
     def guard(self, seen: int, scopes: Sequence[str] | None) -> Statement:
-        """Fail, and the transaction with it, if something was published since.
+        """A statement that fails, and its transaction with it, if there was a publication after ``seen``.
 
-        The cast is what fails, with the reason in Redshift's own message: nothing else in SQL stops a transaction
-        that is not a stored procedure.
+        A cast fails, and Redshift's message then contains the reason. In SQL outside of stored procedures nothing else
+        can stop a transaction.
 
-        :param seen: the number of the newest publication that does not count.
-        :param scopes: of the table, of which nothing may have been published; None: of all.
+        :param seen: the number of the newest publication that is accepted.
+        :param scopes: the scopes of the table for which there must be no later publication; None: all.
         """
         values, condition = {**self._values, "publish_seen": str(seen)}, ""
         if scopes is not None:
@@ -188,10 +200,10 @@ class PublicationLog:
         )
 
     def write(self, record: Record, gone: int) -> list[Statement]:
-        """The row of a publication, in place of those whose rows it replaces.
+        """Statements that write a publication's row in place of those whose rows it replaces.
 
-        :param record: its number is given here.
-        :param gone: publications up to this number are of rows that are not in the table any more.
+        :param record: the publication; its number is set by the statement.
+        :param gone: the rows of publications up to this number are no longer in the table.
         """
         values = {
             **self._values,
@@ -220,7 +232,7 @@ class PublicationLog:
         return [statement(insert, values), statement(delete, values)]
 
     def note_table(self, publication: str, table: int) -> list[Statement]:
-        """The number of a table that was created with its rows, which is known afterwards only."""
+        """Statements that store the number of a table that was created with its rows. It is known only afterwards."""
         sql = (
             f'UPDATE {self._table} SET "table_id" = CAST(:publish_table_id AS BIGINT) '
             'WHERE "publication" = CAST(:publish_id AS VARCHAR(64))'
@@ -228,7 +240,7 @@ class PublicationLog:
         return [self.lock(), statement(sql, {"publish_id": publication, "publish_table_id": str(table)})]
 
     def note_author(self, record: Record) -> list[Statement]:
-        """A newer run has found its rows published by an older one, and is who they are of now."""
+        """Statements that make a newer run the author of rows that an older run has published."""
         sql = (
             f'UPDATE {self._table} SET "published_by" = CAST(:publish_author AS VARCHAR(1024)) '
             'WHERE "publication" = CAST(:publish_id AS VARCHAR(64))'
@@ -240,17 +252,17 @@ class PublicationLog:
 
 
 def task_of(planned: Planned) -> str:
-    """The task that planned a run, in short; empty outside of Airflow."""
+    """A digest of the task that planned a run; empty outside of Airflow."""
     return content_id([planned.dag_id, planned.task_id, planned.map_index]) if planned.task_id else ""
 
 
 def run_of(planned: Planned) -> str:
-    """The DAG run in which a run was planned, in short; empty outside of Airflow."""
+    """A digest of the DAG run in which a run was planned; empty outside of Airflow."""
     return content_id([planned.dag_id, planned.run_id]) if planned.task_id else ""
 
 
 def partition_scope(values: Mapping[str, str | None]) -> str:
-    """The scope of a partition: each value in the one spelling that its column has."""
+    """The scope of a partition, with each value in the one spelling of its column."""
     return scope("partition", json.dumps(dict(values), ensure_ascii=False, sort_keys=True))
 
 
@@ -276,7 +288,7 @@ def _leaves_alone(newer: Record, older: Record) -> bool:
 
 
 def _partition_values(scope: str) -> dict[str, str | None]:
-    """The values of a partition's scope; none for other scopes, and for one that is too long to be kept as it is."""
+    """The values of a partition's scope. None for other scopes, and for one that was shortened."""
     kind, _, text = scope.partition(": ")
     try:
         return dict(json.loads(text)) if kind == "partition" else {}
@@ -285,16 +297,16 @@ def _partition_values(scope: str) -> dict[str, str | None]:
 
 
 def scope(kind: str, text: str) -> str:
-    """What part of a destination a publication is of, as the bookkeeping holds it.
+    """The text by which the table of publications identifies a part of a destination.
 
     :param kind: ``run``, ``partition`` or ``where``.
-    :param text: which one.
+    :param text: identifies the part.
     """
     return shortened(f"{kind}: {text}", _LONGEST_SCOPE)
 
 
 def shortened(text: str, longest: int) -> str:
-    """Text of at most so many bytes: one that is longer ends in its digest, so that two stay two."""
+    """A text of at most so many bytes. A longer text ends in its digest, so that different texts stay different."""
     data = text.encode()
     if len(data) <= longest:
         return text

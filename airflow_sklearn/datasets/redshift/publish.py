@@ -1,12 +1,12 @@
-"""Publish files of rows into a table, exactly once.
+"""Publishing files of rows into a table, exactly once.
 
 ::
 
-    look         at the target, and at what was published into it before
+    look         at the target, and at earlier publications into it
     stage        one COPY from a manifest of ours into a staging table; counts and keys are compared with the receipts
-    swap         one transaction: the target's rows and the bookkeeping's row
+    publish      one transaction: the target's rows, and the row in the table of publications
 
-Whatever dies on the way, the target holds the rows of before or the new ones, and a second attempt finds out which.
+If a publication dies, the target holds the old rows or the new ones, and the next attempt finds out which.
 """
 
 from __future__ import annotations
@@ -49,20 +49,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TableLoad:
-    """What is published.
+    """Rows to publish into a table.
 
-    :param table: into which table, and how.
-    :param columns: of the files, in order.
-    :param key: of them, those that identify a row; may be empty.
-    :param files: Parquet in S3; none for no rows.
-    :param rows: in all files.
-    :param key_hash: of all rows' keys.
-    :param fingerprint: of the run's content.
-    :param run: whose rows these are, see ``planning.whose_rows``. Rows of a run are appended once.
-    :param attempt: this attempt's own name: another one for each attempt at the same publication.
+    :param table: the table, and how to publish.
+    :param columns: the columns of the files, in order.
+    :param key: those that identify a row; may be empty.
+    :param files: Parquet files in S3; empty: there are no rows.
+    :param rows: the number of rows in all files.
+    :param key_hash: the hash of all rows' keys.
+    :param fingerprint: identifies the content.
+    :param run: the name of the rows, see ``destination.publication_scope``. Rows of one name are appended once.
+    :param attempt: a unique name for each attempt at the publication.
     :param published_by: DAG, task and run, for people.
-    :param planned: when and by whom the run was: an older one does not replace the rows of a newer one.
-    :param replace_newer: it does all the same.
+    :param planned: when and by which task the run was planned: an older run does not replace the rows of a newer one.
+    :param replace_newer: let it do so.
     """
 
     table: OutputTable
@@ -81,13 +81,13 @@ class TableLoad:
 
 @dataclass(frozen=True)
 class Published:
-    """What is in the table now.
+    """The content of the table after a publication.
 
-    :param rows: that the publication holds.
-    :param published: False: these very rows had been published before, and nothing was changed.
-    :param table_rows: read back: of the partition, or of the condition, that was replaced; else of the table.
-    :param published_at: by the database's clock, UTC by default.
-    :param warnings: for people.
+    :param rows: the number of the publication's rows.
+    :param published: whether anything was changed. False: the same rows had been published before.
+    :param table_rows: the number of rows in the replaced partition or condition, else in the table, read back.
+    :param published_at: the time by the database's clock, UTC by default.
+    :param warnings: texts for people.
     """
 
     rows: int
@@ -99,12 +99,15 @@ class Published:
 
 
 def publish_table(database: Database, storage: Storage, load: TableLoad) -> Published:
-    """Make proven rows the content of a table, or of the part of it that they are of.
+    """Make proven rows the content of a table, or of the part of it to which they belong.
 
-    :raises PublicationRefusedError: somebody else published there at the same time, the table exists already, or rows
-        would be doubled. Nothing was changed, and no retry shall: a person may clear the task.
-    :raises PublishError: the table does not take the rows, or holds others than the receipts say after loading. Nothing
-        was changed.
+    :param database: the table's database.
+    :param storage: where the files are.
+    :param load: the rows and the table.
+    :raises PublicationRefusedError: another publication took place at the same time, the table exists already, or rows
+        would be duplicated. Nothing was changed. A retry does not help; a person may clear the task.
+    :raises PublishError: the table does not accept the rows, or holds other rows after loading than the receipts say.
+        Nothing was changed.
     :raises LoadError: COPY cannot load the files. Nothing was changed.
     :raises RedshiftError: Redshift refuses something else.
     """
@@ -112,7 +115,7 @@ def publish_table(database: Database, storage: Storage, load: TableLoad) -> Publ
 
 
 class _Publication:
-    """One attempt."""
+    """One attempt at a publication."""
 
     def __init__(self, database: Database, storage: Storage, load: TableLoad) -> None:
         self._database, self._storage, self._load = database, storage, load
@@ -130,7 +133,7 @@ class _Publication:
             self._destination = self._look("publish: look again")
             if (
                 spelled := self._destination.publication_scope(load.run)
-            ) != scope:  # there is a table now, and it has types
+            ) != scope:  # the table exists now, and its types change the spelling
                 scope, books = spelled, self._books(spelled)
                 history = books.read(step="publish: read the bookkeeping of this table")
         staging = Staging(
@@ -163,7 +166,10 @@ class _Publication:
         return TargetTable(load.table, target, load.columns, load.key)
 
     def _stage(self, staging: Staging) -> tuple[str, ...]:
-        """Load and check; returns what is worth a warning."""
+        """Load the rows into the staging table, and check them.
+
+        :return: warnings.
+        """
         staging.check_files(self._load.files)
         staging.create()
         try:
@@ -217,14 +223,14 @@ class _Publication:
     def _after(
         self, error: RedshiftError, staging: Staging, books: PublicationLog, history: History, record: Record
     ) -> Published:
-        """The swap failed, or seems to have: the bookkeeping knows.
+        """Find out what happened after the transaction failed or seemed to fail. The table of publications tells.
 
-        :raises PublishError: somebody else published; or the swap failed for another reason.
+        :raises PublishError: another publication took place, or the transaction failed for another reason.
         """
         try:
             now = books.read(step="publish: read the bookkeeping again")
         except RedshiftError:
-            raise error from None  # the next attempt finds out
+            raise error from None  # the next attempt will find out
         new = (found for found in now.records if found.number > history.last)
         done = next((found for found in new if found.publication == record.publication), None)
         rival = rivals(self._destination, history, record.partition).newest(now)
@@ -240,7 +246,7 @@ class _Publication:
         return self._result(done or rival or record, published=done is not None, step="publish: count again")
 
     def _cause(self, error: RedshiftError, rival: Record | None, staging: Staging) -> Exception:
-        """What to tell of a swap that failed and changed nothing."""
+        """The error to raise after a transaction that failed and changed nothing."""
         before, output = self._destination, self._load.table
         if rival is not None and output.if_exists == "append":
             return self._doubled(rival)
@@ -274,14 +280,14 @@ class _Publication:
         return PublicationLog(self._database, parts[0], qualified(parts), scope)
 
     def _note_newer(self, books: PublicationLog, own: Record | None) -> None:
-        """The rows were there already: they are the newest run's now."""
+        """Make this run the author of rows that were published before, if it is the newest one."""
         load = self._load
         if own is not None and load.planned.at > own.planned_at:
             newer = own.by(load.published_by, load.planned)
             self._database.run(books.note_author(newer), step="publish: note the newer run")
 
     def _note_table(self, books: PublicationLog, record: Record, table: int) -> None:
-        """The rows are published: without the number, a table that is dropped and made anew is not noticed."""
+        """Store the table's number. Without it, nobody would notice that the table was dropped and created again."""
         try:
             self._database.run(books.note_table(record.publication, table), step="publish: note the table")
         except RedshiftError as error:
@@ -300,9 +306,9 @@ class _Publication:
             ) from error
 
     def _published_before(self, history: History, scope: str) -> Published | None:
-        """These very rows, if they are in the table already.
+        """The earlier publication of the same rows, if they are still in the table; else None.
 
-        :raises PublicationRefusedError: others of the same run are, or these were and may have gone since.
+        :raises PublicationRefusedError: other rows of the same run are there, or rows may have been removed since.
         """
         destination, load = self._destination, self._load
         mode, exists = load.table.if_exists, destination.target.exists
@@ -323,12 +329,12 @@ class _Publication:
         if destination.replaced and any(name not in destination.types for name in load.table.partition):
             return None
         found = self._result(own, published=False, step="publish: count")
-        return found if found.table_rows == own.rows else None  # somebody else changed them: publish again
+        return found if found.table_rows == own.rows else None  # the rows were changed by others: publish again
 
     def _still_there(self, own: Record, history: History) -> Published:
-        """These very rows, which were added to the table.
+        """The earlier publication of the same rows, which were added to the table.
 
-        :raises PublicationRefusedError: nobody can say whether they are all there still.
+        :raises PublicationRefusedError: it is uncertain whether all of them are still there.
         """
         name = self._destination.name
         found = self._result(own, published=False, step="publish: count")

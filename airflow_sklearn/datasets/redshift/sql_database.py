@@ -78,6 +78,7 @@ class SqlDatabase(Database):
         self._cancelled = False
 
     def run(self, statements: Sequence[Statement], *, step: str) -> list[Answer]:
+        """See ``Database.run``. Each transaction gets a new connection."""
         for statement in statements:
             check_parameters(statement)
         attempt = 1
@@ -89,6 +90,7 @@ class SqlDatabase(Database):
                 attempt += 1
 
     def cancel(self) -> None:
+        """See ``Database.cancel``."""
         self._cancelled = True
         if self._backend is not None:
             bounded(self._cancel_backend, _CANCELLING)

@@ -57,6 +57,7 @@ class RedshiftDataApi:
     __repr__ = short_repr
 
     def to_access(self) -> DataApi:
+        """These arguments as a document."""
         return checked(DataApi, "The Data API's arguments", **{f.name: getattr(self, f.name) for f in _fields(self)})
 
 
@@ -137,6 +138,10 @@ class RedshiftTable:
         return self.access().uri_of(parse_table(self.table))
 
     def access(self) -> RedshiftAccess:
+        """How to reach the database and S3.
+
+        :raises UserError: the arguments contradict each other, or are incomplete.
+        """
         return _access(self)
 
     def to_source(self) -> UnloadSource:
@@ -156,7 +161,10 @@ class RedshiftTable:
         )
 
     def to_output(self) -> OutputTable:
-        """:raises UserError: what is said contradicts itself, or does not say enough; all faults are named."""
+        """The table as a destination.
+
+        :raises UserError: the arguments contradict each other, or are incomplete; the message lists all faults.
+        """
         from airflow_sklearn.datasets.redshift.sql import contained, parse_table
 
         if self.limit is not None:
@@ -214,6 +222,10 @@ class RedshiftQuery:
     __repr__ = short_repr
 
     def access(self) -> RedshiftAccess:
+        """How to reach the database and S3.
+
+        :raises UserError: the arguments contradict each other, or are incomplete.
+        """
         return _access(self)
 
     def to_source(self) -> UnloadSource:

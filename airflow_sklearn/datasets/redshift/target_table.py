@@ -62,7 +62,7 @@ class TargetTable:
         return {value.parameter: value.text for value in self.partition if f":{value.parameter}" in value.expression}
 
     def publication_scope(self, run: str) -> str:
-        """What part of the table a publication is of, for the bookkeeping."""
+        """The part of the table that a publication replaces, as the table of publications holds it."""
         if self.replaces_all:
             return publication_log.WHOLE
         if self.output.where:
