@@ -8,6 +8,7 @@ from airflow_sklearn.settings import OPTIONS
 
 
 def get_provider_info() -> dict[str, Any]:
+    """The provider's description for Airflow: name, versions, configuration options, links."""
     return {
         "package-name": "airflow-sklearn",
         "name": "scikit-learn",

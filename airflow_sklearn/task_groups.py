@@ -44,6 +44,7 @@ class SklearnPredictGroup(TaskGroup):
 
     @property
     def output(self) -> XComArg:
+        """The result of the last task, ``commit``."""
         return self.commit.output
 
 

@@ -88,6 +88,7 @@ class SklearnOperator(BaseOperator):
         """What ``execute`` does, inside ``final_errors``."""
 
     def execute(self, context: Context) -> Any:
+        """Called by Airflow: do the task's work."""
         return told_once(lambda: self.attempt(context))
 
     def attempt(self, context: Context) -> Any:
@@ -127,6 +128,7 @@ class SklearnOperator(BaseOperator):
 
     @property
     def storage(self) -> Storage:
+        """The storage, with the operator's AWS connection."""
         from airflow_sklearn.storage import Storage
 
         return Storage(lambda: self.aws.client("s3"))

@@ -57,11 +57,13 @@ class SklearnCommitOperator(StatementsOperator):
         self.check_early()
 
     def check_arguments(self) -> None:
+        """See ``SklearnOperator.check_arguments``."""
         super().check_arguments()
         check_flag("replace_newer", self.replace_newer)
         check_flag("deferrable", self.deferrable)
 
     def work(self, context: Context) -> dict[str, Any]:
+        """Verify the run, and publish it. The class documents the result."""
         from airflow_sklearn.datasets.publishing import publish_run
         from airflow_sklearn.datasets.registry import destination_of
         from airflow_sklearn.runs.ledger import read_plan

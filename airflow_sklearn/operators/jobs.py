@@ -61,6 +61,7 @@ class RuntimeOperator(SklearnOperator):
         self._killed = False
 
     def check_arguments(self) -> None:
+        """See ``SklearnOperator.check_arguments``."""
         super().check_arguments()
         check_runtime(self.runtime)
         check_seconds("poll_interval", self.poll_interval)

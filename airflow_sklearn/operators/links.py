@@ -31,6 +31,10 @@ class UriLink(BaseOperatorLink):
     """The XCom that holds the URI."""
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """The URL of the link; empty if there is none.
+
+        :param ti_key: identifies the task instance.
+        """
         known = getattr(operator, "known_links", None)  # of the task that ends now: asking would log what is not there
         uri = XCom.get_value(key=self.key, ti_key=ti_key) if known is None else known.get(self.key)
         return console_url(uri) if isinstance(uri, str) else ""

@@ -114,6 +114,7 @@ class SklearnPlanOperator(StatementsOperator):
         self.check_early()
 
     def check_arguments(self) -> None:
+        """See ``SklearnOperator.check_arguments``."""
         super().check_arguments()
         check_model(self.model)
         check_source(self.source)
@@ -131,6 +132,7 @@ class SklearnPlanOperator(StatementsOperator):
         check_flag("deferrable", self.deferrable)
 
     def work(self, context: Context) -> list[dict[str, str]]:
+        """Plan the run, and store the plan. The class documents the result."""
         from airflow_sklearn.contract.planned import Planned
         from airflow_sklearn.datasets.planning import plan_prediction
         from airflow_sklearn.datasets.registry import as_destination, as_source

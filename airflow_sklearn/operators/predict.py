@@ -69,6 +69,7 @@ class SklearnPredictOperator(RuntimeOperator):
         self.check_early()
 
     def work(self, context: Context) -> dict[str, Any]:
+        """Predict the chunk. The class documents the result."""
         from airflow_sklearn.contract.jobs import PredictJob
         from airflow_sklearn.runs.ledger import Ledger
 
@@ -92,6 +93,7 @@ class SklearnPredictOperator(RuntimeOperator):
         return self.run_job(context, ledger.job_uri(chunk.id, attempt), job)
 
     def done_before(self, context: Context, job: PredictJob) -> dict[str, Any] | None:
+        """See ``RuntimeOperator.done_before``: the chunk's receipt exists."""
         from airflow_sklearn.runs.ledger import Ledger
 
         ledger = Ledger(self.storage, job.ledger)
@@ -103,6 +105,7 @@ class SklearnPredictOperator(RuntimeOperator):
         return self._answer(ledger, receipt, reused=True)
 
     def finish(self, context: Context, result: JobResult) -> dict[str, Any]:
+        """See ``RuntimeOperator.finish``."""
         from airflow_sklearn.runs.ledger import Ledger
 
         planned = self._planned()

@@ -61,6 +61,7 @@ class SklearnReapOperator(SklearnOperator):
         self.report_only = report_only
 
     def work(self, context: Context) -> list[str]:
+        """Find and end hosts that are left behind. The class documents the result."""
         from airflow_sklearn.airflow_compat import states_of_task
         from airflow_sklearn.runtimes.reaper.reap import end_left_behind, find_hosts, judge
 

@@ -63,6 +63,7 @@ class StatementsOperator(SklearnOperator):
         return told_once(lambda: self.attempt(context))
 
     def attempt(self, context: Context) -> Any:
+        """See ``SklearnOperator.attempt``. If statements are running, a deferrable task is deferred."""
         with self.waiting_for_statements(context):
             return super().attempt(context)
 

@@ -162,6 +162,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         self.outlets = [*self.outlets, *static_outlets(model)]
 
     def check_arguments(self) -> None:
+        """See ``SklearnOperator.check_arguments``."""
         super().check_arguments()
         check_estimator(held(self.estimator), self.estimator_params)
         check_can_be_stored(self.estimator)
@@ -177,6 +178,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         return {name: getattr(self, name) for name in TrainSettings.model_fields}
 
     def work(self, context: Context) -> dict[str, Any]:
+        """Train the model, unless its version exists. The class documents the result."""
         from airflow_sklearn.datasets.registry import as_source
         from airflow_sklearn.runs.train_job import make_train_job
 
@@ -216,6 +218,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         return self.run_job(context, job_uri, job)
 
     def done_before(self, context: Context, job: TrainJob) -> dict[str, Any] | None:
+        """See ``RuntimeOperator.done_before``: the model's version exists."""
         from airflow_sklearn.runs.model_store import make_latest
 
         found = make_latest(self.storage, job.model, job.version)
@@ -225,6 +228,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         return self._answer(context, found[0], reused=True)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """See ``RuntimeOperator.execute_complete``."""
         with self.waiting_for_statements(context):
             return super().execute_complete(context, event)
 
@@ -258,6 +262,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         return [who.dag_id, who.task_id, who.run_id, who.map_index, clears_of(context, self.retries)]
 
     def finish(self, context: Context, result: JobResult) -> dict[str, Any]:
+        """See ``RuntimeOperator.finish``. Out-of-sample scores are published here."""
         self._check_is_own(result.output_uri)
         return self._answer(context, result.output_uri, reused=False)
 

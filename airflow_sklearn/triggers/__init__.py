@@ -1,6 +1,6 @@
-"""Waiting without a worker slot: for a job, or for statements in Redshift.
+"""Triggers: waiting for a job or for statements in Redshift without a worker slot.
 
-Airflow's database holds triggers by the names that they have here.
+Airflow's database stores triggers by the names in this package, which must not change.
 """
 
 from airflow_sklearn.triggers.job import RuntimeTrigger

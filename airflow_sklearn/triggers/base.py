@@ -1,4 +1,6 @@
-"""What triggers share: killed tasks stop what they wait for, one connection and a few threads serve them all."""
+"""The common part of the triggers: a killed task stops its work, and all triggers share a connection and a few
+threads.
+"""
 
 from __future__ import annotations
 
@@ -19,32 +21,36 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
-#: From Airflow 3.3 the triggerer tells a killed task from its own shutdown, and calls ``on_kill``.
+#: From Airflow 3.3 on, the triggerer distinguishes a killed task from its own shutdown, and calls ``on_kill``.
 _TRIGGERER_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")
 _DEFERRED = "deferred"
 _THREADS = 16
-_LONGEST_CANCEL = 60.0  # seconds of one attempt; what hangs must not keep the task waiting after its time
-_CANCEL_PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds; Airflow 3.3 gives a trigger that is killed 30 in all
+_LONGEST_CANCEL = 60.0  # seconds of one attempt to cancel; a hanging call must not delay the task
+_CANCEL_PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds; Airflow 3.3 gives a killed trigger 30 in all
 
 
 class KillableTrigger(BaseTrigger):
-    """The base of the package's triggers: what is waited for is stopped when its task is killed."""
+    """The base of the package's triggers. When the task is killed, its job or statement is stopped."""
 
     async def on_kill(self) -> None:
-        """A person acted on the deferred task (cleared it, marked it), or its DAG run was."""
+        """Called by Airflow 3.3 and later when a person has cleared or marked the deferred task or its DAG run."""
         await self._cancel_if_killed()
 
     @abstractmethod
     def cancel(self) -> None:
-        """Stop what is waited for. Blocks."""
+        """Stop the job or statement. Blocks."""
 
     async def _on_cancelled(self) -> None:
-        """What a trigger does when its coroutine is cancelled: in older Airflows that is all that tells of a kill."""
+        """Handle the cancellation of the coroutine. In older versions of Airflow it is the only sign of a killed
+        task.
+        """
         if not _TRIGGERER_CALLS_ON_KILL:
             await self._cancel_if_killed()
 
     async def _cancel_if_killed(self) -> None:
-        """Stop unless the task is still deferred: then only the triggerer goes, or another took the trigger."""
+        """Stop the job or statement unless the task is still deferred: then only the triggerer ends, or another has
+        the trigger.
+        """
         try:
             state = await self._task_state()
         except Exception as error:
@@ -59,7 +65,7 @@ class KillableTrigger(BaseTrigger):
         await self._cancel()
 
     async def _cancel(self) -> None:
-        """Stop it, trying for a while: when many tasks are killed at once, their calls are throttled."""
+        """Stop the job or statement, with retries: if many tasks are killed at once, their calls are throttled."""
         try:
             await retry_async(
                 lambda: bounded(in_thread(self.cancel)(), _LONGEST_CANCEL),
@@ -81,16 +87,18 @@ class KillableTrigger(BaseTrigger):
 
 @cache
 def connection(aws_conn_id: str | None) -> AwsConnection:
-    """One for all triggers of this process: a client costs 10 MB and 0.1 s, and there may be a thousand."""
+    """The AWS connection, shared by all triggers of this process: a client takes 10 MB and 0.1 s, and there may be a
+    thousand.
+    """
     return AwsConnection(aws_conn_id)
 
 
 def in_thread(call: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    """A blocking call as a coroutine, in a thread from which Airflow's own calls find back to the event loop: the
-    connection's secrets are asked for there.
+    """A blocking function as a coroutine that runs it in a thread of the package's own pool.
 
-    The threads are the package's own. The event loop's are few, and the triggerer needs them for its log: calls of ours
-    that hang would take every trigger with them.
+    Airflow's calls work in these threads: they find back to the event loop, as is needed to look up connections. The
+    event loop's own threads are not used: there are few, and the triggerer needs them for its log. If our calls hung
+    there, all triggers would stop.
     """
     return sync_to_async(call, thread_sensitive=False, executor=_threads())
 

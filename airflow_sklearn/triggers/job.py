@@ -1,4 +1,4 @@
-"""Waiting for a job without a worker slot."""
+"""The trigger that waits for a job without a worker slot."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 class RuntimeTrigger(KillableTrigger):
-    """Fires when a job has ended, or when its time is over. Stops the job when its task is killed.
+    """Fires when a job has ended or expired. Stops the job when its task is killed.
 
-    All triggers of one place share a poller. The event is ``{"handle": ..., "status": ..., "log": ...}``, all as JSON:
-    of the log, what the task needs to go on where the trigger stopped copying it.
+    All triggers with the same poll key share a poller. The event is ``{"handle": ..., "status": ..., "log": ...}``, all
+    as JSON. ``log`` is the state with which the task continues to copy the job's log.
 
-    :param runtime: ``Runtime.described_for_triggers()``.
+    :param runtime: the result of ``Runtime.described_for_triggers()``.
     :param handle: a ``JobHandle`` as JSON.
-    :param poll_interval: seconds.
-    :param expires_at: seconds since the epoch at which the job is stopped; None: never.
-    :param aws_conn_id: for the runtime's clients.
+    :param poll_interval: seconds between two polls.
+    :param expires_at: when the job is stopped, in seconds since 1970; None: never.
+    :param aws_conn_id: the Airflow connection for the runtime's clients.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class RuntimeTrigger(KillableTrigger):
         self._job_log = JobLog(self.log)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The class path and the arguments, which Airflow's database stores."""
         return (
             f"airflow_sklearn.triggers.{type(self).__qualname__}",  # as the database of every version has it
             {
@@ -63,6 +64,7 @@ class RuntimeTrigger(KillableTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait for the job's end, and yield one event."""
         try:
             status = await self._final_status()
         except asyncio.CancelledError:
@@ -73,7 +75,9 @@ class RuntimeTrigger(KillableTrigger):
         )
 
     async def _final_status(self) -> JobStatus:
-        """How the job ended. Never raises: Airflow would go on without the task's own code, and leave the job alone."""
+        """The status of the ended job. It never raises: Airflow would fail the task without calling its code, and
+        leave the job.
+        """
         left = None if self.expires_at is None else max(0.0, self.expires_at - time.time())
         try:
             async with asyncio.timeout(left) as limit:
@@ -99,6 +103,7 @@ class RuntimeTrigger(KillableTrigger):
         return seen
 
     def cancel(self) -> None:
+        """Stop the job. Blocks."""
         self._bound_runtime.cancel(self._job)
 
     @cached_property

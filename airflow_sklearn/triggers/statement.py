@@ -1,4 +1,4 @@
-"""Waiting for statements in Redshift without a worker slot."""
+"""The trigger that waits for statements in Redshift without a worker slot."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 _ENDED = ("FINISHED", "FAILED", "ABORTED")
-_FAILURES = 20  # in a row, of looks at a statement
+_FAILURES = 20  # failed polls in a row after which the trigger fires
 
 
 class RedshiftStatementTrigger(KillableTrigger):
-    """Fires when what the Redshift Data API runs has ended, however it ended, or when its time is over.
+    """Fires when a statement of the Redshift Data API has ended, with whatever result, or expired.
 
-    The event is ``{"statement_id", "statements", "state", "expired"}``: all that the task needs to go on.
+    The event is ``{"statement_id", "statements", "state", "expired"}``, with which the task continues.
 
-    :param statement_id: the Data API's.
-    :param statements: ids by step, of all that the attempt has run.
-    :param state: what the task needs besides.
+    :param statement_id: the Data API's id of the statement.
+    :param statements: ids, by step, of all statements that the attempt has run.
+    :param state: the task's further state, as JSON.
     :param region_name: the Data API's region; None: the connection's.
-    :param poll_interval: seconds.
-    :param expires_at: seconds since the epoch at which the statement is cancelled; None: never.
-    :param aws_conn_id: for the Data API's client.
+    :param poll_interval: seconds between two polls.
+    :param expires_at: when the statement is cancelled, in seconds since 1970; None: never.
+    :param aws_conn_id: the Airflow connection for the Data API's client.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class RedshiftStatementTrigger(KillableTrigger):
         self.aws_conn_id = aws_conn_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The class path and the arguments, which Airflow's database stores."""
         return (
             f"airflow_sklearn.triggers.{type(self).__qualname__}",  # as the database of every version has it
             {
@@ -68,6 +69,7 @@ class RedshiftStatementTrigger(KillableTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait for the statement's end, and yield one event."""
         try:
             expired = await self._expires()
         except asyncio.CancelledError:
@@ -83,12 +85,13 @@ class RedshiftStatementTrigger(KillableTrigger):
         )
 
     def cancel(self) -> None:
+        """Cancel the statement. Blocks."""
         self._client.cancel_statement(Id=self.statement_id)
 
     async def _expires(self) -> bool:
-        """Wait until the statement has ended.
+        """Wait until the statement has ended or expired.
 
-        :return: whether the time was over before.
+        :return: whether it expired.
         """
         left = None if self.expires_at is None else max(0.0, self.expires_at - time.time())
         try:
@@ -103,7 +106,7 @@ class RedshiftStatementTrigger(KillableTrigger):
                         failures += 1
                         self.log.warning("The statement's state could not be read (%d times): %s", failures, error)
                     await asyncio.sleep(backoff(self.poll_interval, failures))
-                return False  # the task looks itself, and says what is wrong
+                return False  # the task will look at the statement, and raise the error
         except TimeoutError:
             await self._cancel()
             return True

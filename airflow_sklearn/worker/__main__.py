@@ -31,6 +31,11 @@ _LOG = logging.getLogger("airflow_sklearn.worker")
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Do one job.
+
+    :param arguments: the command line's arguments; None: those of this process.
+    :return: the exit code, see ``airflow_sklearn.contract.exit_codes``.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m airflow_sklearn.worker",
         description="Do the train or predict job that a JSON document describes, and write its result document.",

@@ -12,6 +12,11 @@ from airflow_sklearn.worker.ec2_host.serve import serve, signals
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Do the jobs of an instance's job queue.
+
+    :param arguments: the command line's arguments; None: those of this process.
+    :return: the exit code.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m airflow_sklearn.worker.host",
         description="Do the jobs of one job queue, one after another, until there are no more.",

@@ -67,6 +67,7 @@ class JobProcess:
         self._process.terminate()
 
     def kill(self) -> None:
+        """Kill the process at once."""
         if self._process.poll() is None:
             self._process.kill()
 

@@ -47,6 +47,7 @@ class ChunkWork:
         return {**self.__dict__, "estimator": None}
 
     def __call__(self, number: int) -> SliceResult:
+        """Predict the slice with this number."""
         if multiprocessing.parent_process() is not None:
             offer_stack(self.scratch)
         with configured(self.manifest.sklearn_config), users_code():

@@ -65,6 +65,7 @@ class Progress(Ticker):
         return {name: self.__dict__[name] for name in ("_total", "_rows", "_bytes", "_started")}
 
     def tick(self) -> None:
+        """Log a line of progress, and look for processes that are stuck."""
         _LOG.info(self.line())
         self._look_for_stall(time.monotonic())
 
@@ -90,6 +91,7 @@ class Progress(Ticker):
                     os.kill(process, signal.SIGKILL)
 
     def line(self) -> str:
+        """The progress in one line: rows, rate, and the remaining time."""
         rows, done, seconds = sum(self._rows), sum(self._bytes), time.monotonic() - self._started
         share = done / self._total if self._total else 1.0
         remains = f", about {seconds / share - seconds:,.0f} s remain" if 0 < share < 1 else ""
