@@ -1,4 +1,4 @@
-"""Why rows could not be published into a table, found out before they are computed. Nothing is changed."""
+"""Reasons why rows could not be published into a table, found before they are computed. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ def destination_faults(
     run: str = "",
     fingerprint: str = "",
 ) -> list[str]:
-    """Why rows could not be published into a table, all reasons. Nothing is changed.
+    """All reasons why rows could not be published into a table. Nothing is changed.
 
-    :param columns: of the rows.
-    :param key: of them, those that identify a row.
-    :param run: whose rows these are, and ``fingerprint`` of what content, where that is known: with
-        ``if_exists='fail'`` the table may hold these very rows.
+    :param database: the table's database.
+    :param table: the table, and how to publish.
+    :param columns: the columns of the rows.
+    :param key: those that identify a row.
+    :param run: the name of the rows, if it is known, and ``fingerprint`` their content. With ``if_exists='fail'`` the
+        table may hold these same rows.
     """
     destination = TargetTable(table, catalog.read_target(database, table.table, step="plan: destination"), columns, key)
     faults = request_faults(destination) + rights_faults(database, destination, step="plan: rights")
@@ -52,7 +54,7 @@ def destination_faults(
 
 
 def _is_own(database: Database, destination: TargetTable, run: str, fingerprint: str) -> bool:
-    """Whether a table that is there holds the rows of this very run."""
+    """Whether the existing table holds the rows of this run."""
     if not fingerprint:
         return False
     scope = destination.publication_scope(run)
@@ -64,5 +66,5 @@ def _is_own(database: Database, destination: TargetTable, run: str, fingerprint:
 
 
 def is_of(record: Record, destination: TargetTable) -> bool:
-    """Whether a publication was into the very table that is there now, as far as that is known."""
+    """Whether a publication went into the table that exists now, as far as that is known."""
     return record.table in (0, destination.target.number)

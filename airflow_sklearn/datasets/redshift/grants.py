@@ -1,4 +1,4 @@
-"""Who may do what with a table, carried over to the table that takes its place."""
+"""The privileges on a table, and transferring them to the table that replaces it."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ FROM svv_relation_privileges
 WHERE namespace_name = CAST(:publish_schema AS VARCHAR(128)) AND relation_name = CAST(:publish_table AS VARCHAR(128))
 ORDER BY 2, 3, 1, 4
 """
-#: Everybody may read it, but it does not tell roles.
+#: A catalog table that every user may read. It lacks the privileges of roles.
 _ACCESS_LIST = """
 SELECT ARRAY_TO_STRING(c.relacl, CHR(10))
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = CAST(:publish_schema AS VARCHAR(128)) AND c.relname = CAST(:publish_table AS VARCHAR(128))
 """
-#: One line of it: ``ann=arw/bob``, ``group "The Group"=r/bob``, ``=r/bob`` for everybody.
+#: An entry of it: ``ann=arw/bob``, ``group "The Group"=r/bob``, ``=r/bob`` for everybody.
 _ACCESS = re.compile(r'(group |role )?(?P<quote>"?)(?P<name>.*?)(?P=quote)=[a-zA-Z*]*/.*', re.DOTALL)
-#: Redshift's words in SVV_RELATION_PRIVILEGES. What is not among them is never written into a statement.
+#: The names of privileges in SVV_RELATION_PRIVILEGES. Others are never written into a statement.
 _PRIVILEGES = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "DROP", "TRUNCATE", "ALTER"})
 #: What a new table would be without, and nobody would notice: each view has the names to show. Redshift detaches the
 #: policies of a table that is dropped.
@@ -79,7 +79,7 @@ class Grant:
     """One privilege of one grantee.
 
     :param grantee_type: ``user``, ``group``, ``role`` or ``public``.
-    :param may_grant: the grantee may pass it on.
+    :param may_grant: whether the grantee may pass it on.
     """
 
     privilege: str
@@ -91,7 +91,8 @@ class Grant:
 def read_grants(database: Database, target: Target, *, step: str) -> list[Grant]:
     """The grants on a table.
 
-    :raises UserError: some are not shown to the database's user: a new table would be without them.
+    :param step: see ``Database.run``.
+    :raises UserError: the database's user cannot see all of them, so that a new table would lack some.
     """
     values = {"publish_schema": target.schema, "publish_table": target.table}
     shown, lists = database.run([statement(_GRANTS, values), statement(_ACCESS_LIST, values)], step=step)
@@ -113,9 +114,10 @@ def read_grants(database: Database, target: Target, *, step: str) -> list[Grant]
 
 
 def read_protections(database: Database, target: Target, *, step: str) -> tuple[list[str], list[str]]:
-    """What of a table would be lost if it were made anew: policies, and grants on columns.
+    """Protections that would be lost if the table were made again: policies, and grants on columns.
 
-    :return: faults, and warnings of what the database's user is not shown.
+    :param step: see ``Database.run``.
+    :return: faults, and warnings about protections that the database's user cannot see.
     """
     values, found, hidden = {"publish_schema": target.schema, "publish_table": target.table}, [], []
     for what, sql in _PROTECTIONS.items():
@@ -142,7 +144,7 @@ def read_protections(database: Database, target: Target, *, step: str) -> tuple[
 
 
 def rights_faults(database: Database, destination: TargetTable, *, step: str) -> list[str]:
-    """What the database's user may not do with the tables that are there, as far as the database tells."""
+    """Missing privileges of the database's user on the existing tables, as far as the database tells."""
     target, mode = destination.target, destination.output.if_exists
     if not target.has_schema or target.no_table:
         return []
@@ -178,7 +180,7 @@ def _shown(user: str) -> str:
 
 
 def is_superuser(database: Database, *, step: str) -> bool:
-    """Whether the database's user is one, as far as that can be found out."""
+    """Whether the database's user is a superuser, as far as that can be found out."""
     try:
         rows = database.run([Statement(_IS_SUPERUSER)], step=step)[0].rows
     except RedshiftError:
@@ -187,10 +189,10 @@ def is_superuser(database: Database, *, step: str) -> bool:
 
 
 def grant_statements(grants: Sequence[Grant], table: Sequence[str], *, owner: str) -> list[Statement]:
-    """GRANT for each grantee, but the owner, who has all rights.
+    """A GRANT statement for each grantee except the owner, who has all privileges.
 
-    :raises UserError: a privilege or a kind of grantee that is not known here: better no new table than one that
-        somebody can no longer use.
+    :param owner: the table's owner.
+    :raises UserError: a privilege or a kind of grantee is unknown: the new table must not lack privileges.
     """
     unknown = sorted(
         {
@@ -220,7 +222,11 @@ def grant_statements(grants: Sequence[Grant], table: Sequence[str], *, owner: st
 
 
 def owner_statements(table: Sequence[str], *, owner: str, user: str) -> list[Statement]:
-    """What gives a new table to the old one's owner; only a superuser may, if that is somebody else."""
+    """Statements that give a new table to the old one's owner. Only a superuser may do so for another user.
+
+    :param owner: the old table's owner.
+    :param user: the database's user.
+    """
     return [] if owner == user else [Statement(f"ALTER TABLE {qualified(table)} OWNER TO {identifier(owner)}")]
 
 

@@ -1,6 +1,7 @@
-"""A staging table: a run's files in the database, all of them and proven, before anything of the target is touched.
+"""A staging table: a run's files are loaded and proven in the database before the target is touched.
 
-It is a table like others in the target's schema: one of a session's own would not outlive a transaction here.
+It is an ordinary table in the target's schema: a temporary table would end with its session, and each transaction has a
+session of its own here.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ log = logging.getLogger(__name__)
 _PREFIX = "airflow_sklearn_staging"
 _SHOWN = 10
 _CHECKERS = 16  # threads
-#: Both keep the rows of a load that was rolled back. Only the first has the values; Serverless has only the second.
+#: The tables of load errors. Both keep the rows of a load that was rolled back. Only the first has the values; Redshift
+#: Serverless has only the second.
 _LOAD_ERRORS = {
     "stl_load_errors": f"""
 SELECT TRIM(filename), line_number, TRIM(colname), TRIM(raw_field_value), TRIM(err_reason)
@@ -51,7 +53,7 @@ FROM sys_load_error_detail WHERE table_id = CAST(:publish_table_id AS INTEGER) O
 
 @dataclass(frozen=True)
 class Findings:
-    """What is wrong with what was loaded, and what is only worth a warning."""
+    """Faults of the loaded rows, and warnings."""
 
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -60,9 +62,10 @@ class Findings:
 class Staging:
     """The staging table of one attempt at a publication.
 
-    :param rows_of: whose rows these are: what all attempts at publishing them share, also with another content.
-    :param attempt: what this one has for itself.
-    :param folder: a folder in S3 for COPY's manifests.
+    Its manifests for COPY are in the staging folder.
+
+    :param rows_of: the name of the rows, common to all attempts at publishing them, also with another content.
+    :param attempt: a name of this attempt's own.
     """
 
     def __init__(
@@ -79,7 +82,9 @@ class Staging:
         self._id = ""
 
     def drop_leftovers(self) -> None:
-        """Remove what earlier attempts at publishing these rows have left. One that still runs fails, as it should."""
+        """Drop the staging tables of earlier attempts at publishing these rows. An attempt that is still running then
+        fails.
+        """
         answer = self._database.run([tables_named(self.schema, self._family)], step="publish: find leftovers")[0]
         for (table,) in answer.rows:
             log.info("Dropping %s.%s, which an earlier attempt has left.", self.schema, table)
@@ -91,7 +96,7 @@ class Staging:
         self._delete([obj.uri for obj in self._storage.list(join(self._folder, ""))])
 
     def create(self) -> None:
-        """Create it, empty, with exactly the files' columns: COPY goes by position."""
+        """Create the table, empty, with exactly the files' columns, because COPY matches columns by position."""
         columns = self._destination.columns
         listed = ", ".join(f"{identifier(column.name)} {column.staging_type}" for column in columns)
         statements = [
@@ -102,14 +107,17 @@ class Staging:
         self._id = str(self._database.run(statements, step="publish: create the staging table")[-1].rows[0][0])
 
     def check_files(self, files: Sequence[OutputPart]) -> None:
-        """:raises ObjectChangedError: a file is not what was stored there."""
+        """Check the digests of files.
+
+        :raises ObjectChangedError: a file does not have its digest.
+        """
         with ThreadPoolExecutor(_CHECKERS) as pool:
             list(pool.map(self._check_file, files))
 
     def copy(self, files: Sequence[OutputPart]) -> None:
-        """Load files with one COPY, all or none.
+        """Load files with one COPY: all, or none.
 
-        :raises LoadError: a file is missing, or does not fit; the message has the rows of the load-error table.
+        :raises LoadError: a file is missing or does not fit. The message contains rows of the table of load errors.
         """
         filled = [part for part in files if part.rows]  # an empty file has nothing for COPY, and may have no row group
         if not filled:
@@ -134,12 +142,12 @@ class Staging:
             ) from error
 
     def _check_file(self, part: OutputPart) -> None:
-        """What is missing is COPY's to say."""
+        """Check a file's digest. A missing file is left to COPY, which reports it."""
         with contextlib.suppress(ObjectNotFoundError):
             self._storage.check(part.uri, sha256=part.sha256, etag=part.etag or None)
 
     def check(self, rows: int, key_hash: KeyHash) -> Findings:
-        """Compare what was loaded with what the receipts say."""
+        """Compare the loaded rows with the receipts' counts and key hash."""
         queries = self._queries()
         answers = dict(zip(queries, self._database.run(list(queries.values()), step="publish: check"), strict=True))
         lists = ("examples", "lengths")
@@ -171,7 +179,7 @@ class Staging:
         return Findings(tuple(faults), tuple(warnings))
 
     def drop(self) -> None:
-        """Drop it, and delete its manifest. What cannot be removed stays, with a warning."""
+        """Drop the table, and delete its manifest. A failure is logged as a warning."""
         try:
             drop = Statement(f"DROP TABLE IF EXISTS {self.name}")
             self._database.run([drop], step="publish: drop the staging table")
@@ -180,7 +188,7 @@ class Staging:
         self._delete([self._manifest])
 
     def was_dropped(self) -> bool:
-        """Whether somebody certainly has dropped it."""
+        """Whether the table was certainly dropped by another process."""
         try:
             found = self._database.run([exists(self.schema, self.table)], step="publish: find the staging table")
         except RedshiftError:
@@ -215,7 +223,7 @@ class Staging:
         return queries
 
     def _too_long(self, lengths: Answer) -> list[str]:
-        """Redshift's own message names neither the column nor the value."""
+        """Faults of texts that are too long. Redshift's own message names neither the column nor the value."""
         destination = self._destination
         return [
             f"the column {name!r} has a text of {int(length):,} bytes, and {destination.name} holds {bound:,} there: "
@@ -229,7 +237,7 @@ class Staging:
         return f". Columns that the rows lack count as null there: {', '.join(lacking)}" if lacking else ""
 
     def _outside(self) -> Statement:
-        """How many rows, once in the target, would not be of those that are replaced."""
+        """A statement that counts staged rows which would not belong to the replaced part of the target."""
         destination = self._destination
         rows = destination.rows()
         listed = [f"{expression} AS {name}" for name, expression in rows.items()]

@@ -1,4 +1,4 @@
-"""Whose rows a publication replaces in a table, and why it may not."""
+"""The rows that a publication replaces in a table, and reasons why it may not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def replaced_records(destination: TargetTable, history: History, scope: str, fingerprint: str) -> list[Record]:
-    """Publications of other rows that one is about to replace, newest first. Added rows replace none."""
+    """The publications of other rows that a publication is about to replace, newest first. None if it adds rows."""
     if destination.output.if_exists not in ("replace", "truncate") or not destination.target.exists:
         return []
     if destination.replaces_all:
@@ -29,9 +29,13 @@ def replaced_records(destination: TargetTable, history: History, scope: str, fin
 
 
 def check_order(place: str, replaced: Sequence[Record], planned: Planned, *, replace_newer: bool) -> None:
-    """:param planned: when the run was that is to replace these rows, and by whom.
+    """Check that a run may replace the rows of others.
 
-    :raises PublicationRefusedError: they are of a newer run, or of another task of the same one.
+    :param place: the table's name, for messages.
+    :param replaced: the publications whose rows are replaced.
+    :param planned: when and by which task the run was planned.
+    :param replace_newer: let it replace rows of a newer run.
+    :raises PublicationRefusedError: they are rows of a newer run, or of another task of the same run.
     """
     for record in replaced:
         if record.run and record.run == run_of(planned) and record.task != task_of(planned):

@@ -1,4 +1,4 @@
-"""The values that every row of a partition gets, each in the one spelling that its column has."""
+"""The values of a partition's columns, each in the one spelling of its column."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 _WHOLE_NUMBERS = {"smallint": 16, "integer": 32, "bigint": 64}
 _SHORT_TEXT = 256
-#: Python takes more digits of a second than six, and forgets them.
+#: More than six digits of a second. Python accepts them, and drops the rest.
 _TOO_FINE = re.compile(r"[.,]\d{7}")
 
 
 @dataclass(frozen=True)
 class PartitionValue:
-    """A column that every row gets with one value.
+    """A column that has one value in every row of the partition.
 
-    :param text: the value as it is bound, in one spelling; None for NULL.
-    :param expression: what stands for it in SQL.
+    :param text: the value of the parameter, in one spelling; None for NULL.
+    :param expression: the SQL expression for the value.
     """
 
     column: str
@@ -45,9 +45,10 @@ class PartitionValue:
 
 
 def partition_values(output: OutputTable, types: Mapping[str, str]) -> tuple[tuple[PartitionValue, ...], list[str]]:
-    """The partition's values, in order of their columns, and why some cannot be used.
+    """The partition's values, in order of their columns, and reasons why some cannot be used.
 
-    :param types: of the table's columns, where there is one.
+    :param output: the table, and how to publish.
+    :param types: the types of the table's columns; empty if the table does not exist.
     """
     values, faults = [], []
     for place, (name, value) in enumerate(sorted(output.partition.items())):
@@ -68,7 +69,7 @@ def partition_values(output: OutputTable, types: Mapping[str, str]) -> tuple[tup
 
 
 def _type_for(value: Scalar) -> str:
-    """The type of a partition's column in a table that is created; empty when the value does not say."""
+    """The type of a partition's column in a table that is created; empty if the value does not tell."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -89,12 +90,12 @@ def _expression(kind: RedshiftType, text: str | None, parameter: str) -> str:
 
 
 def _as_text(value: Scalar, kind: RedshiftType) -> str | None:
-    """A partition's value in the one spelling that its column has.
+    """A partition's value in the one spelling of its column.
 
-    A cast would cut text that is too long, round numbers and forget times of day without a word, and then another
-    partition's rows would be replaced.
+    A cast would silently cut long texts, round numbers and drop times of day. The rows of another partition would then
+    be replaced.
 
-    :raises ValueError: the column does not hold it as it is; says why.
+    :raises ValueError: the column cannot hold the value unchanged; the message says why.
     """
     if value is None:
         return None
@@ -147,14 +148,17 @@ def _read_float(text: str, kind: RedshiftType) -> str:
 
 
 def _without_underscores(text: str) -> str:
-    """:raises ValueError: it has some. Python reads ``1_0`` as ten, and nobody says that it was meant so."""
+    """Check that a number has no underscores.
+
+    :raises ValueError: it has. Python reads ``1_0`` as ten, which may not be meant.
+    """
     if "_" in text:
         raise ValueError(text)
     return text
 
 
 def _read_text(text: str, kind: RedshiftType) -> str:
-    if text.endswith(" "):  # else a partition "a " would replace the rows of "a"
+    if text.endswith(" "):  # otherwise a partition "a " would replace the rows of "a"
         raise ValueError("it ends in a blank, which Redshift does not see when it compares texts: leave it out")
     length = kind.length or (_SHORT_TEXT if kind.base == "varchar" else 1)
     if len(text.encode()) > length:

@@ -122,6 +122,7 @@ class _Publication:
         self._destination = self._look("publish: look")
 
     def run(self) -> Published:
+        """Publish, unless the same rows are published already."""
         load = self._load
         if faults := request_faults(self._destination):
             raise self._refused(faults)

@@ -1,4 +1,4 @@
-"""The one transaction that makes staged rows the target's: all of it, or none."""
+"""The transaction that publishes staged rows into the target: all of them, or none."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
     from airflow_sklearn.datasets.redshift.target_table import TargetTable
 
 
-#: How the swap ends, in the database's own message, when the rows there are not those that were published.
+#: A text in the database's message if the transaction failed because the target's rows are not the published ones.
 ANOTHER_COUNT = "another number of rows"
 
 
 @dataclass(frozen=True)
 class Rivals:
-    """Publications that this one must not undo, or repeat: those of ``scopes`` after number ``seen``.
+    """Publications that this one must not undo or repeat: those of ``scopes`` with a number above ``seen``.
 
-    :param scopes: None: of the whole table.
+    :param scopes: parts of the table; None: the whole table.
     """
 
     seen: int
     scopes: tuple[str, ...] | None
 
     def newest(self, history: History) -> Record | None:
-        """The newest of them."""
+        """The newest rival in a history; None if there is none."""
         records = (r for r in history.records if self.scopes is None or r.partition in self.scopes)
         newest = next(records, None)
         return newest if newest and newest.number > self.seen else None
 
 
 def rivals(destination: TargetTable, history: History, scope: str) -> Rivals:
-    """Whose publication forbids this one.
+    """The publications that forbid this one.
 
-    :param history: as it was read before anything was staged.
+    :param history: the history, read before anything was staged.
     """
     if destination.output.if_exists in ("append", "fail"):
-        # Of a table that is gone, the rows that were appended are gone too.
+        # If a table is gone, the rows that were appended to it are gone too.
         return Rivals(0 if destination.target.exists else history.last, (scope,))
     return Rivals(history.last, None if destination.replaces_all else (scope, WHOLE))
 
@@ -60,11 +60,13 @@ def publish_transaction(
     history: History,
     grants: Sequence[Grant],
 ) -> list[Statement]:
-    """The transaction's statements; the last three tell the table's number, when this was, and how many rows the table
-    has now, or the replaced part of it.
+    """The statements of the transaction.
 
-    :param record: of this publication.
-    :param grants: of a table that is made anew.
+    The answers of the last three are the table's number, the time, and the number of rows that the table, or its
+    replaced part, has now.
+
+    :param record: the row of this publication.
+    :param grants: the grants of a table that is made again.
     """
     rival = rivals(destination, history, record.partition)
     gone = history.last if destination.replaces_all or not destination.target.exists else 0
@@ -81,7 +83,7 @@ def publish_transaction(
 
 
 def counted(destination: TargetTable, table: Sequence[str]) -> Statement:
-    """The rows of a table, or of the part of it that is replaced."""
+    """A statement that counts the rows of a table, or of its replaced part."""
     where = f" WHERE {destination.replaced}" if destination.replaced else ""
     return statement(f"SELECT COUNT(*) FROM {qualified(table)}{where}", destination.values)
 
@@ -93,9 +95,9 @@ def _write(destination: TargetTable, staging: Staging, rows: int, grants: Sequen
         return _make_anew(destination, staging, rows, grants)
     statements = []
     if not target.exists:
-        # Another run may create it at the same moment, unless it must not be there at all.
+        # IF NOT EXISTS, because another run may create it at the same moment; with "fail" it must not exist.
         statements.append(Statement(destination.create(parts, if_not_exists=mode != "fail")))
-    if mode in ("replace", "truncate"):  # never TRUNCATE, which commits
+    if mode in ("replace", "truncate"):  # not TRUNCATE, which commits the transaction
         where = f" WHERE {destination.replaced}" if destination.replaced else ""
         statements.append(statement(f"DELETE FROM {qualified(parts)}{where}", destination.values))
     elif mode == "upsert":
@@ -107,7 +109,7 @@ def _write(destination: TargetTable, staging: Staging, rows: int, grants: Sequen
 
 
 def _make_anew(destination: TargetTable, staging: Staging, rows: int, grants: Sequence[Grant]) -> list[Statement]:
-    """A new table takes the name of one whose columns do not fit."""
+    """Statements that replace a table whose columns do not fit by a new one of the same name."""
     target = destination.target
     new = (target.schema, f"{staging.table}_new")
     return [
@@ -123,7 +125,7 @@ def _make_anew(destination: TargetTable, staging: Staging, rows: int, grants: Se
 
 
 def _insert(destination: TargetTable, staging: Staging, table: Sequence[str], *, created: bool = False) -> Statement:
-    """With the columns' names: a table that has gained others takes the rows all the same."""
+    """The INSERT statement. It names the columns, so that a table with additional columns accepts the rows."""
     rows = destination.rows(created=created)
     sql = f"INSERT INTO {qualified(table)} ({', '.join(rows)}) SELECT {', '.join(rows.values())} FROM {staging.name}"
     return statement(sql, destination.values)
@@ -138,7 +140,7 @@ def _delete_by_key(destination: TargetTable, staging: Staging) -> Statement:
 
 
 def _check_count(destination: TargetTable, table: Sequence[str], rows: int) -> Statement:
-    """Fail, and the transaction with it, unless the rows that are there now are those that were published."""
+    """A statement that fails, and its transaction with it, unless the table has exactly the published rows."""
     where = f" WHERE {destination.replaced}" if destination.replaced else ""
     sql = (
         f"SELECT CAST(CASE WHEN COUNT(*) = CAST(:publish_rows AS BIGINT) THEN '0' "

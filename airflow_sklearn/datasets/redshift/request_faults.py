@@ -1,4 +1,4 @@
-"""Whatever of what is asked of a destination's table does not go together, or is not there."""
+"""Faults in a user's request for a table: options that contradict each other, or columns that do not exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def request_faults(table: TargetTable) -> list[str]:
-    """All of them. Rows are not looked at."""
+    """All faults of the request. Rows are not looked at."""
     return [
         *_schema_faults(table),
         *_name_faults(table),

@@ -1,7 +1,7 @@
-"""SQL text: names, literals, and what users write, so that none of it leaves the place that it is put into.
+"""SQL text: names, literals, and checked text of users that cannot affect the SQL around it.
 
-Standard library only. Redshift reads a backslash in a literal as an escape, PostgreSQL does not, and a setting decides
-elsewhere: what is written here means the same both ways.
+Standard library only. Redshift reads a backslash in a literal as an escape; PostgreSQL does so or not by a setting. The
+text that is written here means the same in both cases.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 SqlValue = str | int | float | bool | datetime.date | None
 
 _LONGEST_NAME = 127
-#: A regular name, as Redshift's documentation defines it; anything else needs quotes.
+#: A standard identifier (Amazon Redshift Database Developer Guide, "Names and identifiers"). Others need quotes.
 _PLAIN_NAME = r"[A-Za-z_\u0080-\U0010ffff][\w$\u0080-\U0010ffff]*"
 _QUOTED_NAME = r'"(?:[^"]|"")+"'
 _TABLE_PART = re.compile(rf"\s*(?:(?P<quoted>{_QUOTED_NAME})|(?P<plain>{_PLAIN_NAME}))\s*(?P<dot>\.|\Z)")
-#: What is skipped as a whole, and parameters. A quote that none of these takes in is an open one.
+#: Tokens that are skipped as a whole, and parameters. A quote outside of these tokens is not closed.
 _TOKEN = re.compile(
     r"""
     (?P<string>'(?:[^']|'')*+')
@@ -34,18 +34,18 @@ _TOKEN = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-#: Of what is left, what could leave the parentheses that a user's SQL is put into.
+#: Text outside of these tokens that could end the parentheses around a user's SQL.
 _SUSPECT = re.compile(r"""[();'"\0$]|--|/\*""")
-#: With backslashes as escapes the literal goes on after such a quote, without it ends.
+#: If backslashes are escapes, the literal continues after such a quote; if not, it ends there.
 _ESCAPED_QUOTE = re.compile(r"(?<!\\)(?:\\\\)*\\'")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 _SHOWN = 60
 
 
 def identifier(name: str) -> str:
-    """A name of a table, a column, a schema, quoted.
+    """A name of a table, a column or a schema, in quotes.
 
-    :raises UserError: no name: empty, too long, with a NUL.
+    :raises UserError: it cannot be a name: it is empty, too long, or contains a NUL.
     """
     if not name or "\0" in name:
         raise UserError(f"{name!r} is not a name in Redshift: it is empty, or holds a NUL.")
@@ -55,14 +55,14 @@ def identifier(name: str) -> str:
 
 
 def qualified(parts: Sequence[str]) -> str:
-    """A table's name with its schema's, each quoted."""
+    """The names of schema and table, each in quotes, joined by a dot."""
     return ".".join(identifier(part) for part in parts)
 
 
 def parse_table(text: str) -> tuple[str, ...]:
-    """A table as a user writes it: ``table``, ``schema.table``, ``"My Schema"."Ta.ble"``.
+    """Parse a table as a user writes it: ``table``, ``schema.table``, ``"My Schema"."Ta.ble"``.
 
-    :return: ``(schema, table)``, or the table alone. As in SQL, capitals count only inside of quotes.
+    :return: ``(schema, table)``, or the table alone. As in SQL, upper case counts only inside of quotes.
     :raises UserError: it is not one or two names.
     """
     parts: list[str] = []
@@ -87,9 +87,9 @@ def parse_table(text: str) -> tuple[str, ...]:
 
 
 def quoted(text: str) -> str:
-    """A string literal where Redshift takes no expression: in SET, COPY, a path, an IAM role.
+    """A string literal for places where Redshift accepts no expression: SET, COPY, a path, an IAM role.
 
-    :raises UserError: it holds a backslash or a NUL, which not every setting reads as itself.
+    :raises UserError: it contains a backslash or a NUL, whose meaning depends on settings.
     """
     if "\\" in text or "\0" in text:
         raise UserError(f"{text!r} holds a backslash or a NUL, and cannot be written into this place of a statement.")
@@ -97,9 +97,9 @@ def quoted(text: str) -> str:
 
 
 def literal(value: SqlValue) -> str:
-    """A value as an expression, for where nothing can be bound.
+    """A value as an SQL expression, for places where Redshift accepts no parameters.
 
-    :raises UserError: no value that SQL can hold.
+    :raises UserError: SQL cannot hold the value.
     """
     if value is None:
         return "NULL"
@@ -125,10 +125,10 @@ def literal(value: SqlValue) -> str:
 
 
 def iam_role(roles: str) -> str:
-    """What follows IAM_ROLE in UNLOAD and COPY.
+    """The text after IAM_ROLE in UNLOAD and COPY.
 
-    :param roles: ``default``, or the ARN of a role, or several that are assumed in turn, joined by commas.
-    :raises UserError: it is neither.
+    :param roles: ``default``, a role's ARN, or several ARNs of roles that are assumed in turn, joined by commas.
+    :raises UserError: it is none of these.
     """
     if roles.strip().lower() == "default":
         return "default"
@@ -142,12 +142,13 @@ def iam_role(roles: str) -> str:
 
 
 def contained(sql: str, what: str) -> str:
-    """Check that SQL of a user stays inside of the parentheses that it is put into.
+    """Check that a user's SQL cannot leave the parentheses around it.
 
-    :param what: for the message: ``"where"``.
-    :return: it, without white space around.
-    :raises UserError: it holds a semicolon, a comment, an open quote or parenthesis, a dollar quote, and so on; all
-        such places are told.
+    :param sql: the user's SQL.
+    :param what: its name for the message, such as ``"where"``.
+    :return: the SQL without surrounding white space.
+    :raises UserError: it contains a semicolon, a comment, an open quote or parenthesis, a dollar quote, or the like;
+        the message lists all such places.
     """
     faults = [f"{fault} at character {position + 1}: {_near(sql, position)}" for position, fault in _faults(sql)]
     if not sql.strip():
@@ -161,9 +162,9 @@ def contained(sql: str, what: str) -> str:
 
 
 def contained_query(sql: str, what: str = "The query") -> str:
-    """Like ``contained``, for a whole SELECT; a semicolon at its end is dropped.
+    """Like ``contained``, for a whole SELECT. A semicolon at its end is removed.
 
-    :raises UserError: as there, or it is no SELECT.
+    :raises UserError: see ``contained``; or it is no SELECT.
     """
     text = sql.strip()
     text = text.removesuffix(";")
@@ -178,14 +179,14 @@ def parameter_names(sql: str) -> tuple[str, ...]:
 
 
 def replace_parameters(sql: str, replacement: Callable[[str], str]) -> str:
-    """The statement with something else for each ``:name``; quotes and comments are left as they are."""
+    """The statement with a replacement for each ``:name``. Text in quotes and comments is unchanged."""
     return _TOKEN.sub(lambda token: replacement(token["parameter"]) if token["parameter"] else token[0], sql)
 
 
 def inline(sql: str, parameters: Mapping[str, SqlValue]) -> str:
-    """The SQL with literals for its ``:name`` parameters, for where nothing can be bound.
+    """The SQL with literals for its ``:name`` parameters, for places where Redshift accepts no parameters.
 
-    :raises UserError: parameters are unknown or unused; names all.
+    :raises UserError: parameters are unknown or unused; the message lists all of them.
     """
     used = parameter_names(sql)
     faults = [f":{name} has no value" for name in used if name not in parameters]
@@ -199,19 +200,19 @@ def inline(sql: str, parameters: Mapping[str, SqlValue]) -> str:
 
 
 def unload_text(query: str) -> str:
-    """A query as the text that UNLOAD takes between its parentheses."""
+    """A query in the form that UNLOAD accepts between its parentheses."""
     if "\\" not in query and "\0" not in query:
         return quoted(query)
     if "\0" in query:
         raise UserError("The query holds a NUL, which Redshift does not take.")
-    tag = ""  # only this one is in AWS's documentation of UNLOAD
+    tag = ""  # the only form in AWS's documentation of UNLOAD
     while f"${tag}$" in f"{query}$":
         tag += "q"
     return f"${tag}${query}${tag}$"
 
 
 def _faults(sql: str) -> Iterator[tuple[int, str]]:
-    """Where SQL does not keep to itself, and why, in order."""
+    """Places in a user's SQL that could affect the SQL around it, each with the reason, in order."""
     found: list[tuple[int, str]] = []
     open_at: list[int] = []
     end = 0
@@ -234,7 +235,10 @@ def _faults(sql: str) -> Iterator[tuple[int, str]]:
 
 
 def _gap_faults(sql: str, start: int, end: int, open_at: list[int]) -> Iterator[tuple[int, str]]:
-    """What is wrong between two tokens; ``open_at`` holds the parentheses that are open."""
+    """Faults between two tokens.
+
+    :param open_at: the positions of the parentheses that are open.
+    """
     for match in _SUSPECT.finditer(sql, start, end):
         position, sign = match.start(), match[0]
         if sign == "(":
@@ -261,5 +265,5 @@ def _near(sql: str, position: int) -> str:
 
 
 def _folded(name: str) -> str:
-    """As Redshift folds a name without quotes: ASCII letters only."""
+    """A name in lower case as Redshift folds names without quotes: ASCII letters only."""
     return re.sub(r"[A-Z]+", lambda letters: letters[0].lower(), name)

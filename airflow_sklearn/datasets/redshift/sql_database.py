@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The driver's ways to mark parameters, and each one's sign.
+#: The driver's parameter styles, and the character with which each marks a parameter.
 _STYLES = (("qmark", "?"), ("format", "%"), ("numeric", ":"))
 _TYPES = {
     16: "boolean",
@@ -59,17 +59,19 @@ _TYPES = {
     6551: "varbyte",
 }
 _NUMERIC, _TEXTS = 1700, (1042, 1043)
-#: What PostgreSQL's modifier of a type is ahead of the length.
+#: PostgreSQL's type modifier minus the length.
 _HEADER = 4
 _CANCELLING = "Cancelling a statement in Redshift"
 
 
 class SqlDatabase(Database):
-    """A connection for each transaction: one that was idle for an hour while containers ran is often dead.
+    """A database that is reached by an Airflow connection.
 
-    :param redshift_conn_id: Airflow's connection to the database.
-    :param aws_conn_id: Airflow's connection to AWS, for connections with ``iam``.
-    :param tag: by which an administrator finds the statements.
+    Each transaction opens a connection: one that was idle for an hour, while containers ran, is often dead.
+
+    :param redshift_conn_id: the Airflow connection to the database.
+    :param aws_conn_id: the Airflow connection to AWS, for connections with ``iam``.
+    :param tag: the query group of the statements, by which an administrator finds them.
     """
 
     def __init__(self, redshift_conn_id: str, aws_conn_id: str | None, *, tag: str) -> None:
@@ -110,7 +112,7 @@ class SqlDatabase(Database):
             with contextlib.suppress(Exception):
                 connection.rollback()
             raise
-        except BaseException:  # the task's timeout: the connection is in the middle of a statement, which would go on
+        except BaseException:  # for example the task's timeout: a statement is running, and would continue
             if self._backend is not None:
                 bounded(self._cancel_backend, _CANCELLING)
             raise
@@ -121,7 +123,7 @@ class SqlDatabase(Database):
         return answers
 
     def _begin_session(self, connection: Any, step: str) -> None:
-        """Outside of the transaction: a SELECT in it would fix what it sees before it has its locks."""
+        """Set up the session before the transaction: a SELECT in it would fix its snapshot before it has its locks."""
         connection.autocommit = True
         with connection.cursor() as cursor:
             for setting in session_settings(self._tag):
@@ -161,7 +163,7 @@ class SqlDatabase(Database):
                 "data_api=RedshiftDataApi(...).",
                 sqlstate=said.get("C", ""),
             ) from error
-        except (AirflowException, TypeError) as error:  # the driver knows no such argument, or misses one
+        except (AirflowException, TypeError) as error:  # the driver does not know an argument, or lacks one
             raise RedshiftError(
                 f"The Airflow connection {self._redshift_conn_id!r} cannot be used: {error}. Create or correct it, or "
                 "name another one with redshift_conn_id."
@@ -197,7 +199,7 @@ def _execute(connection: Any, statement: Statement) -> Answer:
             cursor.paramstyle = style
             cursor.execute(text, values)
         else:
-            cursor.execute(statement.sql)  # as it is: nothing is a parameter's mark
+            cursor.execute(statement.sql)  # unchanged: no character marks a parameter
         if not cursor.description:
             return Answer()
         names = [column[0] for column in cursor.description]
@@ -209,10 +211,10 @@ def _execute(connection: Any, statement: Statement) -> Answer:
 
 
 def _bound(statement: Statement) -> tuple[str, list[str | None], str]:
-    """The statement with ``$1`` for its first parameter, as the protocol has it, the values, and the driver's style.
+    """The statement with ``$1`` for its first parameter (as in the protocol), the values, and a parameter style.
 
-    The driver would look for marks of its own, also where our SQL and a user's has colons or per cent signs: it is told
-    to look for one that is not there.
+    The driver would take colons and per cent signs in our SQL or a user's for parameters. It is therefore given a style
+    whose mark does not occur in the statement.
     """
     names: list[str] = []
 
@@ -227,7 +229,7 @@ def _bound(statement: Statement) -> tuple[str, list[str | None], str]:
 
 
 def _type(described: dict[str, Any]) -> str:
-    """A column's type, with length or precision where the protocol says it."""
+    """A column's type, with length or precision if the protocol has it."""
     oid, modifier = int(described["type_oid"]), int(described.get("type_modifier", -1)) - _HEADER
     name = _TYPES.get(oid, f"type number {oid}")
     if modifier < 0:
@@ -247,7 +249,7 @@ def _explained(connection: Any, step: str, sql: str) -> Iterator[None]:
             raise failure(step, sql, _message(said), sqlstate=said.get("C", "")) from error
         if not _is_lost(error):
             raise
-        last = _response(getattr(connection, "error", None))  # what the server said before it hung up
+        last = _response(getattr(connection, "error", None))  # the server's message before it closed the connection
         raise RedshiftError(
             f"The connection to Redshift broke ({step}): {_message(last) if last else _reason(error)}. Nothing of this "
             f"transaction is in the database.\nThe statement: {shown(sql)}"
@@ -255,7 +257,7 @@ def _explained(connection: Any, step: str, sql: str) -> Iterator[None]:
 
 
 def _response(error: object) -> dict[str, str]:
-    """The fields of an ErrorResponse of the protocol; empty for an error of the driver's own."""
+    """The fields of the protocol's ErrorResponse; empty if the driver itself raised the error."""
     arguments = error.args if isinstance(error, Exception) else ()
     return arguments[0] if arguments and isinstance(arguments[0], dict) else {}
 
@@ -273,7 +275,9 @@ def _reason(error: BaseException) -> str:
 
 
 def _is_lost(error: Exception) -> bool:
-    """Whether it is the connection's fault. The driver lets through what unpacking half a message raises."""
+    """Whether an error means that the connection is lost. The driver does not catch errors from unpacking half a
+    message.
+    """
     import redshift_connector
 
     return isinstance(error, redshift_connector.Error | OSError | struct.error)

@@ -1,4 +1,4 @@
-"""What both ways to the database share: a session's settings, what counts as a conflict, running again after one."""
+"""The common part of both ways to the database: session settings, recognising conflicts, and repeating transactions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: How often a transaction is run before its conflicts with others are an error.
+#: The number of attempts at a transaction that conflicts with others.
 TRIES = 8
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 20.0
@@ -35,7 +35,7 @@ _CONFLICT = re.compile(
 )
 _SQLSTATE_LENGTH = 5
 _CONFLICT_STATES = ("40001", "40P01")
-#: Redshift's wordings that a retry would meet again, and the class of SQLSTATE that each one has.
+#: Messages of errors that a retry would meet again, with the SQLSTATE class of each.
 _CLASSES = {
     "3F": re.compile(r'schema "[^"]*" does not exist', re.IGNORECASE),
     "42": re.compile(
@@ -50,9 +50,9 @@ _CLASSES = {
 
 
 def session_settings(tag: str) -> tuple[str, ...]:
-    """What every session begins with.
+    """The statements with which every session begins.
 
-    :param tag: by which an administrator finds the statements.
+    :param tag: the query group of the statements, by which an administrator finds them.
     """
     plain = "".join(sign if sign.isprintable() and sign != "\\" else "_" for sign in tag)
     return (
@@ -62,23 +62,28 @@ def session_settings(tag: str) -> tuple[str, ...]:
 
 
 def check_parameters(statement: Statement) -> None:
-    """:raises ValueError: the statement's parameters are not those that its SQL has."""
+    """Check that a statement's parameters are those in its SQL.
+
+    :raises ValueError: they are not.
+    """
     used, given = set(parameter_names(statement.sql)), set(statement.parameters)
     if used != given:
         raise ValueError(f"{shown(statement.sql)} has the parameters {sorted(used)}, and values for {sorted(given)}")
 
 
 def shown(sql: str) -> str:
-    """A statement for an error's message."""
+    """A statement as text for an error message, shortened."""
     text = " ".join(sql.split())
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def failure(step: str, sql: str, message: str, *, sqlstate: str = "") -> RedshiftError:
-    """The error for what Redshift says of a statement.
+    """The error for a statement that Redshift has refused.
 
-    :param message: with its detail and hint.
-    :param sqlstate: five characters; or a class of two where Redshift did not say it, which is not shown.
+    :param step: the transaction's name, see ``Database.run``.
+    :param sql: the statement.
+    :param message: Redshift's message, with detail and hint.
+    :param sqlstate: five characters; or two, a class that was presumed and is not shown.
     """
     conflict = sqlstate in _CONFLICT_STATES or _CONFLICT.search(message)
     code = f" (SQLSTATE {sqlstate})" if len(sqlstate) == _SQLSTATE_LENGTH else ""
@@ -87,23 +92,27 @@ def failure(step: str, sql: str, message: str, *, sqlstate: str = "") -> Redshif
 
 
 def presumed_class(message: str) -> str:
-    """The class of SQLSTATE that a message is of, where nobody says it, as in the Data API; empty if that is not known.
+    """The SQLSTATE class of an error message; empty if unknown. The Data API does not tell it.
 
-    :param message: of Redshift, from its first word on.
+    :param message: Redshift's message from its first word.
     """
     return next((name for name, wording in _CLASSES.items() if wording.match(message)), "")
 
 
 def pause_before(attempt: int) -> float:
-    """Seconds to wait before a transaction is run again: random, so that two that conflict do not meet again."""
+    """Seconds to wait before a transaction is repeated. They are random, so that two transactions do not conflict
+    again.
+    """
     longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (attempt - 1))
     return random.uniform(longest / 4, longest)
 
 
 def wait_after_conflict(error: SerializationConflictError, step: str, attempt: int) -> None:
-    """Wait before the next try.
+    """Wait before the next attempt at a transaction.
 
-    :param attempt: how often the transaction has run, from 1.
+    :param error: the conflict.
+    :param step: the transaction's name, see ``Database.run``.
+    :param attempt: how often the transaction has run so far.
     :raises SerializationConflictError: it has run often enough.
     """
     if attempt >= TRIES:

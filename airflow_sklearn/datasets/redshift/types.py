@@ -1,6 +1,6 @@
-"""Redshift's types and Arrow's: what a column is read as, what a table is created with, what does not go together.
+"""Redshift types and Arrow types: how columns are read, created and compared.
 
-Arrow types are text here, as documents hold them: the Airflow side has no pyarrow.
+Arrow types are text here, as in documents, because Airflow's side has no pyarrow.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LONGEST_VARCHAR = 65535
 
-#: How catalogs, the driver, the Data API and UNLOAD's manifest spell a type: all as in CREATE TABLE.
+#: The spelling in CREATE TABLE for each spelling in catalogs, the driver, the Data API and UNLOAD's manifest.
 _SPELLINGS = {
     "boolean": ("bool",),
     "smallint": ("int2",),
@@ -76,7 +76,7 @@ _STAGING = {
     "date32[day]": "date",
     "timestamp[us]": "timestamp",
 }
-#: What a table's type may be for the values of an Arrow type to arrive as they are; decimals are looked at apart.
+#: The table's types that hold all values of an Arrow type unchanged. Decimals are handled separately.
 _HOLDS = {
     "bool": ("boolean",),
     "int16": ("smallint", "integer", "bigint", "real", "double precision"),
@@ -84,18 +84,18 @@ _HOLDS = {
     "int64": ("bigint",),
     "float": ("real", "double precision"),
     "double": ("double precision",),
-    "string": ("varchar",),  # char forgets blanks at the end, and holds ASCII only
+    "string": ("varchar",),  # char drops trailing blanks, and holds ASCII only
     "date32[day]": ("date", "timestamp"),
     "timestamp[us]": ("timestamp", "timestamptz"),
 }
 _DIGITS = {"int16": 5, "int32": 10, "int64": 19}
 _WHOLE = {"smallint": 4, "integer": 9, "bigint": 18}
-#: Redshift's own, where CREATE TABLE says no more.
+#: Redshift's defaults for types without length or precision.
 _DEFAULT_PRECISION = (18, 0)
 
 
 class RedshiftType(NamedTuple):
-    """A type as CREATE TABLE takes it, taken apart."""
+    """The parts of a type in CREATE TABLE."""
 
     base: str
     length: int | None = None
@@ -109,7 +109,7 @@ class RedshiftType(NamedTuple):
 
 
 def parse_type(text: str) -> RedshiftType | None:
-    """A type in any of its spellings; None for one that is not known."""
+    """Parse a type in any of its spellings; None if it is unknown."""
     match = _TYPE.fullmatch(" ".join(text.lower().split()))
     base = _CANONICAL.get(match["base"] + (match["zone"] or "")) if match else None
     if match is None or base is None:
@@ -118,14 +118,14 @@ def parse_type(text: str) -> RedshiftType | None:
     if base == "numeric":
         return RedshiftType(base, length, int(match["second"] or 0) if length is not None else None)
     if base not in ("varchar", "char", "varbyte"):
-        return RedshiftType(base)  # a precision of seconds: Redshift takes it and has microseconds all the same
+        return RedshiftType(base)  # a precision of seconds, which Redshift accepts and ignores: it stores microseconds
     return RedshiftType(base, length) if match["second"] is None else None
 
 
 def arrow_type(redshift_type: str) -> str | None:
-    """What UNLOAD makes of a type in Parquet, as Arrow spells it; None for what cannot be used.
+    """The Arrow type that UNLOAD writes into Parquet for a Redshift type; None if the column cannot be used.
 
-    A number whose digits nobody says is ``decimal128``, without them. Moments are unloaded as UTC without a zone.
+    A number of unknown precision is ``decimal128``, without digits. Timestamps are unloaded as UTC without a zone.
     """
     found = parse_type(redshift_type)
     if found is None or found.base != "numeric":
@@ -134,15 +134,15 @@ def arrow_type(redshift_type: str) -> str | None:
 
 
 def is_zone_aware(redshift_type: str) -> bool:
-    """Whether values are moments, and not times on some clock."""
+    """Whether a type has a time zone."""
     found = parse_type(redshift_type)
     return found is not None and found.base == "timestamptz"
 
 
 def unload_faults(what: str, columns: Iterable[TableColumn]) -> list[str]:
-    """Columns of types that cannot be used, with what to do about each.
+    """Faults of columns whose types cannot be used, each with what to do.
 
-    :param what: the table or query, for the messages.
+    :param what: the table or query, for messages.
     """
     return [
         f"{what}: the column {column.name!r} is {column.type}, which {_why_not(column.type)}: leave it out, or give a "
@@ -160,13 +160,14 @@ def feature_faults(
     policies: Policies | None = None,
     types: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """What a table or a query lacks for a model's predictions, all of it; the same that the worker would find.
+    """Everything that a model's predictions need and a table or query lacks. The worker would find the same faults.
 
-    :param what: the table or query, for the messages.
-    :param columns: what it has.
-    :param passthrough: columns that are carried into the output, beside the primary key.
-    :param policies: of the run; default: the model's.
-    :param types: Arrow types of ``passthrough`` in training, by name, where they are known.
+    :param what: the table or query, for messages.
+    :param columns: its columns.
+    :param schema: the model's feature schema.
+    :param passthrough: columns that are copied into the output, beside the primary key.
+    :param policies: the run's policies; None: the model's.
+    :param types: Arrow types of ``passthrough`` in training, by name, as far as they are known.
     """
     policies, there = policies or schema.policies, {column.name: column for column in columns}
     required = policies.missing_columns == "error"
@@ -191,9 +192,10 @@ def feature_faults(
 def output_column(name: str, arrow_type: str, *, type: str = "") -> OutputColumnSpec | None:
     """A column of a table that is loaded.
 
-    :param arrow_type: what the worker's column is, in any of Arrow's types.
-    :param type: what the column is elsewhere: a table is created with this where it holds every value.
-    :return: None where no type of Redshift holds its values.
+    :param name: the column's name.
+    :param arrow_type: the worker's type of the column, any Arrow type.
+    :param type: the column's Redshift type elsewhere. A created table gets it if it holds every value. Empty: unknown.
+    :return: None if no Redshift type holds the values.
     """
     written = portable_type(arrow_type)
     if written is None:
@@ -216,13 +218,13 @@ def target_faults(
     partition: Collection[str] = (),
     required: Collection[str] = (),
 ) -> list[str]:
-    """Why rows cannot go into a table as they are, all reasons.
+    """All reasons why rows cannot be loaded into a table unchanged.
 
-    :param what: the table, for the messages.
-    :param columns: what is loaded.
+    :param what: the table, for messages.
+    :param columns: the loaded columns.
     :param existing: the table's columns.
-    :param partition: columns that every row gets with a value from elsewhere.
-    :param required: the table's columns that are NOT NULL and have no default, where that is known.
+    :param partition: columns that get the partition's values.
+    :param required: the table's columns that are NOT NULL and have no default, as far as they are known.
     """
     there = {column.name: column for column in existing}
     given = [*(column.name for column in columns), *partition]
@@ -253,7 +255,7 @@ def _what_it_loses(table_type: str, column: OutputColumnSpec) -> str:
 
 
 def holds(table_type: str, written: str) -> bool:
-    """Whether a column of a table takes every value of an Arrow type and gives it back."""
+    """Whether a column of a table holds every value of an Arrow type unchanged."""
     found = parse_type(table_type)
     if found is None:
         return False
@@ -269,19 +271,20 @@ def holds(table_type: str, written: str) -> bool:
     if found.base != "numeric":
         return scale == 0 and whole <= _WHOLE.get(found.base, 0)
     if found.length is None:
-        return True  # the catalog does not say: the load will
+        return True  # the catalog does not tell: loading will show it
     return (found.scale or 0) >= scale and found.length - (found.scale or 0) >= whole
 
 
-#: Arrow types of files whose values both the worker and Redshift hash, and any ``decimal128(p, s)``.
+#: The Arrow types that both the worker and Redshift can hash; ``decimal128(p, s)`` can be hashed too.
 COMPARABLE_KEYS = frozenset(_STAGING)
 
 
 def key_hash_sql(columns: Sequence[OutputColumnSpec], *, prefix: str = "") -> str:
-    """One row's key as the 64 bits that the worker makes of it: FNV-1a over the columns, one after the other.
+    """An SQL expression for a row's key hash: FNV-1a over the key's columns, one after another. The worker computes
+    the same.
 
-    :param columns: of the key, in its order, as the staging table has them.
-    :param prefix: goes before each name: ``"staging."``.
+    :param columns: the key's columns in order, as in the staging table.
+    :param prefix: put before each name, such as ``"staging."``.
     """
     sql = ""
     for column in columns:
@@ -291,7 +294,7 @@ def key_hash_sql(columns: Sequence[OutputColumnSpec], *, prefix: str = "") -> st
 
 
 def _hashed_value(name: str, written: str) -> str:
-    """What of a column is hashed: the same bytes as the worker hashes."""
+    """An SQL expression for the bytes of a column that are hashed: the same bytes as in the worker."""
     if written == "string":
         return name
     if written == "bool":
@@ -315,14 +318,14 @@ def _decimal(written: str) -> tuple[int, int]:
 
 
 def _read_as(feature: Feature) -> str:
-    """The worker's numbers are doubles, or integers where a double would lose digits: the same table types serve."""
+    """The Arrow type as which the worker reads a feature: a double, or an integer that a double cannot hold."""
     if feature.kind == "numeric":
         return "double"
     return feature.arrow_type
 
 
 def _is_readable(redshift_type: str, wanted: str) -> bool:
-    """Whether the worker converts such a column's values, or looks at each: as ``worker.data.convert`` does."""
+    """Whether the worker can convert a column's values, all or some; see ``worker.data.convert``."""
     source, target = _family(arrow_type(redshift_type) or ""), _family(wanted)
     if source in (target, "text"):
         return True

@@ -31,7 +31,7 @@ DEFAULT_FILE_SIZE = 256 * _MB
 
 
 def describe(database: Database, source: UnloadSource) -> tuple[TableColumn, ...]:
-    """The columns of a table or a query. Nothing is read.
+    """The columns of a table or a query. No rows are read.
 
     :raises UserError: two columns have the same name.
     :raises RedshiftError: there is no such table, or the query is not valid.
@@ -99,12 +99,14 @@ def _relation(source: UnloadSource) -> str:
 
 
 def _query(source: UnloadSource, columns: Sequence[TableColumn]) -> str:
-    """What is unloaded. A LIMIT is inside: UNLOAD takes none outside."""
+    """The unloaded query. A LIMIT is in a subquery, because UNLOAD accepts none outside."""
     return f"SELECT {', '.join(map(_item, columns))} FROM ({_relation(source)}) AS source"
 
 
 def _item(column: TableColumn) -> str:
-    """A column as it is unloaded: a moment as UTC, since Parquet's types of moments are not all read alike."""
+    """A column in the unloaded query. Timestamps with a zone become UTC, since readers differ in Parquet's timestamp
+    types.
+    """
     name = identifier(column.name)
     return f"{name} AT TIME ZONE 'UTC' AS {name}" if is_zone_aware(column.type) else name
 
@@ -112,7 +114,7 @@ def _item(column: TableColumn) -> str:
 def _read(
     storage: Storage, source: UnloadSource, query: str, columns: Sequence[TableColumn], rows: str, folder: str
 ) -> Snapshot:
-    """What UNLOAD has left, checked against Redshift's own manifest."""
+    """The snapshot of the unloaded files, checked against Redshift's own manifest."""
     uri = f"{rows}manifest"
     try:
         manifest = json.loads(storage.read(uri))
@@ -141,9 +143,9 @@ def _read(
 
 
 def _typed(columns: Sequence[TableColumn], elements: Sequence[dict[str, object]]) -> tuple[TableColumn, ...]:
-    """The columns with the lengths and precisions that only the manifest knows.
+    """The columns with the lengths and precisions that only the manifest has.
 
-    :raises RedshiftError: the files have other column names than were asked for.
+    :raises RedshiftError: the files have other columns than requested.
     """
     if not elements:
         return tuple(columns)

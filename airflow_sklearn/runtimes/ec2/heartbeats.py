@@ -26,7 +26,6 @@ class Silence:
     """How long an instance has written no heartbeat.
 
     :param seconds: the time since its last heartbeat was first seen, or since it was first looked for.
-    :param heard: whether it has written any heartbeat.
     """
 
     beat: str = ""
