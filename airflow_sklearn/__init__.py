@@ -1,7 +1,7 @@
 """Train scikit-learn models, and predict tables of any size, from Airflow.
 
-The public names are imported when they are first used: Airflow imports provider packages before it is configured, and
-the scheduler parses DAG files all the time.
+Public names are imported when they are first used. Airflow imports provider packages before it is configured, and the
+scheduler parses DAG files all the time.
 """
 
 from __future__ import annotations

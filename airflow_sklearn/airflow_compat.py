@@ -1,7 +1,8 @@
-"""The only module that knows how Airflow versions differ: what moved between 2.11 and 3.x, under one name each.
+"""The differences between Airflow 2.11 and 3.x: names that have moved, under one name each. No other module knows
+them.
 
-The rest of the package, the templates and the tests import from here what Airflow offers in different places. Names are
-imported when they are first used: the scheduler parses DAG files all the time.
+The package, the templates and the tests import these names from here. A name is imported when it is first used, because
+the scheduler parses DAG files all the time.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ __all__ = [
     "task",
 ]
 
-#: Where each name is: modules in the order in which they are tried, the newest Airflow's first.
+#: The modules that may contain each name, in the order in which they are tried: the newest Airflow's first.
 _PLACES: dict[str, tuple[str, ...]] = {
     "DAG": ("airflow.sdk", "airflow.models.dag"),
     "AirflowException": ("airflow.sdk.exceptions", "airflow.exceptions"),
@@ -63,7 +64,7 @@ def __getattr__(name: str) -> Any:
             found = import_module(module)
         except ImportError:
             continue
-        # A module may be there without the name: airflow.sdk.exceptions of 3.0, for example.
+        # A module may exist without the name, such as airflow.sdk.exceptions in 3.0.
         for name_there in (name, _NAMES_IN_AIRFLOW_2.get(name)):
             if name_there and hasattr(found, name_there):
                 globals()[name] = getattr(found, name_there)
@@ -76,14 +77,14 @@ def __getattr__(name: str) -> Any:
 
 
 def states_of_task(dag_id: str, task_id: str, run_id: str, map_index: int | None = None) -> States:
-    """How task instances stand, as a task or a trigger may ask. Empty if Airflow knows none of them.
+    """The states of task instances, for a task or a trigger. Empty if Airflow knows none of them.
 
-    :param map_index: only that one; None: all.
+    :param map_index: only the instance with this index; None: all.
     """
     try:
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
     except ImportError:
-        # Airflow 2 has no other way than its database; workers and the triggerer have it open.
+        # In Airflow 2 only the database tells. Workers and the triggerer have access to it.
         return states_in_database(dag_id, task_id, run_id, map_index)
     states = RuntimeTaskInstance.get_task_states(
         dag_id=dag_id, task_ids=[task_id], run_ids=[run_id], map_index=map_index
@@ -93,7 +94,11 @@ def states_of_task(dag_id: str, task_id: str, run_id: str, map_index: int | None
 
 
 def states_in_database(dag_id: str, task_id: str, run_id: str, map_index: int | None = None) -> States:
-    """As commands may ask that run where Airflow's database is configured: beside its scheduler, for example."""
+    """The states of task instances, for a command on a machine with access to Airflow's database, such as the
+    scheduler's.
+
+    :param map_index: only the instance with this index; None: all.
+    """
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
 
@@ -106,5 +111,5 @@ def states_in_database(dag_id: str, task_id: str, run_id: str, map_index: int | 
 
 
 def _map_index(name: str, task_id: str) -> int:
-    """Airflow 3 names mapped task instances ``<task>_<index>``."""
+    """The map index in a task instance's name. Airflow 3 names mapped instances ``<task>_<index>``."""
     return -1 if name == task_id else int(name.removeprefix(f"{task_id}_"))

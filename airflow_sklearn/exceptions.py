@@ -1,7 +1,7 @@
-"""The package's own errors. Each message says what is wrong, where, and what to do. Standard library only.
+"""The package's errors. Each message says what is wrong, where, and what to do. Standard library only.
 
-An error's ``kind`` decides what follows from it: the operators' retries, a worker's exit code, and what the end of its
-job means all read it, so that both sides judge the same error the same way.
+An error's ``kind`` decides the consequences: whether an operator retries, a worker's exit code, and the meaning of a
+job's end. Both sides therefore judge the same error the same way.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import ErrorKind
     from airflow_sklearn.contract.problems import Problem
 
-#: Kinds of errors that the same work would meet again.
+#: The kinds of errors that a retry of the same work would meet again.
 FINAL_KINDS = frozenset({"user", "data", "environment"})
-_FINAL_SQLSTATES = ("0A", "3F", "42")  # not supported; no such thing, no right, no valid SQL
+_FINAL_SQLSTATES = ("0A", "3F", "42")  # classes: not supported; no such object, no privilege, invalid SQL
 
 
 def with_problems(summary: str, problems: Sequence[Problem]) -> str:
-    """A line that says what could not be done, then each problem in full: numbered where there are several."""
+    """An error message: a summary, then each problem in full; several problems are numbered."""
     text = [summary]
     for number, problem in enumerate(problems, 1):
         first, *more = problem.lines()
@@ -44,16 +44,18 @@ class AirflowSklearnError(Exception):
 
 
 class UserError(AirflowSklearnError):
-    """What the user asked for cannot be done: an unknown preset, a factory that raises, parameters that contradict."""
+    """The user's request cannot be fulfilled: an unknown preset, a factory that raises, parameters that contradict
+    each other.
+    """
 
     kind = "user"
 
 
 class DataError(AirflowSklearnError):
-    """The data break a stated policy. Carries every problem found, not only the first.
+    """The data violate a policy. The error carries all problems, not only the first one.
 
     :param summary: one line that says what was being read.
-    :param problems: all that is wrong, most frequent first.
+    :param problems: all problems, the most frequent one first.
     """
 
     kind = "data"
@@ -64,17 +66,19 @@ class DataError(AirflowSklearnError):
         super().__init__(with_problems(summary, self.problems))
 
     def __reduce__(self) -> tuple[type[DataError], tuple[str, tuple[Problem, ...]]]:
-        return type(self), (self.summary, self.problems)  # crosses from forked processes with its problems
+        return type(self), (self.summary, self.problems)  # so that pickling keeps the problems
 
 
 class BrokenEnvironmentError(AirflowSklearnError):
-    """The worker's environment cannot give right results: versions differ, the artifact changed, parity fails."""
+    """The worker's environment cannot give correct results: versions differ, the artifact has changed, or parity
+    fails.
+    """
 
     kind = "environment"
 
 
 class DocumentError(AirflowSklearnError):
-    """A stored document cannot be read: no JSON, another format, or a newer one."""
+    """A stored document cannot be read: it is no JSON, or has another or a newer format."""
 
     kind = "environment"
 
@@ -90,85 +94,85 @@ class StorageError(AirflowSklearnError):
 
 
 class DiskFullError(AirflowSklearnError):
-    """A disk is full: of the worker, or of the machine that Airflow's task runs on."""
+    """A disk is full, on the worker or on the machine of Airflow's task."""
 
 
 class ObjectNotFoundError(StorageError):
-    """No object at that URI. Retryable: a source may come later."""
+    """There is no object at this URI. Retryable, because a source may appear later."""
 
 
 class ObjectExistsError(StorageError):
-    """Create-if-absent found an object already there."""
+    """Create-if-absent found an existing object."""
 
 
 class ObjectChangedError(StorageError):
-    """The object is no longer the version that was asked for (If-Match)."""
+    """The object is no longer the requested version (If-Match)."""
 
     kind = "data"
 
 
 class IncompleteRunError(AirflowSklearnError):
-    """The receipts of a run do not tile its plan, so nothing is published."""
+    """The receipts of a run do not cover its plan exactly. Nothing is published."""
 
     kind = "data"
 
 
 class PublishError(AirflowSklearnError):
-    """The destination refuses the publication, or holds something else than the receipts say."""
+    """The destination refuses the publication, or holds other rows than the receipts say."""
 
 
 class PublicationRefusedError(PublishError):
-    """The destination refuses the publication, and would again: only a person can say whose rows shall stay."""
+    """The destination refuses the publication, and would refuse a retry: a person must decide whose rows stay."""
 
     kind = "user"
 
 
 class NoCapacityError(AirflowSklearnError):
-    """A job cannot start now: nothing is free, a quota, or a throttle. Later there may be room."""
+    """A job cannot start now, for lack of capacity or because of a quota or a throttle. It may start later."""
 
 
 class ThrottledError(NoCapacityError):
-    """A throttle: the same call may be repeated as it is. It says nothing of room."""
+    """There were too many calls. The same call may be repeated. It does not mean that capacity is missing."""
 
 
 class JobFailedError(AirflowSklearnError):
-    """A job ended without its result, for a cause that a retry would not mend."""
+    """A job ended without its result, for a reason that a retry would meet again."""
 
     kind = "user"
 
 
 class JobLostError(AirflowSklearnError):
-    """A job vanished (host gone, process killed); a retry is right."""
+    """A job disappeared: its host is gone, or its process was killed. A retry is useful."""
 
 
 class PoolError(AirflowSklearnError):
-    """A pool of workers cannot go on: its containers do not start, or do not fit the driver."""
+    """A pool of containers cannot continue: its containers do not start, or do not fit the driver."""
 
 
 class TaskLostError(PoolError):
-    """A task ended its process or its container each time that it was started, and is given up."""
+    """A task is given up, because each of its starts ended its process or its container."""
 
 
 class MessageRefusedError(PoolError):
-    """The queue will never take this message: it is too large, or has characters that a queue may not hold."""
+    """The queue never accepts this message: it is too large, or has characters that are not allowed."""
 
 
 class RemoteTaskError(AirflowSklearnError):
-    """Stands for what a task raised in a container and could not be sent, or for a task or result that could not."""
+    """Stands for an exception in a container that could not be pickled, or for a task or a result that could not."""
 
 
 class ForgedMessageError(AirflowSklearnError):
-    """A message or a payload is not what the pool's own driver or worker wrote."""
+    """A message or a payload was not written by the pool's own driver or worker."""
 
 
 class QueueGoneError(AirflowSklearnError):
-    """The queue is not there, or no longer."""
+    """The queue does not exist, or no longer."""
 
 
 class RedshiftError(AirflowSklearnError):
     """Redshift refuses a statement.
 
-    :param sqlstate: PostgreSQL's code of the error, where there is one, such as ``42P01``.
+    :param sqlstate: PostgreSQL's error code, such as ``42P01``; empty: unknown.
     """
 
     def __init__(self, message: str, *, sqlstate: str = "") -> None:
@@ -183,17 +187,17 @@ class SerializationConflictError(RedshiftError):
 
 
 class LoadError(RedshiftError):
-    """COPY could not load a file; the message holds the rows of Redshift's load-error table."""
+    """COPY could not load a file. The message holds rows of Redshift's table of load errors."""
 
     kind = "data"
 
 
 class StatementRunningError(AirflowSklearnError):
-    """Not a failure: statements run in a database, and a deferrable task is to wait for them in the triggerer.
+    """No failure: statements are running in Redshift, and a deferrable task must wait for them in the triggerer.
 
-    :param statement_id: the database's id of what runs.
-    :param statements: ids by step, of this one and of all that ran before in this attempt.
-    :param region_name: where it runs; None: in the connection's region.
+    :param statement_id: the Data API's id of the running statement.
+    :param statements: ids by step, of this statement and of all that have run in this attempt.
+    :param region_name: its region; None: the connection's.
     """
 
     trigger = "airflow_sklearn.triggers.statement:RedshiftStatementTrigger"

@@ -1,6 +1,7 @@
-"""Every setting that this package reads of Airflow's configuration: ``[airflow_sklearn]``, and a few of Airflow's own.
+"""All settings that this package reads from Airflow's configuration: ``[airflow_sklearn]``, and a few of Airflow's
+own.
 
-Airflow shows ``OPTIONS`` in its configuration reference. Nothing is imported before a setting is asked for.
+Airflow shows ``OPTIONS`` in its configuration reference. Nothing is imported before a setting is read.
 """
 
 from __future__ import annotations
@@ -45,16 +46,16 @@ _SECTION = "airflow_sklearn"
 
 
 def text(option: str) -> str:
-    """What the configuration says.
+    """The value of a setting.
 
     :param option: a key of ``OPTIONS``.
-    :return: its default where the configuration says nothing.
+    :return: the configured value, or the option's default.
     """
     return str(_conf().get(_SECTION, option, fallback=OPTIONS[option]["default"]))
 
 
 def flag(option: str) -> bool:
-    """The same of a setting that is True or False.
+    """The value of a setting that is True or False.
 
     :param option: a key of ``OPTIONS``.
     """
@@ -62,7 +63,7 @@ def flag(option: str) -> bool:
 
 
 def longest_mapping() -> int:
-    """How many tasks one task may be expanded into: Airflow's ``[core] max_map_length``."""
+    """The most task instances into which a task may be expanded: Airflow's ``[core] max_map_length``."""
     return int(_conf().getint("core", "max_map_length", fallback=1024))
 
 

@@ -35,7 +35,7 @@ _OWN = frozenset({"task_id", "group_id", "chunk", "runtime", "outlets", "task_gr
 class SklearnPredictGroup(TaskGroup):
     """The task group that ``sklearn_predict`` makes.
 
-    ``output`` is what its last task, ``commit``, returns; ``plan``, ``predict`` and ``commit`` are its tasks.
+    ``output`` is the result of its last task; ``plan``, ``predict`` and ``commit`` are its tasks.
     """
 
     plan: SklearnPlanOperator
@@ -97,7 +97,7 @@ def sklearn_predict(
     further = argument_names(SklearnPredictOperator) - _OWN
     check_names("sklearn_predict(predict_kwargs=...)", predict_kwargs or {}, further)
     check_names("sklearn_predict(group_kwargs=...)", group_kwargs or {}, argument_names(TaskGroup) - _OWN)
-    # Nothing else looks at a mapped task's arguments before it runs.
+    # Nothing else checks a mapped task's arguments before it runs.
     _check_chunks(group_id, runtime, **_given(deferrable=deferrable, poll_interval=poll_interval, deadline=deadline))
     common = _given(aws_conn_id=aws_conn_id, **task_kwargs)
     group = SklearnPredictGroup(group_id=group_id, **(group_kwargs or {}))
@@ -125,7 +125,7 @@ def sklearn_predict(
             **{
                 "map_index_template": CHUNK_LABEL,
                 **common,
-                "sla": None,  # Airflow 2 breaks the DAG of a mapped task that has one, by default_args for example
+                "sla": None,  # Airflow 2 refuses a DAG whose mapped task has one, for example from default_args
                 **_given(deferrable=deferrable, poll_interval=poll_interval, deadline=deadline),
                 **(predict_kwargs or {}),
             },
@@ -152,5 +152,5 @@ def _check_chunks(group_id: str, runtime: Any, **given: Any) -> None:
 
 
 def _given(**arguments: Any) -> dict[str, Any]:
-    """Without those that the caller did not give: passed on, their defaults would hide the DAG's ``default_args``."""
+    """The arguments that the caller has given. The others are left out, so that the DAG's ``default_args`` apply."""
     return {name: value for name, value in arguments.items() if value is not NOT_GIVEN}

@@ -1,4 +1,4 @@
-"""Commands under their earlier names: ``python -m airflow_sklearn.iam`` and ``python -m airflow_sklearn.reaper``.
+"""Commands under their former names: ``python -m airflow_sklearn.iam`` and ``python -m airflow_sklearn.reaper``.
 
-``airflow_sklearn/__init__.py`` puts this folder on the package's path.
+``airflow_sklearn/__init__.py`` adds this folder to the package's path.
 """

@@ -1,1 +1,1 @@
-"""Airflow's side: one file an operator. Import them from ``airflow_sklearn``."""
+"""The operators, one file each. Import them from ``airflow_sklearn``."""

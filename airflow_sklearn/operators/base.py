@@ -1,4 +1,4 @@
-"""What the package's operators share: storage, errors that know whether a retry helps, assets, and template objects."""
+"""The common part of the operators: storage, errors and retries, assets, and template objects."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class SklearnOperator(BaseOperator):
     them all, or an empty text."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Names that are no arguments, before Airflow complains of what is missing instead."""
+        """Refuse unknown arguments, before Airflow complains about missing ones."""
         if cls.__module__.startswith("airflow_sklearn."):  # a subclass of the user's may take what no signature says
             check_names(cls.__name__, (name for name in kwargs if not name.startswith("_")), argument_names(cls))
         return super().__new__(cls)
@@ -64,15 +64,16 @@ class SklearnOperator(BaseOperator):
         self._aws: AwsConnection | None = None
 
     def check_arguments(self) -> None:
-        """Of what is known by now. A subclass adds its own.
+        """Check the arguments as far as they are known. A subclass adds its own checks.
 
-        :raises UserError: an argument is not what it must be.
+        :raises UserError: an argument is invalid.
         """
 
     def check_early(self) -> None:
-        """When the DAG is parsed: what a constructor ends with. A mapped task's own are checked as it runs.
+        """Check the arguments when the DAG is parsed. Constructors call it at their end. A mapped task is checked when
+        it runs.
 
-        :raises UserError: an argument is not what it must be; names the operator and the task.
+        :raises UserError: an argument is invalid; the message names the operator and the task.
         """
         if not getattr(self, "_BaseOperator__from_mapped", False):
             self._check_named()
@@ -85,21 +86,23 @@ class SklearnOperator(BaseOperator):
 
     @abstractmethod
     def work(self, context: Context) -> Any:
-        """What ``execute`` does, inside ``final_errors``."""
+        """The task's work. ``execute`` calls it inside of ``final_errors``."""
 
     def execute(self, context: Context) -> Any:
         """Called by Airflow: do the task's work."""
         return told_once(lambda: self.attempt(context))
 
     def attempt(self, context: Context) -> Any:
-        """``work``, with errors that say whether a retry helps."""
+        """Call ``work``. Errors that a retry would meet again fail the task without retries."""
         with showing_as_configured(), final_errors(), self.aws.explained_errors():
             self._check_named()
             return self.work(context)
 
     def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
-        """Render copies of the objects that the DAG's author made: Airflow renders objects in place, and they may be
-        shared by other tasks, and by other runs in this process."""
+        """Render copies of the DAG author's objects.
+
+        Airflow renders objects in place, and they may be shared with other tasks, and with other runs in this process.
+        """
         for name in self.template_fields:
             setattr(self, name, own_copy(getattr(self, name)))
         texts = self._rendered_texts(context, jinja_env)
@@ -109,11 +112,12 @@ class SklearnOperator(BaseOperator):
                 setattr(self, name, text)
 
     def _rendered_texts(self, context: Context, jinja_env: Any) -> dict[str, str]:
-        """What can only be a text, rendered to one: ``render_template_as_native_obj`` makes numbers of dates, and so
-        another spelling of some."""
+        """Fields that must be texts, rendered to texts. ``render_template_as_native_obj`` makes numbers of dates, for
+        example, and the original spelling is lost.
+        """
         given = {name: getattr(self, name) for name in self.text_fields if name in self.template_fields}
         return {
-            # With such an end it is no literal of Python, which is what native rendering looks for.
+            # Native rendering converts Python literals. With this ending the text is none.
             name: str(self.render_template(f"{text}{_NO_LITERAL}", context, jinja_env)).removesuffix(_NO_LITERAL)
             for name, text in given.items()
             if isinstance(text, str)
@@ -134,21 +138,23 @@ class SklearnOperator(BaseOperator):
         return Storage(lambda: self.aws.client("s3"))
 
     def store_link(self, context: Context, link: type[UriLink], uri: str) -> None:
-        """Remember what a link of this task opens."""
+        """Store the URI that a link of this task opens."""
         link.persist(context, uri)
         if self.known_links is not None:
             self.known_links = {**self.known_links, link.key: uri}
 
     def store_missing_links(self, context: Context) -> None:
-        """Before a deferral, so that whoever goes on with this attempt finds all of them."""
+        """Store links before a deferral, so that a later process of this attempt finds all of them."""
         for link in self.operator_extra_links:
             if isinstance(link, UriLink) and self.known_links is not None and link.key not in self.known_links:
                 self.store_link(context, type(link), "")
 
     def announce(self, context: Context, uri: str, extra: Mapping[str, Any]) -> None:
-        """Let the task's asset event for ``uri`` say what it made; the asset becomes an outlet if it is none yet.
+        """Add information to the task's asset event for ``uri``. If the asset is no outlet yet, it becomes one.
 
-        A URI with a template, or one that is mapped over, is not known before the task runs.
+        A URI with a template, or of a mapped task, is not known before the task runs.
+
+        :param extra: the information.
         """
         made = asset_of(uri)
         if made is None:
@@ -160,9 +166,9 @@ class SklearnOperator(BaseOperator):
 
 
 def told_once(work: Callable[[], _T]) -> _T:
-    """Do a task's work; an error of this package that leaves it says all there is to say, in its message.
+    """Do a task's work. An error of this package then leaves it without its causes.
 
-    Airflow prints tracebacks and all that errors were raised from: of these, no more than the line here.
+    The message of such an error says everything, but Airflow would print its traceback and all causes.
     """
     try:
         return work()
@@ -177,26 +183,26 @@ def told_once(work: Callable[[], _T]) -> _T:
 
 
 def showing_as_configured() -> AbstractContextManager[None]:
-    """Messages within have values of rows in them only if Airflow's configuration lets them."""
+    """Within the context, messages contain values of rows only if Airflow's configuration allows it."""
     return showing_values(settings.flag("show_values"))
 
 
 @contextlib.contextmanager
 def final_errors() -> Iterator[None]:
-    """Fail a task without retries on an error that a retry would only repeat."""
+    """Fail the task without retries on an error that a retry would meet again."""
     try:
         yield
     except Exception as error:
         if not is_final(error):
             raise
-        # The package's own errors, and pydantic's, say all there is to say; another one's class is part of it.
+        # Messages of the package's own errors, and of pydantic's, are complete; for others the class is needed too.
         named = not isinstance(error, exceptions.AirflowSklearnError | ValidationError)
         raise AirflowFailException(f"{type(error).__name__}: {error}" if named else str(error)) from None
 
 
 @functools.cache
 def argument_names(operator: type) -> frozenset[str]:
-    """What the constructors of an operator's classes take by name, Airflow's own included."""
+    """The names of all arguments of an operator's constructor and those of its bases, Airflow's included."""
     return frozenset(
         name
         for cls in operator.__mro__
@@ -207,8 +213,10 @@ def argument_names(operator: type) -> frozenset[str]:
 
 
 def own_copy(value: Any) -> Any:
-    """A copy of a template object (a ``Dataset``, a runtime), which Airflow would else render in place; with copies of
-    the template objects in it."""
+    """A copy of a template object (a ``Dataset``, a runtime) with copies of the template objects in it.
+
+    Airflow would render the object itself in place.
+    """
     if not getattr(value, "template_fields", None) or hasattr(value, "resolve") or isinstance(value, type):
         return value
     made = copy.copy(value)
@@ -219,16 +227,16 @@ def own_copy(value: Any) -> Any:
 
 
 def static_outlets(uri: Any) -> list[Asset]:
-    """The asset of a URI that is known when the DAG is parsed, so that Airflow draws it; else nothing."""
+    """The asset of a URI that is known when the DAG is parsed, so that Airflow draws it; else an empty list."""
     known = isinstance(uri, str) and "{{" not in uri and "{%" not in uri and (uri.startswith("/") or "://" in uri)
     asset = asset_of(absolute_uri(uri).rstrip("/")) if known else None
     return [asset] if asset else []
 
 
 def asset_of(uri: str) -> Asset | None:
-    """The asset of a URI; None, and a warning, where Airflow takes none: Airflow 2 wants ASCII, for example.
+    """The asset of a URI; None, with a warning, if Airflow accepts none: Airflow 2 requires ASCII, for example.
 
-    A DAG must not break, and work that is done must not be lost, for an event that nobody may wait for.
+    A DAG must not break, and finished work must not be lost, because of an event that nobody may wait for.
     """
     try:
         if len(uri) > _LONGEST_ASSET_URI:
@@ -240,15 +248,17 @@ def asset_of(uri: str) -> Asset | None:
 
 
 def clears_of(context: Context, retries: int | None) -> int:
-    """How often the task instance has been cleared, and one: the same for all attempts that follow by retries.
+    """How often the task instance was cleared, plus one. It is the same for all attempts that follow by retries.
 
-    Airflow raises ``max_tries`` when a task is cleared, and counts attempts on.
+    Airflow raises ``max_tries`` when a task is cleared, and continues to count attempts.
+
+    :param retries: the task's number of retries.
     """
     return context["ti"].max_tries - (retries or 0) + 1
 
 
 def identity_of(context: Context) -> JobIdentity:
-    """Which task instance this is."""
+    """The identity of this task instance."""
     from airflow_sklearn.contract.jobs import JobIdentity
 
     ti = context["ti"]

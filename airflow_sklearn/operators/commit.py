@@ -116,9 +116,9 @@ class SklearnCommitOperator(StatementsOperator):
 
 
 def plan_uri(plan: str | Mapping[str, str] | Sequence[Mapping[str, str]]) -> str:
-    """The URI of the one plan that is meant.
+    """The URI of the one plan in an argument.
 
-    :raises UserError: none, or several.
+    :raises UserError: there is none, or there are several.
     """
     if isinstance(plan, str):
         return plan

@@ -1,4 +1,4 @@
-"""Running a job from a task: find or submit it, wait with or without a worker slot, and judge how it ended."""
+"""Running a job from a task: find or submit it, wait with or without a worker slot, and judge its end."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _T = TypeVar("_T")
 
 DEFAULT_DEADLINE = timedelta(hours=24)
 _GROWTH = 1.3
-_LONGEST_SLEEP = 0.5  # seconds
-_CAPACITY_PAUSE = 5.0  # seconds until a job that found no room is submitted again; doubles, with jitter
+_LONGEST_SLEEP = 0.5  # seconds between two checks whether the task was killed
+_CAPACITY_PAUSE = 5.0  # seconds until a job without capacity is submitted again; doubles, with jitter
 
 
 class RuntimeOperator(SklearnOperator):
     """Runs one job in a runtime. A subclass makes the job (``work`` ends in ``run_job``) and reads its result.
 
-    Airflow hands ``execute_complete`` the trigger's event and nothing else that survives everywhere, so the event
-    carries all that is needed to go on.
+    Airflow calls ``execute_complete`` with the trigger's event. Nothing else reliably survives a deferral, so that the
+    event contains all that is needed to continue.
     """
 
     def __init__(
@@ -70,14 +70,17 @@ class RuntimeOperator(SklearnOperator):
 
     @abstractmethod
     def finish(self, context: Context, result: JobResult) -> Any:
-        """What the task returns when its job has succeeded."""
+        """The task's result, made from the result of its job."""
 
     def done_before(self, context: Context, job: Any) -> Any:
-        """What the task returns when its work has been done already; None if it has not."""
+        """The task's result if its work was done before; else None."""
         return None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Go on when the trigger has seen the job end."""
+        """Continue after the trigger has seen the end of the job.
+
+        :param event: the trigger's event.
+        """
         self.known_links = None
         handle = JobHandle.model_validate(event["handle"])
         status, log = JobStatus.model_validate(event["status"]), JobLog(self.log, event.get("log"))
@@ -89,15 +92,19 @@ class RuntimeOperator(SklearnOperator):
         return told_once(complete)
 
     def on_kill(self) -> None:
-        """Stop the job with its task. Called in a signal handler; Airflow 3 lets the task go on after it."""
+        """Stop the job with its task. Called in a signal handler; in Airflow 3 the task continues afterwards."""
         self._killed = True
         if self._handle is not None:
             self.log.warning("The task is being killed: stopping its job.")
             self._cancel(self._handle)
 
     def run_job(self, context: Context, job_uri: str, job: TrainJob | PredictJob) -> Any:
-        """Return what is done already; else take over or start a job, wait for it, and return what ``finish`` makes
-        of its result."""
+        """Run a job, unless its work was done before: take over a running job or submit it, and wait for its end.
+
+        :param job_uri: where the job is to be stored.
+        :param job: the job.
+        :return: the result of ``finish`` or ``done_before``.
+        """
         if (answer := self.done_before(context, job)) is not None:
             return answer
         runtime = self._bound_runtime
@@ -116,13 +123,13 @@ class RuntimeOperator(SklearnOperator):
             self.log.info("An earlier attempt submitted this work already: taking over %s.", handle.job_uri)
         self._handle = handle
         try:
-            self._raise_if_killed()  # while it was being submitted
+            self._raise_if_killed()  # it may have been killed during the submission
             self.store_link(context, JobLink, runtime.job_url(handle))
             self.store_link(context, JobLogLink, runtime.log_url(handle))
             expires_at = self._expires_at(context, handle)
             log = JobLog(self.log)
             status = None if self.deferrable else self._watch(handle, expires_at, log)
-        except BaseException:  # a timeout, a kill, Ctrl-C, or a runtime that cannot be reached: nothing is left running
+        except BaseException:  # a timeout, a kill, Ctrl-C, or an unreachable runtime: leave nothing running
             self._cancel(handle)
             raise
         if status is None:
@@ -136,7 +143,7 @@ class RuntimeOperator(SklearnOperator):
         except Exception:
             self._abandon(job_uri)
             raise
-        except BaseException:  # Airflow 2 kills by an exception, which may come when the job has just been started
+        except BaseException:  # Airflow 2 kills by an exception, perhaps just after the job was started
             self._cancel_what_was_started(lambda: submit(capacity_refusals=self._capacity_refusals))
             raise
         return handle.model_copy(
@@ -148,14 +155,17 @@ class RuntimeOperator(SklearnOperator):
         )
 
     def _abandon(self, job_uri: str) -> None:
-        """An error here must not hide the one that led here."""
+        """Abandon a job. An error here is only logged: it must not hide the first one."""
         try:
             self._bound_runtime.abandon(job_uri)
         except Exception as error:
             self.log.warning("%s could not be taken back: %s", job_uri, error)
 
     def _cancel_what_was_started(self, submit: Callable[[], JobHandle]) -> None:
-        """The same submission again gives the same job, where a place lists a new job only after a while."""
+        """Cancel a job that may have been started. The same submission again returns its handle.
+
+        Some runtimes list a new job only after a while, so that it could not be found otherwise.
+        """
         if not self._bound_runtime.submits_once:
             return
         try:
@@ -164,7 +174,7 @@ class RuntimeOperator(SklearnOperator):
             self.log.warning("Whether a job had been started could not be found out: %s", error)
 
     def _patiently(self, call: Callable[[], _T]) -> _T:
-        """Call again for a while when there is no room.
+        """Repeat a call while there is no capacity.
 
         :raises NoCapacityError: there was none for the runtime's ``capacity_timeout``.
         """
@@ -186,13 +196,13 @@ class RuntimeOperator(SklearnOperator):
         self._raise_if_killed()
 
     def _raise_if_killed(self) -> None:
-        """Airflow 3 lets a task that is killed go on for some seconds."""
+        """Raise an error if the task was killed. Airflow 3 lets it continue for some seconds."""
         if self._killed:
             raise AirflowException("The task was killed.")
 
     @property
     def _bound_runtime(self) -> Runtime:
-        """One for the whole task, with its clients: a signal handler must not have to make new ones."""
+        """The bound runtime of this task, with its clients. A signal handler must not have to make new ones."""
         if self._bound is None:
             self._bound = self.runtime.bind(self.aws)
         return self._bound
@@ -202,9 +212,10 @@ class RuntimeOperator(SklearnOperator):
         return self.poll_interval or self.runtime.default_poll_interval
 
     def _expires_at(self, context: Context, handle: JobHandle) -> float | None:
-        """When Airflow stops the job. The worker stops itself before, at its own deadline.
+        """When Airflow stops the job, in seconds since 1970; None: never. The worker stops itself earlier, at its own
+        deadline.
 
-        Airflow 3 does not apply ``execution_timeout`` to a deferred task, so it counts here too.
+        Airflow 3 does not apply ``execution_timeout`` to a deferred task; it is therefore included here.
         """
         limits = []
         if self.deadline is not None:
@@ -255,7 +266,7 @@ class RuntimeOperator(SklearnOperator):
         raise AssertionError("the pauses never end")
 
     def _sleep(self, seconds: float) -> None:
-        """Sleep, but not past a kill: Airflow 3 lets the task go on for 5 s then, and ends it hard."""
+        """Sleep, but return soon after a kill: Airflow 3 then gives the task 5 s before it kills the process."""
         wake = time.monotonic() + seconds
         while not self._killed and (left := wake - time.monotonic()) > 0:
             time.sleep(min(left, _LONGEST_SLEEP))
@@ -273,7 +284,7 @@ class RuntimeOperator(SklearnOperator):
             self.log.warning("The job that was taken over has been stopped (%s). Starting anew.", status.message)
             return self.work(context)
         if status.state is JobState.NO_CAPACITY and time.time() < handle.asked_since + self.runtime.capacity_timeout:
-            # It was accepted, and then found no room. Nothing of it ever ran.
+            # The job was accepted, but then got no capacity. It has never run.
             self._capacity_refusals, self._asked_since = handle.capacity_refusals, handle.asked_since
             self._wait_for_room(status.message)
             return self.work(context)
@@ -282,10 +293,10 @@ class RuntimeOperator(SklearnOperator):
         raise AssertionError("unreachable: the job succeeded")
 
     def _done_all_the_same(self, context: Context, handle: JobHandle) -> Any:
-        """What the task returns if the job was stopped after its work, and before it could say so; else None.
+        """The task's result if the job was stopped after its work, but before it wrote a result; else None.
 
-        The job's document may have been changed since. Of one that an earlier version submitted there is no digest:
-        then the next attempt finds out.
+        The job's document may have been changed since, and is compared with its digest. Handles of earlier versions
+        have no digest: the next attempt then finds the work done.
         """
         from airflow_sklearn.contract.jobs import job_from_json
 
@@ -301,7 +312,7 @@ class RuntimeOperator(SklearnOperator):
             return None
 
     def _cancel(self, handle: JobHandle) -> None:
-        """Stop a job that may have ended already. An error here must not hide the one that led here."""
+        """Cancel a job that may have ended. An error here is only logged: it must not hide the first one."""
         try:
             self._bound_runtime.cancel(handle)
         except Exception as error:

@@ -1,7 +1,7 @@
-"""Buttons in Airflow's UI that open what a task made, in S3's console or as a file.
+"""Links in Airflow's UI to what a task made, in S3's console or as a file.
 
-Each operator pushes the URI to XCom while it runs; the link is made of that. Airflow 3 makes it in the worker when the
-task ends or defers, Airflow 2 in the web server when the page is shown.
+Each operator stores the URI in XCom while it runs, and the link is made from it. Airflow 3 makes the link in the worker
+when the task ends or is deferred, Airflow 2 in the web server when the page is shown.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.airflow_compat import BaseOperator, Context
 
 
-_UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")  # no part of a URL; browsers leave some of them out
+_UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")  # not allowed in a URL; browsers drop some of them
 _SAFE_IN_A_PATH = "/=:@+,~"
 
 
@@ -41,7 +41,7 @@ class UriLink(BaseOperatorLink):
 
     @classmethod
     def persist(cls, context: Context, uri: str) -> None:
-        """Remember the URI for the link of this task instance."""
+        """Store the URI for the link of this task instance."""
         context["ti"].xcom_push(key=cls.key, value=uri)
 
 
@@ -60,36 +60,38 @@ class RunLedgerLink(UriLink):
 
 
 class PublishedDataLink(UriLink):
-    """The folder that holds the published predictions, or the query editor of the database that does."""
+    """The folder with the published predictions, or the query editor of the database."""
 
     name = "Published data"
     key = "airflow_sklearn_published_data"
 
 
 class JobLink(UriLink):
-    """What runs the task's job: an ECS task. Empty for a process of the machine."""
+    """The host of the task's job, such as an ECS task. Empty for a local process."""
 
     name = "Job"
     key = "airflow_sklearn_job"
 
 
 class JobLogLink(UriLink):
-    """The job's own log stream in CloudWatch. Empty for a process of the machine: all of its log is in the task's."""
+    """The job's log stream in CloudWatch. Empty for a local process, whose log is in the task's log."""
 
     name = "Job log"
     key = "airflow_sklearn_job_log"
 
 
 def console_url(uri: str) -> str:
-    """Where a browser shows a URI: S3's console for ``s3://`` (a folder ends in ``/``), Redshift's query editor for
-    ``x-redshift://`` (no URL of it leads to a table), an ``https://`` or ``http://`` URL itself. Empty, and so no
-    button, for any other scheme: a text that came out of a document must not run in the browser of who clicks it.
+    """The URL at which a browser shows a URI; empty if there is none, so that there is no button.
 
-    A bucket's name does not say in which partition it is (China and GovCloud have consoles of their own). The region
-    in the environment does, where there is one.
+    ``s3://`` leads to S3's console (a folder ends in ``/``), ``x-redshift://`` to Redshift's query editor (no URL leads
+    to a table), ``https://`` and ``http://`` to the URL itself. No other scheme is accepted: a text from a document
+    must not run in the browser of a person who clicks it.
 
-    A local file has a link only where ``[airflow_sklearn] local_files_url`` says at which URL, or path of Airflow's own
-    address, absolute paths begin.
+    A bucket's name does not tell its partition (China and GovCloud have consoles of their own). The region in the
+    environment does, if there is one.
+
+    A local file has a link only if ``[airflow_sklearn] local_files_url`` gives the URL, or the path on Airflow's own
+    host, at which absolute paths begin.
     """
     scheme, separator, rest = uri.partition("://")
     if not separator:
@@ -110,6 +112,6 @@ def console_url(uri: str) -> str:
 
 def _local_file_url(path: str) -> str:
     start = settings.text("local_files_url")
-    # Whoever configures a URL that is none of these gets no link.
+    # A configured URL of another form gives no link.
     allowed = start.startswith(("https://", "http://", "file://", "/"))
     return start + quote(path, safe=_SAFE_IN_A_PATH) if allowed and path.startswith("/") else ""

@@ -1,4 +1,4 @@
-"""Checks of where data, models and predictions are, when the DAG is parsed: what a template hides is not looked at."""
+"""Checks of sources, destinations and models when the DAG is parsed. Templates are not looked into."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _STAND_INS = {"uri": "/x.csv", "file_format": "csv"}
 
 
 def check_location(argument: str, value: Any) -> None:
-    """:raises UserError: it is neither a URI nor an absolute path, as far as a template lets see."""
+    """Check that an argument is a URI or an absolute path, as far as a template allows.
+
+    :raises UserError: it is not.
+    """
     if not isinstance(value, str):
         if is_known(value):
             raise UserError(f"{argument}={shown(value)} is {kind_of(value)}: give a URI, such as s3://bucket/key.")
@@ -42,7 +45,10 @@ def check_location(argument: str, value: Any) -> None:
 
 
 def check_model(model: Any) -> None:
-    """:raises UserError: it is neither a URI nor what training returned."""
+    """Check that an argument is a model's URI or the result of training.
+
+    :raises UserError: it is not.
+    """
     if isinstance(model, Mapping):
         if is_known(model) and "manifest_uri" not in model:
             raise UserError(
@@ -54,12 +60,18 @@ def check_model(model: Any) -> None:
 
 
 def check_source(source: Any, argument: str = "source") -> None:
-    """:raises UserError: it is no source, or has options that cannot be."""
+    """Check a source.
+
+    :raises UserError: it is no source, or has invalid options.
+    """
     _check(source, argument, as_source)
 
 
 def check_destination(destination: Any, argument: str = "destination") -> None:
-    """:raises UserError: it is no destination, or has options that cannot be."""
+    """Check a destination.
+
+    :raises UserError: it is no destination, or has invalid options.
+    """
     if is_place(destination) and not hasattr(destination, "to_output"):
         raise UserError(f"{argument}={shown(destination)} can be read, not written: give a RedshiftTable or a folder.")
     _check(destination, argument, as_destination)

@@ -1,4 +1,4 @@
-"""``SklearnPlanOperator``: decides what a prediction run computes, and computes nothing."""
+"""``SklearnPlanOperator``: makes the plan of a prediction run. It computes no predictions."""
 
 from __future__ import annotations
 
@@ -178,9 +178,9 @@ class SklearnPlanOperator(StatementsOperator):
 
 
 def to_bytes(size: float | str) -> int:
-    """``64_000_000`` for ``"64MB"`` and for ``64e6``, ``67_108_864`` for ``"64MiB"``.
+    """A size in bytes: ``64_000_000`` for ``"64MB"`` and ``64e6``, ``67_108_864`` for ``"64MiB"``.
 
-    :raises UserError: not a size, or less than a byte.
+    :raises UserError: it is no size, or less than one byte.
     """
     count = 0.0
     if isinstance(size, str) and (found := _SIZE.fullmatch(size)):

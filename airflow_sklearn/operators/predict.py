@@ -1,4 +1,4 @@
-"""``SklearnPredictOperator``: one chunk of a plan."""
+"""``SklearnPredictOperator``: predicts one chunk of a plan."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.runs.ledger import Ledger
     from airflow_sklearn.runtimes.base import Runtime
 
-#: Names a mapped task after its chunk. ``SklearnPredictOperator.partial`` takes it as ``map_index_template``.
+#: A ``map_index_template`` that names mapped tasks by their chunks, the default of ``SklearnPredictOperator.partial``.
 CHUNK_LABEL = "{{ task.chunk['label'] }}"
 
 

@@ -1,4 +1,4 @@
-"""``SklearnReapOperator``: end what was left running."""
+"""``SklearnReapOperator``: ends hosts that were left behind."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class SklearnReapOperator(SklearnOperator):
         return ended
 
     def _is_dry_run(self) -> bool:
-        """A template gives text."""
+        """Whether to only report. A rendered template gives text, which is parsed."""
         said = str(self.report_only).strip().lower()
         if said not in ("true", "false"):
             raise UserError(f"SklearnReapOperator(report_only={self.report_only!r}): it is True or False.")

@@ -1,4 +1,4 @@
-"""Running statements in a database from a task, and waiting for them without a worker slot where it allows that."""
+"""Running statements in Redshift from a task, and waiting for them without a worker slot if the Data API is used."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class StatementsOperator(SklearnOperator):
-    """An operator whose source or destination may run statements in a database.
+    """An operator that may run statements in Redshift.
 
-    While one runs for which it may wait elsewhere (in the Redshift Data API), a deferrable task waits in the triggerer.
-    Then it starts over: every transaction has a name, and one that has run by then gives its answers again.
+    While a statement runs in the Data API, a deferrable task waits in the triggerer, and then starts over. Each
+    transaction has a name: one that has run under its name is not run again, and its answers are returned.
     """
 
     deferrable: bool
@@ -34,7 +34,7 @@ class StatementsOperator(SklearnOperator):
 
     @property
     def state(self) -> dict[str, Any]:
-        """What this attempt must know when it starts over, as JSON."""
+        """The state that this attempt needs when it starts over, as JSON."""
         if self._state is None:
             self._state = {}
         return self._state
@@ -55,7 +55,10 @@ class StatementsOperator(SklearnOperator):
         return self._attempt
 
     def statements_ended(self, context: Context, event: dict[str, Any]) -> Any:
-        """Go on when the trigger has seen the statements end."""
+        """Continue after the trigger has seen the end of the statements.
+
+        :param event: the trigger's event.
+        """
         self.known_links = None
         if event["expired"]:
             raise AirflowException(f"The task's time is over: the statement {event['statement_id']} was cancelled.")
@@ -69,14 +72,14 @@ class StatementsOperator(SklearnOperator):
 
     @contextlib.contextmanager
     def waiting_for_statements(self, context: Context) -> Iterator[None]:
-        """Wait in the triggerer for what runs."""
+        """Defer the task if a statement is still running at the end of the context."""
         try:
             yield
         except StatementRunningError as running:
             self._defer_to_statements(context, running)
 
     def on_kill(self) -> None:
-        """Stop the statement that runs with its task."""
+        """Stop the running statement with its task."""
         if self._attempt is not None:
             self._attempt.cancel()
         super().on_kill()

@@ -1,4 +1,4 @@
-"""Problems in few words, for XComs, asset events and logs. Receipts and proofs have them in full."""
+"""Short texts about problems, for XComs, asset events and logs. Receipts and proofs contain the problems in full."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ LONGEST_LINE = 1000  # characters
 
 
 def problem_lines(problems: Iterable[Problem]) -> list[str]:
-    """One line a kind and column, merged over files, most frequent first; at the end how many more there are."""
+    """One line for each kind and column, merged over files, the most frequent first. The last line counts the omitted
+    ones.
+    """
     merged, files = ProblemCollector(), defaultdict(set)
     for problem in problems:
         files[problem.kind, problem.column].add(problem.file)

@@ -1,4 +1,4 @@
-"""``SklearnTrainOperator``: one table in, one version of a model out."""
+"""``SklearnTrainOperator``: trains one version of a model on one table."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         from airflow_sklearn.datasets.registry import as_source
         from airflow_sklearn.runs.train_job import make_train_job
 
-        if "manifest_uri" in self.state:  # fitted, and back from the triggerer
+        if "manifest_uri" in self.state:  # the model is fitted; the task returns from the triggerer
             return self._answer(context, **self.state)
         storage, runtime, identity = self.storage, self._bound_runtime, identity_of(context)
         if self.search_containers:
@@ -252,12 +252,12 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         return WantedColumns(roles, column_names(self.excluded_columns), with_others=True)
 
     def _run_of(self, context: Context) -> str:
-        """Whose scores these are, where they are appended: this task's in this DAG run, whatever it fits."""
+        """The name of the scores' rows if they are appended: this task in this DAG run, whatever it fits."""
         who = identity_of(context)
         return f"{who.dag_id}.{who.task_id}[{who.map_index}] {who.run_id}"
 
     def _who(self, context: Context) -> list[str | int]:
-        """This task instance since it was last cleared: the same for all attempts that follow by retries."""
+        """Identifies this task instance since it was last cleared: the same for all attempts that follow by retries."""
         who = identity_of(context)
         return [who.dag_id, who.task_id, who.run_id, who.map_index, clears_of(context, self.retries)]
 
@@ -267,10 +267,12 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         return self._answer(context, result.output_uri, reused=False)
 
     def _check_is_own(self, manifest_uri: str) -> None:
-        """A document that names the manifest was written elsewhere; this reads, publishes and deletes with Airflow's
-        rights.
+        """Check that a manifest belongs to this model.
 
-        :raises DocumentError: it is the manifest of another model.
+        Containers write the document that names the manifest, and this task reads, publishes and deletes with Airflow's
+        permissions.
+
+        :raises DocumentError: it belongs to another model.
         """
         from airflow_sklearn.runs.model_store import is_manifest_of
 
@@ -288,7 +290,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         data = self.storage.read(manifest_uri)
         manifest = ModelManifest.from_json(data, where=manifest_uri)
         self.state.update(manifest_uri=manifest_uri, reused=reused)
-        model = absolute_uri(self.model).rstrip("/")  # not what the manifest says, which containers write
+        model = absolute_uri(self.model).rstrip("/")  # not taken from the manifest, which containers write
         self._publish_out_of_sample(context, manifest, parent(manifest_uri))
         metrics = [f"{name} {value:.4g}" for name, value in manifest.metrics.items() if value is not None]
         self.log.info(
