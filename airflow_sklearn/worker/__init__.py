@@ -1,1 +1,1 @@
-"""The container side: ``python -m airflow_sklearn.worker JOB_URI``. Never imports Airflow."""
+"""The container side: ``python -m airflow_sklearn.worker JOB_URI``. It never imports Airflow."""

@@ -1,4 +1,4 @@
-"""``python -m airflow_sklearn.worker JOB_URI --sha256 DIGEST``: do one job, in a container or a subprocess."""
+"""``python -m airflow_sklearn.worker JOB_URI --sha256 DIGEST``: does one job, in a container or a subprocess."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_sklearn.contract import exit_codes
 
 
 def _end_at_once(number: int, _: Any) -> None:
-    """For the time in which no job is running: there is nothing to undo and no result to write."""
+    """The signal handler while no job is running: there is nothing to undo, and no result to write."""
     line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} INFO {exit_codes.last_line(exit_codes.CANCELLED)}\n"
     os.write(1, line.encode())
     os._exit(exit_codes.CANCELLED)
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S",
     )
-    logging.getLogger("botocore").setLevel(logging.WARNING)  # it says at each client where its settings are from
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it logs the origin of its settings for each client
     code = _run(options.job_uri, digest=options.sha256 or "", plan=options.plan)
     _LOG.info("%s", exit_codes.last_line(code))
     return code
@@ -81,7 +81,7 @@ def _run(uri: str, *, digest: str, plan: str) -> int:
         from airflow_sklearn.worker.run import run_job
 
         return run_job(uri, digest=digest, plan=plan)
-    except Exception as error:  # the job could not be read, or its result not be written
+    except Exception as error:  # the job could not be read, or its result could not be written
         _LOG.exception("%s: %s", type(error).__name__, error)
         return exit_codes.BY_KIND[exit_codes.kind_of(error)]
 

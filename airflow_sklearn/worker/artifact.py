@@ -1,4 +1,4 @@
-"""The fitted estimator as bytes: stored with its digest, loaded only when the digest is right."""
+"""The artifact: the fitted estimator as a file, stored with its digest, and loaded only if the digest matches."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 
 def store_estimator(storage: Storage, estimator: Any, folder: str) -> tuple[Artifact, Any]:
-    """Dump a fitted estimator into ``folder`` and load it back from the same bytes.
+    """Store a fitted estimator, and load it from the same bytes.
 
-    :return: where it lies, and the estimator as prediction will load it.
+    :param storage: where to store it.
+    :param estimator: a fitted estimator.
+    :param folder: the URI of the folder.
+    :return: the artifact, and the estimator as prediction will load it.
     :raises UserError: the estimator cannot be pickled.
     """
     import joblib
@@ -48,18 +51,20 @@ def store_estimator(storage: Storage, estimator: Any, folder: str) -> tuple[Arti
 
 
 def load_estimator(storage: Storage, artifact: Artifact, scratch: str) -> Any:
-    """Load a fitted estimator, its arrays memory-mapped from a local copy, so that forked processes share them.
+    """Load a fitted estimator. Its arrays are memory-mapped from a local copy, so that forked processes share them.
 
     :param scratch: a local folder that outlives the estimator.
-    :raises BrokenEnvironmentError: the bytes are not those of the manifest, or cannot be unpickled here.
+    :raises BrokenEnvironmentError: the bytes do not have the manifest's digest, or cannot be unpickled here.
     """
     return open_estimator(fetch_artifact(storage, artifact, scratch), artifact)
 
 
 def fetch_artifact(storage: Storage, artifact: Artifact, scratch: str) -> str:
-    """:return: the path of a local copy whose digest is right.
+    """Make a local copy of an artifact.
 
-    :raises BrokenEnvironmentError: the bytes are not those of the manifest.
+    :param scratch: a local folder.
+    :return: the copy's path. Its digest has been checked.
+    :raises BrokenEnvironmentError: the bytes do not have the manifest's digest.
     """
     path = os.path.join(scratch, "artifact.joblib")
     try:
@@ -79,8 +84,10 @@ def fetch_artifact(storage: Storage, artifact: Artifact, scratch: str) -> str:
 
 
 def open_estimator(path: str, artifact: Artifact) -> Any:
-    """:param path: a local copy whose digest has been checked.
+    """Load a fitted estimator from a local copy.
 
+    :param path: the copy, whose digest has been checked.
+    :param artifact: the artifact.
     :raises BrokenEnvironmentError: it cannot be unpickled here.
     """
     import joblib
@@ -111,9 +118,9 @@ def _advice(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _one_map() -> Iterator[None]:
-    """Let joblib map a file once, whatever number of arrays is in it.
+    """Let joblib memory-map a file once, for all arrays in it.
 
-    joblib maps each array by itself, and each map keeps a file open: a forest of 500 trees has more arrays than a
+    joblib maps each array separately, and each map keeps a file open. A forest of 500 trees has more arrays than a
     process may have open files.
     """
     import numpy as np
@@ -136,6 +143,6 @@ def _one_map() -> Iterator[None]:
 
 
 def file_sha256(path: str) -> str:
-    """SHA-256 of a local file, as hexadecimal digits."""
+    """The SHA-256 of a local file, as hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

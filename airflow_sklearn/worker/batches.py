@@ -1,9 +1,10 @@
-"""What training finds out about calls of an estimator: whether a row's answer is its own, and what batches it needs.
+"""Finding out in training whether an estimator's predictions depend on other rows, and which batches it needs.
 
-- An estimator that answers differently when it is asked again, or when other rows stand beside a row, is refused: its
+- An estimator whose predictions differ when it is called again, or when other rows are in the batch, is refused: its
   predictions would depend on how a source is cut.
-- One whose last bits depend on the number of rows (BLAS) is always called with the same number; what lacks is filled.
-- All others are called with the rows that there are.
+- One whose last bits depend on the number of rows (because of BLAS) is always called with the same number; short
+  batches are filled up.
+- All others are called with the rows as they come.
 """
 
 from __future__ import annotations
@@ -35,24 +36,24 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
 
-#: Relative difference of a number that is no matter of rounding.
+#: A relative difference that rounding cannot explain.
 TOLERANCE = 1e-9
-#: The same where only the number or the order of the rows differs: rounding may go far in single precision.
+#: The same if only the number or the order of the rows differs. In single precision, rounding may differ much.
 _ROUGH = 1e-3
 #: The share of rows that may differ by more, with the number or the order of rows: a number that is rounded differently
 #: may fall on the other side of a tree's threshold.
 _FEW = 0.1
-#: Of a column's largest number: below it only noise is left, of decision values near 0 for example.
+#: A share of a column's largest number. Smaller numbers are only noise, such as decision values near 0.
 _SMALL = 1e-6
 _SHAPES = (1, 2, 3, 5, 7, 8, 9, 16, 17, 33, 63)
 _LADDER = (64, 256, 1024, 4096, 16_384)
-#: Seconds that a batch of one fixed shape may take: a chunk of a few rows costs as much as one of a whole batch.
+#: Seconds that a batch of a fixed shape may take. A chunk with few rows takes as long as a whole batch.
 _FIXED_SECONDS = 0.1
-_LONGEST_SECONDS = 2.0  # that a batch may take where few rows cost little
+_LONGEST_SECONDS = 2.0  # that a batch of any shape may take
 _PROBE_SECONDS = 0.5
 #: Bytes of the rows that are asked about, and how many there are at least: long texts take long, and tell no more.
 _PROBE_BYTES, _PROBE_ROWS = 2**16, 16
-_BUSY = 10.0  # how much longer work may take on a busy machine
+_BUSY = 10.0  # the factor by which work may take longer on a busy machine
 BATCH_BYTES = 32 * 2**20
 
 Answers = dict[str, list[Any]]
@@ -60,10 +61,10 @@ Answers = dict[str, list[Any]]
 
 @dataclass(frozen=True)
 class Batches:
-    """How an estimator is to be called.
+    """How to call an estimator.
 
-    :param rows: of a call: at most, or just as many where the shape is fixed.
-    :param shape: ``fixed``, or ``any`` where bits do not depend on it.
+    :param rows: the rows of a call: exactly so many with the shape ``fixed``, at most so many with ``any``.
+    :param shape: ``fixed``, or ``any`` if the bits of predictions do not depend on the number of rows.
     """
 
     rows: int
@@ -78,13 +79,14 @@ def learn_batches(
     *,
     fit_seconds: float,
 ) -> Batches:
-    """Ask for some rows in batches of many kinds.
+    """Predict some rows in batches of several shapes, and compare.
 
     :param estimator: a fitted estimator.
     :param rows: some rows as prediction reads them, 1 to 64.
-    :param by_method: the outputs to ask for, the one that counts most first.
-    :param fit_seconds: what fitting took; asking takes no longer, or a second.
-    :raises UserError: answers are random, or depend on other rows; the step that does it is named.
+    :param features: the features of the feature schema.
+    :param by_method: the outputs to predict, by method, the most important method first.
+    :param fit_seconds: the seconds that fitting took. The predictions here take no longer, or one second.
+    :raises UserError: predictions are random, or depend on other rows; the message names the responsible step.
     """
     affordable = _PROBE_BYTES * len(rows) // max(1, table_bytes(rows))
     few = rows.slice(0, max(_PROBE_ROWS, affordable))
@@ -107,7 +109,7 @@ class _Probe:
         same = self._depends_on_rows(first)
         same = self._same_in_shapes(self.rows, first) and same
         if same and may_use_blas(self.estimator, self._input(self.rows)):
-            same = False  # equal here may be luck
+            same = False  # equal bits may be by chance
         same = same and self._same_when_perturbed()
         largest = self._climb(first, max(2 * _FIXED_SECONDS, min(_LONGEST_SECONDS, self.fit_seconds)) if same else None)
         if largest is not None:
@@ -135,9 +137,9 @@ class _Probe:
             _LOG.warning("Asked twice for the same rows, the model's answers differ in their last bits.")
 
     def _depends_on_rows(self, first: Answers) -> bool:
-        """Whether rows keep their bits among other rows, and in another order.
+        """Whether the bits of a row's prediction change among other rows, or in another order.
 
-        :raises UserError: they do not even keep their numbers.
+        :raises UserError: predictions change by more than rounding.
         """
         count, same = len(self.rows), True
         filler = shortest_row(self.rows)
@@ -175,7 +177,7 @@ class _Probe:
             kept = range(start, start + size)
             try:
                 found = self.ask(rows.slice(start, size), methods=1)
-            except UserError:  # a batch of a fixed shape never has so few
+            except UserError:  # no batch of a fixed shape has so few rows
                 same = False
                 continue
             difference = _compare({name: first[name][start : start + size] for name in found}, found)
@@ -192,7 +194,9 @@ class _Probe:
             )
 
     def _same_when_perturbed(self) -> bool:
-        """Whether bits stay the same for numbers that use all of theirs: sums of whole numbers are never rounded."""
+        """Whether the bits stay the same for numbers with many digits, too: sums of small whole numbers are never
+        rounded.
+        """
         if not any(pat.is_floating(column.type) for column in self.rows.columns):
             return True
         random, columns = np.random.default_rng(0), []
@@ -212,8 +216,9 @@ class _Probe:
     def _climb(self, first: Answers, longest: float | None) -> int | None:
         """Measure larger and larger batches.
 
-        :param longest: seconds that the largest may take. None: only as many as a fixed shape may.
-        :return: the largest batch in which every row has the bits of ``first``; None if one has not.
+        :param first: the predictions to compare with.
+        :param longest: the most seconds for the largest batch; None: stop at the largest fixed shape.
+        :return: the largest batch in which every row has the bits of ``first``; None if a row differs.
         """
         limit, best = longest or _FIXED_SECONDS, None
         for size in self._ladder():
@@ -234,7 +239,7 @@ class _Probe:
         return best if best is None or self._same_when_repeated(first, min(best, 2 * _LADDER[0])) else None
 
     def _expected_seconds(self, size: int) -> float:
-        """What so many rows will take: the call itself, and each row as much as in the largest batch so far."""
+        """The expected seconds for so many rows: those of the call, and for each row as in the largest batch so far."""
         smaller = max((known for known in self.seconds if known < size), default=None)
         if smaller is None:
             return 0.0
@@ -242,9 +247,9 @@ class _Probe:
 
     @cached_property
     def _call_seconds(self) -> float:
-        """What one row takes, little more than the call."""
+        """The seconds for one row, which is about the time of the call itself."""
         watch = _Watch()
-        with contextlib.suppress(UserError):  # too few rows for it
+        with contextlib.suppress(UserError):  # the estimator may refuse so few rows
             self.ask(self.rows.slice(0, 1), methods=1)
         return watch.seconds()
 
@@ -254,7 +259,7 @@ class _Probe:
         return sorted({_LADDER[0], *(size for size in (*_LADDER, most) if size <= min(longest, most))})
 
     def _same_when_repeated(self, first: Answers, size: int, methods: int | None = None) -> bool:
-        """Whether the rows, repeated until there are so many, have the bits of ``first``."""
+        """Whether rows that are repeated up to ``size`` rows have the bits of ``first``."""
         order = np.resize(np.arange(len(self.rows)), size)
         found = self.ask(self.rows.take(pa.array(order)), methods)
         return not _compare({name: [first[name][row] for row in order] for name in found}, found).any
@@ -267,7 +272,9 @@ class _Probe:
 
 
 class _Watch:
-    """Seconds of this process's work: on a busy machine an estimator is not slower for that. Waiting counts little."""
+    """A stopwatch of this process's work, in which waiting hardly counts: a busy machine does not make an estimator
+    slower.
+    """
 
     def __init__(self) -> None:
         self._work, self._wall = time.process_time(), time.perf_counter()
@@ -277,7 +284,7 @@ class _Watch:
 
 
 def table_bytes(table: pa.Table) -> int:
-    """Bytes of a table's values; where they are in a dictionary, about what they take without it."""
+    """The bytes of a table's values. Dictionary-encoded values count about as much as without the dictionary."""
     size = 0
     for column in table.columns:
         if pat.is_dictionary(column.type):
@@ -290,7 +297,7 @@ def table_bytes(table: pa.Table) -> int:
 
 @dataclass(frozen=True)
 class _Difference:
-    """Where two answers differ: (row, relative difference, column, one, the other)."""
+    """Where two predictions differ: (row, relative difference, column, one value, the other value)."""
 
     found: tuple[tuple[int, float, str, Any, Any], ...]
 
@@ -318,7 +325,10 @@ def _compare(one: Answers, other: Answers, rows: Iterable[int] | None = None) ->
 
 
 def relative_difference(x: Any, y: Any, least: float) -> float:
-    """Of two numbers; those below ``least`` count as that large. Infinite for other values that differ."""
+    """The relative difference of two numbers; infinite for other values that differ.
+
+    :param least: smaller numbers count as this number.
+    """
     if isinstance(x, float) and isinstance(y, float):
         if x == y or (math.isnan(x) and math.isnan(y)):
             return 0.0

@@ -1,9 +1,9 @@
-"""The document that says what a worker does: it is compared with what pins it before it is parsed.
+"""Reading a job's document. It is compared with its digest or plan before it is parsed.
 
-A job's document decides what code runs, and whoever can write to its folder can change it. So a container is started
-with the URI and the digest of the document: the digest does not travel through storage. An instance that does several
-jobs starts before the later jobs exist. It is started with the URI of the plan, which holds the plan's digest, and does
-chunks of this plan only. A job in a pool's folder bears the seal of the pool.
+A job's document decides which code runs, and whoever can write to its folder can change it. Therefore a container is
+started with the URI and the digest of the document: the digest does not come from storage. An instance for several jobs
+starts before the later jobs exist. It is started with the URI of the plan, which contains the plan's digest, and only
+does chunks of this plan. A job in a pool's folder has the pool's signature.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _LOG = logging.getLogger("airflow_sklearn.worker")
 
 
 class UnreadableJobError(DocumentError):
-    """The job is the one that is meant, or nothing says which is, and does not fit its format.
+    """The job matches its digest, or there is none to compare with, but does not fit its format.
 
-    :param result_uri: where it says that its result goes; empty: nowhere.
+    :param result_uri: the URI of the result that the document names; empty: none.
     """
 
     def __init__(self, message: str, result_uri: str) -> None:
@@ -38,12 +38,14 @@ class UnreadableJobError(DocumentError):
 
 
 def read_job(storage: Storage, uri: str, *, digest: str = "", plan: str = "") -> AnyJob:
-    """The job at ``uri``, if it is the one that is meant.
+    """Read a job, and check that it is the intended one.
 
-    :param digest: SHA-256 of the job as canonical JSON.
-    :param plan: the URI of the plan that the job must be a chunk of.
+    :param storage: where the job is.
+    :param uri: the job's URI.
+    :param digest: the SHA-256 of the job as canonical JSON; empty: none is known.
+    :param plan: the URI of the plan that the job must predict a chunk of; empty: none is known.
     :raises DocumentError: it is another job, or none; ``UnreadableJobError`` if it does not fit its format.
-    :raises ForgedMessageError: it lies where a pool's jobs do, and bears no seal of the pool.
+    :raises ForgedMessageError: it is in a pool's folder, but lacks the pool's signature.
     """
     data, pool = storage.read(uri), PoolFolder.of_job(storage, uri)
     if pool is not None:
@@ -81,7 +83,10 @@ def _result_uri(data: bytes) -> str:
 
 
 def _check_chunk(storage: Storage, job: AnyJob, plan_uri: str, uri: str) -> None:
-    """:raises DocumentError: the job does something else than to predict a chunk of the plan."""
+    """Check that a job predicts a chunk of a plan.
+
+    :raises DocumentError: it does not.
+    """
     planned = read_chunk(storage, plan_uri, job.chunk.id) if isinstance(job, PredictJob) else None
     same = (
         planned is not None

@@ -1,11 +1,12 @@
-"""FNV-1a, 64 bits, of whole columns: the hash that Redshift has as ``FNV_HASH``, so that both sides can compute it.
+"""FNV-1a with 64 bits for whole columns. Redshift has the same hash as ``FNV_HASH``, so that both sides can compute
+it.
 
-The bytes of a value do not depend on how wide or in what unit it is stored:
+The hashed bytes of a value do not depend on the width or unit of its type:
 
-- integers, booleans (0 or 1), dates (days) and timestamps (microseconds, UTC; what is finer is cut off): as int64;
-- ``uint64``, and decimals with all their digits after the point (``-0.50``): as text;
-- floats: as doubles, ``-0.0`` as ``0.0``;
-- text: its UTF-8. Bytes: themselves.
+- integers, booleans (0 or 1), dates (days) and timestamps (microseconds in UTC, finer digits cut off): int64;
+- ``uint64``, and decimals with all digits after the point (``-0.50``): text;
+- floats: doubles, with ``0.0`` for ``-0.0``;
+- text: its UTF-8 bytes. Binary values: their bytes.
 
 Numbers are little endian.
 """
@@ -25,15 +26,15 @@ OFFSET_BASIS = 0xCBF29CE484222325
 PRIME = 0x100000001B3
 
 _PRIME = np.uint64(PRIME)
-_BLOCK_ROWS = 1 << 14  # what is computed on stays in the processor's cache: the fastest of those tried
+_BLOCK_ROWS = 1 << 14  # the fastest of the tried sizes: a block stays in the processor's cache
 _DAY = 86_400_000  # milliseconds
 _DIGITS = pa.decimal128(38, 0), pa.decimal256(76, 0)
 
 
 def hash_columns(table: pa.Table) -> np.ndarray:
-    """One hash a row: of the first column's value, which seeds the hash of the second column's, and so on.
+    """One hash for each row: the hash of the first column's value is the seed for the second column's, and so on.
 
-    :return: (n_rows,) of uint64.
+    :return: uint64 of shape (rows,).
     """
     hashes = np.full(table.num_rows, OFFSET_BASIS, np.uint64)
     for number, column in enumerate(table.columns):
@@ -49,20 +50,22 @@ def hash_columns(table: pa.Table) -> np.ndarray:
 
 
 def _hash_dictionary(chunk: pa.DictionaryArray) -> np.ndarray:
-    """Where all rows have the same seed, each distinct value is hashed once."""
+    """The hashes of a dictionary-encoded first column. Each distinct value is hashed once, since all rows have the
+    same seed.
+    """
     distinct = np.full(len(chunk.dictionary), OFFSET_BASIS, np.uint64)
     _add(distinct, chunk.dictionary)
     return distinct.take(chunk.indices.fill_null(0).to_numpy())
 
 
 def _add(hashes: np.ndarray, values: pa.Array) -> None:
-    """Go on with the hash of every row, in place, over the bytes of its value. A null, which no key is, is as 0."""
+    """Continue each row's hash, in place, with the bytes of its value. A null, which a key cannot be, counts as 0."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     kind = values.type
     if pa.types.is_floating(kind):
         numbers = _numpy(values.cast(pa.float64())) + 0.0
-        _add_numbers(hashes, np.where(np.isnan(numbers), np.nan, numbers))  # of NaN there are many
+        _add_numbers(hashes, np.where(np.isnan(numbers), np.nan, numbers))  # one bit pattern for all NaNs
     elif pa.types.is_timestamp(kind):
         _add_numbers(hashes, _microseconds(values))
     elif pa.types.is_date64(kind):
@@ -78,7 +81,10 @@ def _add(hashes: np.ndarray, values: pa.Array) -> None:
 
 
 def _add_numbers(hashes: np.ndarray, values: np.ndarray) -> None:
-    """:param values: of 8 bytes each."""
+    """Continue each row's hash, in place, with a number.
+
+    :param values: numbers of 8 bytes.
+    """
     byte_rows = values.astype(values.dtype.newbyteorder("<"), copy=False).view(np.uint8).reshape(-1, 8)
     for rows in _blocks(len(hashes)):
         block = hashes[rows]
@@ -88,7 +94,9 @@ def _add_numbers(hashes: np.ndarray, values: np.ndarray) -> None:
 
 
 def _add_bytes(hashes: np.ndarray, values: pa.LargeBinaryArray) -> None:
-    """Byte position by byte position; the longest values come first, so that the unfinished ones are a prefix."""
+    """Continue each row's hash, in place, byte by byte. Rows are sorted by length, so that the unfinished ones come
+    first.
+    """
     _, offsets_buffer, data_buffer = values.buffers()
     if not len(values) or data_buffer is None:
         return
@@ -119,7 +127,7 @@ def _numpy(values: pa.Array) -> np.ndarray:
 def _microseconds(values: pa.TimestampArray) -> np.ndarray:
     since_1970 = _numpy(values.cast(pa.int64()))
     if values.type.unit == "ns":
-        return since_1970 // 1000  # down, also before 1970
+        return since_1970 // 1000  # rounded down, also before 1970
     return since_1970 * {"s": 1_000_000, "ms": 1000, "us": 1}[values.type.unit]
 
 
@@ -139,7 +147,9 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 
 def _decimals_as_text(values: pa.Array) -> pa.Array:
-    """All digits after the point, also zeros; never an exponent, as Arrow's own text has."""
+    """Decimals with all digits after the point, including zeros, and without an exponent, which Arrow's own text may
+    have.
+    """
     scale = values.type.scale
     if scale < 0:
         return values.cast(pa.string())

@@ -1,4 +1,4 @@
-"""Which estimators compute by libraries whose last bits depend on how many rows they are handed."""
+"""Recognising estimators whose libraries give last bits that depend on the number of rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Modules whose estimators multiply matrices when they answer.
+#: Modules whose estimators multiply matrices when they predict.
 _BLAS = (
     "sklearn.cluster",
     "sklearn.covariance",
@@ -36,14 +36,15 @@ _BLAS = (
     "tensorflow",
     "torch",
 )
-#: Of those: what adds up row by row where it is handed a sparse matrix.
+#: Those among them that add up row by row if the matrix is sparse.
 _PLAIN_ON_SPARSE = ("sklearn.linear_model", "sklearn.naive_bayes")
 
 
 def may_use_blas(estimator: Any, X: Any) -> bool:
-    """Whether a part of a fitted estimator multiplies dense matrices.
+    """Whether a part of a fitted estimator may multiply dense matrices.
 
-    :param X: a few rows, as the estimator takes them.
+    :param estimator: a fitted estimator.
+    :param X: a few rows, in the form in which the estimator takes them.
     """
     before: list[Any] = []
     while isinstance(estimator, Pipeline):

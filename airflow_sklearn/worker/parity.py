@@ -1,4 +1,6 @@
-"""The parity sample: training rows with their predictions, replayed wherever a model is loaded."""
+"""The parity sample: training rows and their predictions, which every worker predicts again after it loads the
+model.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +35,15 @@ SAMPLE_ROWS = 64
 #: Relative difference of a number beyond which a model is refused. Other processors' kernels move the last bits only
 #: (1e-15 to 1e-12); a wrong package or a wrong array moves far more.
 TOLERANCE = 1e-9
-#: Of a column's largest number: below it only noise is left, of decision values near 0 for example.
+#: A share of a column's largest number. Smaller numbers are only noise, such as decision values near 0.
 _SMALL = 1e-6
 
 
 def choose_rows(table: pa.Table, schema: FeatureSchema) -> ParitySample:
-    """A spread of training rows, among them some with nulls; not predicted yet.
+    """Choose training rows, spread over the table, some of them with nulls. They are not predicted yet.
 
     :param table: the training rows, at least one, with the features' columns.
+    :param schema: the feature schema.
     """
     table = table.select(schema.feature_names)
     nulls = [pc.index(pc.is_null(column), True).as_py() for column in table.columns if column.null_count]
@@ -52,31 +55,35 @@ def choose_rows(table: pa.Table, schema: FeatureSchema) -> ParitySample:
 
 
 def rows_of(sample: ParitySample, schema: FeatureSchema) -> pa.Table:
-    """The sample's rows as they would be read from a source."""
+    """The sample's rows, in the types in which a source is read."""
     return _rebuild(sample.columns, schema)
 
 
 def make_sample(
     estimator: Any, rows: ParitySample, schema: FeatureSchema, outputs: Sequence[OutputColumn], batches: Batches
 ) -> ParitySample:
-    """Predict the chosen rows, by every method that the estimator has.
+    """Predict the chosen rows by every method of the estimator.
 
-    :param outputs: the columns of all methods.
+    :param estimator: a fitted estimator.
+    :param rows: the result of ``choose_rows``.
+    :param schema: the feature schema.
+    :param outputs: the output columns of all methods.
+    :param batches: how to call the estimator.
     """
     predictions = _predict(estimator, rows_of(rows, schema), schema, outputs, batches)
     return rows.model_copy(update={"outputs": tuple(outputs), "predictions": predictions})
 
 
 def filler_of(manifest: ModelManifest) -> pa.Table | None:
-    """The row that batches of a fixed shape are filled with; None where batches have any shape."""
+    """The row with which batches of a fixed shape are filled up; None if batches may have any shape."""
     rows = rows_of(manifest.parity, manifest.feature_schema)
     return shortest_row(rows) if manifest.batch_shape == "fixed" and rows.num_rows else None
 
 
 def store_sample(storage: Storage, sample: ParitySample, folder: str) -> tuple[ParitySample, StoredObject]:
-    """Store a sample in ``folder``, under a name that has its digest.
+    """Store a sample in ``folder``. Its name contains its digest.
 
-    :return: what the manifest says of it, without a row; and the object.
+    :return: the sample without rows, for the manifest; and the stored object.
     """
     data = StoredParitySample(sample=sample).to_json()
     digest = hashlib.sha256(data).hexdigest()
@@ -86,9 +93,9 @@ def store_sample(storage: Storage, sample: ParitySample, folder: str) -> tuple[P
 
 
 def with_sample(storage: Storage, manifest: ModelManifest) -> ModelManifest:
-    """The manifest with the sample in it, wherever that is stored.
+    """The manifest with the rows of the parity sample, wherever they are stored.
 
-    :raises BrokenEnvironmentError: the sample is gone, or is not the one of the manifest.
+    :raises BrokenEnvironmentError: the sample is gone, or does not have the manifest's digest.
     """
     stored = manifest.parity_object
     if stored is None:
@@ -110,10 +117,12 @@ def with_sample(storage: Storage, manifest: ModelManifest) -> ModelManifest:
 
 
 def replay(estimator: Any, manifest: ModelManifest, outputs: Sequence[OutputColumn]) -> float:
-    """Predict the parity sample again, here.
+    """Predict the parity sample again in this process.
 
-    :param outputs: those columns of the sample that are about to be predicted.
-    :return: the largest relative difference of a number; 0.0 when all bits are equal.
+    :param estimator: the loaded estimator.
+    :param manifest: the manifest with the sample's rows.
+    :param outputs: the columns that are about to be predicted.
+    :return: the largest relative difference of a number; 0.0 if all bits are equal.
     :raises BrokenEnvironmentError: a label differs, or a number by more than ``TOLERANCE``.
     """
     sample, schema = manifest.parity, manifest.feature_schema
@@ -163,7 +172,7 @@ def _predict(
 
 
 def _rebuild(columns: dict[str, tuple[Any, ...]], schema: FeatureSchema) -> pa.Table:
-    """The sample's rows as they would be read from a source."""
+    """The sample's rows, in the types in which a source is read."""
     arrays = []
     for feature, (name, read_as, dictionary) in zip(schema.features, read_columns(schema), strict=True):
         kind = parse_type(feature.arrow_type)
@@ -173,7 +182,7 @@ def _rebuild(columns: dict[str, tuple[Any, ...]], schema: FeatureSchema) -> pa.T
 
 
 def _to_json(column: pa.ChunkedArray, feature: Feature) -> tuple[Any, ...]:
-    """A feature's values as JSON has them, none of them rounded; what is no number is text."""
+    """A feature's values for JSON, not rounded. Values that are no numbers become text."""
     kind = parse_type(feature.arrow_type)
     values = column.cast(kind)
     if pa.types.is_timestamp(kind) and kind.tz:
@@ -191,7 +200,7 @@ def _json_type(kind: pa.DataType) -> pa.DataType:
 
 
 def _scalar(value: Any) -> Any:
-    """A value of Arrow's as JSON has it."""
+    """One Arrow value for JSON."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):

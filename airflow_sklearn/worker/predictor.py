@@ -1,4 +1,4 @@
-"""One estimator, asked in batches of the shape it needs: the same row gives the same bits however a source is cut."""
+"""Calling an estimator in batches of the right shape: a row gets the same bits, however the source was cut."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def _controller_of(modules: int) -> ThreadpoolController:
 
 
 def _controller() -> ThreadpoolController:
-    """The numeric libraries that are loaded; looked for again when more modules are."""
+    """The controller of the loaded numeric libraries; made again when further modules were imported."""
     return _controller_of(len(sys.modules))
 
 
 class Predictor:
-    """Calls a fitted estimator on batches of at most, or of just, ``batch_rows`` rows.
+    """Calls a fitted estimator on batches.
 
-    BLAS rounds a row's result differently by the shape of the batch it stands in, and threads add up in no fixed
-    order. Batches of one shape, numeric libraries at one thread and estimators without workers of their own give a row
-    the same bits in every batch.
+    BLAS rounds a row's result differently for batches of different shapes, and threads add up in no fixed order.
+    Batches of one shape, one thread in numeric libraries, and estimators without workers of their own give a row the
+    same bits in every batch.
 
-    :param features: in training order.
-    :param outputs: the columns to produce.
-    :param batch_rows: rows of every call: the last one is filled to just that many, where ``pad`` says so.
-    :param filler: the row to fill with. None: the last one.
+    :param features: the features, in training order.
+    :param outputs: the columns to predict.
+    :param batch_rows: the most rows of a batch; with ``pad`` the exact number, to which the last one is filled up.
+    :param filler: the row to fill up with; None: the table's last row.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class Predictor:
         self.schema: pa.Schema = predict_table(estimator, empty, features, outputs, batch_rows).schema
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Predict.
+        """Predict a table.
 
-        :param table: the features' columns at least; any number of rows.
-        :return: one row a row, one column an output.
-        :raises UserError: the estimator raised, or answered with another shape.
+        :param table: any number of rows, with at least the features' columns.
+        :return: shape (rows, outputs).
+        :raises UserError: the estimator raised, or its result has another shape.
         """
         features = table.select(self._names)
         with (

@@ -1,4 +1,4 @@
-"""One job from its URI to its result document and exit code."""
+"""Doing one job, from its URI to its result and exit code."""
 
 from __future__ import annotations
 
@@ -34,17 +34,19 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import AnyJob
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
-_PARENT_INTERVAL = 1.0  # seconds between looks for the parent process
-_HARD_STOP = 60.0  # seconds past the deadline after which a process that cannot even end itself is ended
+_PARENT_INTERVAL = 1.0  # seconds between two checks for the parent process
+_HARD_STOP = 60.0  # seconds after the deadline after which a process that did not end itself is killed
 
 
 def run_job(uri: str, storage: Storage | None = None, *, digest: str = "", plan: str = "") -> int:
-    """Do the job that the document at ``uri`` describes.
+    """Do the job whose document is at ``uri``.
 
-    :param digest: SHA-256 of the job, which a document must have; empty: nothing pins it.
-    :param plan: the URI of the plan that the job must be a chunk of; empty: it may be any job.
-    :return: the exit code, see ``exit_codes``. Whatever happens, a ``JobResult`` is written, unless the job itself
-        cannot be read and does not even say where.
+    :param uri: the job's URI.
+    :param storage: where the job is; None: a new storage with the environment's credentials.
+    :param digest: the SHA-256 that the document must have; empty: any.
+    :param plan: the URI of the plan that the job must predict a chunk of; empty: the job may be any.
+    :return: the exit code, see ``exit_codes``. A ``JobResult`` is written in any case, unless the job cannot be read
+        and does not even name a URI for its result.
     """
     storage = storage or Storage()
     try:
@@ -76,20 +78,20 @@ def _run(job: AnyJob, storage: Storage) -> int:
                 told = full_disk_error(error, _places(job)) or explained(error, kills)
                 return _fail(job.result_uri, storage, told, started)
             return _succeed(job.result_uri, storage, output_uri, sha256, started)
-    except exit_codes.Cancelled as error:  # it came in the moment between the job and its result
+    except exit_codes.Cancelled as error:  # it arrived between the job and its result
         descendants.kill()
         return _fail(job.result_uri, storage, error, started)
 
 
 def _places(job: AnyJob) -> list[str]:
-    """Where a job writes."""
+    """The URIs to which a job writes."""
     found = [getattr(job, name, None) for name in ("model", "ledger", "folder")]
     return [uri for uri in found if isinstance(uri, str)]
 
 
 def _do(job: AnyJob, storage: Storage) -> tuple[str, str]:
     # numpy and scikit-learn are imported here, when the number of threads is known
-    if isinstance(job, PoolWorkerJob):  # its tasks' processes import what they need
+    if isinstance(job, PoolWorkerJob):  # the processes of its tasks import what they need
         from airflow_sklearn.pool.worker.worker import serve_pool
 
         return serve_pool(job, storage)
@@ -108,8 +110,8 @@ def _do(job: AnyJob, storage: Storage) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def no_collections() -> Iterator[None]:
-    """Keeps Python from looking for garbage among what imports make: hardly any of it is, and it takes 0.1 s."""
-    if "sklearn" in sys.modules or not gc.isenabled():  # in a process that lives on, this is not ours to decide
+    """Disable the garbage collector during imports. It would take 0.1 s, and find hardly any garbage."""
+    if "sklearn" in sys.modules or not gc.isenabled():  # do not change a process that has a life before or after this
         yield
         return
     gc.disable()
@@ -159,14 +161,14 @@ def _fail(result_uri: str, storage: Storage, error: BaseException, started: floa
 
 
 def _traceback(error: BaseException) -> str:
-    """Where values are hidden, the frames alone: errors of libraries quote what they could not take."""
+    """The traceback; if values are hidden, its frames only, because errors of libraries quote values."""
     if values_shown():
         return "".join(traceback.format_exception(error))
     return "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
 
 
 def _end_at_once(job: AnyJob, storage: Storage, error: BaseException, started: float, descendants: Descendants) -> None:
-    """Called by another thread than the job's: end the process with a result, whatever the job is doing."""
+    """End the process with a result, whatever the job is doing. Called in another thread than the job's."""
     code = _fail(job.result_uri, storage, error, started)
     descendants.kill()
     remove_own()
@@ -203,10 +205,9 @@ def _deadline(job: AnyJob, end_at_once: Callable[[BaseException], None]) -> Iter
 
 @contextlib.contextmanager
 def _end_with_parent() -> Iterator[None]:
-    """End in order when the process that started this one is gone, if it asked for that.
+    """End in an orderly way when the process that started this one is gone, if an environment variable asks for it.
 
-    The environment variable holds that process's id, so that one which is gone already is missed; or 1: whatever
-    process the parent is now.
+    The variable holds that process's id, so that a process which is gone already is noticed; or 1: the present parent.
     """
     asked = os.environ.get("AIRFLOW_SKLEARN_EXIT_WITH_PARENT", "")
     if not asked.isdecimal() or asked == "0":

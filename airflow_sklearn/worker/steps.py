@@ -1,4 +1,4 @@
-"""Which part of an estimator answers differently for the same rows, in words for its user."""
+"""Naming the part of an estimator whose results differ for the same rows."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from sklearn.pipeline import Pipeline
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FITTED = ("best_estimator_", "regressor_", "estimator_")  # what wrappers hold
+_FITTED = ("best_estimator_", "regressor_", "estimator_")  # wrappers' attributes for the fitted estimator
 
 
 def name_of_differing_step(estimator: Any, one: Any, other: Any, rows: Sequence[int]) -> str:
-    """The first step whose answers differ, as ``The step 'center' (FunctionTransformer)``; else the estimator's class.
+    """The first step whose results differ, such as ``The step 'center' (FunctionTransformer)``; else the estimator's
+    class.
 
     :param estimator: a fitted estimator.
     :param one: its input.
     :param other: another input, or the same.
-    :param rows: those that are the same in both.
+    :param rows: the numbers of rows that are the same in both.
     """
     try:
         steps = _differing(estimator, one, other, list(rows))
-    except Exception:  # what cannot be taken apart is named as a whole
+    except Exception:  # an estimator that cannot be taken apart is named as a whole
         steps = []
     if not steps:
         return type(estimator).__name__
@@ -34,7 +35,7 @@ def name_of_differing_step(estimator: Any, one: Any, other: Any, rows: Sequence[
 
 
 def _differing(estimator: Any, one: Any, other: Any, rows: list[int]) -> list[tuple[str, Any]]:
-    """The path of names to the first part that differs."""
+    """The names on the way to the first part that differs, each with its estimator."""
     for name in _FITTED:
         if hasattr(estimator, name):
             return _differing(getattr(estimator, name), one, other, rows)

@@ -1,1 +1,1 @@
-"""One instance's work: the jobs of its queue one after another, each a worker process with a log stream of its own."""
+"""The work of one EC2 instance: the jobs of its queue, one after another, each as a worker process with its own log."""

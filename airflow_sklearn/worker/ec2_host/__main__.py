@@ -1,4 +1,4 @@
-"""``python -m airflow_sklearn.worker.host POOL_URI QUEUE``: what an EC2 instance runs, in the worker image."""
+"""``python -m airflow_sklearn.worker.host POOL_URI QUEUE``: the command of an EC2 instance, in the worker image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One job as a process of its own: its lines as they come, and how it ended."""
+"""One job as a process: its output as it appears, and its end."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 _PARENT_VARIABLE = "AIRFLOW_SKLEARN_EXIT_WITH_PARENT"  # see airflow_sklearn.worker.run
 _WAIT = 0.2  # seconds
 _KILLED = 128 + 9
-#: When memory runs out the kernel shall take the job, and not the process that reports it.
+#: If memory runs out, the kernel must kill the job, and not the process that reports it.
 _KILL_ME_FIRST = "1000"
-_LAST_LINES = 5.0  # seconds; a process that the job has left behind may hold the pipe open
+_LAST_LINES = 5.0  # seconds to wait; a process that the job has left behind may keep the pipe open
 
 
 class JobProcess:
-    """Runs ``python -m airflow_sklearn.worker JOB_URI`` while the block is open.
+    """Runs ``python -m airflow_sklearn.worker JOB_URI`` while the context is open.
 
-    :param write: is given each line that the worker prints, in a thread.
-    :param options: of the worker.
+    :param write: called in a thread with each line that the worker prints.
+    :param options: further command line options of the worker.
     """
 
     def __init__(self, job_uri: str, write: Callable[[str], None], options: Sequence[str] = ()) -> None:
@@ -55,7 +55,7 @@ class JobProcess:
         self._process.wait()
 
     def runs(self) -> bool:
-        """Whether it still runs, after a moment of waiting."""
+        """Whether the process still runs, after waiting for 0.2 seconds."""
         try:
             self._process.wait(_WAIT)
         except subprocess.TimeoutExpired:
@@ -63,7 +63,7 @@ class JobProcess:
         return False
 
     def terminate(self) -> None:
-        """Ask it to end in order."""
+        """Ask the process to end in an orderly way (SIGTERM)."""
         self._process.terminate()
 
     def kill(self) -> None:
@@ -72,7 +72,7 @@ class JobProcess:
             self._process.kill()
 
     def end(self) -> JobEnd:
-        """How it ended; when all that it printed has been passed on."""
+        """How the process ended. Its output has been passed on by then."""
         code = self._process.wait()
         self._reader.join(_LAST_LINES)
         code = 128 - code if code < 0 else code

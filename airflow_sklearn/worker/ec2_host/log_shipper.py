@@ -1,6 +1,6 @@
-"""A job's lines into a log stream in CloudWatch, as they come. Logs serve people: trouble here stops no job.
+"""Sending a job's output to a log stream in CloudWatch, as it appears. Problems here never stop a job.
 
-Limits: "PutLogEvents" in the Amazon CloudWatch Logs API reference.
+Limits: "PutLogEvents" in the Amazon CloudWatch Logs API Reference.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("airflow_sklearn.host")
 _EVENTS = 10_000  # of a call
-_BYTES = 1_048_576  # of a call, each event with 26 more than its text
+_BYTES = 1_048_576  # of a call; each event counts 26 bytes more than its text
 _EVENT_OVERHEAD = 26
 _EVENT_BYTES = 262_144 - _EVENT_OVERHEAD
 _GATHERING = 0.5  # seconds for which lines are gathered into one call
-_WAITING_LINES = 100_000  # lines kept while CloudWatch does not answer; what comes after is lost, and counted
+_WAITING_LINES = 100_000  # lines kept while CloudWatch does not answer; further lines are dropped, and counted
 _PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds between attempts
-_LAST_SECONDS = 30.0  # for what is left at the end
+_LAST_SECONDS = 30.0  # for sending the remaining lines at the end
 
 
 class LogShipper:
-    """Sends lines while the block is open, and prints them: the instance's console shows them too.
+    """Sends lines to CloudWatch while the context is open, and prints them, so that the instance's console shows them
+    too.
 
-    :param group: the log group, which must be there; empty: lines are printed only.
-    :param stream: made when it is first needed.
-    :param region: None: boto3's own.
-    :param client: boto3's, of ``logs``; default: one of the instance's role.
+    :param group: the log group, which must exist; empty: lines are only printed.
+    :param stream: the log stream; it is made when it is first needed.
+    :param region: the region; None: boto3's own setting.
+    :param client: a boto3 client for ``logs``; None: one with the instance's role.
     """
 
     def __init__(self, group: str, stream: str, region: str | None = None, client: Any = None) -> None:
@@ -62,7 +63,7 @@ class LogShipper:
             _LOG.warning("Some lines are missing in the log stream %s.", self._where["logStreamName"])
 
     def write(self, line: str) -> None:
-        """Take one line. Never waits."""
+        """Add a line. It never blocks."""
         print(line, flush=True)
         if self._thread is None:
             return
@@ -86,7 +87,7 @@ class LogShipper:
                 self._send(batch)
 
     def _gather(self) -> tuple[list[tuple[int, str]], bool]:
-        """What has come within a moment, and whether more may come."""
+        """The lines that arrive within 0.5 seconds, and whether more may follow."""
         first = self._lines.get()
         if first is None:
             return [], False
@@ -125,12 +126,12 @@ class LogShipper:
 
 
 def _message(line: str) -> str:
-    """As much of a line as an event holds; CloudWatch takes no empty one."""
+    """A line, shortened to the size of an event. CloudWatch refuses empty ones."""
     return line.encode()[:_EVENT_BYTES].decode(errors="ignore") or " "
 
 
 def batches(events: list[tuple[int, str]]) -> list[list[tuple[int, str]]]:
-    """Cut events into what one call takes."""
+    """Cut events into groups that one call accepts."""
     made: list[list[tuple[int, str]]] = []
     room = 0
     for event in events:

@@ -1,4 +1,4 @@
-"""The job queue's jobs in their order, until it is full or nobody brings another one."""
+"""Doing the jobs of a job queue in order, until it is full or no further job arrives."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _LOG = logging.getLogger("airflow_sklearn.host")
-_LOOK = 1.0  # seconds between looks for a next job
-_CANCEL_LOOK = 2.0  # seconds between looks whether the job is still wanted
-_PAUSES = (1.0, 5.0, 15.0, 30.0, 60.0)  # seconds between attempts at the job queue
-_BEAT = 30.0  # seconds between beats
-_LONGEST_STEP = 300.0  # seconds; who has not got on for so long hangs
-_LAST_BEAT = 5.0  # seconds to wait for one that is being written
-_TO_END = 60.0  # seconds that a worker has to end in order; Airflow has given it up by then
+_LOOK = 1.0  # seconds between two checks for the next job
+_CANCEL_LOOK = 2.0  # seconds between two checks whether the job was cancelled
+_PAUSES = (1.0, 5.0, 15.0, 30.0, 60.0)  # seconds between attempts to reach the job queue
+_BEAT = 30.0  # seconds between two heartbeats
+_LONGEST_STEP = 300.0  # seconds without a step after which this process counts as stuck
+_LAST_BEAT = 5.0  # seconds to wait for a heartbeat that is being written
+_TO_END = 60.0  # seconds that a worker gets to end in an orderly way; Airflow has given it up by then
 
 
 def serve(
@@ -47,12 +47,14 @@ def serve(
 ) -> None:
     """Do the jobs of a job queue.
 
-    :param stop: of ``signals``: when one has come, the job that runs is stopped, and no other one is begun.
-    :param idle_timeout: seconds to wait for a next job while there are free slots.
-    :param pins: options by which each worker knows that its job is one of those that the instance was launched for. The
-        queue does not say it: whoever can write the jobs could write it too.
-    :param log_group: in CloudWatch Logs.
-    :param log_region: of the log group; None: boto3's own.
+    :param queue: the job queue.
+    :param stop: the list from ``signals``. Once it has a signal, the running job is stopped, and no other one is
+        started.
+    :param idle_timeout: seconds to wait for the next job while there are free slots.
+    :param pins: command line options by which each worker checks that its job is one for which the instance was
+        launched. They are not in the queue, because whoever can write jobs could change them too.
+    :param log_group: the log group in CloudWatch Logs; empty: none.
+    :param log_region: the log group's region; None: boto3's own setting.
     """
     waiting = True
     with _beating(queue) as step:
@@ -61,7 +63,7 @@ def serve(
                 break
             entry = _next(queue, slot, idle_timeout if waiting else 0.0, stop, step)
             if entry == CLOSED:
-                waiting = False  # of the slots behind it, somebody may have taken one before it could be closed too
+                waiting = False  # a job may have taken a later slot before it could be closed
                 continue
             if pins and not _is_own(queue, entry):
                 end = JobEnd(
@@ -69,7 +71,7 @@ def serve(
                 )
             else:
                 end = _do(queue, slot, entry, LogShipper(log_group, entry.log_stream, log_region), stop, pins, step)
-            if _retried(queue.entry, slot) is not None:  # else all of it has been removed: nobody asks any more
+            if _retried(queue.entry, slot) is not None:  # else the queue has been removed: nobody will ask any more
                 _retried(queue.set_end, slot, end)
     if stop:
         _LOG.warning("The instance is being stopped (%s).", stop[0].name)
@@ -78,7 +80,7 @@ def serve(
 
 @contextlib.contextmanager
 def signals() -> Iterator[list[signal.Signals]]:
-    """The signals to stop that have come while the block is open: as long as there are none, an empty list."""
+    """The signals to stop that have arrived in the context; an empty list as long as there are none."""
     came: list[signal.Signals] = []
 
     def note(number: int, _: Any) -> None:
@@ -94,9 +96,9 @@ def signals() -> Iterator[list[signal.Signals]]:
 
 @contextlib.contextmanager
 def _beating(queue: JobQueue) -> Iterator[Callable[[], None]]:
-    """While the block is open, say again and again that this process works: if it hangs, its silence tells.
+    """Write heartbeats while the context is open. If the work makes no step for a long time, there are no heartbeats.
 
-    :return: what the work calls at each step; without a step for long there is no beat.
+    :return: yields a function that the work must call at each step.
     """
     over, stepped = threading.Event(), [time.monotonic()]
 
@@ -127,7 +129,7 @@ def _beating(queue: JobQueue) -> Iterator[Callable[[], None]]:
 def _next(
     queue: JobQueue, slot: int, seconds: float, stop: Sequence[signal.Signals], step: Callable[[], None]
 ) -> QueueEntry:
-    """The job of a slot; it is closed if none comes in time."""
+    """The job of a slot. The slot is closed if no job arrives in time."""
     give_up = time.monotonic() + seconds
     while (entry := _retried(queue.entry, slot)) is None:
         step()
@@ -140,7 +142,7 @@ def _next(
 
 
 def _is_own(queue: JobQueue, entry: QueueEntry) -> bool:
-    """Whether a job lies where those of the pool do, and its log goes to its own stream."""
+    """Whether a job is in the pool's folder for jobs, and its log goes to its own stream."""
     own_folder = parent(parent(queue.pool)) == parent(entry.job_uri)
     return own_folder and (not entry.log_stream or entry.log_stream.endswith(f"/{content_id([entry.job_uri])}"))
 
@@ -162,7 +164,7 @@ def _do(
         while job.runs():
             step()
             now = time.monotonic()
-            # Who has one slot is ended with its instance.
+            # In a queue with one slot, the job is ended with its instance.
             if not asked and (stop or (queue.slots > 1 and now > look_at and _is_cancelled(queue, slot))):
                 asked = now
                 job.terminate()
@@ -175,7 +177,7 @@ def _do(
 
 
 def _is_cancelled(queue: JobQueue, slot: int) -> bool:
-    """As far as it can be told: a look that fails stops no job."""
+    """Whether the job was cancelled. If that cannot be read, it was not."""
     try:
         return queue.is_cancelled(slot)
     except Exception as error:
@@ -193,7 +195,7 @@ def _retried(call: Callable[..., _T], *arguments: Any) -> _T:
 
 
 def _leave(queue: JobQueue) -> None:
-    """Before the instance goes: nobody shall wait for it, and who waits shall know at once."""
+    """Close the queue before the instance ends, so that nobody waits for it in vain."""
     if queue.entry(0) is None:  # all of it has been removed
         return
     queue.close()

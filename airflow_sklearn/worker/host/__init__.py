@@ -1,1 +1,1 @@
-"""The name under which the user data of earlier versions start ``airflow_sklearn.worker.ec2_host``."""
+"""The former name of ``airflow_sklearn.worker.ec2_host``, which user data of earlier versions start."""

@@ -1,4 +1,4 @@
-"""``python -m airflow_sklearn.worker.host``: what instances are told to run, whatever version their image has."""
+"""``python -m airflow_sklearn.worker.host``: the command of instances, whatever version their image has."""
 
 from __future__ import annotations
 

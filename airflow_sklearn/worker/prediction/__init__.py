@@ -1,1 +1,1 @@
-"""The predict job: one chunk to one receipt."""
+"""The predict job: predicts one chunk, and writes its receipt."""

@@ -1,4 +1,4 @@
-"""What each predicting process of a chunk does: only here an estimator predicts, after the fork and never before."""
+"""The work of each predicting process. Only after the fork does an estimator predict, never before it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class ChunkWork:
-    """Called with a slice's number, in the process that predicts it.
+    """Predicts slices of a chunk. It is called with a slice's number, in the process that predicts it.
 
     :param artifact: the local copy of the artifact.
     :param groups: the pieces of each slice.
     :param scratch: a local folder.
-    :param estimator: as it was loaded before a fork; None in a process that was spawned: it loads its own.
+    :param estimator: the estimator, loaded before a fork; None in a spawned process, which loads its own.
     """
 
     storage: Storage

@@ -1,4 +1,4 @@
-"""Keys that occur more than once in a chunk: found by their hashes, and then compared themselves, in bounded memory."""
+"""Finding keys that occur more than once in a chunk, by their hashes and then their values, in bounded memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ Example = tuple[int, tuple[Any, ...], int]
 def report_duplicates(job: PredictJob, results: Sequence[SliceResult], problems: ProblemCollector) -> None:
     """Add a problem ``duplicate_key`` if keys occur more than once in the chunk.
 
-    :param results: of all processes; their local files are read.
+    :param job: the job.
+    :param results: the results of all processes; their local files are read.
+    :param problems: collects the problem.
     """
     names = [column.name for column in job.spec.primary_key]
     if not names:
@@ -69,11 +71,11 @@ def report_duplicates(job: PredictJob, results: Sequence[SliceResult], problems:
 
 
 def find_duplicates(hash_files: Sequence[str], keys: Callable[[], Iterable[pa.Table]]) -> tuple[int, list[Example]]:
-    """Count the rows whose key an earlier row has. Keys are equal if their values are: hashes alone decide nothing.
+    """Count the rows whose key an earlier row has. Keys are equal if their values are; equal hashes are not enough.
 
-    :param hash_files: of ``KeyHasher``, for the same rows.
-    :param keys: gives the keys of all rows, in order; called once for each 250,000 hashes that repeat.
-    :return: the rows; and the first keys that occur more than once, in the order of their first rows.
+    :param hash_files: files of ``KeyHasher`` for the same rows.
+    :param keys: returns the keys of all rows, in order. Called once for each 250,000 hashes that repeat.
+    :return: the number of rows; and the first repeated keys, in the order of their first rows.
     """
     total, examples = 0, list[Example]()
     for hashes in repeated_hashes(hash_files):
@@ -93,11 +95,11 @@ def find_duplicates(hash_files: Sequence[str], keys: Callable[[], Iterable[pa.Ta
 
 @dataclass
 class _Keys:
-    """Rows by their keys.
+    """Distinct keys and their rows.
 
-    :param hashes: shape (rows,) of uint64.
-    :param counts: how many rows of the source each stands for.
-    :param first_rows: the number of the first of these.
+    :param hashes: uint64 of shape (keys,).
+    :param counts: the number of the source's rows with each key.
+    :param first_rows: the number of the first such row.
     """
 
     keys: pa.Table
@@ -110,14 +112,14 @@ class _Keys:
 
 
 def _distinct_keys(tables: Iterable[pa.Table], repeated: np.ndarray) -> _Keys | None:
-    """The keys with one of the hashes, each once; None if there are none."""
+    """The distinct keys with one of the hashes; None if there are none."""
     pending: list[_Keys] = []
     rows = waiting = 0
     for table in tables:
         hashes = hash_columns(table)
         places = np.minimum(np.searchsorted(repeated, hashes), len(repeated) - 1)
         complete = ~np.logical_or.reduce([np.asarray(pc.is_null(c, nan_is_null=True)) for c in table.columns])
-        found = np.flatnonzero((repeated[places] == hashes) & complete)  # what has a null, or NaN, equals nothing
+        found = np.flatnonzero((repeated[places] == hashes) & complete)  # a key with a null or NaN equals no other
         if len(found):
             taken = table.take(pa.array(found))
             pending.append(_Keys(taken, hashes[found], np.ones(len(found), np.int64), rows + found))
@@ -137,12 +139,12 @@ def _joined(parts: Sequence[_Keys]) -> _Keys:
 
 
 def _merged(rows: _Keys) -> _Keys:
-    """Each key once.
+    """Merge rows with equal keys.
 
-    Of the rows with one hash, those with the key of the first one are merged with it. Others, whose hash collides, are
-    merged among themselves: each round settles one key of each hash.
+    Among the rows with one hash, those with the key of the first one are merged with it. Others, whose hash collides,
+    are merged among themselves: each round settles one key of each hash.
 
-    :param rows: ascending by ``first_rows``, as far as their keys are equal.
+    :param rows: in the order of ``first_rows``, as far as their keys are equal.
     """
     settled = []
     while len(rows.hashes):
@@ -162,13 +164,13 @@ def _merged(rows: _Keys) -> _Keys:
 
 
 def _equal(one: pa.Table, other: pa.Table) -> np.ndarray:
-    """Which rows have the same values, shape (rows,) of bool; there are no nulls."""
+    """Which rows have the same values: bool of shape (rows,). There are no nulls."""
     columns = zip(one.columns, other.columns, strict=True)
     return np.logical_and.reduce([np.asarray(pc.equal(a, b)) for a, b in columns])
 
 
 def _comparable(kind: pa.DataType) -> pa.DataType:
-    """A type that holds the same values, and that Arrow can compare and take rows of."""
+    """A type for the same values that Arrow can compare and take rows of."""
     if pa.types.is_float16(kind):
         return pa.float32()
     return pa.string() if pa.types.is_string_view(kind) else kind
@@ -180,9 +182,9 @@ def _types(columns: Sequence[Column], names: Sequence[str]) -> dict[str, pa.Data
 
 
 def _keys_of_predictions(path: str, job: PredictJob, columns: Sequence[Column], names: list[str]) -> Iterator[pa.Table]:
-    """The key columns of a file of predictions that this job wrote, batch by batch.
+    """The key columns of a file of predictions of this job, batch by batch.
 
-    :param columns: of the file.
+    :param columns: the columns of the file.
     """
     if job.spec.output_format == "parquet":
         return _tables(pq.ParquetFile(path).iter_batches(columns=names), names)

@@ -1,4 +1,4 @@
-"""Primary keys of a chunk: hashed row by row. The hashes are kept in files, so that memory does not grow with rows."""
+"""Hashing the primary keys of a chunk. The hashes are kept in files, so that memory does not grow with the rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-_BUCKET_ROWS = 500_000  # hashes that are compared at a time: 4 MB, twice
+_BUCKET_ROWS = 500_000  # hashes that are compared at a time: 4 MB, held twice
 _BLOCK_ROWS = 1 << 18
 _REPEATED_AT_ONCE = 250_000  # hashes, of 8 bytes
 
@@ -23,8 +23,8 @@ _REPEATED_AT_ONCE = 250_000  # hashes, of 8 bytes
 class KeyHasher:
     """Appends the 64-bit hash of every row's key to a file.
 
-    :param path: a local scratch file of this hasher's own.
-    :param columns: the names of the key's columns; none: nothing is hashed.
+    :param path: a local scratch file, used by this object only.
+    :param columns: the key's columns; empty: nothing is hashed.
     """
 
     def __init__(self, path: str, columns: Sequence[str]) -> None:
@@ -32,23 +32,26 @@ class KeyHasher:
         self._file = open(path, "wb")  # noqa: SIM115 - closed by close()
 
     def add(self, table: pa.Table) -> None:
-        """Hash the keys of a batch, 0 or more rows."""
+        """Hash the keys of a batch of any number of rows."""
         if self._columns and table.num_rows:
             hashes = hash_columns(table.select(self._columns))
             self._sum = (self._sum + int(hashes.sum(dtype=np.uint64))) % 2**64
             hashes.tofile(self._file)
 
     def close(self) -> KeyHash:
-        """Finish the file. :return: the sum of all hashes."""
+        """Complete the file.
+
+        :return: the sum of all hashes.
+        """
         self._file.close()
         return KeyHash(value=self._sum)
 
 
 def repeated_hashes(paths: Sequence[str]) -> Iterator[np.ndarray]:
-    """Hashes that occur more than once over several files of a ``KeyHasher``.
+    """Hashes that occur more than once in several files of ``KeyHasher``.
 
-    :return: sorted arrays of uint64, each hash once. One array follows the other, so that memory is bounded however
-        many rows were hashed, and however many of them repeat.
+    :return: yields sorted arrays of uint64, each hash once, in ascending order over all arrays. Memory is bounded,
+        however many rows were hashed and however many hashes repeat.
     """
     rows = sum(os.path.getsize(path) for path in paths) // np.dtype(np.uint64).itemsize
     buckets = 1 + rows // _BUCKET_ROWS
@@ -68,7 +71,7 @@ def repeated_hashes(paths: Sequence[str]) -> Iterator[np.ndarray]:
 
 
 def _at_most_twice(blocks: Iterable[np.ndarray]) -> np.ndarray:
-    """The values of all blocks, sorted; of a value that occurs more often, two are enough."""
+    """The values of all blocks, sorted. Of a value that occurs more often, two are kept."""
     hashes, pending, count = np.empty(0, np.uint64), [], 0
     for block in blocks:
         pending.append(block)
@@ -85,6 +88,6 @@ def _first_two(hashes: np.ndarray) -> np.ndarray:
 
 def _blocks(paths: Iterable[str]) -> Iterator[np.ndarray]:
     for path in paths:
-        with open(path, "rb") as file:  # read, not mapped: mapped pages would count as this process's memory
+        with open(path, "rb") as file:  # not mapped: mapped pages would count as this process's memory
             while len(block := np.fromfile(file, np.uint64, _BLOCK_ROWS)):
                 yield block

@@ -1,4 +1,4 @@
-"""The predict job: one chunk, in as many processes as there are cores, to one receipt."""
+"""The predict job: one chunk is predicted in several processes, and gets one receipt."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from airflow_sklearn.storage import Storage
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
-_SLICE_BYTES = 4_000_000  # of source below which another process does not pay
+_SLICE_BYTES = 4_000_000  # of source for each process at least: with less, a process is not worth its start
 
 
 def predict(job: PredictJob, storage: Storage) -> tuple[str, str]:
-    """Predict one chunk and record its receipt, unless it has one.
+    """Predict one chunk and store its receipt, unless it has one.
 
     :return: the receipt's URI and the SHA-256 of its bytes.
-    :raises DataError: the rows break a policy; all problems of the chunk are named.
-    :raises BrokenEnvironmentError: versions, the artifact or the parity sample are not as at training.
+    :raises DataError: rows violate a policy; the error carries all problems of the chunk.
+    :raises BrokenEnvironmentError: versions, the artifact or the parity sample differ from training.
     """
     started = time.monotonic()
     ledger = Ledger(storage, job.ledger)
@@ -71,7 +71,7 @@ def _compute(job: PredictJob, storage: Storage, started: float) -> Receipt:
         manifest = with_sample(storage, manifest)
         artifact = fetch_artifact(storage, manifest.artifact, scratch)
         with users_code():
-            estimator = open_estimator(artifact, manifest.artifact)  # nothing else of the user's runs in this process
+            estimator = open_estimator(artifact, manifest.artifact)  # no other code of the user runs in this process
         start_up = time.monotonic() - started
         groups = split_pieces(storage, job.spec.source, job.chunk.pieces, _process_count(job)) or [()]
         _LOG.info(
@@ -101,7 +101,10 @@ def _compute(job: PredictJob, storage: Storage, started: float) -> Receipt:
 
 
 def _run(work: ChunkWork, count: int, progress: Progress) -> list[SliceResult]:
-    """:raises StalledError: the processes wait for something that does not come."""
+    """Run the slices in processes.
+
+    :raises StalledError: the processes are stuck.
+    """
     method: Literal["fork", "spawn"] = "fork"
     if count > 1 and (threads := left_by_users_code()):
         method = "spawn"
@@ -135,12 +138,15 @@ def _process_count(job: PredictJob) -> int:
 
 
 def _gather_problems(job: PredictJob, results: Sequence[SliceResult]) -> ProblemCollector:
-    """:raises DataError: with all problems of the chunk, if one of them is not let pass."""
+    """Merge the problems of all slices.
+
+    :raises DataError: a policy forbids one of them; the error carries all problems of the chunk.
+    """
     problems = ProblemCollector()
     for result in results:
         problems.merge(result.problems)
     report_duplicates(job, results, problems)
-    refused = ProblemCollector()  # without what the policies let pass, which is no cause
+    refused = ProblemCollector()  # without problems that the policies permit
     for result in results:
         refused.merge(result.errors)
     refused.merge(problem for problem in problems.problems() if problem.kind in refused_kinds(job))
@@ -195,7 +201,7 @@ def _receipt(
 
 
 def _merge_consumed(pieces: Sequence[Consumed]) -> list[Consumed]:
-    """Ranges of one object that follow each other become one."""
+    """Merge ranges of one object that follow each other."""
     merged: list[Consumed] = []
     for piece in pieces:
         if merged and merged[-1].object == piece.object and merged[-1].last == piece.first:

@@ -1,4 +1,4 @@
-"""Progress at a person's pace: rows, rate, and what remains."""
+"""Logging progress every few seconds: rows, rate, and remaining time."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from airflow_sklearn.system.stacks import cpu_seconds, stacks_of
 from airflow_sklearn.system.ticker import Ticker
 
 _INTERVAL = 5.0  # seconds between lines
-STALLED = 300.0  # seconds without a row, after which the log says so
-STALLED_END = 1200.0  # seconds without a row and without work, after which it is ended
-_IDLE = 0.01  # share of the time that counts as no use of the processor
+STALLED = 300.0  # seconds without a finished row after which this is logged
+STALLED_END = 1200.0  # seconds without a finished row and without processor time after which processes are killed
+_IDLE = 0.01  # the share of processor time below which processes count as idle
 _LOG = logging.getLogger("airflow_sklearn.worker")
 
 
 class StalledError(AirflowSklearnError):
-    """Predicting processes wait for something that does not come."""
+    """Predicting processes are stuck."""
 
 
 class Progress(Ticker):
-    """Counts rows and bytes over several processes, and logs a line every few seconds while it is open.
+    """Counts rows and bytes of several processes, and logs a line every few seconds while the context is open.
 
-    When no row has been done for ``STALLED`` seconds, it logs where the processes are. Processes that have not used the
-    processor for ``STALLED_END`` seconds wait for something that will not come, such as a lock that a thread held when
-    it was left behind: they are killed, and ``stalled`` says why. Slow ones go on; ``deadline`` bounds those.
+    If no row was finished for ``STALLED`` seconds, it logs the processes' stacks. Processes that have not used the
+    processor for ``STALLED_END`` seconds are stuck, for example at a lock that a thread held when the process was
+    forked: they are killed, and ``stalled`` says why. Slow processes continue; their limit is ``deadline``.
 
-    :param total: bytes of source to go through.
-    :param slices: processes that count, each into a place of its own.
-    :param folder: where the processes offer their stacks.
+    :param total: the bytes of the chunk's source.
+    :param slices: the number of slices, each of which counts separately.
+    :param folder: the local folder in which the processes offer their stacks.
     """
 
     def __init__(self, total: int, slices: int, folder: str = "") -> None:
@@ -52,16 +52,19 @@ class Progress(Ticker):
         self._started = time.monotonic()
 
     def advance(self, number: int, rows: int, size: int) -> None:
-        """Called by slice ``number``, in whatever process it is."""
+        """Count rows and bytes of slice ``number``. Called in the process that predicts it."""
         self._rows[number] += rows
         self._bytes[number] += size
 
     def watch(self, processes: list[int]) -> None:
-        """:param processes: the ids of those that predict; without them, it is this process."""
+        """Set the processes to watch.
+
+        :param processes: ids of the predicting processes; empty: this process predicts.
+        """
         self._processes = processes
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a process needs that is spawned to count."""
+        """The state for a spawned process, which only counts."""
         return {name: self.__dict__[name] for name in ("_total", "_rows", "_bytes", "_started")}
 
     def tick(self) -> None:

@@ -1,4 +1,4 @@
-"""Holding rows against the feature schema: what training did not have is counted, or refused, as the policies say."""
+"""Comparing rows with the feature schema: values that training did not have are counted or refused, by the policies."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class _Counts:
 
 
 class SchemaValidator:
-    """Looks at rows as they were read; collects problems and a sketch of each feature.
+    """Checks rows, and collects problems and a sketch of each feature.
 
-    :param problems: where unseen levels, unexpected nulls and infinite values are counted.
-    :param infinite: features that training had infinite values of, so that they are no news.
+    :param problems: collects unseen levels, unexpected nulls and infinite values.
+    :param infinite: features that had infinite values in training, so that these are accepted.
     """
 
     def __init__(self, schema: FeatureSchema, problems: ProblemCollector, infinite: Collection[str] = ()) -> None:
@@ -47,7 +47,7 @@ class SchemaValidator:
 
     @property
     def sketches(self) -> dict[str, FeatureSketch]:
-        """Of all rows so far, by feature."""
+        """The sketches of all rows so far, by feature."""
         return {
             name: FeatureSketch(
                 nulls=counts.nulls,
@@ -59,9 +59,11 @@ class SchemaValidator:
         }
 
     def check(self, table: pa.Table, file: str) -> pa.Table:
-        """Take rows of one file into account; the more at a time, the cheaper a row.
+        """Check rows of one file. The more rows at a time, the less time for each.
 
-        :return: the same rows, with infinite values that training did not have as nulls.
+        :param table: the rows, with the features' columns.
+        :param file: the file's URI, for messages.
+        :return: the same rows. Infinite values that training did not have are null.
         """
         for feature in self._schema.features:
             column, counts = table[feature.name], self._counts[feature.name]
@@ -131,7 +133,7 @@ class SchemaValidator:
 def _has_infinite(column: pa.ChunkedArray) -> bool:
     if not pa.types.is_floating(column.type):
         return False
-    limits = pc.min_max(column).as_py()  # passes over NaN
+    limits = pc.min_max(column).as_py()  # ignores NaN
     return any(limit is not None and math.isinf(limit) for limit in limits.values())
 
 

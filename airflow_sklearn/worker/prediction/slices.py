@@ -1,4 +1,4 @@
-"""What one process predicts of a chunk: read, validate, predict, write; a batch at a time."""
+"""One slice of a chunk: read, check, predict and write its rows, a batch at a time."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _ALWAYS_REFUSED = frozenset({"null_key", DOES_NOT_FIT})
 
 @dataclass
 class SliceResult:
-    """What one process did. Crosses from a forked process to its parent."""
+    """The result of one process, which is pickled for its parent."""
 
     consumed: list[Consumed] = field(default_factory=list)
     rows_in: int = 0
@@ -79,10 +79,10 @@ class SliceResult:
 class SlicePredictor:
     """Predicts the pieces of one slice into one file.
 
-    :param storage: holds the source and takes the output.
+    :param storage: where the source and the output are.
     :param estimator: the fitted estimator, shared with other processes by copy on write.
     :param scratch: a local folder.
-    :param advance: called with rows and source bytes as they are done.
+    :param advance: called with the numbers of finished rows and source bytes.
     """
 
     def __init__(
@@ -123,7 +123,11 @@ class SlicePredictor:
         self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def run(self, pieces: Sequence[Piece], name: str) -> SliceResult:
-        """:param name: of this slice, for its scratch files."""
+        """Predict some pieces.
+
+        :param pieces: the pieces of the slice.
+        :param name: the slice's name, for scratch files.
+        """
         result = SliceResult(key_log=os.path.join(self._scratch, f"{name}.keys"))
         keys = KeyHasher(result.key_log, [column.name for column in self._schema.primary_key])
         rejects = _Rejects(os.path.join(self._scratch, f"{name}.quarantine"))
@@ -166,7 +170,7 @@ class SlicePredictor:
     def _read(
         self, pieces: Iterable[Piece], rejects: _Rejects, refused: _Keys, result: SliceResult
     ) -> Iterator[pa.Table]:
-        """Rows of all pieces. After a fault that refuses the chunk, the rest is read for its faults, not predicted."""
+        """Rows of all pieces. After a fault that fails the chunk, the rest is only read to find further faults."""
         for piece in pieces:
             uri, before, started = piece.object.uri, 0, time.perf_counter()
             try:
@@ -203,9 +207,9 @@ class SlicePredictor:
         return bool(self._errors) or not self._refused_kinds.isdisjoint(self._problems.kinds)
 
     def _as_written(self, table: pa.Table, names: Iterable[tuple[str, str]], file: str) -> pa.Table:
-        """The table with the columns that the output has in their output types.
+        """The table with its output columns in their output types.
 
-        :param names: of columns in the table, with the names that they have in the output.
+        :param names: pairs of a column's name in the table and its name in the output.
         """
         for name, written_name in names:
             values = table[name]
@@ -222,10 +226,10 @@ class SlicePredictor:
 
 
 class _Keys:
-    """The keys of rows that are not predicted, so that their duplicates are found all the same.
+    """The keys of rows that are not predicted, so that their duplicates are found too.
 
-    :param columns: of the key, by their names in the tables and in the output.
-    :param log: takes the keys' hashes.
+    :param columns: the key's columns, by their names in the tables and in the output.
+    :param log: the file object for the keys' hashes.
     """
 
     def __init__(self, path: str, columns: Sequence[tuple[str, str]], log: KeyHasher) -> None:
@@ -250,21 +254,21 @@ class _Keys:
 
 
 def refused_kinds(job: PredictJob) -> frozenset[str]:
-    """The kinds of problems of rows as they were read that the job's policies do not let pass."""
+    """The kinds of problems of read rows that the job's policies forbid."""
     policies = job.spec.policies
     refused = {kind for kind, (name, passes) in _REFUSED_BY_POLICY.items() if getattr(policies, name) != passes}
     return _ALWAYS_REFUSED | refused
 
 
 def output_ending(job: PredictJob) -> str:
-    """The ending of files of predictions."""
+    """The ending of the names of prediction files, such as ``.parquet``."""
     if job.spec.output_format == "parquet":
         return ".parquet"
     return ".csv" + {"gzip": ".gz", "zstd": ".zst", "bz2": ".bz2"}.get(job.spec.output_csv.compression, "")
 
 
 def _infinite_features(manifest: ModelManifest) -> list[str]:
-    """Features with infinite values in training: rows that are neither null nor in the distribution."""
+    """Features with infinite values in training: some rows are neither null nor in the distribution."""
     rows = manifest.source.rows_used
     return [
         feature.name
@@ -280,7 +284,7 @@ def _count_labels(predicted: pa.Table, output: Any, counts: Counter[str]) -> Non
 
 
 class _Rejects:
-    """Rows set aside, as text with the reason, in a Parquet file that is made when there is a first one."""
+    """Rows that are set aside, as text with the reason, in a Parquet file that is made when it is first needed."""
 
     def __init__(self, path: str) -> None:
         self.path, self._rows = path, 0

@@ -1,1 +1,1 @@
-"""The train job: one table to one version of a model."""
+"""The train job: fits an estimator on one table, and stores one version of a model."""

@@ -1,4 +1,4 @@
-"""An unfitted estimator from what a job says: a preset, a factory, or a stored object."""
+"""Making the unfitted estimator of a job: from a preset, a factory, or a stored object."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 
 def make_estimator(storage: Storage, spec: EstimatorSpec) -> Any:
-    """:return: an unfitted classifier or regressor.
+    """Make the estimator.
 
+    :return: an unfitted classifier or regressor.
     :raises UserError: it cannot be made, or is neither a classifier nor a regressor.
     """
     if isinstance(spec, PresetEstimator):

@@ -1,4 +1,4 @@
-"""What a training learns from, in its log; and what a person should look at, as warnings."""
+"""Logging what a training learns from, and warning about possible mistakes."""
 
 from __future__ import annotations
 
@@ -28,18 +28,20 @@ _KINDS = {
     "datetime": ("date", "dates"),
     "text": ("text", "texts"),
 }
-_SHOWN = 12  # names of a kind
-_FEWEST_ROWS = 20  # of fewer, that all differ says nothing
+_SHOWN = 12  # the most names of each kind in the log
+_FEWEST_ROWS = 20  # with fewer rows, values that all differ mean nothing
 _UNNAMED = re.compile(r"\s*|Unnamed: \d+|__index_level_\d+__|index|level_\d+", re.IGNORECASE)
 
 
 def tell_what_is_learned_from(
     features: Sequence[Feature], table: pa.Table, *, key: Sequence[str], unused: Mapping[str, str]
 ) -> None:
-    """Log the features by kind and the columns that are none, and warn of what may be a mistake.
+    """Log the features by kind and the other columns, and warn about possible mistakes.
 
+    :param features: the features.
     :param table: the training rows, with at least the features' columns.
-    :param unused: why a column is no feature, by its name.
+    :param key: the primary key's columns.
+    :param unused: columns that are no features, each with the reason.
     :raises UserError: there is no feature.
     """
     if not features:
@@ -77,7 +79,7 @@ def tell_what_is_learned_from(
 
 
 def _differs_in_every_row(column: pa.ChunkedArray) -> bool:
-    """Of text and whole numbers: fractions and moments may well differ everywhere."""
+    """Whether text or whole numbers differ in every row. Fractions and times may well do so."""
     values = decoded(column)
     if len(values) < _FEWEST_ROWS or values.null_count:
         return False

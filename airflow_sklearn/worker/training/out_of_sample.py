@@ -1,4 +1,4 @@
-"""Scores of the training rows by models that were not fitted on them, as files beside the model."""
+"""Out-of-sample scores, as files beside the model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FOLDER = "out_of_sample"
 FOLD = "fold"
 
 _BATCH_ROWS = 1 << 17
-_PART_ROWS = 1 << 22  # of one file
+_PART_ROWS = 1 << 22  # the most rows in a file
 
 
 def store_out_of_sample(
@@ -47,12 +47,16 @@ def store_out_of_sample(
     estimator: Any,
     validation: Validation,
 ) -> OutOfSample:
-    """Write what cross-validation found for each row: the key, the target, the fold, the predictions.
+    """Store the scores of each training row: key, target, fold, predictions.
 
-    :param folder: of the model's version.
-    :param table: the rows that were validated, in the source's order.
-    :param estimator: fitted on all of them: it names the predictions' columns, as those of new rows.
-    :raises UserError: it has other classes than the folds had.
+    :param storage: where to store them.
+    :param folder: the URI of the folder of the model's version.
+    :param table: the cross-validated rows, in the source's order.
+    :param key: the primary key's columns.
+    :param target: the target.
+    :param estimator: fitted on all rows. It names the columns, as for new rows.
+    :param validation: the result of the cross-validation.
+    :raises UserError: the estimator has other classes than the folds had.
     :raises DataError: a key or a target does not fit into a portable type.
     """
     if validation.classes != target.classes:
@@ -83,7 +87,7 @@ def store_out_of_sample(
 
 
 class _Writer:
-    """Makes the rows, a batch at a time, so that the table is never there twice."""
+    """Makes the rows batch by batch, so that the table is in memory only once."""
 
     def __init__(
         self, table: pa.Table, key: Sequence[str], target: Target, estimator: Any, validation: Validation
@@ -123,7 +127,7 @@ class _Writer:
 
 
 def _free_name(name: str, taken: Sequence[str]) -> str:
-    """A key or a target may be called ``fold``: then ours is ``fold_``."""
+    """A name that no key or target has: ``fold``, or ``fold_`` if that is taken."""
     while name in taken:
         name += "_"
     return name

@@ -1,4 +1,4 @@
-"""Fitting over further containers: the train job's own becomes the driver of a pool of the same runtime."""
+"""Fitting in further containers: the train job's container becomes the driver of a pool of the same runtime."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOG = logging.getLogger("airflow_sklearn.worker")
 
 @contextlib.contextmanager
 def search_containers(job: TrainJob, estimator: Any) -> Iterator[None]:
-    """What joblib is asked to do within is done in the containers that the job may have; here, if it may have none.
+    """Within the context, joblib's work runs in further containers if the job may have any, else in this process.
 
     :raises UserError: the containers would have nothing to do.
     """

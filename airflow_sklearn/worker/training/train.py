@@ -1,4 +1,4 @@
-"""The train job: one table, one fitted estimator, one manifest."""
+"""The train job: reads one table, fits one estimator, and writes one manifest."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ class _TrainingData:
 
 
 def train(job: TrainJob, storage: Storage) -> tuple[str, str]:
-    """Fit a model and store its artifact and manifest, unless this version exists.
+    """Fit a model, and store its artifact and manifest, unless this version exists.
 
     :return: the manifest's URI and the SHA-256 of its bytes.
-    :raises UserError: the estimator cannot be made or fitted as asked.
-    :raises DataError: the table cannot be learned from; all faults are named.
+    :raises UserError: the estimator cannot be made or fitted as requested.
+    :raises DataError: the table cannot be learned from; the error carries all problems.
     """
     found = make_latest(storage, job.model, job.version)
     if found is not None:
@@ -227,7 +227,7 @@ def _load(job: TrainJob, storage: Storage, estimator: Any) -> _TrainingData:
 
 
 def _warn_of_folders(job: TrainJob, columns: Sequence[str]) -> None:
-    """Of folders named ``column=value`` that are not taken for columns, though other readers take them."""
+    """Warn about folders named ``column=value`` that are not read as columns, though other readers would do so."""
     if job.source.hive_partitions:
         return
     values: dict[str, set[str | None]] = {}
@@ -243,7 +243,7 @@ def _warn_of_folders(job: TrainJob, columns: Sequence[str]) -> None:
 
 
 def _check_unloaded(job: TrainJob, problems: ProblemCollector) -> None:
-    """Of no rows a database makes no files, so that there are no columns to look at either."""
+    """Refuse a snapshot without rows. A database writes no files for it, so that there are no columns to check."""
     if job.snapshot and not job.snapshot.rows:
         problems.add(
             "too_few_rows", "the query gave no rows", fix=f"check the table, and this query: {job.snapshot.query}"
@@ -317,8 +317,8 @@ def _check_rows(job: TrainJob, table: pa.Table, problems: ProblemCollector) -> N
 
 
 def _repeated_keys(keys: pa.Table) -> tuple[pa.Table, list[int]]:
-    """The keys that occur more than once, each once, and how often each does."""
-    by_place = keys.rename_columns([str(place) for place in range(keys.num_columns)])  # any name may be a column's own
+    """The keys that occur more than once, each once, and how often each occurs."""
+    by_place = keys.rename_columns([str(place) for place in range(keys.num_columns)])  # the columns may have any names
     groups = by_place.group_by(by_place.column_names).aggregate([([], "count_all")])
     groups = groups.filter(pc.greater(groups["count_all"], 1))
     return groups.select(by_place.column_names).rename_columns(keys.column_names), groups["count_all"].to_pylist()
@@ -361,7 +361,7 @@ def _predict_rate(
     batches: Batches,
     filler: pa.Table,
 ) -> float:
-    """Rows a second of one process, reading and writing left out."""
+    """Predicted rows per second of one process, without reading and writing."""
     pad = batches.shape == "fixed"
     predictor = Predictor(estimator, schema.features, outputs, batches.rows, pad=pad, filler=filler if pad else None)
     columns = [
