@@ -71,26 +71,26 @@ def sklearn_predict(
     predict_kwargs: Mapping[str, Any] | None = None,
     **task_kwargs: Any,
 ) -> SklearnPredictGroup:
-    """Predict a table of any size: one task plans, one task a chunk predicts, one task publishes all or nothing.
+    """Predict a table of any size: one task plans, one task for each chunk predicts, one task publishes all or none.
 
-    A chunk that fails fails the group, and nothing is published. Run again, only what is missing is computed. What is
-    not given comes from the DAG's ``default_args``, and else is the operators' default.
+    If a chunk fails, the group fails, and nothing is published. When it runs again, only missing chunks are computed.
+    Arguments that are not given come from the DAG's ``default_args``, else from the operators' defaults.
 
     :param group_id: the id of the task group.
     :param model: a model's URI, a manifest's URI, or the ``output`` of a ``SklearnTrainOperator``.
-    :param source: see ``SklearnPlanOperator``; as are ``destination``, ``partition``, ``method``, ``passthrough``,
+    :param source: see ``SklearnPlanOperator``, also for ``destination``, ``partition``, ``method``, ``passthrough``,
         ``chunk_size``, ``max_chunks``, ``policies`` and ``ledger``.
     :param runtime: where the chunks are predicted.
     :param replace_newer: let an older run, whose commit is cleared, replace the rows that a newer one has published.
     :param aws_conn_id: the Airflow connection for S3 and for the runtime.
-    :param deferrable: wait in the triggerer, without a worker slot: for chunks, and for statements of the Redshift Data
+    :param deferrable: wait in the triggerer, without a worker slot, for chunks and for statements of the Redshift Data
         API.
-    :param poll_interval: seconds between looks at a job; None: the runtime's.
-    :param deadline: the longest that one chunk may take; None: for ever.
+    :param poll_interval: seconds between two polls of a job; None: the runtime's.
+    :param deadline: the longest time for one chunk; None: no limit.
     :param group_kwargs: further arguments of the ``TaskGroup``, such as ``tooltip``.
-    :param predict_kwargs: further arguments of the mapped task alone: ``pool``, ``max_active_tis_per_dagrun``.
+    :param predict_kwargs: further arguments of the mapped task only: ``pool``, ``max_active_tis_per_dagrun``.
     :param task_kwargs: further arguments of all three tasks, such as ``retries`` or ``queue``.
-    :return: the task group: it can be chained (``train >> group``), and has ``output``.
+    :return: the task group. It can be chained (``train >> group``), and has ``output``.
     """
     own = frozenset(inspect.signature(sklearn_predict).parameters) - {"task_kwargs"}
     check_names("sklearn_predict", task_kwargs, own | argument_names(BaseOperator) - _OWN)

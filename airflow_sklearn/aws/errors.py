@@ -1,6 +1,6 @@
-"""What an error of AWS means for whoever called: the one judgement, for all services.
+"""The meaning of an AWS error for the caller, judged the same way for all services.
 
-A service's own codes and wordings are data beside its code: a table of kinds, which is looked at first.
+A service's own codes and messages are given as data: a table of kinds, which is consulted first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """What an error says of the call."""
+    """The kind of an AWS error."""
 
     THROTTLED = "throttled"
     """Too many calls: the same one later."""
@@ -38,17 +38,20 @@ class Kind(StrEnum):
     """Nothing is known of it."""
 
 
-#: A service's own errors: kinds with the beginnings of ``Code: message``, in the order in which they are tried.
+#: A service's own errors: kinds, each with a pattern for the beginning of ``Code: message``, tried in order.
 Table = Sequence[tuple[Kind, re.Pattern[str]]]
 
-#: Errors that say nothing of what was asked for.
+#: Errors that do not depend on the request.
 PASSING = frozenset({Kind.THROTTLED, Kind.UNREACHABLE, Kind.UNAVAILABLE})
 
 _SERVER_ERROR, _TOO_MANY = 500, 429
 
 
 def table(*rows: tuple[Kind, str]) -> Table:
-    """:param rows: kinds with regular expressions, of which capitals do not count."""
+    """A table of a service's own errors.
+
+    :param rows: kinds, each with a regular expression. Upper and lower case do not matter.
+    """
     return tuple((kind, re.compile(pattern, re.IGNORECASE | re.DOTALL)) for kind, pattern in rows)
 
 
@@ -72,14 +75,14 @@ _COMMON = table(
 def classify(error: BaseException, own: Table = ()) -> Kind:
     """The kind of an error that boto3 raised.
 
-    :param own: the service's.
+    :param own: the service's own errors.
     """
     from botocore import exceptions as of_botocore
     from urllib3.exceptions import HTTPError
 
     if isinstance(error, of_botocore.ClientError):
         text = f"{code_of(error)}: {message_of(error)}"
-        # A service's own: some say 500 for what has a reason.
+        # The service's own table first: some services answer 500 for errors of the request.
         if kind := kind_in(own, text) or kind_in(_COMMON, text):
             return kind
         status = (error.response.get("ResponseMetadata") or {}).get("HTTPStatusCode", 0)
@@ -96,7 +99,7 @@ def classify(error: BaseException, own: Table = ()) -> Kind:
 
 
 def is_passing(error: BaseException, own: Table = ()) -> bool:
-    """Whether the same call may be made again as it is: a throttle, a fault of the service, no answer."""
+    """Whether the same call may be repeated: after a throttle, a fault of the service, or no answer."""
     return classify(error, own) in PASSING
 
 
@@ -106,16 +109,16 @@ def code_of(error: BaseException) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """The service's words; empty if it has none. The Data API says some of them beside the error."""
+    """The service's message; empty if there is none. The Data API returns some of its messages outside of the error."""
     answer = _answer(error)
     return str(answer.get("Error", {}).get("Message") or answer.get("Message") or "")
 
 
 def _answer(error: BaseException) -> dict[str, Any]:
-    answer = getattr(error, "response", None)  # errors of connections have one too, which is None
+    answer = getattr(error, "response", None)  # None in errors of connections
     return answer if isinstance(answer, dict) else {}
 
 
 def kind_in(own: Table, text: str) -> Kind | None:
-    """The first kind of a table that a text is of; None if it is of none."""
+    """The first kind in a table whose pattern matches a text; None if none does."""
     return next((kind for kind, pattern in own if pattern.match(text)), None)

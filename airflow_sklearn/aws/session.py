@@ -1,4 +1,4 @@
-"""How a driver reaches AWS: by a boto3 session, or by the Airflow connection of the task that it runs in."""
+"""A driver's access to AWS: by a boto3 session, or by the Airflow connection of the task in which it runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ATTEMPTS = 9
 
 
 class SessionAccess:
-    """AWS by a boto3 session.
+    """Access to AWS by a boto3 session.
 
     :param session: ``boto3.Session``; None: boto3's own search (environment, profile, role).
     """
@@ -29,13 +29,15 @@ class SessionAccess:
         self._lock = threading.Lock()
 
     def client(self, service: str, region_name: str | None = None, *, attempts: int | None = None) -> Any:
-        """A boto3 client, one for each service and region.
+        """A boto3 client, the same one for the same service and region.
 
-        :param attempts: how often a call is tried at most.
+        :param service: such as ``sqs``.
+        :param region_name: the region; None: the session's.
+        :param attempts: the largest number of attempts a call; None: boto3's default.
         """
         from botocore.config import Config
 
-        with self._lock:  # a session is not safe among threads
+        with self._lock:  # a session is not thread-safe
             key = (service, region_name, attempts)
             if key not in self._clients:
                 retries = Config(retries={"mode": "standard", "total_max_attempts": attempts or _ATTEMPTS})
@@ -43,7 +45,7 @@ class SessionAccess:
             return self._clients[key]
 
     def environment(self) -> dict[str, str]:
-        """The session's credentials and region, for a worker that is a process of this machine."""
+        """The session's credentials and region as environment variables, for a worker that is a local process."""
         credentials = self._boto3.get_credentials()
         frozen = credentials.get_frozen_credentials() if credentials else None
         values = {
@@ -64,9 +66,9 @@ class SessionAccess:
 
 
 def access_to(aws: Any) -> AwsAccess:
-    """What a runtime, a queue and the storage reach AWS by.
+    """The access to AWS for a runtime, a queue and the storage.
 
-    :param aws: a boto3 session, the id of an Airflow connection, something that has ``client`` and ``environment``, or
+    :param aws: a boto3 session, the id of an Airflow connection, or an object with ``client`` and ``environment``.
         None: the connection ``aws_default`` in an Airflow task, boto3's own search elsewhere.
     """
     if aws is None and _IN_A_TASK in os.environ:
@@ -84,7 +86,7 @@ def access_to(aws: Any) -> AwsAccess:
 
 
 def identity_here() -> JobIdentity:
-    """The Airflow task that this code runs in, so that its containers lead back to it; empty elsewhere."""
+    """The Airflow task in which this code runs, for the tags of its containers; empty elsewhere."""
     if _IN_A_TASK not in os.environ:
         return JobIdentity()
     index = os.environ.get("AIRFLOW_CTX_MAP_INDEX", "-1")

@@ -20,7 +20,7 @@ LARGEST_BATCH = 2**20  # rows
 
 
 def best_first(methods: Collection[str]) -> tuple[Method, ...]:
-    """Those of the known methods that are there, the one that ``method="auto"`` chooses first."""
+    """The known methods among these, in the order in which ``method="auto"`` chooses."""
     return tuple(method for method in METHODS_BEST_FIRST if method in methods)
 
 

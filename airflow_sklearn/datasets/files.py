@@ -30,29 +30,28 @@ class Dataset:
     """Files that are read or written as one table.
 
     ``uri``, ``file_format``, ``column_names``, ``compression``, ``encoding``, ``types`` and ``if_exists`` may be Jinja
-    templates. The others hold characters and words that a template would change.
+    templates. The others hold characters and words that rendering would change.
 
     :param uri: for reading, one or several of: an object, a glob (``s3://acme/scores/*.parquet``), a prefix ending in
         ``/``. For writing, one folder. ``s3://bucket/key``, ``file:///absolute/path`` or an absolute local path.
-    :param file_format: ``csv`` or ``parquet``. Default: by the ending of ``uri``; a prefix needs it said. For writing:
-        ``parquet``.
-    :param delimiter: of CSV, one character.
-    :param quote: of CSV, one character; an empty string when values are never quoted.
-    :param header: whether each CSV file begins with the column names.
-    :param column_names: the names in file order, for CSV without a header.
-    :param compression: of CSV: ``infer`` (by the ending of each file), ``none``, ``gzip``, ``zstd``, ``bz2``.
-    :param newlines_in_values: set True when quoted values may hold line breaks; planning then reads the files once.
-    :param null_values: spellings of a null in CSV, in every column. Default, by the kind of the column: those that
-        pandas knows (``NA``, ``n/a``, ``NaN``, ``None``, ...) in numbers, booleans and dates, and in features of text
-        unless training knew the spelling as a value; in keys, classes and passthrough columns of text nothing but an
-        empty value.
-    :param encoding: of CSV.
-    :param decimal: of CSV, the character before the fraction of a number: ``","`` for ``1,25``.
-    :param thousands: of CSV, the character between groups of digits: ``"."`` for ``1.234,5``. Default: none.
-    :param types: Arrow types by column name, such as ``{"zip": "string"}``. For training: instead of what would be
-        inferred. For prediction: of passthrough columns that training excluded or lacked, which are text otherwise.
-    :param hive_partitions: folders named ``column=value`` become columns.
-    :param if_exists: for writing, when the partition was published before: ``replace`` its rows, or ``fail``.
+    :param file_format: ``csv`` or ``parquet``. Default for reading: by the ending of ``uri``; with a prefix it must be
+        given. Default for writing: ``parquet``.
+    :param delimiter: CSV: the character between values.
+    :param quote: CSV: the quote character; an empty string if values are never quoted.
+    :param header: CSV: whether each file begins with the column names.
+    :param column_names: CSV without a header: the names in file order.
+    :param compression: CSV: ``infer`` (by the ending of each file), ``none``, ``gzip``, ``zstd``, ``bz2``.
+    :param newlines_in_values: CSV: whether quoted values may hold line breaks. If so, planning reads the files once.
+    :param null_values: CSV: the texts that are null, for every column. Default, by the kind of column: in numbers,
+        booleans and dates those of pandas (``NA``, ``n/a``, ``NaN``, ``None``, ...), and so in features of text, except
+        texts that training had as values; in keys, classes and passthrough columns of text only the empty text.
+    :param encoding: CSV: the text encoding, by Python's name.
+    :param decimal: CSV: the decimal point, such as ``","`` for ``1,25``.
+    :param thousands: CSV: the separator between groups of digits, such as ``"."`` for ``1.234,5``. Default: none.
+    :param types: Arrow types by column, such as ``{"zip": "string"}``. For training, they replace the inferred ones.
+        For prediction, they are the types of passthrough columns that training excluded or lacked; default: text.
+    :param hive_partitions: whether folders named ``column=value`` become columns.
+    :param if_exists: for writing, if the partition was published before: ``replace`` its rows, or ``fail``.
     """
 
     template_fields: ClassVar[tuple[str, ...]] = (

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 
 def check_out_of_sample(attempt: Attempt, destination: Destination, cross_validation: int) -> None:
-    """Find out before the model is fitted what would be refused after it, as far as it can be known.
+    """Check before the model is fitted whether its out-of-sample scores can be published, as far as that is known.
 
-    :raises UserError: there will be no scores, or they cannot go there; all faults are named.
+    :param attempt: the attempt.
+    :param destination: where the scores go.
+    :param cross_validation: the number of folds.
+    :raises UserError: there will be no scores, or they cannot be published there; the message lists all faults.
     """
     faults = [] if cross_validation else ["cross_validation=0 makes no out-of-sample scores: give 2 or more folds"]
     if faults := [*faults, *destination.out_of_sample_faults(attempt)]:
@@ -27,13 +30,16 @@ def check_out_of_sample(attempt: Attempt, destination: Destination, cross_valida
 def publish_out_of_sample(
     attempt: Attempt, manifest: ModelManifest, destination: Destination, *, run: str, folder: str = ""
 ) -> str:
-    """Publish once what cross-validation predicted for each training row.
+    """Publish a model's out-of-sample scores, once.
 
-    :param run: whose scores these are, where they are appended.
-    :param folder: of the model's version; default: the one that the manifest says.
-    :return: where they are now.
-    :raises DocumentError: the manifest, which containers write, names files that are not the version's own.
-    :raises UserError: there are no scores, or they cannot go there.
+    :param attempt: the attempt.
+    :param manifest: the model's manifest.
+    :param destination: where the scores go.
+    :param run: the name of the rows if they are appended.
+    :param folder: the folder of the model's version; empty: the one in the manifest.
+    :return: the place of the scores.
+    :raises DocumentError: the manifest, which containers write, names files outside of the version's folder.
+    :raises UserError: there are no scores, or they cannot be published there.
     :raises PublishError: the destination refuses them.
     """
     scores = manifest.out_of_sample

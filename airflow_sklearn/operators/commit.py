@@ -20,18 +20,19 @@ _FILES_SHOWN = 5
 
 
 class SklearnCommitOperator(StatementsOperator):
-    """Publish a run's predictions into a folder or a table, all or nothing, once its receipts tile its source exactly.
+    """Publish a run's predictions into a folder or a table, all or none, if its receipts cover its source exactly.
 
-    Trusts the ledger, never Airflow's task states: a chunk that was marked successful without a receipt stops it.
+    The ledger decides, not Airflow's task states: a chunk that was marked successful without a receipt makes it fail.
+
     Returns ``{"destination", "partition", "uri", "rows", "rows_quarantined", "quarantine", "chunks", "seconds",
-    "proof", "model", "published", "problems"}``; ``seconds`` are summed over chunks, ``published`` is False when the
-    very rows were there already; ``quarantine`` are the files of rows set aside; ``problems`` are the most frequent,
-    merged over files: the proof has them all. Emits an asset event for the destination's URI.
+    "proof", "model", "published", "problems"}``. ``seconds`` are summed over chunks. ``published`` is False if the same
+    rows had been published before. ``quarantine`` lists the files of rows that were set aside. ``problems`` are the
+    most frequent ones, merged over files; the proof has all. Emits an asset event for the destination's URI.
 
-    A partition, and a table that is replaced, remember which run published: a run that was planned before that one
-    fails here, as does one of another task of the same DAG run. What is replaced is logged.
+    The destination stores which run has published. A run that was planned before that one fails here, and so does one
+    of another task of the same DAG run. Replaced rows are logged.
 
-    :param plan: what ``SklearnPlanOperator`` returned, one element of it, or the plan's URI. (templated)
+    :param plan: the result of ``SklearnPlanOperator``, one element of it, or the plan's URI. (templated)
     :param replace_newer: let an older run replace the rows of a newer one.
     :param aws_conn_id: the Airflow connection for S3.
     :param deferrable: wait in the triggerer for statements of the Redshift Data API.

@@ -38,29 +38,29 @@ _POWERS = ("", "K", "M", "G", "T")
 
 
 class SklearnPlanOperator(StatementsOperator):
-    """Pin the model, list the source, and cut it into chunks for ``SklearnPredictOperator`` to be mapped over.
+    """Pin the model, list the source, and cut it into chunks, over which ``SklearnPredictOperator`` is mapped.
 
-    A table or a query of Redshift is unloaded first, once the types of the table and of the model agree.
+    A table or a query of Redshift is unloaded first, after its types were compared with the model's.
 
-    Returns a list of ``{"plan", "id", "label"}``, one a chunk, at least one.
+    Returns a list with ``{"plan", "id", "label"}`` for each chunk, at least one.
 
-    :param model: a model's URI (its latest version is pinned), a manifest's URI, or what ``SklearnTrainOperator``
-        returned. (templated)
-    :param source: what to predict: a URI, several, a ``Dataset``, a ``RedshiftTable`` or a ``RedshiftQuery``.
+    :param model: a model's URI (its latest version is pinned), a manifest's URI, or the result of
+        ``SklearnTrainOperator``. (templated)
+    :param source: the rows to predict: a URI, several, a ``Dataset``, a ``RedshiftTable`` or a ``RedshiftQuery``.
         (templated)
     :param destination: where predictions go: a folder's URI, a ``Dataset``, or a ``RedshiftTable``. (templated)
-    :param partition: the folder below the destination that this run fills, and replaces when it is run again, such
-        as ``date={{ ds }}``. Two tasks of one DAG run need two partitions, or two destinations: the commit of the
-        second one fails else. Default: the run's id. Of a table: a name for the run's rows; default: what its
-        ``partition`` or ``where`` says, the run's id where rows are appended. (templated, always to a text)
-    :param method: ``auto`` (``predict_proba`` where the model has it, else ``predict``), ``predict``,
-        ``predict_proba`` or ``decision_function``. (templated)
-    :param passthrough: the column or columns of the source to carry into every row of predictions. (templated)
-    :param chunk_size: about how much of the source a chunk covers: bytes, or a text such as ``"64MB"``. (templated)
-    :param max_chunks: the most chunks; they grow instead of becoming more. Never more than Airflow's
+    :param partition: for files, the folder below the destination that this run fills, and replaces when it runs again,
+        such as ``date={{ ds }}``; default: the run's id. Two tasks of one DAG run need two partitions or two
+        destinations, else the second commit fails. For a table, a name for the run's rows; default: made of the table's
+        ``partition`` or ``where``, or the run's id if rows are appended. (templated, always to a text)
+    :param method: ``auto`` (``predict_proba`` if the model has it, else ``predict``), ``predict``, ``predict_proba`` or
+        ``decision_function``. (templated)
+    :param passthrough: the column or columns of the source to copy into each row of predictions. (templated)
+    :param chunk_size: the approximate size of source in a chunk: bytes, or a text such as ``"64MB"``. (templated)
+    :param max_chunks: the largest number of chunks; chunks grow if there would be more. Never more than Airflow's
         ``[core] max_map_length``.
-    :param policies: overrides of the model's policies, by name of ``Policies``. (templated)
-    :param ledger: the folder for plans and receipts; default: ``_airflow_sklearn/`` below the destination. (templated)
+    :param policies: values that override the model's policies, by the names in ``Policies``. (templated)
+    :param ledger: the folder for plans and receipts; None: ``_airflow_sklearn/`` below the destination. (templated)
     :param aws_conn_id: the Airflow connection for S3.
     :param deferrable: wait in the triggerer for statements of the Redshift Data API.
     """

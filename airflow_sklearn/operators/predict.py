@@ -28,17 +28,18 @@ CHUNK_LABEL = "{{ task.chunk['label'] }}"
 
 
 class SklearnPredictOperator(RuntimeOperator):
-    """Predict one chunk of a plan, unless its receipt says that it has been predicted already.
+    """Predict one chunk of a plan, unless it has a receipt.
 
-    Meant to be mapped: ``SklearnPredictOperator.partial(task_id="predict", runtime=...).expand(chunk=plan.output)``.
+    The operator is meant to be mapped:
+    ``SklearnPredictOperator.partial(task_id="predict", runtime=...).expand(chunk=plan.output)``.
     Returns ``{"chunk", "label", "rows", "rows_quarantined", "seconds", "receipt", "reused"}``.
 
-    :param chunk: one element of what ``SklearnPlanOperator`` returned. (templated)
+    :param chunk: one element of the result of ``SklearnPlanOperator``. (templated)
     :param runtime: where the job runs. (templated)
     :param aws_conn_id: the Airflow connection for S3 and for the runtime.
     :param deferrable: wait in the triggerer, without a worker slot.
-    :param poll_interval: seconds between looks at the job; default: the runtime's.
-    :param deadline: the longest that the job may run; it stops itself then, even if Airflow is gone. None: for ever.
+    :param poll_interval: seconds between two polls of the job; None: the runtime's.
+    :param deadline: the longest time for the job, after which it ends itself, even if Airflow is gone; None: no limit.
     """
 
     template_fields: Sequence[str] = ("chunk", "runtime", "aws_conn_id")

@@ -20,19 +20,19 @@ _GRACE = timedelta(minutes=10)
 class SklearnReapOperator(SklearnOperator):
     """End instances and containers of Airflow tasks that have ended.
 
-    Instances and containers end themselves: with their work, when their task is killed, and at their deadline. This is
-    for what no one could tell to: a triggerer that was down when a task was cleared, a job without a deadline. Those of
-    runs that this Airflow does not know are left alone. Returns the names of what it ended.
+    Normally they end themselves: with their work, when their task is killed, and at their deadline. This operator is
+    for the exceptions: a triggerer that was down when a task was cleared, or a job without a deadline. Hosts of runs
+    that this Airflow does not know are left alone. Returns the names of the ended hosts.
 
     :param ec2: whether to look for instances of ``Ec2Runtime``.
     :param clusters: ECS clusters in which to look for tasks of ``EcsRuntime``. (templated)
-    :param runtimes: other registered runtimes by their names, and where to look for their hosts. (templated)
-    :param tags: only what has these tags, which runtimes give by ``tags=``. Where several Airflows share an AWS
-        account, each needs one: DAGs and runs of equal names cannot be told apart. (templated)
-    :param grace: what is younger is left alone.
-    :param region_name: default: the connection's. (templated)
-    :param report_only: only log what would be ended. (templated)
-    :param aws_conn_id: the Airflow connection.
+    :param runtimes: other registered runtimes by name, each with the places to look for its hosts. (templated)
+    :param tags: only end hosts with these tags, which runtimes set by ``tags=``. If several Airflows share an AWS
+        account, each needs its own tag: DAGs and runs with equal names cannot be distinguished. (templated)
+    :param grace: younger hosts are left alone.
+    :param region_name: the region; None: the connection's. (templated)
+    :param report_only: only log which hosts would be ended. (templated)
+    :param aws_conn_id: the Airflow connection to AWS.
     """
 
     template_fields: Sequence[str] = ("clusters", "runtimes", "tags", "region_name", "report_only", "aws_conn_id")

@@ -40,7 +40,7 @@ class StatementsOperator(SklearnOperator):
         return self._state
 
     def attempt_in(self, context: Context) -> Attempt:
-        """This attempt, as sources and destinations see it."""
+        """This attempt, for sources and destinations."""
         from airflow_sklearn.datasets.base import Attempt
 
         if self._attempt is None:

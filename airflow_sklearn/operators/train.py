@@ -38,56 +38,56 @@ if TYPE_CHECKING:
 
 
 class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
-    """Train a scikit-learn estimator on one table, in a container or a process.
+    """Train a scikit-learn estimator on one table, in a container or a local process.
 
-    A table or a query of Redshift is unloaded first: what training sees is what it held at that moment, and a run that
-    is cleared unloads it, and fits, again.
+    A table or a query of Redshift is unloaded first: training sees its rows at that moment. A task that is cleared
+    unloads, and fits, again.
 
-    The version of the model is a hash of what goes into it: the source's objects, the estimator, the settings and the
-    software. A version that exists is not fitted again (``reuse``). Of your own code, the hash notices the source of
-    the module that a factory is in, where the runtime can find it, and not that of modules which it imports. An
-    estimator object counts with its parameters; code of classes and functions that can be imported is not in it. Say
-    with ``code_version`` that such code has changed.
+    The version of the model is a hash of its inputs: the source's objects, the estimator, the settings and the
+    software. A version that exists is not fitted again (``reuse``). Of your own code, the hash includes the source of a
+    factory's module, if the runtime can find it, but not the modules that it imports. Of an estimator object it
+    includes the parameters, but not the code of importable classes and functions. Change ``code_version`` when such
+    code changes.
 
-    A model has one target: each of several targets needs a ``model`` URI of its own, because the version trained last
-    is what the URI stands for. Map over pairs of them:
+    A model has one target, and its URI stands for the version that was trained last. Give each of several targets a
+    ``model`` URI of its own, by mapping the task:
     ``.expand_kwargs([{"target": name, "model": f"s3://acme/models/{name}"} for name in names])``.
 
     Returns ``{"model", "version", "manifest_uri", "manifest_sha256", "metrics", "rows", "reused"}``, which
-    ``SklearnPlanOperator`` and ``sklearn_predict`` take as their ``model``. Emits an asset event for the model's URI.
+    ``SklearnPlanOperator`` and ``sklearn_predict`` accept as their ``model``. Emits an asset event for the model's URI.
 
     :param estimator: the name of a preset (``sparse_logistic``), a factory ``"package.module:callable"`` that the
         worker can import, or an unfitted estimator object. (templated)
-    :param source: what to learn from: a URI, several, a ``Dataset``, a ``RedshiftTable`` or a ``RedshiftQuery``.
+    :param source: the training table: a URI, several, a ``Dataset``, a ``RedshiftTable`` or a ``RedshiftQuery``.
         (templated)
-    :param target: the column to predict; rows where it is null are dropped. (templated)
-    :param model: the URI of the model; versions lie below it. (templated)
+    :param target: the column to predict. Rows where it is null are dropped. (templated)
+    :param model: the URI of the model; versions are stored below it. (templated)
     :param runtime: where the job runs. (templated)
-    :param estimator_params: set on the preset's estimator, or passed to the factory. (templated)
-    :param primary_key: the column or columns that identify a row: not learned from, and written with every
+    :param estimator_params: parameters of the preset's estimator, or arguments of the factory. (templated)
+    :param primary_key: the column or columns that identify a row. They are not learned from, and are written with every
         prediction. (templated)
     :param excluded_columns: columns that are not learned from. (templated)
     :param sample_weight: the column with the rows' weights. (templated)
-    :param cross_validation: folds of the cross-validated metrics; 0 skips them.
-    :param out_of_sample: where to publish the out-of-sample scores, beside the model where they always are: each row's
-        prediction by the model of the fold that left it out, with key, target and fold. A folder's URI, a ``Dataset``
-        of Parquet, or a ``RedshiftTable``. (templated)
-    :param preprocessing: ``default`` puts the package's preprocessing (nulls, categories, dates) before the
-        estimator, ``none`` does not, ``auto`` does unless the estimator is a Pipeline or wraps one (a search, a
-        vote, a stack, a transformed target).
-    :param policies: what prediction does with data that differ from training's, by name of ``Policies``. (templated)
-    :param reuse: False fits again in every run, and when the task is cleared, as a version of its own. A retry only
-        goes on: it takes what an earlier attempt since the last clear has fitted.
-    :param code_version: anything that changes when your code does, such as a commit's hash or ``"2"``; part of the
+    :param cross_validation: the number of folds for the metrics; 0: no metrics.
+    :param out_of_sample: where to publish the out-of-sample scores, which are always stored beside the model: each
+        row's prediction by the model that did not see it, with key, target and fold. A folder's URI, a ``Dataset`` of
+        Parquet, or a ``RedshiftTable``. (templated)
+    :param preprocessing: ``default`` puts the package's preprocessing (nulls, categories, dates) before the estimator,
+        ``none`` does not. ``auto`` does unless the estimator is or wraps a Pipeline (in a search, a vote, a stack, a
+        transformed target).
+    :param policies: how prediction handles values that training did not have, by the names in ``Policies``. (templated)
+    :param reuse: False: fit a new version in every run, and when the task is cleared. A retry still uses what an
+        earlier attempt since the last clear has fitted.
+    :param code_version: any value that changes with your code, such as a commit's hash or ``"2"``. It is a part of the
         model's version. (templated)
-    :param search_containers: fit in so many further containers of the same runtime, 2 or more, beside the job's own,
-        which then only says what is to be fitted: of a search (``GridSearchCV``), each fit of a fold and its
-        parameters; in general, what the estimator has joblib do in parallel where its ``n_jobs`` is None. The
-        container needs rights for that: ``python -m airflow_sklearn.iam --search-containers``. None: no further ones.
+    :param search_containers: the number of further containers of the same runtime to fit in, 2 or more; None: none. The
+        job's own container then only distributes the work: for a search (``GridSearchCV``) the fits of each fold and
+        parameters, in general all that the estimator runs by joblib with ``n_jobs=None``. The container needs
+        permissions for it: ``python -m airflow_sklearn.iam --search-containers``.
     :param aws_conn_id: the Airflow connection for S3 and for the runtime.
     :param deferrable: wait in the triggerer, without a worker slot.
-    :param poll_interval: seconds between looks at the job; default: the runtime's.
-    :param deadline: the longest that the job may run; it stops itself then, even if Airflow is gone. None: for ever.
+    :param poll_interval: seconds between two polls of the job; None: the runtime's.
+    :param deadline: the longest time for the job, after which it ends itself, even if Airflow is gone; None: no limit.
     """
 
     template_fields: Sequence[str] = (
@@ -311,9 +311,10 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         return answer
 
     def _check_out_of_sample(self, context: Context) -> None:
-        """Before anything is fitted: whether there will be out-of-sample scores, and whether they may go there.
+        """Check before fitting whether there will be out-of-sample scores, and whether they can be published.
 
-        Not in a retry, nor when a job is submitted again: what is there then may be this task's own.
+        It is not checked in a retry, nor when a job is submitted again: the published scores may then be this task's
+        own.
         """
         again = self._asked_since or identity_of(context).try_number != clears_of(context, self.retries)
         if not self.out_of_sample or again:
@@ -324,9 +325,9 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         check_out_of_sample(self.attempt_in(context), as_destination(self.out_of_sample), self.cross_validation)
 
     def _publish_out_of_sample(self, context: Context, manifest: ModelManifest, folder: str) -> None:
-        """Publish the out-of-sample scores where they are wanted; published before, they stay as they are.
+        """Publish the out-of-sample scores. If they were published before, they stay as they are.
 
-        :param folder: of the version, which they lie in.
+        :param folder: the folder of the version, which contains the scores.
         """
         if not self.out_of_sample:
             return

@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _options_by_role() -> dict[str, str]:
-    """By the names of policies but Airflow's, the option without which there is none."""
+    """For each policy except Airflow's, the option without which there is no such policy."""
     of_runtimes = {role: rights.option for rights in rights_of_runtimes() for role in rights.role_names}
     return {**of_runtimes, "redshift": "--staging", "pool-driver": "--pool"}
 

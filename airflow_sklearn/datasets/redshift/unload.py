@@ -1,4 +1,4 @@
-"""UNLOAD: a table's or a query's rows as Parquet files in S3, with Redshift's own manifest of them: a snapshot."""
+"""UNLOAD: makes a snapshot of a table's or a query's rows, Parquet files in S3 with Redshift's own manifest."""
 
 from __future__ import annotations
 
@@ -55,15 +55,18 @@ def unload(
     request: str = "",
     file_size: int = DEFAULT_FILE_SIZE,
 ) -> Snapshot:
-    """Unload these columns, unless an earlier attempt has; what is left of earlier runs of the task is removed.
+    """Unload columns, unless an earlier attempt has done so. Files of earlier runs of the task are removed.
 
-    :param columns: of those that ``describe`` found.
-    :param folder: ``snapshot_folder``'s.
+    :param database: the table's database.
+    :param storage: where the files go.
+    :param source: the table or query.
+    :param columns: the columns to unload, from the result of ``describe``.
+    :param folder: the result of ``snapshot_folder``.
     :param attempt: a name of this attempt's own.
     :param request: see ``Snapshot``.
-    :param file_size: bytes, the most in a file, about. Files of a chunk's size are cut well: a row group is never cut.
+    :param file_size: the approximate most bytes in a file. A chunk's size is best, because row groups are never cut.
     :raises RedshiftError: Redshift cannot unload.
-    :raises StorageError: the files are not those that Redshift lists.
+    :raises StorageError: the files are not those in Redshift's manifest.
     """
     query = _query(source, columns)
     if (found := find_snapshot(storage, folder)) is not None and found.query == query and not found.served:
@@ -89,7 +92,7 @@ def _megabytes(size: int) -> int:
 
 
 def _relation(source: UnloadSource) -> str:
-    """The rows that are meant, as a query that can be put into parentheses."""
+    """The source as a query that can be put into parentheses."""
     if source.sql:
         inner = inline(source.sql, source.parameters)
         return inner if source.limit is None else f"SELECT * FROM ({inner}) AS source LIMIT {source.limit}"

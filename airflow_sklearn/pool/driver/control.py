@@ -1,4 +1,6 @@
-"""What a pool's driver tells its workers by a file: that it lives, which calls are cancelled, that the pool closes."""
+"""The control file, by which a pool's driver tells its workers that it lives, which calls are cancelled, or that it
+ends.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,11 @@ if TYPE_CHECKING:
     from airflow_sklearn.pool.folder import PoolFolder
     from airflow_sklearn.pool.signing import Signer
 
-_CANCELLED_CALLS = 200  # that workers are told of; tasks of older ones have been met and dropped
+_CANCELLED_CALLS = 200  # cancelled calls that workers are told about; tasks of older ones were dropped already
 
 
 class ControlFile:
-    """Written again and again, with a number that grows. Used by several threads."""
+    """A file that is written every few seconds, with a growing number. Several threads may use it."""
 
     def __init__(self, folder: PoolFolder, signer: Signer) -> None:
         self._folder, self._signer = folder, signer
@@ -26,21 +28,23 @@ class ControlFile:
         """Held while the file is written."""
 
     def is_cancelled(self, call: str) -> bool:
-        """Whether workers are told to drop the tasks of a call."""
+        """Whether a call is cancelled."""
         return call in self._cancelled
 
     def cancel(self, call: str) -> None:
-        """Tell workers, when the file is next written, to drop the tasks of a call."""
+        """Cancel a call: when the file is written the next time, workers learn that they must drop its tasks."""
         self._cancelled = [*self._cancelled, call][-_CANCELLED_CALLS:]
 
     def write(self) -> None:
-        """Give a sign of life. Does nothing once the pool closes: what says so is written, or was, and is removed."""
+        """Write the file, as a sign of life. Does nothing once the pool closes: the last content says so, or was
+        removed.
+        """
         with self.lock:
             if not self._closed:
                 self._write(closing=False)
 
     def close(self) -> None:
-        """Tell workers that the pool closes."""
+        """Write that the pool closes."""
         self._closed = True
         with self.lock:
             self._write(closing=True)

@@ -345,7 +345,9 @@ class Session:
 
 
 def _queue_uris(folder: str, pool: str, runtime: Runtime, aws: AwsAccess) -> tuple[str, str]:
-    """Of the tasks' and the reports' queue: folders where the pool's folder is one, else queues of Amazon SQS."""
+    """The URIs of the queues for tasks and reports: folders if the pool's folder is local, else queues in Amazon
+    SQS.
+    """
     scheme, path = split_scheme(folder)
     if scheme == "file":
         return f"file://{path}/queues/tasks", f"file://{path}/queues/reports"

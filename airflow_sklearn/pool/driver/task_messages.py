@@ -1,4 +1,4 @@
-"""The messages by which a pool's driver hands tasks to its workers."""
+"""The messages by which a pool's driver sends tasks to its workers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 class TaskMessages:
     """Makes the messages of tasks.
 
-    :param open_tasks: those that somebody waits for.
+    :param open_tasks: the tasks without a result so far.
     """
 
     def __init__(self, arguments: Arguments, signer: Signer, open_tasks: OpenTasks) -> None:
         self._arguments, self._signer, self._open = arguments, signer, open_tasks
 
     def of(self, future: PoolFuture) -> str | None:
-        """The message of a task; None if nobody waits for it any more, or it cannot be pickled."""
+        """The message of a task; None if the task was cancelled, or cannot be pickled."""
         function = future.function
         if function is None or future.task_id not in self._open:
             return None

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkerJobs:
-    """Stores the job of one worker after the other.
+    """Makes and stores the jobs of a pool's workers.
 
     :param tasks: the URI of the queue of tasks.
     :param reports: the URI of the queue of reports.
     :param software: the versions that workers must have.
-    :param beside_others: gives the number of workers that share this machine's cores; None: each has cores of its own.
+    :param beside_others: returns the number of workers that share this machine's cores; None: each has cores of its
+        own.
     """
 
     folder: PoolFolder
@@ -39,7 +40,13 @@ class WorkerJobs:
     beside_others: Callable[[], int] | None
 
     def store(self, worker: str, starts: int, losses: int) -> tuple[str, PoolWorkerJob]:
-        """Store the job of a worker of which so many starts and losses went before. :return: its URI, and the job."""
+        """Store the job of a worker.
+
+        :param worker: the worker's name.
+        :param starts: the number of containers started before.
+        :param losses: the number of containers lost before.
+        :return: the job's URI, and the job.
+        """
         settings = self.settings
         job = PoolWorkerJob(
             identity=self.identity.model_copy(update={"try_number": losses + 1}),

@@ -1,4 +1,4 @@
-"""The columns that a source is read for: the features of the model, and those that go into the output as they are."""
+"""The columns that are read: the model's features, and those that are copied into the output."""
 
 from __future__ import annotations
 
@@ -24,19 +24,22 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.schema import Feature
     from airflow_sklearn.storage import Storage
 
-_READ_TWICE = "\0output:"  # before the names of columns that are read once for the model and once for the output
+_READ_TWICE = "\0output:"  # prefix of columns that are read twice: for the model and for the output
 
 
 def columns_to_read(
     storage: Storage, job: PredictJob, manifest: ModelManifest
 ) -> tuple[list[tuple[str, str]], list[ReadColumn]]:
-    """The columns to read, and which of them go into the output as they are.
+    """The columns to read, and which of them are copied into the output.
 
-    A feature that goes there too is read twice, as the model needs it and as it is.
+    A feature that is also copied is read twice: as the model needs it, and unchanged.
 
-    :return: the output's columns, the key's first, each by the name that it is read under and by its name in the
-        output; and all columns to read.
-    :raises UserError: a column's type is not known.
+    :param storage: where the source is.
+    :param job: the job.
+    :param manifest: the model's manifest.
+    :return: the output's columns, the key's first, as pairs of the name read and the name in the output; and all
+        columns to read.
+    :raises UserError: a column's type is unknown.
     """
     schema, policies = manifest.feature_schema, job.spec.policies
     required = policies.missing_columns == "error"
@@ -67,7 +70,7 @@ def output_name(read_name: str) -> str:
 
 
 def _null_spellings(feature: Feature) -> tuple[str, ...]:
-    """What text is null: not what training knew as a value, such as ``NA`` from Parquet, where it is no null."""
+    """The texts that are null in a feature, without those that training had as values, such as ``NA`` from Parquet."""
     levels = frozenset(feature.levels or ())
     if feature.null_count:  # some rows have an empty text and others nothing: CSV does not tell them apart
         levels -= {""}
@@ -77,9 +80,8 @@ def _null_spellings(feature: Feature) -> tuple[str, ...]:
 def _types_of_output_columns(storage: Storage, job: PredictJob, manifest: ModelManifest) -> dict[str, pa.DataType]:
     """The keys and passthrough columns, in order, with the types of training, or those that the source declares.
 
-    Whole numbers and times have room for those of other files that are wider. A column that training did not have, or
-    of a nested type, is what the chunk's first file says; in CSV it stays the
-    text it is.
+    Whole numbers and times get the widest type, for files with wider types. A column that training did not have, or of
+    a nested type, gets its type from the chunk's first file; in CSV it stays text.
     """
     recorded = {column.name: column.arrow_type for column in manifest.columns} | job.spec.source.types
     recorded |= {column.name: column.arrow_type for column in manifest.feature_schema.primary_key}
