@@ -26,16 +26,16 @@ IAM_ROLE = "redshift_iam_role"
 
 @dataclass(repr=False)
 class RedshiftDataApi:
-    """The Redshift Data API as the way to the database: no network path is needed, and a task can wait deferred.
+    """The Redshift Data API as the way to the database: it needs no network path, and a task can wait for it deferred.
 
     AWS credentials are those of the operator's ``aws_conn_id``. All fields may be Jinja templates.
 
     :param database: the database's name.
-    :param workgroup_name: of Redshift Serverless.
-    :param cluster_identifier: of a provisioned cluster.
+    :param workgroup_name: the workgroup of Redshift Serverless.
+    :param cluster_identifier: the id of a provisioned cluster.
     :param db_user: the database's user, for a cluster with temporary credentials.
     :param secret_arn: a secret of AWS Secrets Manager with user and password.
-    :param region_name: default: the AWS connection's.
+    :param region_name: the region; None: the AWS connection's.
     """
 
     template_fields: ClassVar[tuple[str, ...]] = (
@@ -63,34 +63,34 @@ class RedshiftDataApi:
 
 @dataclass(repr=False)
 class RedshiftTable:
-    """A table or a view that is read, or a table that is written.
+    """A table or a view to read, or a table to write.
 
-    All fields may be Jinja templates. Names keep capitals; a part of ``table`` with other characters than letters,
-    digits and underscores, or with capitals, is quoted as in SQL: ``'sales."Daily Scores"'``.
+    All fields may be Jinja templates. Upper and lower case are kept in names. A part of ``table`` with upper case
+    letters, or other characters than letters, digits and underscores, is quoted as in SQL: ``'sales."Daily Scores"'``.
 
-    :param table: ``schema.table``; without a schema, the first one of the user's search path has it.
-    :param where: for reading, the rows to read; for writing with ``if_exists="replace"``, the rows that this run
-        replaces. A condition in SQL, with ``:name`` where a value of ``parameters`` goes. It cannot leave the
-        parentheses that it is put into, but it can read whatever the database's user may: write it yourself, and let
-        values from elsewhere come by ``parameters``.
-    :param parameters: values by name, for ``where``. Never part of the SQL's text, or quoted where they must be.
-    :param limit: for reading, the most rows; which ones is not defined.
-    :param if_exists: for writing: ``fail``; ``append``; ``truncate`` (all rows go, the table stays); ``replace`` (all
-        rows go, or those of ``partition`` or ``where``; the table is made anew where its columns do not fit, with its
-        grants); ``upsert`` (rows with the same primary key go).
-    :param partition: for writing: columns that every row gets with these values, such as ``{"ds": "{{ ds }}"}``. With
-        ``if_exists="replace"`` a run replaces the rows that have them: what a backfill wants.
+    :param table: ``schema.table``. Without a schema, the first one in the user's search path is used.
+    :param where: for reading, the rows to read. For writing with ``if_exists="replace"``, the rows that this run
+        replaces. An SQL condition, with ``:name`` for each value of ``parameters``. It cannot leave the parentheses
+        around it, but it can read whatever the database's user may read: write it yourself, and pass values from
+        elsewhere by ``parameters``.
+    :param parameters: values by name, for ``where``. They are bound, or quoted where Redshift accepts no parameters.
+    :param limit: for reading, the most rows; it is not defined which ones.
+    :param if_exists: for writing: ``fail``; ``append``; ``truncate`` (all rows are deleted, the table stays);
+        ``replace`` (all rows, or those of ``partition`` or ``where``, are replaced; if all rows are, and the columns do
+        not fit, the table is made again with its grants); ``upsert`` (rows with the same primary key are replaced).
+    :param partition: for writing: columns that get these values in every row, such as ``{"ds": "{{ ds }}"}``. With
+        ``if_exists="replace"`` a run replaces the rows with these values, as backfills need it.
     :param diststyle: for a table that is created: ``auto``, ``even``, ``all`` or ``key``.
-    :param distkey: for a table that is created: the column that rows are distributed by.
-    :param sortkey: for a table that is created: the column or columns that rows are sorted by.
+    :param distkey: for a table that is created: the column by which rows are distributed.
+    :param sortkey: for a table that is created: the column or columns by which rows are sorted.
     :param column_types: for a table that is created: Redshift types by column, such as ``{"region": "varchar(16)"}``.
     :param redshift_conn_id: the Airflow connection to the database.
-    :param data_api: go through the Redshift Data API instead.
-    :param iam_role: for UNLOAD and COPY: ``default``, a role's ARN, or several that are assumed in turn. Default:
-        ``[airflow_sklearn] redshift_iam_role``.
+    :param data_api: use the Redshift Data API instead.
+    :param iam_role: the role for UNLOAD and COPY: ``default``, a role's ARN, or several that are assumed in turn.
+        Default: ``[airflow_sklearn] redshift_iam_role``.
     :param staging: a folder in S3 for unloaded rows, ledgers and COPY's manifests. Default: ``[airflow_sklearn]
         redshift_staging``.
-    :param keep_unloaded: leave the unloaded rows in S3 when they have served.
+    :param keep_unloaded: do not delete the unloaded rows in S3 after their use.
     """
 
     template_fields: ClassVar[tuple[str, ...]] = (
@@ -130,7 +130,7 @@ class RedshiftTable:
 
     @property
     def uri(self) -> str:
-        """As an asset's URI, when the DAG is parsed; a template stays one."""
+        """The table's URI for assets, when the DAG is parsed. Templates are not rendered."""
         from airflow_sklearn.datasets.redshift.sql import parse_table
 
         if "{{" in self.table or "{%" in self.table:
@@ -192,11 +192,11 @@ class RedshiftQuery:
 
     All fields may be Jinja templates.
 
-    :param sql: one SELECT (or WITH ... SELECT), with ``:name`` where a value of ``parameters`` goes. It is put into
+    :param sql: one SELECT (or WITH ... SELECT), with ``:name`` for each value of ``parameters``. It is put into
         parentheses, so that it may end in LIMIT.
     :param parameters: values by name.
-    :param limit: the most rows; which ones is not defined.
-    :param redshift_conn_id: see ``RedshiftTable``; as are ``data_api``, ``iam_role``, ``staging`` and
+    :param limit: the most rows; it is not defined which ones.
+    :param redshift_conn_id: see ``RedshiftTable``, also for ``data_api``, ``iam_role``, ``staging`` and
         ``keep_unloaded``.
     """
 

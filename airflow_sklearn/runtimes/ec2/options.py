@@ -10,7 +10,7 @@ from airflow_sklearn.runtimes.aws.options import AwsOptions, taken_problems
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What RunInstances is asked beside ``run_instances_kwargs``, and where a user says it.
+#: Arguments of RunInstances that the runtime sets, and the options for them.
 _TAKEN = {
     "ClientToken": "",
     "IamInstanceProfile": "iam_instance_profile=",
@@ -33,45 +33,47 @@ _TAKEN = {
 
 @dataclass(repr=False)
 class Ec2Options(AwsOptions):
-    """What an instance is launched with, and how many jobs it does.
+    """How instances are launched, and how many jobs each does.
 
     :param image: the worker's container image, with its registry. (templated)
-    :param image_id: the AMI: its id, or ``resolve:ssm:<parameter>``. Linux, with cloud-init; Docker is installed if it
-        has none. An AMI with Docker and the worker image in it starts soonest. (templated)
-    :param instance_types: types that will do, the best first: where one has no capacity, the next is tried. (templated)
-    :param larger_instance_types: types with more and more memory, for the attempts after one that ran out of it.
+    :param image_id: the AMI: its id, or ``resolve:ssm:<parameter>``. Linux with cloud-init; Docker is installed if it
+        is missing. An AMI with Docker and the worker image starts soonest. (templated)
+    :param instance_types: acceptable types, the best first: if one has no capacity, the next is tried. (templated)
+    :param larger_instance_types: types with more and more memory, for attempts after one that ran out of memory.
         (templated)
-    :param launch_template: name or id of one that has what is not said here. (templated)
-    :param launch_template_version: default: the template's own default.
-    :param subnets: each type is tried in all of them: give one a zone. Default: the default VPC's. (templated)
-    :param security_groups: ids. They need no way in, and a way out to S3, CloudWatch Logs and the image's registry.
-        (templated)
-    :param assign_public_ip: whether instances get a public address; default: what the subnet says. In a subnet without
-        NAT or endpoints they need one.
-    :param iam_instance_profile: name or ARN; its role is the worker's. (templated)
-    :param key_name: of a key pair, for SSH; default: none, nobody can log in.
-    :param volume_size: GiB of the root volume, which is encrypted; default: the AMI's.
-    :param root_device_name: default: the AMI's own, which EC2 is asked for.
-    :param spot: ask for Spot instances first.
-    :param on_demand_from_attempt: from this attempt of its Airflow task on, and whenever there are no Spot instances,
-        a job runs on demand. Airflow counts attempts on when a task is cleared. None: never.
-    :param jobs_per_instance: how many jobs an instance does, one after another: worth it where a job takes no longer
-        than the start of an instance. They are jobs of one task of one run, such as the chunks of a prediction; as
-        many instances are launched as they fill.
-    :param idle_timeout: seconds for which an instance with free slots waits for a next job before it ends itself.
-    :param env: further environment variables for the worker; no place for secrets, the instance's user data shows them.
-        (templated)
+    :param launch_template: name or id of a launch template, for all that is not set here. (templated)
+    :param launch_template_version: its version; None: the template's default version.
+    :param subnets: ids of subnets, best one in each zone: each type is tried in all of them. Default: the default
+        VPC's. (templated)
+    :param security_groups: ids of security groups. They must allow outgoing traffic to S3, CloudWatch Logs and the
+        image's registry, and need not allow incoming traffic. (templated)
+    :param assign_public_ip: whether instances get a public address; None: the subnet's setting. They need one in a
+        subnet without NAT or endpoints.
+    :param iam_instance_profile: name or ARN of the instance profile; its role is the worker's. (templated)
+    :param key_name: the key pair for SSH; None: nobody can log in.
+    :param volume_size: GiB of the root volume, which is encrypted; None: the AMI's.
+    :param root_device_name: the root volume's device name; None: the AMI's, which EC2 is asked for.
+    :param spot: try Spot instances first.
+    :param on_demand_from_attempt: from this attempt of its Airflow task on, and whenever there are no Spot instances, a
+        job runs on demand. Airflow continues to count attempts when a task is cleared. None: never.
+    :param jobs_per_instance: how many jobs an instance does, one after another. More than one is useful if a job takes
+        no longer than an instance's start. They are jobs of one task of one run, such as the chunks of a prediction. As
+        many instances are launched as these jobs fill.
+    :param idle_timeout: seconds that an instance with free slots waits for the next job before it ends itself.
+    :param env: further environment variables for the worker. They must hold no secrets: the instance's user data show
+        them. (templated)
     :param tags: further tags for instances and volumes, beside those that lead back to DAG, task, run and chunk.
         (templated)
-    :param region_name: default: the connection's.
-    :param awslogs_group: the log group, which must be there; empty: the log is on the instance's console only.
-    :param awslogs_region: the log group's region, where it is another than the instances'.
-    :param awslogs_stream_prefix: of the log streams; each job has one of its own.
-    :param capacity_timeout: seconds for which a task waits while EC2 has no capacity, or throttles.
-    :param startup_allowance: seconds from the launch of an instance until its worker must have been heard of: boot,
-        installation of Docker where it is missing, pull of the image. Then the job is lost, and the instance is ended.
-    :param run_instances_kwargs: what RunInstances takes and no other parameter is for, such as ``Placement`` or
-        ``BlockDeviceMappings`` (which then say themselves that they are encrypted).
+    :param region_name: the region; None: the connection's.
+    :param awslogs_group: the log group, which must exist; empty: the log is on the instance's console only.
+    :param awslogs_region: the log group's region; None: the instances' region.
+    :param awslogs_stream_prefix: the prefix of log streams. Each job has a stream of its own.
+    :param capacity_timeout: seconds that a task waits while EC2 has no capacity, or throttles.
+    :param startup_allowance: seconds from the launch of an instance to the first heartbeat of its worker, for boot, the
+        installation of Docker if it is missing, and the pull of the image. After that the job is lost, and the instance
+        is terminated.
+    :param run_instances_kwargs: arguments of RunInstances for which there is no parameter, such as ``Placement`` or
+        ``BlockDeviceMappings`` (which must then ask for encryption themselves).
     """
 
     whole_numbers: ClassVar[tuple[str, ...]] = ("volume_size", "jobs_per_instance", "on_demand_from_attempt")

@@ -36,11 +36,11 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(repr=False)
 class Ec2Runtime(Ec2Options, AwsRuntime):
-    """Runs each job on a fresh EC2 instance, which pulls the worker image, does the job, and ends itself.
+    """Runs each job on a new EC2 instance, which pulls the worker image, does the job, and ends itself.
 
-    Nothing needs to be there before but a network, an AMI and an instance profile: no cluster, no agent. The container
-    holds no keys: it reads and writes S3 with the role of the instance profile. AWS is reached through the operator's
-    ``aws_conn_id``. A retry looks for the instance of the attempt before, and takes its job over.
+    Only a network, an AMI and an instance profile must exist before: no cluster, no agent. The container has no keys:
+    it reads and writes S3 with the role of the instance profile. AWS is reached through the operator's ``aws_conn_id``.
+    A retry looks for the instance of the earlier attempt, and takes over its job.
 
     The arguments are those of ``Ec2Options``.
     """

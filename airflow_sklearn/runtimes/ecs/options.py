@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 FARGATE_SPOT, FARGATE = "FARGATE_SPOT", "FARGATE"
 
-#: What RunTask is asked beside ``run_task_kwargs``, and where a user says it.
+#: Arguments of RunTask that the runtime sets, and the options for them.
 _TAKEN = {
     "capacityProviderStrategy": "capacity_provider_strategy=",
     "clientToken": "",
@@ -32,35 +32,35 @@ _TAKEN = {
 
 @dataclass(repr=False)
 class EcsOptions(AwsOptions):
-    """What a job's ECS task is asked for with.
+    """How a job's ECS task is started.
 
-    :param cluster: its short name or ARN. (templated)
-    :param task_definition: family, family:revision or ARN of one that is registered; or what RegisterTaskDefinition
-        takes, as a dict, registered under its family and a digest of its content. (templated)
-    :param container_name: the container that runs the worker; default: the only one.
-    :param launch_type: ``FARGATE``, ``EC2`` or ``EXTERNAL``; default ``FARGATE``, unless capacity providers are named.
-    :param capacity_provider_strategy: as RunTask takes it, for example
+    :param cluster: the cluster's short name or ARN. (templated)
+    :param task_definition: family, family:revision or ARN of a registered task definition; or the arguments of
+        RegisterTaskDefinition as a dict, which is registered under its family and a digest of its content. (templated)
+    :param container_name: the container that runs the worker; None: the only one.
+    :param launch_type: ``FARGATE``, ``EC2`` or ``EXTERNAL``; None: ``FARGATE``, unless capacity providers are given.
+    :param capacity_provider_strategy: as in RunTask, for example
         ``[{"capacityProvider": "FARGATE_SPOT", "weight": 1}]``.
-    :param on_demand_from_attempt: from this attempt of its Airflow task on, and whenever Spot has no room, a job for
-        FARGATE_SPOT runs on FARGATE. Airflow counts attempts on when a task is cleared. None: never.
-    :param platform_version: of Fargate.
-    :param subnets: of the tasks' network interfaces; needed by the network mode ``awsvpc``, and so by Fargate.
-        (templated)
-    :param security_groups: of the tasks' network interfaces. (templated)
-    :param assign_public_ip: whether tasks get a public address: in a subnet without NAT or endpoints they need one.
-    :param cpu: CPU units (1024 are one vCPU); default: the task definition's. The worker runs one process a vCPU, as
-        far as its memory goes.
-    :param memory: MiB; default: the task definition's.
-    :param max_memory: MiB that a job may grow to, after it ran out of memory; default: four times the memory.
-    :param ephemeral_storage: GiB, 21 to 200, of Fargate.
-    :param env: further environment variables for the worker; no place for secrets, ECS shows them. (templated)
+    :param on_demand_from_attempt: from this attempt of its Airflow task on, and whenever Spot has no capacity, a job
+        for FARGATE_SPOT runs on FARGATE. Airflow continues to count attempts when a task is cleared. None: never.
+    :param platform_version: the platform version of Fargate; None: ECS's default.
+    :param subnets: ids of the subnets of the tasks' network interfaces. The network mode ``awsvpc``, and so Fargate,
+        needs them. (templated)
+    :param security_groups: ids of the security groups of the tasks' network interfaces. (templated)
+    :param assign_public_ip: whether tasks get a public address. They need one in a subnet without NAT or endpoints.
+    :param cpu: CPU units (1024 are one vCPU); None: the task definition's. The worker runs one process for each vCPU,
+        as far as memory allows.
+    :param memory: MiB; None: the task definition's.
+    :param max_memory: the most MiB that a job may get after it ran out of memory; None: four times the memory.
+    :param ephemeral_storage: GiB, 21 to 200, on Fargate; None: the task definition's.
+    :param env: further environment variables for the worker. They must hold no secrets: ECS shows them. (templated)
     :param tags: further tags for the tasks, beside those that lead back to DAG, task, run and chunk. (templated)
-    :param region_name: default: the connection's.
-    :param awslogs_group: the log group, where the task definition does not say it.
-    :param awslogs_region: the log group's region, where it is another than the cluster's.
-    :param awslogs_stream_prefix: as in the task definition's log options.
-    :param capacity_timeout: seconds for which a task waits while ECS has no room, or throttles.
-    :param run_task_kwargs: what RunTask takes and no other parameter is for, such as ``placementConstraints`` or
+    :param region_name: the region; None: the connection's.
+    :param awslogs_group: the log group; None: the task definition's.
+    :param awslogs_region: the log group's region; None: the task definition's, else the cluster's.
+    :param awslogs_stream_prefix: the prefix of log streams, as in the task definition's log options.
+    :param capacity_timeout: seconds that a task waits while ECS has no capacity, or throttles.
+    :param run_task_kwargs: arguments of RunTask for which there is no parameter, such as ``placementConstraints`` or
         ``volumeConfigurations``.
     """
 

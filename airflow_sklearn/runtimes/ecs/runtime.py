@@ -51,8 +51,8 @@ _WAITING = ("PROVISIONING", "PENDING", "ACTIVATING")
 class EcsRuntime(EcsOptions, AwsRuntime):
     """Runs each job as one ECS task: the worker image with the job's URI and digest as arguments.
 
-    The container holds no keys: it reads and writes S3 with its task role. AWS is reached through the operator's
-    ``aws_conn_id``. A retry looks for the task of the attempt before, and takes it over. A job that ran out of memory
+    The container has no keys: it reads and writes S3 with its task role. AWS is reached through the operator's
+    ``aws_conn_id``. A retry looks for the task of the earlier attempt, and takes it over. A job that ran out of memory
     gets twice the memory in its next attempt.
 
     The arguments are those of ``EcsOptions``.

@@ -50,15 +50,16 @@ _children: dict[str, subprocess.Popen[bytes]] = {}
 class LocalRuntime(Runtime):
     """Runs each job as a process beside the Airflow task, in a session of its own, with its log in a file.
 
-    Without deferral the process dies with its task, however the task dies. With ``deferrable=True`` it outlives the
-    task and is watched from the triggerer, which must then run on the same machine as the task.
+    Without deferral the process dies with its task, in whatever way the task dies. With ``deferrable=True`` it outlives
+    the task and is watched from the triggerer, which must then run on the same machine as the task.
 
-    :param python: the interpreter to run the worker with, for example of an environment without Airflow; it needs
-        ``airflow-sklearn[worker]``. Default: the interpreter of the task, with the task's import path.
+    :param python: the interpreter for the worker, for example of an environment without Airflow. It needs
+        ``airflow-sklearn[worker]``. None: the interpreter of the task, with the task's import path.
     :param env: further environment variables for the worker.
-    :param processes: processes a job may use; default: one a core. Set it where several tasks run side by side.
+    :param processes: the most processes that a job may use; None: one a core. Set it if several tasks run side by side.
     :param state_dir: a folder for logs and process ids, the same for all attempts of a task, to which only this user
-        may write. Default: one in Airflow's home, or in the system's temporary folder where that is not the user's own.
+        may write. None: a folder in Airflow's home, or in the system's temporary folder if Airflow's home is not the
+        user's.
     """
 
     template_fields: ClassVar[tuple[str, ...]] = ("python", "env", "state_dir")
