@@ -45,21 +45,21 @@ class CsvOptions(Value):
 
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     quote: str = Field(default='"', max_length=1)
-    """An empty string: values are never quoted."""
+    """The quote character; an empty string: values are never quoted."""
     header: bool = True
     column_names: tuple[str, ...] = ()
     """The names in file order; required when ``header`` is false."""
     compression: Compression = "infer"
     """``infer`` goes by the ending of each file: .gz, .zst, .bz2."""
     newlines_in_values: bool = False
-    """Declare true when a quoted value may hold a line break; files are then cut only at true record ends."""
+    """Whether quoted values may hold line breaks. If so, files are cut only at the ends of records."""
     null_values: tuple[str, ...] | None = None
-    """Spellings of a null in every column. None: by the kind of the column, see ``worker.data.nulls``."""
+    """The texts that are null, in every column. None: by the kind of column, see ``worker.data.csv.values``."""
     encoding: str = "utf-8"
     decimal: Annotated[str, Later()] = "."
-    """The character before the fraction of a number."""
+    """The decimal point."""
     thousands: Annotated[str, Later()] = ""
-    """The character between groups of digits; an empty string: none."""
+    """The separator between groups of digits; an empty string: none."""
 
     @model_validator(mode="after")
     def _check_numbers(self) -> Self:
@@ -146,7 +146,7 @@ class SourceObject(Value):
     uri: str
     etag: str
     size: int = Field(ge=0)
-    """Bytes."""
+    """The size in bytes."""
 
 
 class OutputFiles(Value):
@@ -158,7 +158,7 @@ class OutputFiles(Value):
     file_format: FileFormat = "parquet"
     csv: CsvOptions = CsvOptions()
     if_exists: Literal["replace", "fail"] = "replace"
-    """What to do when the partition was published before."""
+    """What happens if the partition was published before."""
 
     @property
     def ledger_root(self) -> str:

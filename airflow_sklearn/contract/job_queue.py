@@ -13,9 +13,9 @@ class QueueEntry(Document):
     FORMAT = "airflow-sklearn/roster-entry"
 
     job_uri: str = ""
-    """Empty: closed."""
+    """The job's URI; empty: the slot is closed."""
     log_stream: str = ""
-    """In CloudWatch, for the log of this job; empty: nowhere but on the instance."""
+    """The log stream in CloudWatch for this job; empty: the log is on the instance only."""
 
 
 class QueueInstance(Document):
@@ -25,7 +25,7 @@ class QueueInstance(Document):
 
     instance_id: str
     launched_at: float
-    """Seconds since the epoch: EC2's other calls may not know a new instance at first."""
+    """The launch in seconds since 1970: EC2's other calls may not know a new instance at first."""
 
 
 class Placement(Document):
@@ -35,17 +35,17 @@ class Placement(Document):
     model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
 
     pool: str
-    """URI of the pool's folder."""
+    """The URI of the pool's folder."""
     number: str
-    """Of the job queue in its pool."""
+    """The job queue's number in its pool."""
     slot: int = Field(alias="place")
-    """In the job queue, from 0."""
+    """The slot's number in the job queue, counted from 0."""
     slots: int = Field(alias="places")
-    """That the job queue has."""
+    """The number of slots of the job queue."""
     job_uri: str
     result_uri: str
     submitted_at: float
-    """Seconds since the epoch."""
+    """The time in seconds since 1970."""
 
 
 class JobEnd(Document):
@@ -56,7 +56,7 @@ class JobEnd(Document):
     exit_code: int | None = None
     """As a shell has it: 128 and the signal's number for a process that was killed. None: it was never started."""
     out_of_memory: bool = False
-    """The kernel killed it for want of memory."""
+    """Whether the kernel killed it because memory ran out."""
     memory: int = 0
-    """MiB that it had."""
+    """The instance's memory in MiB."""
     message: str = ""

@@ -36,14 +36,14 @@ class Job(Document):
     VERSION: ClassVar[int] = 2
 
     written_by: str = __version__
-    """The version of this package that made the job. Empty: 0.1, whose jobs did not say it."""
+    """The package version that made the job. Empty: 0.1, which did not store it."""
     identity: JobIdentity = JobIdentity()
     result_uri: str
-    """Where the worker writes its ``JobResult``, whatever happens. Empty: nowhere."""
+    """The URI at which the worker stores its ``JobResult`` in any case. Empty: it stores none."""
     deadline_seconds: float | None = Field(default=None, gt=0, le=LONGEST_SECONDS)
-    """The worker ends itself after this many seconds, even if Airflow is gone."""
+    """Seconds after which the worker ends itself, even if Airflow is gone; None: no limit."""
     show_values: Annotated[bool, Later()] = True
-    """Whether messages, the log, the result and the receipt may have values of rows in them."""
+    """Whether messages, the log, the result and the receipt may contain values of rows."""
 
     @property
     def shared_plan(self) -> str:
@@ -64,9 +64,9 @@ class SearchPool(Value):
 
     containers: int = Field(ge=2)
     runtime: dict[str, JsonValue]
-    """Where they run, as ``Runtime.described_for_jobs`` says it."""
+    """The runtime of the containers: the result of ``Runtime.described_for_jobs``."""
     folder: str
-    """In storage, that the pool has its own folder in."""
+    """The URI of the folder in which the pool's folder is made."""
 
 
 class TrainJob(TrainSettings, Job):
@@ -81,10 +81,10 @@ class TrainJob(TrainSettings, Job):
     source: SourceFiles
     objects: tuple[SourceObject, ...]
     snapshot: Snapshot | None = None
-    """What the objects were unloaded from."""
+    """The snapshot to which the objects belong; None: the source is files."""
     image: str = ""
     search: SearchPool | None = None
-    """No part of the version: where fits run does not change what is fitted."""
+    """Not a part of the model's version, because it does not change the fitted estimator."""
 
     def uris(self) -> tuple[str, ...]:
         """See ``Job.uris``."""
@@ -103,7 +103,7 @@ class PredictJob(Job):
     ledger: str
     chunk: Chunk
     plan: Annotated[str, Later()] = ""
-    """Its URI, as planning returned it."""
+    """The plan's URI, the result of planning."""
 
     @property
     def shared_plan(self) -> str:
@@ -124,28 +124,28 @@ class PoolWorkerJob(Job):
     kind: Literal["pool_worker"] = "pool_worker"
     result_uri: str = ""
     folder: str
-    """Of the pool, with its key, its arguments and the driver's signs of life."""
+    """The URI of the pool's folder, with its key, its arguments and the driver's signs of life."""
     worker: str
-    """The place in the pool that it fills; a replacement has the same."""
+    """The worker's name in the pool; a replacement has the same."""
     tasks: str
-    """The queue that tasks come from, as ``sqs://region/name`` or ``file:///folder``."""
+    """The URI of the queue of tasks: ``sqs://region/name`` or ``file:///folder``."""
     reports: str
 
     """The queue that results go to."""
     software: dict[str, str]
-    """Versions of the driver's, which the worker's must fit."""
+    """The driver's versions, which the worker's must fit."""
     processes: int = Field(default=1, ge=1)
-    """Tasks that run at the same time."""
+    """The number of tasks that run at the same time."""
     threads: int | None = Field(default=None, ge=1)
-    """Of numeric libraries, in each task. None: the cores, shared among the processes."""
+    """Threads of numeric libraries in each task. None: the cores, shared by the processes."""
     restarts: int = Field(default=2, ge=1)
-    """How often a task is started again whose process or container has ended."""
+    """How often a task is started again after its process or container has ended."""
     visibility_seconds: float = Field(default=30.0, gt=0)
-    """After which a task that its worker has not renewed goes to another."""
+    """Seconds after which another worker gets a task that was not renewed."""
     idle_seconds: float = Field(default=300.0, gt=0)
-    """Without a task, after which the worker ends."""
+    """Seconds without a task after which the worker ends."""
     driver_seconds: float = Field(default=60.0, gt=0)
-    """Without a sign of the driver's life, after which the worker ends and removes the pool."""
+    """Seconds without a sign of life of the driver after which the worker ends, and removes the pool."""
     key_sha256: Annotated[str, Later()] = ""
     """Of the pool's key. The job's own digest pins it. Empty: written by a version that did not say it."""
 
@@ -199,7 +199,7 @@ class JobResult(Document):
 
     status: Literal["succeeded", "failed"]
     output_uri: str = ""
-    """Train: the model manifest. Predict: the receipt."""
+    """The URI of the result: a model manifest, or a receipt."""
     output_sha256: str = ""
     error: JobError | None = None
     seconds: float = 0.0

@@ -23,7 +23,7 @@ class PresetEstimator(Value):
     kind: Literal["preset"] = "preset"
     name: str
     params: dict[str, Any] = {}
-    """Set on the final estimator, as ``set_params`` does."""
+    """Parameters for ``set_params`` of the final estimator."""
 
 
 class FactoryEstimator(Value):
@@ -44,11 +44,11 @@ class PickledEstimator(Value):
     uri: str
     sha256: str
     description: str = ""
-    """For people."""
+    """A description for people."""
     content: Annotated[str, Later()] = ""
-    """A digest of its classes and parameters, which no process changes, as it may change the pickle's bytes."""
+    """A digest of its classes and parameters. Unlike the pickle's bytes, it is equal in all processes."""
     sklearn_config: Annotated[dict[str, JsonScalar], Later()] = {}
-    """What ``sklearn.set_config`` had changed where the object was made."""
+    """The settings of ``sklearn.set_config`` that were changed in the DAG file."""
 
 
 EstimatorSpec = Annotated[PresetEstimator | FactoryEstimator | PickledEstimator, Field(discriminator="kind")]
@@ -76,7 +76,7 @@ class Versions(Value):
     platform: str = ""
     processor: str = ""
     image: str = ""
-    """The container image with its digest, where there was one."""
+    """The container image with its digest; empty: there was none."""
 
 
 class ParitySample(Value):
@@ -122,9 +122,9 @@ class TrainingSource(Value):
     objects: tuple[SourceObject, ...]
     rows_read: int = Field(ge=0)
     rows_used: int = Field(ge=0)
-    """Rows with a target."""
+    """The number of rows with a target."""
     snapshot: Snapshot | None = None
-    """What the objects were unloaded from, where they come from a table."""
+    """The snapshot to which the objects belong; None: the source is files."""
 
 
 class OutOfSample(Value):
@@ -139,7 +139,7 @@ class OutOfSample(Value):
     rows: int = Field(ge=0)
     key_hash: KeyHash = KeyHash()
     method: Method
-    """What the models were asked for."""
+    """The method by which the models predicted."""
 
 
 class Performance(Value):
@@ -159,32 +159,32 @@ class ModelManifest(RecordedSettings, Document):
     """The model's URI; its versions lie below it."""
     version: str
     created_at: str
-    """ISO 8601, UTC."""
+    """The time of training: ISO 8601, UTC."""
     estimator: EstimatorSpec
     estimator_class: str
     artifact: Artifact
     feature_schema: FeatureSchema
     methods: tuple[Method, ...]
-    """What the fitted estimator can be asked for."""
+    """The methods of the fitted estimator that predictions can use."""
     batch_rows: int = Field(ge=1, le=LARGEST_BATCH)
-    """Rows of a call of the estimator, in training's parity sample and in prediction."""
+    """Rows in a batch, for the parity sample and in prediction."""
     batch_shape: Annotated[Literal["fixed", "any"], Later()] = "fixed"
-    """``fixed``: bits depend on the number of rows, so that every call has just ``batch_rows``. ``any``: at most."""
+    """``fixed``: bits depend on the number of rows, so that each batch has exactly ``batch_rows``. ``any``: at most."""
     sklearn_config: Annotated[dict[str, JsonScalar], Later()] = {}
-    """What ``sklearn.set_config`` had changed when the model was fitted; prediction sets the same."""
+    """The changed settings of ``sklearn.set_config`` at fitting; prediction sets the same."""
     parity: ParitySample
     parity_object: Annotated[StoredObject | None, Later()] = None
-    """The parity sample's rows and predictions. None: ``parity`` has them."""
+    """The object with the parity sample's rows and predictions. None: they are in ``parity``."""
     source: TrainingSource
     columns: tuple[Column, ...] = ()
-    """Every column of the training table with its type: what a passthrough column is read as."""
+    """All columns of the training table. A passthrough column is read with the type here."""
     metrics: dict[str, float | None] = {}
-    """Cross-validated, means over folds; empty when validation was skipped."""
+    """Means over the folds of the cross-validation; empty: there was none."""
     metrics_std: dict[str, float | None] = {}
     cross_validation: int = Field(default=0, ge=0)
-    """Folds; 0 when skipped."""
+    """The number of folds; 0: no cross-validation."""
     out_of_sample: OutOfSample | None = None
-    """None when validation was skipped."""
+    """None: no cross-validation."""
     performance: Performance
     warnings: tuple[str, ...] = ()
     versions: Versions

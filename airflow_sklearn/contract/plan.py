@@ -22,7 +22,7 @@ class Piece(Value):
     object: SourceObject
     start: int = Field(ge=0)
     end: int = Field(ge=0)
-    """Bytes, half open."""
+    """Byte offsets, half open."""
     exact: bool = False
 
 
@@ -33,7 +33,7 @@ class Chunk(Value):
 
     id: str
     label: str
-    """For people: what the UI shows for the mapped task."""
+    """The name of the mapped task in Airflow's UI."""
     pieces: tuple[Piece, ...]
 
     @property
@@ -57,7 +57,7 @@ class PredictionSpec(Value):
     primary_key: tuple[Column, ...]
     passthrough: tuple[str, ...] = ()
     output_types: dict[str, str] = {}
-    """Columns that are written as another Arrow type than they are read or predicted as. No value may be lost by it."""
+    """Arrow types of columns that are written in another type than they are read or predicted. No value may be lost."""
     source: SourceFiles
     output_format: FileFormat = "parquet"
     output_csv: CsvOptions = CsvOptions()
@@ -79,13 +79,13 @@ class Plan(Document):
     """The URI of the folder that holds the run's receipts and parts."""
     destination: AnyOutput
     partition: str
-    """Of a table: whose rows these are. A second publication of one partition replaces the first, or is refused."""
+    """The name of the rows that the run owns. A second publication with this name replaces the first, or is refused."""
     table_columns: tuple[OutputColumnSpec, ...] = ()
-    """Of a destination that is a table: the columns of the parts, in order."""
+    """The columns of the parts, in order, if the destination is a table."""
     snapshot: Snapshot | None = None
-    """Of a source that is a table or a query: what was unloaded."""
+    """The snapshot to which the objects belong; None: the source is files."""
     planned: Annotated[Planned, Later()] = Planned()
-    """Two plans of equal fingerprints may differ in it."""
+    """Not a part of the fingerprint."""
 
     @staticmethod
     def make_fingerprint(spec: PredictionSpec, objects: tuple[SourceObject, ...]) -> str:

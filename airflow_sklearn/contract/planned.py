@@ -13,14 +13,14 @@ class Planned(Value):
     """
 
     at: str = ""
-    """ISO 8601, UTC, with microseconds, by the clock of the machine that planned. Texts are in the order of times."""
+    """The time of planning: ISO 8601, UTC, with microseconds, by the clock of the machine. Texts sort by time."""
     dag_id: str = ""
     task_id: str = ""
-    """Of the task that planned; empty outside of Airflow, as are the others."""
+    """The DAG of the task that planned. Like the following fields, it is empty outside of Airflow."""
     run_id: str = ""
     map_index: int = -1
     by_default: bool = False
-    """Nobody has chosen the partition: it is named after the DAG run."""
+    """Whether the partition is named after the DAG run, because nobody has chosen one."""
 
     @classmethod
     def now(cls, *, dag_id: str = "", task_id: str = "", run_id: str = "", map_index: int = -1) -> Planned:

@@ -33,9 +33,9 @@ class Proof(Document):
     files: tuple[OutputPart, ...]
     quarantine: tuple[OutputPart, ...] = ()
     problems: tuple[Problem, ...] = ()
-    """Of all chunks, counts added up."""
+    """The problems of all chunks, with counts added up."""
     seconds_in_chunks: float = 0.0
-    """Wall seconds summed over chunks."""
+    """Seconds of wall time, summed over chunks."""
 
 
 class Publication(Value):
@@ -65,9 +65,9 @@ class PublishedManifest(Document):
     rows: int
     files: tuple[OutputPart, ...]
     planned: Annotated[Planned, Later()] = Planned()
-    """Of the newest run that published these rows."""
+    """The newest run that published these rows."""
     replaced: Annotated[Publication | None, Later()] = None
-    """What was there before."""
+    """The publication before this one."""
     earlier: Annotated[tuple[str, ...], Later()] = ()
     """Ids of publications whose files are no longer part of the folder. A file of theirs that shows up was written by
     a process that should have been dead, and is removed."""
@@ -88,9 +88,9 @@ class Publishing(Document):
 
     fingerprint: str
     owner: str
-    """Of one attempt: two attempts of a run have locks that differ."""
+    """Identifies the attempt: the locks of two attempts of a run differ."""
     started_at: str
     """ISO 8601, UTC."""
     files: tuple[OutputPart, ...]
-    """Those that it brings, those that it replaces, and those of dead publications before it."""
+    """The new files, the files that are replaced, and those of abandoned publications."""
     planned: Annotated[Planned, Later()] = Planned()

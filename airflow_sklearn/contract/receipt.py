@@ -40,7 +40,7 @@ class OutputPart(Value):
     size: int = Field(ge=0)
     rows: int = Field(ge=0)
     etag: Annotated[str, Later()] = ""
-    """In S3, the version that was stored: its content needs no reading to be known. Version 0.1.0 did not note it."""
+    """In S3 the etag of the stored version, whose content need not be read to be checked. Empty for version 0.1.0."""
 
 
 class KeyHash(Value):
@@ -53,7 +53,7 @@ class KeyHash(Value):
     """
 
     algorithm: str = KEY_HASH_ALGORITHM
-    """Of the version that wrote it: hashes of different algorithms have no sum."""
+    """The algorithm. Hashes of different algorithms cannot be added."""
     value: int = 0
 
     @classmethod
@@ -73,7 +73,7 @@ class FeatureSketch(Value):
 
     nulls: int = 0
     unseen_levels: int = 0
-    """Rows whose category training did not have."""
+    """The number of rows with a category that training did not have."""
     minimum: Scalar = None
     maximum: Scalar = None
 
@@ -120,7 +120,7 @@ class Tally(Value):
     key_hash: KeyHash = KeyHash()
     sketches: dict[str, FeatureSketch] = {}
     prediction_counts: dict[str, int] = {}
-    """Method ``predict`` of a classifier: rows by label."""
+    """The number of rows by label, for the method ``predict`` of a classifier."""
 
     @staticmethod
     def total(tallies: Sequence[Any]) -> dict[str, Any]:
@@ -153,9 +153,9 @@ class Receipt(Tally, Document):
     consumed: tuple[Consumed, ...]
     rows_out: int = Field(ge=0)
     columns: tuple[Column, ...] = ()
-    """Of the parts, with their types: the same in all chunks of a run."""
+    """The columns of the parts with their types. They are the same in all chunks of a run."""
     problems: tuple[Problem, ...] = ()
-    """What policies counted and let pass."""
+    """The problems that the policies permitted."""
     timings: Timings = Timings()
     peak_memory_bytes: int = Field(default=0, ge=0)
     processes: int = Field(default=1, ge=1)
@@ -164,4 +164,4 @@ class Receipt(Tally, Document):
     processor: str = ""
     parity_max_relative_difference: float = 0.0
     job: str = ""
-    """The identity of the attempt that won."""
+    """The task instance whose attempt was first."""

@@ -42,7 +42,7 @@ class Dtype(Value):
     categories: tuple[Scalar, ...] | None = None
     """``category``: all of them in their order, also those that no row has; dates as ISO 8601."""
     null: Literal["None", "NaN"] = "None"
-    """What a null is among Python objects: pandas reads None from Parquet and NaN from CSV."""
+    """The null among Python objects: pandas reads None from Parquet, and NaN from CSV."""
 
 
 class Feature(Value):
@@ -53,17 +53,17 @@ class Feature(Value):
     arrow_type: str
     """As pyarrow spells it: ``int64``, ``double``, ``string``, ``bool``, ``timestamp[us]``, ``date32[day]``."""
     dtype: Annotated[Dtype | None, Later()] = None
-    """None: the package's own preprocessing takes the column as its kind, whatever pandas would make of it."""
+    """None: the package's own preprocessing uses the column's kind, not its dtype in pandas."""
     levels: tuple[str, ...] | None = None
     """Categorical: the values seen in training as text, sorted; all categories in their order where they are ordered.
     None for other kinds."""
     ordered: Annotated[bool, Later()] = False
-    """Categorical: the order of the levels means something."""
+    """Categorical: whether the levels are ordered."""
     null_count: int = 0
     null_rate: float = 0.0
     minimum: Scalar = None
     maximum: Scalar = None
-    """Numbers as they are, datetimes as ISO 8601; None where a range means nothing."""
+    """Smallest and largest value: numbers, or datetimes as ISO 8601; None: there is no range."""
     distribution: Distribution = Distribution()
 
     @property
@@ -96,14 +96,14 @@ class OutputColumn(Value):
     arrow_type: str
     method: Method
     index: int | None = None
-    """The column of the estimator's answer, None when the answer has one dimension."""
+    """The column of the method's result; None: the result has one dimension."""
 
 
 class Policies(Value):
     """What happens to values that training did not have."""
 
     missing_columns: Literal["error", "null"] = "error"
-    """A feature's column is absent: refuse, or read it as nulls and count."""
+    """A feature's column is missing: refuse, or read it as nulls and count."""
     unseen_levels: Literal["error", "count"] = "count"
     """A category that training did not have."""
     unexpected_nulls: Literal["error", "count"] = "count"

@@ -64,7 +64,7 @@ class TableColumn(Value):
 
     name: str
     type: str
-    """As Redshift spells it, with length or precision where it has one: ``varchar(64)``, ``numeric(18,2)``."""
+    """The type as Redshift spells it, with length or precision: ``varchar(64)``, ``numeric(18,2)``."""
 
 
 class UnloadSource(Value):
@@ -82,7 +82,7 @@ class UnloadSource(Value):
     staging: str
     """The URI of a folder in S3 below which the rows are unloaded."""
     keep_unloaded: bool = False
-    """Leave the unloaded files when the run has been published, or the model fitted."""
+    """Keep the unloaded files after the run was published, or the model was fitted."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -102,20 +102,20 @@ class Snapshot(Document):
     FORMAT = "airflow-sklearn/snapshot"
 
     query: str
-    """What was unloaded, as SQL."""
+    """The unloaded query, as SQL."""
     request: str = ""
-    """A digest of what was asked for: of a source with its roles. Known before the table's columns are."""
+    """A digest of the request: the source, and the roles of columns. It is known before the table's columns are."""
     manifest_uri: str
     """Redshift's own manifest of the files."""
     files: SourceFiles
     rows: int = Field(ge=0)
     columns: tuple[TableColumn, ...]
-    """In the files' order."""
+    """The columns in the order of the files."""
     folder: str
-    """What is deleted when the snapshot has served."""
+    """The files to delete after the snapshot was used."""
     keep: bool = False
     served: str = ""
-    """The URI of what was made of the rows, once they are gone."""
+    """The URI of the result made of the rows, after they were deleted; empty before."""
 
 
 class OutputColumnSpec(Value):
@@ -143,7 +143,7 @@ class OutputTable(Value):
     """With ``replace``: the rows of the table that are replaced, as a condition with ``:name`` parameters."""
     parameters: dict[str, Scalar] = {}
     partition: dict[str, Scalar] = {}
-    """Columns that every row gets with these values. With ``replace``: the rows that have them are replaced."""
+    """Columns that get these values in every row. With ``replace``, the rows with these values are replaced."""
     diststyle: Literal["auto", "even", "all", "key"] | None = None
     distkey: str | None = None
     sortkey: tuple[str, ...] = ()
@@ -196,11 +196,11 @@ class OutputStore(Value):
     kind: str
     """The name under which the kind is registered."""
     uri: str
-    """For people, links and asset events. No secret may be in it."""
+    """The destination's URI for people, links and asset events. It must hold no secret."""
     ledger_root: str
     """The URI of the folder below which ledgers of runs into this destination lie."""
     options: dict[str, JsonValue] = {}
-    """Whatever the kind needs to publish. No secret may be in them."""
+    """The options with which the kind publishes. They must hold no secret."""
 
     @property
     def part_format(self) -> FileFormat:

@@ -36,7 +36,7 @@ class RecordedSettings(Value):
     sample_weight: str | None = None
     """The column with the rows' weights."""
     cross_validation: int = Field(default=4, ge=0)
-    """Folds; 0 skips validation."""
+    """The number of folds of the cross-validation; 0: none."""
 
     def recorded(self) -> dict[str, Any]:
         """The values of these settings by name, without the fields of subclasses."""
