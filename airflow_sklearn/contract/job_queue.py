@@ -54,7 +54,7 @@ class JobEnd(Document):
     FORMAT = "airflow-sklearn/job-end"
 
     exit_code: int | None = None
-    """As a shell has it: 128 and the signal's number for a process that was killed. None: it was never started."""
+    """The exit code as in a shell: 128 plus the signal's number if it was killed. None: it was never started."""
     out_of_memory: bool = False
     """Whether the kernel killed it because memory ran out."""
     memory: int = 0

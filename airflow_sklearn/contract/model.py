@@ -135,7 +135,7 @@ class OutOfSample(Value):
     parts: tuple[OutputPart, ...]
     """Parquet files. One after another they hold the rows that training used, in the source's order."""
     columns: tuple[Column, ...]
-    """Of the parts: the primary key, the target, the fold (from 1 on) that left the row out, the predictions."""
+    """The parts' columns: the primary key, the target, the fold (from 1 on) that left the row out, the predictions."""
     rows: int = Field(ge=0)
     key_hash: KeyHash = KeyHash()
     method: Method

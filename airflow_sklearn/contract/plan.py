@@ -74,7 +74,7 @@ class Plan(Document):
     objects: tuple[SourceObject, ...]
     chunks: tuple[Chunk, ...]
     fingerprint: str
-    """Of the spec and the objects, not of the cut: a receipt is good for every plan of the same fingerprint."""
+    """A hash of the spec and the objects, not of the chunks: plans with the same fingerprint share receipts."""
     ledger: str
     """The URI of the folder that holds the run's receipts and parts."""
     destination: AnyOutput
