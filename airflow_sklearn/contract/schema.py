@@ -10,6 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "text"]
+#: One column of a kind in a person's words, and several.
+KIND_WORDS: dict[FeatureKind, tuple[str, str]] = {
+    "numeric": ("number", "numbers"),
+    "categorical": ("category", "categories"),
+    "boolean": ("boolean", "booleans"),
+    "datetime": ("date", "dates"),
+    "text": ("text", "texts"),
+}
 Method = Literal["predict", "predict_proba", "decision_function"]
 Scalar = bool | int | float | str | None
 

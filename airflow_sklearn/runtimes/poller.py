@@ -1,4 +1,7 @@
-"""One poller for many jobs: a thousand deferred chunks cost a few calls an interval, not a thousand."""
+"""One poller for many jobs: a thousand deferred chunks cost a few calls an interval, not a thousand.
+
+How often it polls: ``Runtime.default_poll_interval``, or the operator's ``poll_interval``.
+"""
 
 from __future__ import annotations
 

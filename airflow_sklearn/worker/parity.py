@@ -176,7 +176,9 @@ def _rebuild(columns: dict[str, tuple[Any, ...]], schema: FeatureSchema) -> pa.T
     arrays = []
     for feature, (name, read_as, dictionary) in zip(schema.features, read_columns(schema), strict=True):
         kind = parse_type(feature.arrow_type)
-        array = convert(pa.array(columns[name], _json_type(kind)).cast(kind), parse_type(read_as)).values
+        stored = pa.array(columns[name], _json_type(kind))
+        typed = convert(stored, kind).values if pa.types.is_string(stored.type) else stored.cast(kind)
+        array = convert(typed, parse_type(read_as)).values
         arrays.append(array.dictionary_encode() if dictionary else array)
     return pa.table(arrays, names=list(schema.feature_names))
 

@@ -25,7 +25,6 @@ def template(setting: Setting, policies: dict[str, Policy]) -> dict[str, Any]:
     }
     arns = {**{name: role.arn for name, role in of_runtimes.items()}, "redshift": setting.redshift_role}
     roles = {f"{name.title()}Role": _role(arn, name, policies) for name, arn in arns.items() if name in policies}
-    where = f"the ECS cluster {setting.cluster}" if setting.cluster else "EC2"
     profile: dict[str, Any] = {}
     for name, role in of_runtimes.items():
         if role.has_instance_profile:
@@ -33,7 +32,7 @@ def template(setting: Setting, policies: dict[str, Policy]) -> dict[str, Any]:
             profile |= {f"{name.title()}Profile": {"Type": "AWS::IAM::InstanceProfile", "Properties": properties}}
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": f"airflow-sklearn in {where}: roles, and a policy for Airflow",
+        "Description": "airflow-sklearn: the roles of its jobs, and a policy for Airflow",
         "Resources": {
             **roles,
             **profile,

@@ -12,22 +12,16 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from airflow_sklearn.contract.faults import counted
+from airflow_sklearn.contract.schema import KIND_WORDS
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.columns import decoded, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from airflow_sklearn.contract.schema import Feature
+    from airflow_sklearn.contract.schema import Feature, FeatureKind
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
-_KINDS = {
-    "numeric": ("number", "numbers"),
-    "categorical": ("category", "categories"),
-    "boolean": ("boolean", "booleans"),
-    "datetime": ("date", "dates"),
-    "text": ("text", "texts"),
-}
 _SHOWN = 12  # the most names of each kind in the log
 _FEWEST_ROWS = 20  # with fewer rows, values that all differ mean nothing
 _UNNAMED = re.compile(r"\s*|Unnamed: \d+|__index_level_\d+__|index|level_\d+", re.IGNORECASE)
@@ -49,12 +43,12 @@ def tell_what_is_learned_from(
             "No column is left to learn from. Fix: exclude fewer columns, or read a source with more."
             + "".join(f"\n  - {name}: {why}" for name, why in unused.items())
         )
-    by_kind: dict[str, list[str]] = {}
+    by_kind: dict[FeatureKind, list[str]] = {}
     for feature in features:
         by_kind.setdefault(feature.kind, []).append(feature.name)
     _LOG.info("Learning from %s:", counted(len(features), "column"))
     for kind, names in by_kind.items():
-        _LOG.info("  %d %s: %s", len(names), _KINDS[kind][len(names) > 1], _listed(names))
+        _LOG.info("  %d %s: %s", len(names), KIND_WORDS[kind][len(names) > 1], _listed(names))
     empty = [feature.name for feature in features if feature.null_count == table.num_rows]
     for name, why in {**unused, **dict.fromkeys(empty, "no value in any row")}.items():
         _LOG.info("  not used: %s (%s)", name, why)
