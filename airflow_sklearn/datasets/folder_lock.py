@@ -111,7 +111,7 @@ class FolderLock:
                 f"Fix: retry when it has ended; if it is dead, delete {self._uri} or wait for {self._expires}."
             )
         log.info("Taking over from a publication that began at %s and has not ended.", other.started_at)
-        # Whoever takes over from this one must know of the abandoned files too.
+        # A publication that takes over must know the abandoned files too.
         files = {part.uri: part for part in (*other.files, *self._mine.files)}
         self._mine = self._mine.model_copy(update={"files": tuple(files.values())})
         self._etag = self._storage.replace(self._uri, self._mine.to_json(), etag=etag)

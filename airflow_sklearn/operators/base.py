@@ -54,7 +54,7 @@ class SklearnOperator(BaseOperator):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Refuse unknown arguments, before Airflow complains about missing ones."""
-        if cls.__module__.startswith("airflow_sklearn."):  # a subclass of the user's may take what no signature says
+        if cls.__module__.startswith("airflow_sklearn."):  # users' subclasses may take other arguments
             check_names(cls.__name__, (name for name in kwargs if not name.startswith("_")), argument_names(cls))
         return super().__new__(cls)
 
@@ -125,8 +125,8 @@ class SklearnOperator(BaseOperator):
 
     @property
     def aws(self) -> AwsConnection:
-        """One for the whole task, with its clients."""
-        if self._aws is None or self._aws.aws_conn_id != self.aws_conn_id:  # before, and after it was rendered
+        """The AWS connection of this task, with its clients."""
+        if self._aws is None or self._aws.aws_conn_id != self.aws_conn_id:  # the id changes when it is rendered
             self._aws = AwsConnection(self.aws_conn_id)
         return self._aws
 

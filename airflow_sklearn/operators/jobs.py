@@ -109,7 +109,7 @@ class RuntimeOperator(SklearnOperator):
             return answer
         runtime = self._bound_runtime
         handle = self._patiently(lambda: runtime.find(job))
-        # What ended between the two looks has left its result.
+        # A job that ended between the two checks has left its result.
         if handle is None and (answer := self.done_before(context, job)) is not None:
             return answer
         if handle is None:

@@ -35,7 +35,7 @@ class UriLink(BaseOperatorLink):
 
         :param ti_key: identifies the task instance.
         """
-        known = getattr(operator, "known_links", None)  # of the task that ends now: asking would log what is not there
+        known = getattr(operator, "known_links", None)  # set while the task ends: reading XCom would log warnings
         uri = XCom.get_value(key=self.key, ti_key=ti_key) if known is None else known.get(self.key)
         return console_url(uri) if isinstance(uri, str) else ""
 

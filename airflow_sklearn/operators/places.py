@@ -87,9 +87,9 @@ def _check(value: Any, argument: str, read: Any) -> None:
         if isinstance(value, Dataset):
             value = _as_far_as_known(value, argument)
         elif not is_known(value) or any(not is_known(getattr(value, name)) for name in fields):
-            return  # of a table: what is hidden may contradict, or not
+            return  # a table with templates: it is checked when they are rendered
         elif not fields and not isinstance(value, list | tuple | Mapping) and is_place(value):
-            return  # a user's own: what its methods cost is not known
+            return  # a user's own class: its methods may be expensive
         elif hasattr(value, "staging") and not value.staging:
             value = dataclasses.replace(value, staging="s3://configured")  # where the task runs, perhaps
         read(value)

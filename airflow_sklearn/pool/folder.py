@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.pool.messages import Blob
     from airflow_sklearn.storage import Storage
 
-_SIGNED = ".sealed.json"  # the name that earlier versions gave it
+_SIGNED = ".sealed.json"  # the ending of signed jobs' names, the same as in earlier versions
 
 
 class PoolFolder:

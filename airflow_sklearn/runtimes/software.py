@@ -20,7 +20,7 @@ def describe(module: str = "") -> str:
     for name in _DISTRIBUTIONS:
         for found in importlib.metadata.distributions(name=name):
             words.append(f"{name} {found.version}")
-            break  # the first is what is imported
+            break  # the first one found is the one that Python imports
     if module and (digest := source_digest(module)):
         words.append(f"{module} {digest}")
     return ", ".join(words)

@@ -80,7 +80,7 @@ def rename_if_absent(source: str, target: str) -> None:
         number = ctypes.get_errno()
         if number not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM):
             raise OSError(number, os.strerror(number), target)
-    # A system or a file system without it (NFS). Both names are there for a moment, and that changes the change time.
+    # No such call on this system or file system (NFS). For a moment both names exist, which changes the change time.
     os.link(source, target)
     os.unlink(source)
 

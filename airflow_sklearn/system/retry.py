@@ -1,4 +1,4 @@
-"""Calling again what may succeed the next time: the one loop over pauses, for threads and for event loops."""
+"""Repeating calls that may succeed the next time: the one loop over pauses, for threads and for event loops."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ def retry(
     on_retry: Callable[[Exception, float], object] = lambda error, pause: None,
     stop: threading.Event | None = None,
 ) -> T:
-    """What a call returns, in the end.
+    """Call a function, and repeat it after errors that may pass.
 
-    :param pauses: seconds between attempts; there is one attempt more than pauses.
-    :param on: which errors may pass. Others are raised at once.
-    :param on_retry: told of an error and of the pause before the next attempt, such as to log them.
-    :param stop: when it is set, nothing is tried again.
-    :raises Exception: that of the last attempt.
+    :param call: the function.
+    :param pauses: seconds between attempts. There is one attempt more than pauses.
+    :param on: whether an error may pass. Other errors are raised at once.
+    :param on_retry: called with an error and the seconds before the next attempt, for example to log them.
+    :param stop: once it is set, there are no further attempts; None: it never is.
+    :return: the result of the successful attempt.
+    :raises Exception: the error of the last attempt.
     """
     left = iter(pauses)
     while True:
@@ -49,7 +51,14 @@ async def retry_async(
     *,
     on_retry: Callable[[Exception, float], object] = lambda error, pause: None,
 ) -> T:
-    """``retry`` in an event loop, on any error."""
+    """Like ``retry`` for a coroutine, after any error.
+
+    :param call: returns an awaitable.
+    :param pauses: seconds between attempts.
+    :param on_retry: called with an error and the seconds before the next attempt.
+    :return: the result of the successful attempt.
+    :raises Exception: the error of the last attempt.
+    """
     left = iter(pauses)
     while True:
         try:

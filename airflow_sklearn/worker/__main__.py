@@ -17,7 +17,7 @@ def _end_at_once(number: int, _: Any) -> None:
     os._exit(exit_codes.CANCELLED)
 
 
-# Before the slow imports: a container's first process does not end by a signal that it has no handler for.
+# Before the slow imports: a container's first process ignores signals without a handler.
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _end_at_once)
 

@@ -116,9 +116,9 @@ def publication_scope(destination: OutputTable, given: str, run_id: str) -> str:
 def _output_columns(
     plan: UnresolvedPlan, source: Source, hints: Mapping[str, str]
 ) -> tuple[tuple[OutputColumnSpec, ...], list[str]]:
-    """The columns of the parts, and why some cannot be loaded.
+    """The columns of the parts, and reasons why some cannot be loaded.
 
-    :param hints: what columns are elsewhere in Redshift.
+    :param hints: Redshift types of columns in the source's table.
     """
     faults, there = [], source.column_types(plan)
     wanted = {column.name: column.arrow_type for column in plan.manifest.feature_schema.primary_key}

@@ -282,7 +282,7 @@ def _leaves_alone(newer: Record, older: Record) -> bool:
     if newer.mode in ("append", "fail"):
         return True
     if newer.mode == older.mode == "upsert":
-        return True  # what it has updated is of newer rows
+        return True  # an upsert: the rows that it has changed are newer
     others, values = _partition_values(newer.partition), _partition_values(older.partition)
     return any(others[name] != values[name] for name in others.keys() & values.keys())
 

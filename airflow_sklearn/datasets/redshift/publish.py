@@ -130,7 +130,7 @@ class _Publication:
         books = self._books(scope)
         history = self._history(books)
         if not self._destination.target.exists:
-            # Looked at after the bookkeeping was read, so that whatever it tells of was in a table that is gone.
+            # Read after the table of publications: if there is no table now, all rows of those publications are gone.
             self._destination = self._look("publish: look again")
             if (
                 spelled := self._destination.publication_scope(load.run)

@@ -145,7 +145,10 @@ class RedshiftTable:
         return _access(self)
 
     def to_source(self) -> UnloadSource:
-        """:raises UserError: what is said contradicts itself, or does not say enough; all faults are named."""
+        """The table as a source.
+
+        :raises UserError: the arguments contradict each other, or are incomplete; the message lists all faults.
+        """
         from airflow_sklearn.datasets.redshift.sql import contained, parse_table
 
         return checked(
@@ -229,7 +232,10 @@ class RedshiftQuery:
         return _access(self)
 
     def to_source(self) -> UnloadSource:
-        """:raises UserError: it is not one query, or does not say enough."""
+        """The query as a source.
+
+        :raises UserError: it is not exactly one query, or the arguments are incomplete.
+        """
         from airflow_sklearn.datasets.redshift.sql import contained_query
 
         return checked(

@@ -222,7 +222,7 @@ class Session:
     def _send(self) -> None:
         while not self.ended:
             self._send_some()
-        self.folder.remove()  # what was stored here while the pool was removed
+        self.folder.remove()  # objects stored by this thread while the pool was removed
 
     def _send_some(self) -> None:
         """Send waiting tasks. This is a function of its own so that no local name keeps a task, and joblib's backend,

@@ -96,7 +96,7 @@ class Launcher:
         larger = type_after(oom_attempts, options.larger_instance_types)
         types = [larger] if larger else options.instance_types
         wanted = tuple(offers(options, job.identity.try_number, types))
-        # Whatever may differ between jobs of one instance is in the pool's name: they all ask for it in the same words.
+        # The pool's name contains all settings of an instance, so that all of its jobs make the same request.
         kind = content_id([self._described, options.env, job.deadline_seconds, wanted, job.shared_plan])
         pool, stream = pool_of(job, folder, kind), self.log_stream(job_key(job), job_uri)
         placement = schedule(
@@ -129,7 +129,7 @@ class Launcher:
             return ""
         first = queue.set_instance(QueueInstance(instance_id=launched, launched_at=time.time()))
         if first.instance_id != launched:
-            terminate(client, launched, is_young=True)  # somebody launched one of another kind at the same moment
+            terminate(client, launched, is_young=True)  # another process launched one of another kind
             is_alive(client, placement, first)
         return first.instance_id
 

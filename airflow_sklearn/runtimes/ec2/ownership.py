@@ -15,7 +15,7 @@ from airflow_sklearn.runtimes.ec2.instances import by_tag, describe, has_tag
 if TYPE_CHECKING:
     from airflow_sklearn.contract.job_queue import Placement
 
-#: The tag of all instances that are launched for jobs, and of their volumes; policies name it.
+#: The tag of all instances that are launched for jobs, and of their volumes. IAM policies refer to it.
 QUEUE_TAG = "airflow_sklearn_roster"
 _MISSING_AT_FIRST = 300.0  # seconds for which EC2's other calls may not know a new instance ("eventual consistency")
 

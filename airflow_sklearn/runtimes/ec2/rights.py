@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.aws.iam.statements import Policy, Statement
 
 _INSTANCES = "ec2.amazonaws.com"
-#: What an instance says of the jobs that it does, beside what the jobs write: see ``job_queue.py``.
+#: Objects that an instance writes about its jobs, beside those that the jobs write: see ``job_queue.py``.
 _JOB_QUEUES = "/jobs/pools/*"
 
 

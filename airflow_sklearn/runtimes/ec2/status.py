@@ -52,7 +52,7 @@ def describe_jobs(
     for pool in dict.fromkeys(placement_of(handle).pool for handle in handles):
         try:
             ended[pool] = ended_slots(storage, pool)
-        except Exception as error:  # of one pool; what the others say counts
+        except Exception as error:  # one pool cannot be read; the others can
             errors.append(error)
     done = [one for one in map(placement_of, handles) if _name(one) in ended.get(one.pool, ())]
     with ThreadPoolExecutor(_READERS) as threads:
@@ -82,7 +82,7 @@ def lost_in_silence(
 def _end_or_error(storage: Storage, placement: Placement) -> JobEnd | Exception:
     try:
         return JobEnd.from_json(storage.read(end_uri(placement.pool, _name(placement))))
-    except Exception as error:  # of one job; what is seen of the others counts
+    except Exception as error:  # one job cannot be read; the others can
         return error
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _LATER_OR_NEVER = (
     # Throttles also come under names that mean something else, those of other services inside of a message.
     (Kind.THROTTLED, r".*(throttl|rate exceeded|request ?limit ?exceeded|too many (concurrent|requests))"),
-    # Sounds like a quota that others use up, and is about the size that was asked for.
+    # Messages that look like an exhausted quota, but are about the requested size.
     (Kind.INVALID, r".*above your limit"),
 )
 #: Errors of calls.
@@ -27,20 +27,20 @@ OWN = table(
         r"LimitExceededException:|.*(capacity is unavailable|limit on the number of|provisioning capacity"
         r"|no container instances were found)",
     ),
-    # A task, or a task definition: ECS has no error of its own for these.
+    # A missing task or task definition: ECS has no error code of its own for these.
     (
         Kind.NOT_FOUND,
         r"InvalidParameterException:.*not found"
         r"|.*(unable to describe task definition|task definition (does not exist|not found))",
     ),
-    # Refusals of what was asked for: asking again changes nothing.
+    # Refusals of the request itself: a repetition would be refused too.
     (
         Kind.INVALID,
         r"(Blocked|Client|ClusterNotFound|Conflict|InvalidParameter|PlatformTaskDefinitionIncompatibility"
         r"|PlatformUnknown|UnsupportedFeature)Exception:",
     ),
 )
-#: Reasons for which RunTask has placed nothing.
+#: Reasons why RunTask has placed no task.
 _NOT_PLACED = table(
     *_LATER_OR_NEVER,
     (Kind.NO_CAPACITY, r"RESOURCE|AGENT\b|INACTIVE$|.*(capacity|limit|no container instances)"),
@@ -62,7 +62,7 @@ def explained(cluster: str) -> Iterator[None]:
         kind, code = classify(error, OWN), code_of(error)
         said = message_of(error) or code or str(error)
         if kind is Kind.UNREACHABLE:
-            # It may have been heard all the same. The same call, with its token, then gives the same answer.
+            # ECS may have received it nevertheless. The same call with the same token then gives the same answer.
             raise ThrottledError(f"ECS has not answered: {error}") from error
         if kind is Kind.UNAVAILABLE:
             raise ThrottledError(f"ECS fails, and may not the next time: {code}: {said}") from error
@@ -77,10 +77,11 @@ def explained(cluster: str) -> Iterator[None]:
 
 
 def raise_failures(cluster: str, failures: Sequence[Mapping[str, Any]]) -> NoReturn:
-    """When RunTask answers without an error and without a task.
+    """Raise the error for an answer of RunTask that has neither an error nor a task.
 
-    :param failures: of its answer.
-    :raises NoCapacityError: there may be room later.
+    :param cluster: the cluster's name, for messages.
+    :param failures: the answer's ``failures``.
+    :raises NoCapacityError: there may be capacity later.
     :raises UserError: there will not.
     """
     reasons = [failure.get("reason") or "" for failure in failures]

@@ -97,7 +97,7 @@ def end_left_behind(judged: Iterable[Judged], *, dry_run: bool) -> tuple[list[st
 def _verdict(host: Host, states: States, grace: timedelta) -> Verdict:
     if not states:
         return Verdict.UNKNOWN
-    # A mapped instance that is not there any more was removed when its task was expanded anew.
+    # A mapped instance that does not exist any more was removed when its task was expanded again.
     mine = list(states.values()) if host.map_index is None else [states.get(host.map_index, "removed")]
     if any(state not in _ENDED for state in mine):
         return Verdict.WORKING

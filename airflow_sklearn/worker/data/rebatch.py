@@ -1,4 +1,4 @@
-"""Rows in tables of a size that suits prediction, whatever sizes they were read in."""
+"""Regrouping rows into tables of a size that suits prediction, whatever their sizes were when they were read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def rebatch(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """The same rows in tables of ``rows`` rows, fewer where they are long; each column in one piece."""
+    """The same rows in tables of ``rows`` rows, or fewer if rows are long. Each column is one array."""
     pending: list[pa.Table] = []
     count = size = 0
     for table in tables:
@@ -31,7 +31,7 @@ def rebatch(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
 
 
 def _halved(table: pa.Table) -> Iterator[pa.Table]:
-    """The table in halves, and those in halves, until none takes more than ``BATCH_BYTES``, or is one row."""
+    """Halves of the table, halved again until each takes at most ``BATCH_BYTES``, or is one row."""
     if table.num_rows < 2 or table_bytes(table) <= BATCH_BYTES:
         yield table
         return

@@ -1,4 +1,4 @@
-"""How a declared CSV dialect is said to pyarrow: delimiter, quoting and line breaks, for reading and for writing."""
+"""The declared CSV dialect as options of pyarrow: delimiter, quoting and line breaks, for reading and for writing."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 
 def quote_around_records(csv: CsvOptions) -> str:
-    """The quote within which a line feed ends no record; ``""`` where every line feed ends one."""
+    """The quote within which a line feed does not end a record; ``""`` if every line feed ends one."""
     return csv.quote if csv.newlines_in_values else ""
 
 
 def parse_options(csv: CsvOptions, on_invalid: Callable[[pa_csv.InvalidRow], str] | None = None) -> pa_csv.ParseOptions:
-    """For files of users.
+    """Options for reading users' files.
 
-    :param on_invalid: given each record with a wrong number of fields; says ``skip`` or ``error``.
+    :param csv: the dialect.
+    :param on_invalid: called with each record with a wrong number of fields; returns ``skip`` or ``error``.
     """
     return pa_csv.ParseOptions(
         delimiter=csv.delimiter,
@@ -33,14 +34,16 @@ def parse_options(csv: CsvOptions, on_invalid: Callable[[pa_csv.InvalidRow], str
 
 
 def written_parse_options(csv: CsvOptions) -> pa_csv.ParseOptions:
-    """For files that were written with ``write_options``: a value may hold a line break, declared or not."""
+    """Options for reading files that were written with ``write_options``: values may hold line breaks, declared or
+    not.
+    """
     return pa_csv.ParseOptions(delimiter=csv.delimiter, newlines_in_values=True)
 
 
 def write_options(csv: CsvOptions) -> pa_csv.WriteOptions:
-    """Without the header.
+    """Options for writing, without the header.
 
-    :raises UserError: files of the dialect are read, but not written.
+    :raises UserError: the dialect can be read, but not written.
     """
     if csv.quote not in ('"', ""):
         raise UserError(f"CSV is written with double quotes or none, not with quote={csv.quote!r}.")
