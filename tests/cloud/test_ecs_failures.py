@@ -80,8 +80,8 @@ def test_an_image_that_does_not_exist_fails_at_once_and_is_named(
     runtime = workload.runtime(task_definition=repr(definition))
     run = airflow.run("no_image", workload.predict(gated_model, runtime=runtime, deferrable="True", retries="5"))
     assert airflow.wait_for_run(run) == "failed"
-    assert set(containers_by_chunk(workload).values()) == {1}, "no retry"
-    log = log_of(airflow, run, "score.predict")
+    log = log_of(airflow, run, "score.")
+    assert set(containers_by_chunk(workload).values()) == {1}, log
     assert "The image acme/no-such-image:7 cannot be pulled" in log
     assert "not found" in log
 
