@@ -59,7 +59,7 @@ def test_it_is_an_ordinary_user_with_a_home_and_room_for_temporary_files(contain
 
 
 def test_there_is_no_airflow_inside_nor_its_side_of_the_package(container: Container) -> None:
-    names = ["airflow", "airflow_sklearn.operators", "airflow_sklearn.triggers.job", "airflow_sklearn.worker"]
+    names = ["airflow", "airflow_sklearn.operators", "airflow_sklearn.triggers", "airflow_sklearn.worker"]
     source = f"import importlib.util as u; print([name for name in {names} if u.find_spec(name)])"
     assert container.python(source) == "['airflow_sklearn.worker']"
 

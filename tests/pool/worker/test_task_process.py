@@ -55,7 +55,7 @@ def test_what_a_task_raises_is_in_the_answer_even_what_would_end_a_process(
         assert (report.type, report.stage) == (name, "run")
         assert report.payload is not None
         assert "test_task_process.py" in report.traceback
-        assert "worker/pool/task_process.py" not in report.traceback
+        assert "pool/worker/task_process.py" not in report.traceback
 
 
 def test_a_result_that_cannot_be_pickled_says_what_it_is(runner: TaskRunner, folder: PoolFolder) -> None:
