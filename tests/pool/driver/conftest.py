@@ -42,7 +42,7 @@ class LocalPool:
     def processes(self) -> list[psutil.Process]:
         """All of them, those that run tasks too."""
         ours = (one for one in psutil.process_iter() if f"{self.folder}/pools" in " ".join(_command(one)))
-        return [one for one in ours if "airflow_sklearn.worker" in " ".join(_command(one))]
+        return [one for one in ours if "-m airflow_sklearn." in " ".join(_command(one))]
 
     def running(self) -> list[psutil.Process]:
         """Those that run tasks."""
