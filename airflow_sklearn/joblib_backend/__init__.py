@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from joblib import register_parallel_backend
 
@@ -23,21 +23,20 @@ from airflow_sklearn.joblib_backend.backend import ContainerBackend
 from airflow_sklearn.pool.driver.pool import WorkerPool
 from airflow_sklearn.runtimes import registry
 
-if TYPE_CHECKING:
-    from airflow_sklearn.runtimes.base import Runtime
-
 __all__ = ["ContainerBackend", "WorkerPool", "register"]
 
 
 def register() -> None:
     """Register the backends with joblib. Importing the package calls it."""
     register_parallel_backend("containers", ContainerBackend)
-    for name, runtime_class in registry.load_all():
-        if not runtime_class.on_this_machine:
-            register_parallel_backend(name, partial(_backend_of, name, runtime_class))
+    for name in registry.names():
+        if name != "local":  # LocalRuntime needs no name of its own here
+            register_parallel_backend(name, partial(_backend_of, name))
 
 
-def _backend_of(name: str, runtime_class: type[Runtime], **parameters: Any) -> ContainerBackend:
+def _backend_of(name: str, **parameters: Any) -> ContainerBackend:
+    # Not before: a worker image lacks what runtimes of other kinds import.
+    runtime_class = registry.load(name)
     runtime = parameters.get("runtime") or getattr(parameters.get("pool"), "runtime", None)
     if runtime is not None and not isinstance(runtime, runtime_class):
         raise UserError(

@@ -1,6 +1,7 @@
 """Whole runs from table to table, and the policies: what Airflow, the container and Redshift ask for is allowed them.
 
-Redshift is the stand-in: which rights the real one takes is from AWS's documentation. See also ``tests/aws/iam/test_iam.py``.
+Redshift is the stand-in: which rights the real one takes is from AWS's documentation. See also
+``tests/aws/iam/test_iam.py``.
 """
 
 from __future__ import annotations
