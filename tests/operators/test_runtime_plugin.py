@@ -27,6 +27,7 @@ from tests.operators.fakes import task_context
 from tests.plugins import batch_runtime
 from tests.plugins.batch_runtime import BatchRuntime
 from tests.runtimes.conftest import make_job
+from tests.waiting import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,7 @@ def runtime(tmp_path: Path) -> BatchRuntime:
 def waiting(runtime: BatchRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchRuntime]:
     """Runs a job whose worker does not end by itself."""
     worker = tmp_path / "worker"
-    worker.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(600)\n")
+    worker.write_text(f"#!{sys.executable}\nimport time\nprint('begun', flush=True)\ntime.sleep(600)\n")
     worker.chmod(0o755)
     monkeypatch.setattr(batch_runtime, "sys", SimpleNamespace(executable=str(worker), path=sys.path))
     handle = runtime.submit("job", job_of(tmp_path), survives_parent=True)
@@ -83,6 +84,7 @@ def test_it_survives_a_deferral_by_the_name_of_its_class(waiting: BatchRuntime, 
     )
     _, arguments = made.serialize()
     again = RuntimeTrigger(**json.loads(json.dumps(arguments)))
+    wait_for(lambda: waiting.logs(handle)[0], "the worker to begin")  # before that, a signal may be lost in its shell
     again.cancel()
 
     async def event() -> Any:
