@@ -17,7 +17,7 @@ PACKAGE = Path(airflow_sklearn.__file__).parent
 REPOSITORY = PACKAGE.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = ("sklearn", "pandas", "pyarrow", "numpy", "scipy", "joblib", "cloudpickle")
-LONGEST_MODULE = 420  # lines
+LONGEST_MODULE = 400  # lines
 #: What every supported version of Airflow and of its Amazon provider has in the same place.
 SAME_IN_EVERY_AIRFLOW = (
     "airflow.plugins_manager",

@@ -140,8 +140,9 @@ class FolderLock:
             self._storage.delete([self._uri])
 
     def is_held(self) -> bool:
-        """Whether this publication has the lock. It is told by its owner, not by its etag: the answer to a write can
-        be lost.
+        """Whether this publication has the lock.
+
+        The owner in the lock's document decides. The etag would not do: the answer to a write can be lost.
         """
         try:
             return Publishing.from_json(self._storage.read(self._uri), where=self._uri).owner == self._mine.owner

@@ -160,7 +160,7 @@ class Runtime(ABC):
     submit_only: ClassVar[tuple[str, ...]] = (_ENV,)
     """Fields that nothing but submitting a job needs; they have defaults."""
     leftovers: ClassVar[LeftoverOption | None] = None
-    """Where the reaper is told to look for ``hosts``. None: nothing is left behind when Airflow cannot end it."""
+    """The reaper's option that names where to look for ``hosts``. None: this runtime leaves nothing behind."""
 
     stored_as: ClassVar[str] = ""
     """``module:Class`` by which descriptions name the class; empty: as it is. A class that has moved keeps its name."""
