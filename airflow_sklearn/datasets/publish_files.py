@@ -274,26 +274,30 @@ class _Publication:
             self._storage.delete(rest)
 
     def _refuse_foreign_files(self) -> None:
-        folder, ours = join(self._load.folder, ""), set(self._own_files())
-        foreign = [obj.uri for obj in self._storage.expand([folder], allow_empty=True) if obj.uri not in ours]
-        if foreign:
-            shown = ", ".join(uri.removeprefix(folder) for uri in foreign[:5])
+        folder = join(self._load.folder, "")
+        # One listing: an abandoned publication that still lives may copy a file between two.
+        names = [obj.uri.removeprefix(folder) for obj in self._storage.expand([folder], allow_empty=True)]
+        ours = set(self._own_names(names))
+        if foreign := [name for name in names if name not in ours]:
             raise PublishError(
                 f"{self._load.folder} holds {counted(len(foreign), 'file')} that this package did not publish "
-                f"({shown}). Readers would take them for predictions. Fix: move them away, or choose another partition."
+                f"({', '.join(foreign[:5])}). Readers would take them for predictions. Fix: move them away, or choose "
+                "another partition."
             )
 
     def _own_files(self) -> list[str]:
-        """The files in the folder whose names show that they belong to this publication or an earlier one."""
+        """The files in the folder that belong to this publication or an earlier one."""
         folder = join(self._load.folder, "")
+        names = [obj.uri.removeprefix(folder) for obj in self._storage.list(f"{folder}part-")]
+        return [join(folder, name) for name in self._own_names(names)]
+
+    def _own_names(self, names: Iterable[str]) -> list[str]:
+        """Those of ``names`` that show that the file belongs to this publication or an earlier one."""
         before = self._before
         listed = {_name(part) for part in (*self._lock.files, *(before.files if before else ()))}
         ids = set(before.earlier if before else ())
-        names = (obj.uri.removeprefix(folder) for obj in self._storage.list(f"{folder}part-"))
         return [
-            join(folder, name)
-            for name in names
-            if (found := _PART.fullmatch(name)) and (name in listed or found.group(1) in ids)
+            name for name in names if (found := _PART.fullmatch(name)) and (name in listed or found.group(1) in ids)
         ]
 
     def _earlier(self, replaced: Iterable[OutputPart]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import GeneratorType
 from typing import Any, cast
 
 import pytest
@@ -393,6 +394,24 @@ def test_a_file_of_a_process_that_should_have_been_dead_is_removed_and_others_ar
     Storage().write(f"{root}/out/day=1/part-00000-0123456789abcdef.csv", b"somebody's")
     with pytest.raises(PublishError, match=r"1 file that this package did not publish \(part-00000"):
         publish_files(Storage(), load_of(root, "third"))
+
+
+def test_a_late_copy_of_an_abandoned_publication_is_never_taken_for_somebody_elses(root: str) -> None:
+    """It may land between any two steps of a publication, and the next one removes it."""
+    for step in range(1, steps_of(f"{root}/count", "third") + 1):
+        where = f"{root}/{step}"
+        manifest, _ = publish_files(Storage(), load_of(where, "first"))
+        publish_files(Storage(), load_of(where, "second"))
+
+        def land(call: Callable[[], Any], late: str = manifest.files[0].uri) -> Any:
+            answer = call()
+            answer = iter(list(answer)) if isinstance(answer, GeneratorType) else answer
+            Storage().write(late, b"late")
+            return answer
+
+        publish_files(Faulty(step, land), load_of(where, "third"))
+        publish_files(Storage(), load_of(where, "fourth"))
+        check_folder(where, "fourth")
 
 
 @pytest.mark.parametrize("then", ["the same run", "a newer run"])
