@@ -20,36 +20,29 @@ from airflow_sklearn.worker.data.columns import folder_values
 from airflow_sklearn.worker.data.doubts import warn_of_null_labels, warn_of_numbers_in_text
 from airflow_sklearn.worker.data.training import read_table
 from airflow_sklearn.worker.training.checks import check_columns, check_rows, check_snapshot, check_unloaded
+from airflow_sklearn.worker.training.description import LearnedTable
 from airflow_sklearn.worker.training.learned_from import tell_what_is_learned_from
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
-    import pyarrow as pa
 
     from airflow_sklearn.contract.jobs import TrainJob
-    from airflow_sklearn.contract.schema import Feature
     from airflow_sklearn.storage import Storage
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
 
 
-@dataclass
-class TrainingData:
-    """The rows that a model is fitted on.
+@dataclass(frozen=True)
+class TrainingData(LearnedTable):
+    """The rows that a model is fitted on: those with a target, with all columns that were read.
 
-    :param table: the rows with a target, with all columns that were read.
-    :param output_columns: by column, the type in which it is copied into an output.
-    :param features: the features, in the table's order.
     :param y: the target, of shape (rows,).
     :param sample_weight: shape (rows,); None: no weights.
     :param rows_read: the number of rows of the source.
     """
 
-    table: pa.Table
-    output_columns: Mapping[str, pa.DataType]
-    features: tuple[Feature, ...]
     y: np.ndarray
     sample_weight: np.ndarray | None
     rows_read: int
