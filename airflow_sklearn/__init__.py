@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_sklearn.contract.validation import GroupFolds, HeldOut, TimeFolds
     from airflow_sklearn.datasets.files import Dataset
     from airflow_sklearn.datasets.redshift.tables import RedshiftDataApi, RedshiftQuery, RedshiftTable
     from airflow_sklearn.operators.commit import SklearnCommitOperator
@@ -29,6 +30,8 @@ __all__ = [
     "Dataset",
     "Ec2Runtime",
     "EcsRuntime",
+    "GroupFolds",
+    "HeldOut",
     "LocalRuntime",
     "RedshiftDataApi",
     "RedshiftQuery",
@@ -39,6 +42,7 @@ __all__ = [
     "SklearnPredictOperator",
     "SklearnReapOperator",
     "SklearnTrainOperator",
+    "TimeFolds",
     "__version__",
     "sklearn_predict",
 ]
@@ -47,6 +51,8 @@ _MODULES = {
     "Dataset": "datasets.files",
     "Ec2Runtime": "runtimes.ec2",
     "EcsRuntime": "runtimes.ecs",
+    "GroupFolds": "contract.validation",
+    "HeldOut": "contract.validation",
     "LocalRuntime": "runtimes.local",
     "RedshiftDataApi": "datasets.redshift.tables",
     "RedshiftQuery": "datasets.redshift.tables",
@@ -57,6 +63,7 @@ _MODULES = {
     "SklearnPredictOperator": "operators.predict",
     "SklearnReapOperator": "operators.reap",
     "SklearnTrainOperator": "operators.train",
+    "TimeFolds": "contract.validation",
     "sklearn_predict": "task_groups",
 }
 

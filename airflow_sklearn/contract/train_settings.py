@@ -6,7 +6,7 @@ it; a field of ``RecordedSettings`` is in the manifest too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field
 
@@ -21,8 +21,9 @@ from airflow_sklearn.contract.arguments import (
     column_names,
     merge_policies,
 )
-from airflow_sklearn.contract.document import Value
+from airflow_sklearn.contract.document import Later, Value
 from airflow_sklearn.contract.schema import Policies
+from airflow_sklearn.contract.validation import Validation, check_validation, folds_and_way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +37,9 @@ class RecordedSettings(Value):
     sample_weight: str | None = None
     """The column with the rows' weights."""
     cross_validation: int = Field(default=4, ge=0)
-    """The number of folds of the cross-validation; 0: none."""
+    """The number of folds of the validation; 0: none; 1: rows of another source."""
+    validation: Annotated[Validation | None, Later()] = None
+    """How the rows are divided into folds; None: shuffled, for classes stratified."""
 
     def recorded(self) -> dict[str, Any]:
         """The values of these settings by name, without the fields of subclasses."""
@@ -46,12 +49,18 @@ class RecordedSettings(Value):
 class TrainSettings(RecordedSettings):
     """All settings of a training."""
 
-    target: str
+    target: str | tuple[str, ...]
+    """The column to predict, or several."""
     primary_key: tuple[str, ...] = ()
     preprocessing: Preprocessing = "auto"
     """``default`` puts the package's preprocessing before the estimator; ``auto`` does so unless it is, or wraps, a
     Pipeline."""
     policies: Policies = Policies()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict."""
+        return column_names(self.target)
 
     @staticmethod
     def check(arguments: Mapping[str, Any]) -> None:
@@ -64,6 +73,8 @@ class TrainSettings(RecordedSettings):
         for name in ("primary_key", "excluded_columns", "sample_weight"):
             check_columns(name, arguments[name])
         check_count("cross_validation", arguments["cross_validation"], 0)
+        check_validation(arguments["validation"])
+        folds_and_way(arguments)
         check_choice("preprocessing", arguments["preprocessing"], PREPROCESSING)
         check_policies(arguments["policies"])
 
@@ -75,7 +86,10 @@ class TrainSettings(RecordedSettings):
         :raises UserError: see ``check``.
         """
         cls.check(arguments)
+        folds, way = folds_and_way(arguments)
         meant = {
+            "cross_validation": folds,
+            "validation": way,
             "primary_key": column_names(arguments["primary_key"]),
             "excluded_columns": column_names(arguments["excluded_columns"]),
             "sample_weight": arguments["sample_weight"] or None,

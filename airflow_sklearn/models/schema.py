@@ -84,13 +84,14 @@ def learn_target(column: ArrowColumn, name: str, is_classifier: bool, classes: S
     return Target(name=name, arrow_type=_type_name(column.type), task=task, classes=labels if is_classifier else ())
 
 
-def target_values(column: ArrowColumn, name: str, is_classifier: bool) -> np.ndarray:
+def target_values(column: ArrowColumn, name: str, is_classifier: bool, *, least: int = 2) -> np.ndarray:
     """The target as an estimator takes it: int64, bool, str objects (labels) or float64, of shape (rows,).
 
     :param column: the target's values.
     :param name: the target's column, for messages.
     :param is_classifier: whether the values are classes.
-    :raises UserError: there are nulls, only one class, fractions for a classifier, or no numbers for a regressor.
+    :param least: the least number of classes.
+    :raises UserError: there are nulls, too few classes, fractions for a classifier, or no numbers for a regressor.
     """
     kind = kind_of(decoded(column).type)
     if column.null_count or (kind == "numeric" and np.isnan(numbers(column)).any()):
@@ -101,7 +102,7 @@ def target_values(column: ArrowColumn, name: str, is_classifier: bool) -> np.nda
             raise UserError(f"The target {name!r} holds {_held(kind)}, and a regressor needs numbers. Fix: {fix}.")
         return numbers(column)
     values = _labels(column, kind, name)
-    if len(classes := np.unique(values)) < 2:
+    if len(classes := np.unique(values)) < least:
         raise UserError(f"The target {name!r} has one class only, {shown(classes.tolist())}: nothing can be learned.")
     return values
 

@@ -1,11 +1,10 @@
-"""Cross-validation: scores of a model on rows that it was not fitted on."""
+"""Validation: scores of a model on rows that it was not fitted on."""
 
 from __future__ import annotations
 
 import logging
 import math
 import time
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,49 +12,54 @@ import numpy as np
 import pyarrow as pa
 from sklearn import metrics
 from sklearn.base import clone, is_classifier
-from sklearn.model_selection import KFold, StratifiedKFold
 
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.models.fitting import asking, fit
+from airflow_sklearn.models.fitting import FitParams, asking, fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from airflow_sklearn.contract.schema import Method
+    from airflow_sklearn.models.splits import Split
 
 log = logging.getLogger(__name__)
-
-RANDOM_STATE = 42
 
 Metrics = dict[str, float | None]
 
 
 @dataclass(frozen=True)
 class Validation:
-    """The result of a cross-validation.
+    """The result of a validation.
 
     :param metrics: means over the folds, by metric. None: the estimator does not provide it (no probabilities), or it
         was not finite in some fold.
-    :param deviations: standard deviations over the folds, by metric.
-    :param folds: shape (rows,) of int32: the fold, counted from 1, that each row was left out of.
+    :param deviations: standard deviations over the folds, by metric; None: there is one fold only.
+    :param rows: the numbers of the scored rows, ascending, of shape (scored,).
+    :param folds: shape (scored,) of int32: the fold, counted from 1, that scored the row.
     :param method: the method of the stored answers: ``predict_proba`` if the models have it, else ``predict``.
-    :param answers: for each row the prediction of the model that was not fitted on it: shape (rows, classes) of float64
-        for ``predict_proba``, else (rows,).
+    :param answers: for each scored row the prediction of a model that was not fitted on it: shape (scored, classes) of
+        float64 for ``predict_proba``, else (scored,).
+    :param labels: a classifier's predicted classes, of shape (scored,); of a regressor the same as ``answers``.
+    :param decisions: the values of ``decision_function`` where there are no probabilities, of shape (scored,) or
+        (scored, classes). None: there are none, or their columns are no classes.
     :param classes: a classifier's classes, in the order of the answers' columns; empty for a regressor.
     """
 
     metrics: Metrics
     deviations: Metrics
+    rows: np.ndarray
     folds: np.ndarray
     method: Method
     answers: np.ndarray
+    labels: np.ndarray
+    decisions: np.ndarray | None = None
     classes: tuple[Any, ...] = ()
 
 
 def cross_validate(
-    estimator: Any, X: Any, y: np.ndarray, *, folds: int, sample_weight: np.ndarray | None = None
+    estimator: Any, X: Any, y: np.ndarray, splits: Sequence[Split], params: FitParams | None = None
 ) -> Validation:
-    """Fit and score on shuffled folds, stratified for classifiers. The estimator itself stays unfitted.
+    """Fit on the rows of each split and score the others. The estimator itself stays unfitted.
 
     - Two classes: ``roc_auc``, ``log_loss``, ``accuracy``, ``brier``; the last class is the positive one.
     - More classes: ``accuracy``, ``log_loss``, ``roc_auc_macro`` (one against the rest).
@@ -63,42 +67,85 @@ def cross_validate(
 
     :param X: the result of ``estimator_input``: a DataFrame or an Arrow table of shape (rows, features).
     :param y: shape (rows,).
-    :param folds: the number of folds, at least 2.
-    :param sample_weight: shape (rows,), used in fitting and in scoring; None: no weights.
-    :raises UserError: there are too few rows, in all or of a class, or the estimator raises.
+    :param splits: the folds. A row is scored once at most.
+    :param params: further parameters of ``fit``; sample weights are used in fitting and in scoring.
+    :raises UserError: the estimator raises, or the folds know different classes.
     """
-    classifier = is_classifier(estimator)
-    scores: list[Metrics] = []
-    fold_of = np.zeros(len(y), np.int32)
-    answers: np.ndarray | None = None
-    classes: tuple[Any, ...] = ()
-    method: Method = "predict"
-    for number, (train, test) in enumerate(_splits(y, folds, classifier), start=1):
+    params = params or FitParams()
+    answers = _Collected(y, is_classifier(estimator))
+    for number, split in enumerate(splits, start=1):
         started = time.perf_counter()
-        fitted = fit(clone(estimator, safe=False), _rows(X, train), y[train], _rows(sample_weight, train))
+        fitted = fit(clone(estimator, safe=False), rows_of(X, split.train), y[split.train], params.of(split.train))
+        score = answers.ask(fitted, rows_of(X, split.test), split.test, number, params.of(split.test).sample_weight)
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in score.items() if value is not None)
+        log.info("Fold %d of %d: %s (%.1f s)", number, len(splits), shown, time.perf_counter() - started)
+        del fitted  # free its memory before the next fold is fitted
+    return answers.result()
+
+
+def validate_fitted(fitted: Any, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Validation:
+    """Score a fitted estimator on rows that it was not fitted on. They count as one fold.
+
+    :param X: the result of ``estimator_input``, of shape (rows, features).
+    :param y: shape (rows,).
+    :param sample_weight: shape (rows,); None: no weights.
+    :raises UserError: the estimator raises, or does not know a class.
+    """
+    answers = _Collected(y, is_classifier(fitted))
+    answers.ask(fitted, X, np.arange(len(y)), 1, sample_weight)
+    return answers.result()
+
+
+class _Collected:
+    """Collects the answers of the folds' models.
+
+    :param y: the target of all rows.
+    """
+
+    def __init__(self, y: np.ndarray, classifier: bool) -> None:
+        self._y, self._classifier = y, classifier
+        self._scores: list[Metrics] = []
+        self._folds = np.zeros(len(y), np.int32)
+        self._arrays: dict[str, np.ndarray] = {}
+        self._classes: tuple[Any, ...] = ()
+        self._method: Method = "predict"
+
+    def ask(self, fitted: Any, X: Any, rows: np.ndarray, number: int, weight: np.ndarray | None) -> Metrics:
+        """Predict the rows of a fold and score them.
+
+        :param rows: the numbers of the rows of ``X``.
+        :param number: the number of the fold.
+        """
         with asking(fitted, "predict"):
-            said = _Answers(fitted, _rows(X, test), classifier)
-            score = _score_classifier if classifier else _score_regressor
-            scores.append(score(said, y[test], _rows(sample_weight, test)))
-            method = "predict_proba" if classifier and said.has("predict_proba") else "predict"
-            answer = said.to(method)
-        if answers is None:
-            classes, answers = (
-                said.classes,
-                np.empty((len(y), *answer.shape[1:]), _answers_dtype(y, classifier, method)),
-            )
-        if said.classes != classes:
+            said = _Answers(fitted, X, self._classifier)
+            score = _score_classifier if self._classifier else _score_regressor
+            self._scores.append(score(said, self._y[rows], weight))
+            method: Method = "predict_proba" if self._classifier and said.has("predict_proba") else "predict"
+            found = {"answers": said.to(method), "labels": said.to("predict")}
+            if self._classifier and method == "predict" and (decisions := said.decisions()) is not None:
+                found["decisions"] = decisions
+        if not self._arrays:
+            self._classes, self._method = said.classes, method
+        if said.classes != self._classes:
             raise UserError(
-                f"Fold {number} knows the classes {list(said.classes)}, the first one {list(classes)}: their answers "
-                "are no one column. Use an estimator that keeps all classes of its target, or cross_validation=0."
+                f"Fold {number} knows the classes {list(said.classes)}, the first one {list(self._classes)}: their "
+                "answers are no one column. Use an estimator that keeps all classes of its target, or "
+                "cross_validation=0."
             )
-        answers[test], fold_of[test] = answer, number
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in scores[-1].items() if value is not None)
-        log.info("Fold %d of %d: %s (%.1f s)", number, folds, shown, time.perf_counter() - started)
-        del fitted, said  # free their memory before the next fold is fitted
-    assert answers is not None
-    means, deviations = _over_folds(scores)
-    return Validation(means, deviations, fold_of, method, answers, classes)
+        for name, values in found.items():
+            kind = self._y.dtype if self._classifier and (name == "labels" or method == "predict") else np.float64
+            kind = np.float64 if name == "decisions" else kind
+            # Labels get the target's width: one fold's text array may be too narrow for another's.
+            self._arrays.setdefault(name, np.empty((len(self._y), *values.shape[1:]), kind))[rows] = values
+        self._folds[rows] = number
+        return self._scores[-1]
+
+    def result(self) -> Validation:
+        """The validation of all folds."""
+        means, deviations = _over_folds(self._scores)
+        rows = np.flatnonzero(self._folds)
+        found = {name: values[rows] for name, values in self._arrays.items()}
+        return Validation(means, deviations, rows, self._folds[rows], self._method, classes=self._classes, **found)
 
 
 class _Answers:
@@ -122,12 +169,23 @@ class _Answers:
             self._found[method] = answer
         return self._found[method]
 
+    def decisions(self) -> np.ndarray | None:
+        """The decision values: one column for two classes, else one for each class. None: there are none, or their
+        columns are pairs of classes.
+        """
+        if not self.has("decision_function"):
+            return None
+        found = self.to("decision_function").astype(np.float64, copy=False)
+        if len(self.classes) == 2:
+            return found.reshape(len(found)) if found.size == len(found) else None
+        if found.shape != (len(found), len(self.classes)):
+            return None
+        highest = np.asarray(self.classes, dtype=object)[found.argmax(axis=1)]
+        return found if np.mean(highest == self.to("predict")) > _SAME_CLASS else None
 
-def _answers_dtype(y: np.ndarray, classifier: bool, method: Method) -> np.dtype[Any]:
-    """The dtype of all folds' answers. Labels get the target's width: one fold's text array may be too narrow for
-    another's.
-    """
-    return y.dtype if classifier and method == "predict" else np.dtype(np.float64)
+
+#: The least share of rows whose class has the highest decision value. With three classes there are three pairs too.
+_SAME_CLASS = 0.75
 
 
 def _over_folds(scores: Sequence[Metrics]) -> tuple[Metrics, Metrics]:
@@ -138,26 +196,8 @@ def _over_folds(scores: Sequence[Metrics]) -> tuple[Metrics, Metrics]:
         known = [value for value in values if value is not None and math.isfinite(value)]
         complete = len(known) == len(values)
         means[name] = float(np.mean(known)) if complete else None
-        deviations[name] = float(np.std(known)) if complete else None
+        deviations[name] = float(np.std(known)) if complete and len(values) > 1 else None
     return means, deviations
-
-
-def _splits(y: np.ndarray, folds: int, classifier: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    if folds < 2:
-        raise UserError(f"cross_validation={folds} is too few folds: use 2 or more, or 0 to skip validation.")
-    if not classifier:
-        # R² needs two rows in every fold.
-        if len(y) < 2 * folds:
-            raise UserError(
-                f"{len(y)} rows are too few for {folds} folds: lower cross_validation, or use 0 to skip it."
-            )
-        return KFold(folds, shuffle=True, random_state=RANDOM_STATE).split(np.zeros(len(y)))
-    if rare := {label: count for label, count in Counter(y.tolist()).items() if count < folds}:
-        raise UserError(
-            f"Classes of the target have fewer rows than the {folds} folds (class: rows): {rare}. "
-            "Lower cross_validation (0 skips it), or merge or drop these classes."
-        )
-    return StratifiedKFold(folds, shuffle=True, random_state=RANDOM_STATE).split(np.zeros(len(y)), y)
 
 
 def _score_classifier(said: _Answers, y: np.ndarray, weight: np.ndarray | None) -> Metrics:
@@ -167,20 +207,22 @@ def _score_classifier(said: _Answers, y: np.ndarray, weight: np.ndarray | None) 
         ("roc_auc", "log_loss", "accuracy", "brier") if binary else ("accuracy", "log_loss", "roc_auc_macro")
     )
     scores["accuracy"] = float(metrics.accuracy_score(y, said.to("predict"), sample_weight=weight))
+    every_class = len(np.unique(y)) == len(labels)  # else no ROC curve of some class
     if said.has("predict_proba"):
         probabilities = said.to("predict_proba")
         scores["log_loss"] = float(metrics.log_loss(y, probabilities, labels=labels, sample_weight=weight))
         if binary:
             positive = y == labels[1]
-            scores["roc_auc"] = float(metrics.roc_auc_score(positive, probabilities[:, 1], sample_weight=weight))
             scores["brier"] = float(metrics.brier_score_loss(positive, probabilities[:, 1], sample_weight=weight))
+        ranked: np.ndarray | None = probabilities[:, 1] if binary else probabilities
+    else:
+        ranked = said.decisions()
+    if ranked is not None and every_class:
+        if binary:
+            scores["roc_auc"] = float(metrics.roc_auc_score(y == labels[1], ranked, sample_weight=weight))
         else:
-            scores["roc_auc_macro"] = float(
-                metrics.roc_auc_score(y, probabilities, multi_class="ovr", labels=labels, sample_weight=weight)
-            )
-    elif binary and said.has("decision_function"):
-        decision = said.to("decision_function")
-        scores["roc_auc"] = float(metrics.roc_auc_score(y == labels[1], decision, sample_weight=weight))
+            each = [metrics.roc_auc_score(y == c, ranked[:, i], sample_weight=weight) for i, c in enumerate(labels)]
+            scores["roc_auc_macro"] = float(np.mean(each))
     return scores
 
 
@@ -193,9 +235,11 @@ def _score_regressor(said: _Answers, y: np.ndarray, weight: np.ndarray | None) -
     }
 
 
-def _rows(X: Any, indices: np.ndarray) -> Any:
-    if X is None:
-        return None
+def rows_of(X: Any, indices: np.ndarray) -> Any:
+    """Some rows of a DataFrame, an Arrow table or an array.
+
+    :param indices: the rows' numbers, of shape (rows,).
+    """
     if isinstance(X, pa.Table | pa.RecordBatch):
         return X.take(pa.array(indices))
     return X.iloc[indices] if hasattr(X, "iloc") else X[indices]

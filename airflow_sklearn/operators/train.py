@@ -15,6 +15,7 @@ from airflow_sklearn.contract.arguments import (
 )
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.train_settings import TrainSettings
+from airflow_sklearn.contract.validation import HeldOut, folds_and_way
 from airflow_sklearn.exceptions import DocumentError
 from airflow_sklearn.operators.base import clears_of, identity_of, own_copy, static_outlets
 from airflow_sklearn.operators.jobs import DEFAULT_DEADLINE, RuntimeOperator
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.contract.jobs import JobResult, SearchPool, TrainJob
     from airflow_sklearn.contract.model import ModelManifest
+    from airflow_sklearn.contract.validation import Asked
     from airflow_sklearn.datasets.base import WantedColumns
     from airflow_sklearn.datasets.places import Readable, Writable
     from airflow_sklearn.runtimes.base import Runtime
@@ -69,6 +71,9 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
     :param excluded_columns: columns that are not learned from. (templated)
     :param sample_weight: the column with the rows' weights. (templated)
     :param cross_validation: the number of folds for the metrics; 0: no metrics.
+    :param validation: another way to validate: ``GroupFolds("customer")``, ``TimeFolds("date", gap=timedelta(days=7))``
+        or ``HeldOut("s3://acme/test.parquet")``; or a number of folds, ``"none"``. None: as ``cross_validation`` says.
+        (templated)
     :param out_of_sample: where to publish the out-of-sample scores, which are always stored beside the model: each
         row's prediction by the model that did not see it, with key, target and fold. A folder's URI, a ``Dataset`` of
         Parquet, or a ``RedshiftTable``. (templated)
@@ -100,6 +105,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         "primary_key",
         "excluded_columns",
         "sample_weight",
+        "validation",
         "out_of_sample",
         "policies",
         "code_version",
@@ -122,6 +128,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         excluded_columns: Sequence[str] = (),
         sample_weight: str | None = None,
         cross_validation: int = 4,
+        validation: Asked | None = None,
         out_of_sample: Writable | str | Mapping[str, Any] | None = None,
         preprocessing: Preprocessing = "auto",
         policies: Mapping[str, str] | None = None,
@@ -153,6 +160,7 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         self.excluded_columns = excluded_columns
         self.sample_weight = sample_weight
         self.cross_validation = cross_validation
+        self.validation = own_copy(validation)
         self.out_of_sample = own_copy(out_of_sample)
         self.preprocessing = preprocessing
         self.policies = policies
@@ -170,6 +178,8 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         check_location("model", self.model)
         check_source(self.source)
         check_flag("reuse", self.reuse)
+        if isinstance(self.validation, HeldOut):
+            check_source(self.validation.source)
         if self.out_of_sample:
             check_destination(self.out_of_sample, "out_of_sample")
 
@@ -193,7 +203,8 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
             self._check_is_own(resolved.served)
             self.log.info("An earlier attempt has fitted the model already, and removed what it had unloaded.")
             return self._answer(context, resolved.served, reused=False)
-        settings = TrainSettings.asked(self._asked()).model_copy(update={"excluded_columns": resolved.excluded})
+        asked = {**self._asked(), "validation": self._held_out_found(context)}
+        settings = TrainSettings.asked(asked).model_copy(update={"excluded_columns": resolved.excluded})
         job, job_uri = make_train_job(
             storage,
             settings=settings,
@@ -245,11 +256,20 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         from airflow_sklearn.datasets.base import WantedColumns
 
         roles = {
-            "target": [self.target],
+            "target": list(column_names(self.target)),
             "primary_key": list(column_names(self.primary_key)),
             "sample_weight": list(column_names(self.sample_weight)),
+            "validation": list(column_names(getattr(self.validation, "column", None))),
         }
         return WantedColumns(roles, column_names(self.excluded_columns), with_others=True)
+
+    def _held_out_found(self, context: Context) -> Asked | None:
+        """The validation, with the objects of a held-out source."""
+        from airflow_sklearn.datasets.held_out import find_held_out
+
+        if not isinstance(self.validation, HeldOut):
+            return self.validation
+        return find_held_out(self.attempt_in(context), self.validation)
 
     def _run_of(self, context: Context) -> str:
         """The name of the scores' rows if they are appended: this task in this DAG run, whatever it fits."""
@@ -322,7 +342,8 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         from airflow_sklearn.datasets.out_of_sample import check_out_of_sample
         from airflow_sklearn.datasets.registry import as_destination
 
-        check_out_of_sample(self.attempt_in(context), as_destination(self.out_of_sample), self.cross_validation)
+        folds, _ = folds_and_way(self._asked())
+        check_out_of_sample(self.attempt_in(context), as_destination(self.out_of_sample), folds)
 
     def _publish_out_of_sample(self, context: Context, manifest: ModelManifest, folder: str) -> None:
         """Publish the out-of-sample scores. If they were published before, they stay as they are.

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.factories import with_preprocessing
-from airflow_sklearn.models.fitting import fit
+from airflow_sklearn.models.fitting import FitParams, fit
 
 
 @pytest.mark.parametrize(
@@ -31,13 +31,18 @@ def test_weights_reach_the_last_step(estimator: Any, table: pa.Table, labels: np
         table = table.to_pandas()  # a search cuts frames, not Arrow
     weights = np.where(labels, 20.0, 1.0)
     plain = fit(estimator, table, labels).predict(table).mean()
-    weighted = fit(estimator, table, labels, weights).predict(table).mean()
+    weighted = fit(estimator, table, labels, FitParams({"sample_weight": weights})).predict(table).mean()
     assert weighted > plain + 0.1
 
 
 def test_an_estimator_without_weights_is_named(table: pa.Table, labels: np.ndarray) -> None:
     with pytest.raises(UserError, match="KNeighborsClassifier takes no sample weights"):
-        fit(with_preprocessing(KNeighborsClassifier()), table, labels, np.ones(len(labels)))
+        fit(
+            with_preprocessing(KNeighborsClassifier()),
+            table,
+            labels,
+            FitParams({"sample_weight": np.ones(len(labels))}),
+        )
 
 
 @pytest.mark.parametrize("estimator", [LogisticRegression(), HistGradientBoostingClassifier(max_iter=2)])
@@ -50,5 +55,5 @@ def test_columns_without_values_are_nothing_to_learn_from(estimator: Any) -> Non
 def test_weights_reach_the_pipeline_within_a_transformed_target(table: pa.Table, labels: np.ndarray) -> None:
     estimator = TransformedTargetRegressor(with_preprocessing(Ridge()))
     frame, y = table.to_pandas(), labels.astype(float)
-    weighted = fit(estimator, frame, y, np.where(labels, 20.0, 1.0)).predict(frame).mean()
+    weighted = fit(estimator, frame, y, FitParams({"sample_weight": np.where(labels, 20.0, 1.0)})).predict(frame).mean()
     assert weighted > fit(estimator, frame, y).predict(frame).mean() + 0.1

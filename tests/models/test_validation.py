@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_score
@@ -13,9 +13,19 @@ from sklearn.svm import LinearSVC
 
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.factories import with_preprocessing
+from airflow_sklearn.models.fitting import FitParams
 from airflow_sklearn.models.frames import to_frame
 from airflow_sklearn.models.schema import learn_features
-from airflow_sklearn.models.validation import cross_validate
+from airflow_sklearn.models.splits import shuffled_folds
+from airflow_sklearn.models.validation import Validation
+from airflow_sklearn.models.validation import cross_validate as cross_validated
+
+
+def cross_validate(
+    estimator: Any, X: Any, y: np.ndarray, *, folds: int, sample_weight: np.ndarray | None = None
+) -> Validation:
+    params = FitParams({} if sample_weight is None else {"sample_weight": sample_weight})
+    return cross_validated(estimator, X, y, shuffled_folds(y, folds, is_classifier(estimator)), params)
 
 
 def logistic() -> Any:

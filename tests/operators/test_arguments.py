@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from airflow_sklearn import (
     Dataset,
+    HeldOut,
     LocalRuntime,
     RedshiftQuery,
     RedshiftTable,
@@ -52,6 +53,9 @@ def dag() -> Any:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"validation": "non"}, "validation='non': give a number of folds .*Did you mean 'none'"),
+        ({"validation": 3, "cross_validation": 2}, "cross_validation=2 and validation=3 contradict each other"),
+        ({"validation": HeldOut("ftp://b/x.csv")}, "ftp"),
         ({"traget": "y"}, "no argument 'traget'. Did you mean 'target'"),
         ({"retrys": 2}, "no argument 'retrys'. Did you mean 'retries'"),
         ({"runtime": LocalRuntime}, r"runtime=LocalRuntime is the class: give an object, LocalRuntime\(...\)"),

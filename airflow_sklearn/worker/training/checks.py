@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_sklearn.worker.data.types import is_nested, null_count
+from airflow_sklearn.contract.validation import GroupFolds, TimeFolds
+from airflow_sklearn.models.columns import kind_of
+from airflow_sklearn.worker.data.types import in_words, is_nested, null_count
+from airflow_sklearn.worker.training.columns import named_columns, not_learned_from
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import TrainJob
@@ -38,11 +42,10 @@ def check_snapshot(job: TrainJob, table: pa.Table, problems: ProblemCollector) -
 
 def check_columns(job: TrainJob, table: pa.Table, problems: ProblemCollector) -> None:
     """Collect faults of the columns and their roles."""
-    roles = (job.target, *job.primary_key, *job.excluded_columns, job.sample_weight)
-    if not set(table.column_names) - set(roles):
+    if not set(table.column_names) - not_learned_from(job):
         problems.add(
             "no_features",
-            "no column is left to learn from: each is the target, in the primary key, a weight or excluded",
+            "no column is left to learn from: each is a target, in the primary key, a weight, a group or excluded",
             fix="exclude fewer columns, or read a source with more.",
         )
     for name in job.primary_key:
@@ -53,10 +56,30 @@ def check_columns(job: TrainJob, table: pa.Table, problems: ProblemCollector) ->
                 column=name,
                 fix="name columns of numbers, strings, dates or bytes.",
             )
-    if job.target in (*job.primary_key, *job.excluded_columns, job.sample_weight):
+    others = {name for setting, names in named_columns(job).items() if setting != "target" for name in names}
+    for name in job.targets:
+        if name in others:
+            problems.add(
+                "conflicting_roles", "the target is named in another role as well", column=name, fix="name it once."
+            )
+    if isinstance(job.validation, TimeFolds):
+        _check_time(job.validation, value_type(table[job.validation.column].type), problems)
+
+
+def _check_time(validation: TimeFolds, kind: pa.DataType, problems: ProblemCollector) -> None:
+    dates, numbers = kind_of(kind) == "datetime", kind_of(kind) == "numeric"
+    if not dates and not numbers:
         problems.add(
-            "conflicting_roles", "the target is named in another role as well", column=job.target, fix="name it once."
+            "wrong_type",
+            f"TimeFolds needs dates or numbers, and the column holds {in_words(kind)}",
+            column=validation.column,
+            fix="name another column, or say what the text is: Dataset(..., types={...: 'timestamp[us]'}).",
         )
+    elif validation.gap is not None and isinstance(validation.gap, timedelta) != dates:
+        wanted = (
+            "a timedelta, because the column holds dates" if dates else "a number, because the column holds numbers"
+        )
+        problems.add("wrong_type", f"gap={validation.gap} is not {wanted}", column=validation.column, fix="correct it.")
 
 
 def check_rows(job: TrainJob, table: pa.Table, problems: ProblemCollector) -> None:
@@ -65,8 +88,17 @@ def check_rows(job: TrainJob, table: pa.Table, problems: ProblemCollector) -> No
         problems.add(
             "too_few_rows",
             f"{table.num_rows} rows with a target; at least 2 are needed",
-            column=job.target,
+            column=", ".join(job.targets),
             fix="check the source.",
+        )
+    if isinstance(job.validation, GroupFolds | TimeFolds) and (nulls := null_count(table[job.validation.column])):
+        what = "group" if isinstance(job.validation, GroupFolds) else "time"
+        problems.add(
+            f"null_{what}",
+            f"rows without a {what}, so that they belong to no fold",
+            column=job.validation.column,
+            count=nulls,
+            fix="fill the column in, or leave these rows out of the source.",
         )
     for name in job.primary_key:
         if nulls := null_count(table[name]):

@@ -23,7 +23,7 @@ from airflow_sklearn.worker.training.checks import value_type
 from airflow_sklearn.worker.training.measure import predict_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from airflow_sklearn.contract.jobs import TrainJob
     from airflow_sklearn.contract.schema import Feature, Target

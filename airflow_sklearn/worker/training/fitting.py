@@ -7,17 +7,39 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sklearn.base import is_classifier
+
 from airflow_sklearn.models.fitting import fit
 from airflow_sklearn.models.frames import to_frame
-from airflow_sklearn.models.validation import Validation, cross_validate
+from airflow_sklearn.models.validation import Validation, cross_validate, validate_fitted
 from airflow_sklearn.system.threads import users_code
+from airflow_sklearn.worker.training.folds import make_folds
+from airflow_sklearn.worker.training.held_out import load_held_out
 from airflow_sklearn.worker.training.search import search_containers
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from airflow_sklearn.contract.jobs import TrainJob
-    from airflow_sklearn.worker.training.loading import TrainingData
+    from airflow_sklearn.models.splits import Split
+    from airflow_sklearn.storage import Storage
+    from airflow_sklearn.worker.training.loading import TargetRows, TrainingData
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The validation of a target.
+
+    :param table: the table with the scored rows.
+    :param target: the target's values in this table.
+    :param validation: the scores. The numbers of rows are those among the target's rows.
+    """
+
+    table: pa.Table
+    target: TargetRows
+    validation: Validation
 
 
 @dataclass(frozen=True)
@@ -25,35 +47,53 @@ class Fitted:
     """What fitting has given.
 
     :param estimator: the fitted estimator.
-    :param validation: the result of the validation; None: there was none.
+    :param validated: the validation of each target; empty: there was none.
     :param seconds: the time of fitting on all rows.
     """
 
     estimator: Any
-    validation: Validation | None
+    validated: tuple[Validated, ...]
     seconds: float
 
 
-def validate_and_fit(job: TrainJob, estimator: Any, data: TrainingData) -> Fitted:
-    """Validate the estimator, then fit it in place on all rows.
+def fit_and_validate(job: TrainJob, storage: Storage, estimator: Any, data: TrainingData) -> Fitted:
+    """Fit the estimator in place on all rows, and validate copies of it.
+
+    What the validation needs is checked first, so that nothing is fitted in vain.
 
     :raises UserError: the estimator cannot be fitted or validated on these rows.
+    :raises DataError: the rows of another source do not fit the training data.
     """
+    target = data.targets[0]
+    splits = make_folds(job, data.table, target, is_classifier(estimator))
+    held_out = load_held_out(job, storage, data)
     frame = to_frame(data.table, data.features)
     with search_containers(job, estimator), users_code():
-        validation = _validate(job, estimator, frame, data)
         started = time.monotonic()
-        fit(estimator, frame, data.y, data.sample_weight)
+        fit(estimator, frame, target.y, data.params)
         seconds = time.monotonic() - started
-    _LOG.info("Fitted %s in %.1f s", type(estimator).__name__, seconds)
-    return Fitted(estimator, validation, seconds)
+        _LOG.info("Fitted %s in %.1f s", type(estimator).__name__, seconds)
+        validated = []
+        if splits:
+            found = _cross_validate(estimator, frame, data, target, splits)
+            validated.append(Validated(data.table, target, found))
+        elif held_out:
+            frame = to_frame(held_out.table, data.features)
+            there = held_out.targets[0]
+            found = validate_fitted(estimator, frame, there.y, held_out.params.sample_weight)
+            _LOG.info("%s held-out rows: %s", f"{len(there.y):,}", _shown(found))
+            validated.append(Validated(held_out.table, there, found))
+    return Fitted(estimator, tuple(validated), seconds)
 
 
-def _validate(job: TrainJob, estimator: Any, frame: Any, data: TrainingData) -> Validation | None:
-    if not job.cross_validation:
-        return None
+def _cross_validate(
+    estimator: Any, frame: Any, data: TrainingData, target: TargetRows, splits: list[Split]
+) -> Validation:
     started = time.monotonic()
-    found = cross_validate(estimator, frame, data.y, folds=job.cross_validation, sample_weight=data.sample_weight)
-    shown = ", ".join(f"{name} {value:.4f}" for name, value in found.metrics.items() if value is not None)
-    _LOG.info("%d-fold cross-validation in %.1f s: %s", job.cross_validation, time.monotonic() - started, shown)
+    found = cross_validate(estimator, frame, target.y, splits, data.params)
+    _LOG.info("%d-fold cross-validation in %.1f s: %s", len(splits), time.monotonic() - started, _shown(found))
     return found
+
+
+def _shown(found: Validation) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in found.metrics.items() if value is not None)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.base import is_classifier
 
@@ -14,19 +17,19 @@ from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.models.columns import numbers
 from airflow_sklearn.models.dtypes import pandas_index
+from airflow_sklearn.models.fitting import FitParams
 from airflow_sklearn.models.frames import accepts_arrow
 from airflow_sklearn.models.schema import learn_features, target_values
 from airflow_sklearn.worker.data.columns import folder_values
 from airflow_sklearn.worker.data.doubts import warn_of_null_labels, warn_of_numbers_in_text
 from airflow_sklearn.worker.data.training import read_table
 from airflow_sklearn.worker.training.checks import check_columns, check_rows, check_snapshot, check_unloaded
+from airflow_sklearn.worker.training.columns import named_columns, not_learned_from, used_columns
 from airflow_sklearn.worker.training.description import LearnedTable
 from airflow_sklearn.worker.training.learned_from import tell_what_is_learned_from
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import numpy as np
 
     from airflow_sklearn.contract.jobs import TrainJob
     from airflow_sklearn.storage import Storage
@@ -35,16 +38,32 @@ _LOG = logging.getLogger("airflow_sklearn.worker")
 
 
 @dataclass(frozen=True)
+class TargetRows:
+    """A target's values.
+
+    :param name: the target's column.
+    :param has_classes: whether the values are classes, not numbers.
+    :param rows: the numbers of the table's rows that have a value, of shape (rows,).
+    :param y: the values of these rows, as an estimator takes them.
+    """
+
+    name: str
+    has_classes: bool
+    rows: np.ndarray
+    y: np.ndarray
+
+
+@dataclass(frozen=True)
 class TrainingData(LearnedTable):
     """The rows that a model is fitted on: those with a target, with all columns that were read.
 
-    :param y: the target, of shape (rows,).
-    :param sample_weight: shape (rows,); None: no weights.
+    :param targets: the targets' values.
+    :param params: further parameters of ``fit``, for all rows.
     :param rows_read: the number of rows of the source.
     """
 
-    y: np.ndarray
-    sample_weight: np.ndarray | None
+    targets: tuple[TargetRows, ...]
+    params: FitParams
     rows_read: int
 
 
@@ -58,18 +77,15 @@ def load(job: TrainJob, storage: Storage, estimator: Any) -> TrainingData:
     problems = ProblemCollector()
     check_unloaded(job, problems)
     problems.raise_if_any("The training data cannot be learned from:")
-    named = {"target": (job.target,), "primary_key": job.primary_key, "excluded_columns": job.excluded_columns}
-    named["sample_weight"] = (job.sample_weight,) if job.sample_weight else ()
-    exclude = set(job.excluded_columns) - {job.target, *job.primary_key, job.sample_weight}
     classifier = is_classifier(estimator)
     read = read_table(
         storage,
         job.source,
         job.objects,
-        exclude=exclude,
-        expected=named,
+        exclude=set(job.excluded_columns) - used_columns(job),
+        expected=named_columns(job),
         keys=job.primary_key,
-        labels=(job.target,) if classifier else (),
+        labels=job.targets if classifier else (),
         problems=problems,
     )
     table = read.table
@@ -80,37 +96,69 @@ def load(job: TrainJob, storage: Storage, estimator: Any) -> TrainingData:
     check_columns(job, table, problems)
     problems.raise_if_any("The training table is not what the task asks for:")
     rows_read = table.num_rows
-    has_target = pc.invert(pc.is_null(table[job.target], nan_is_null=True))
-    if (dropped := rows_read - pc.sum(has_target).as_py()) if rows_read else 0:
-        warnings.warn(
-            f"{dropped:,} of {rows_read:,} rows have no target ({job.target!r} is null) and are left out. In CSV, an "
-            "empty value is null, and NA and the like among numbers; null_values says it otherwise.",
-            stacklevel=1,
-        )
-        table = table.filter(has_target)
+    table = with_target(job.targets, table)
     check_rows(job, table, problems)
     problems.raise_if_any("The training table cannot be learned from:")
-    not_features = {job.target, *job.primary_key, *job.excluded_columns, job.sample_weight}
-    if index := [
-        name for name in pandas_index(table.schema) if name in table.column_names and name not in not_features
-    ]:
-        not_features.update(index)
+    index = _index_columns(job, table)
+    _warn_of_folders(job, table.column_names)
+    names = [name for name in table.column_names if name not in {*not_learned_from(job), *index}]
+    targets = tuple(target_rows(table, name, classifier) for name in job.targets)
+    warn_of_numbers_in_text(table.select([name for name in names if name not in job.source.types]))
+    features = learn_features(table.select(names), as_pandas=not accepts_arrow(estimator))
+    unused = dict.fromkeys(index, "the index of a pandas frame") | dict.fromkeys(job.excluded_columns, "excluded")
+    tell_what_is_learned_from(features, table, key=job.primary_key, unused=unused)
+    return TrainingData(table, read.output_columns, features, targets, fit_params(job, table), rows_read)
+
+
+def fit_params(job: TrainJob, table: pa.Table) -> FitParams:
+    """The further parameters of ``fit`` that a table's columns hold."""
+    return FitParams({"sample_weight": numbers(table[job.sample_weight])} if job.sample_weight else {})
+
+
+def with_target(targets: Sequence[str], table: pa.Table) -> pa.Table:
+    """The rows that have a value of a target. The others are counted in a warning."""
+    missing = [pc.is_null(table[name], nan_is_null=True) for name in targets]
+    none = functools.reduce(pc.and_, missing)
+    if dropped := pc.sum(none).as_py() or 0:
+        names = " and ".join(map(repr, targets))
+        warnings.warn(
+            f"{dropped:,} of {table.num_rows:,} rows have no target ({names} {'is' if len(missing) == 1 else 'are'} "
+            "null) and are left out. In CSV, an empty value is null, and NA and the like among numbers; null_values "
+            "says it otherwise.",
+            stacklevel=1,
+        )
+        table = table.filter(pc.invert(none))
+    return table
+
+
+def target_rows(table: pa.Table, name: str, has_classes: bool, *, held_out: bool = False) -> TargetRows:
+    """The values of a target.
+
+    :param table: a table with the target's column.
+    :param name: the column.
+    :param has_classes: whether the values are classes, not numbers.
+    :param held_out: the rows are only scored, so that one class is enough.
+    :raises UserError: the values are none for a model.
+    """
+    rows = np.flatnonzero(~pc.is_null(table[name], nan_is_null=True).to_numpy(zero_copy_only=False))
+    column = table[name] if len(rows) == table.num_rows else table[name].take(pa.array(rows))
+    if has_classes and not held_out:
+        warn_of_null_labels(column, name)
+    return TargetRows(name, has_classes, rows, target_values(column, name, has_classes, least=1 if held_out else 2))
+
+
+def _index_columns(job: TrainJob, table: pa.Table) -> list[str]:
+    """The columns that are the index of a pandas frame, with a warning."""
+    index = [
+        name for name in pandas_index(table.schema) if name in table.column_names and name not in not_learned_from(job)
+    ]
+    if index:
         warnings.warn(
             f"The columns {index} are the index of the pandas frame that was written, and are not learned from. To "
             "learn from them, write the frame after reset_index().",
             stacklevel=2,
         )
-    _warn_of_folders(job, table.column_names)
-    names = [name for name in table.column_names if name not in not_features]
-    weight = numbers(table[job.sample_weight]) if job.sample_weight else None
-    y = target_values(table[job.target], job.target, classifier)
-    if classifier:
-        warn_of_null_labels(table[job.target], job.target)
-    warn_of_numbers_in_text(table.select([name for name in names if name not in job.source.types]))
-    features = learn_features(table.select(names), as_pandas=not accepts_arrow(estimator))
-    unused = dict.fromkeys(index, "the index of a pandas frame") | dict.fromkeys(job.excluded_columns, "excluded")
-    tell_what_is_learned_from(features, table, key=job.primary_key, unused=unused)
-    return TrainingData(table, read.output_columns, features, y, weight, rows_read)
+    return index
 
 
 def _warn_of_folders(job: TrainJob, columns: Sequence[str]) -> None:

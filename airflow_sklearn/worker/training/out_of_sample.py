@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.schema import Target
     from airflow_sklearn.models.validation import Validation
     from airflow_sklearn.storage import Storage
+    from airflow_sklearn.worker.training.fitting import Validated
 
 FOLDER = "out_of_sample"
 FOLD = "fold"
@@ -38,32 +39,30 @@ _PART_ROWS = 1 << 22  # the most rows in a file
 
 
 def store_out_of_sample(
-    storage: Storage,
-    folder: str,
-    *,
-    table: pa.Table,
-    key: Sequence[str],
-    target: Target,
-    estimator: Any,
-    validation: Validation,
+    storage: Storage, folder: str, *, validated: Validated, key: Sequence[str], target: Target, estimator: Any
 ) -> OutOfSample:
-    """Store the scores of each training row: key, target, fold, predictions.
+    """Store the scores of each validated row: key, target, fold, predictions.
 
     :param storage: where to store them.
     :param folder: the URI of the folder of the model's version.
-    :param table: the cross-validated rows, in the source's order.
+    :param validated: the scored rows, in the source's order.
     :param key: the primary key's columns.
     :param target: the target.
     :param estimator: fitted on all rows. It names the columns, as for new rows.
-    :param validation: the result of the cross-validation.
     :raises UserError: the estimator has other classes than the folds had.
     :raises DataError: a key or a target does not fit into a portable type.
     """
+    validation = validated.validation
     if validation.classes != target.classes:
         raise UserError(
             f"The model knows the classes {list(target.classes)}, its folds knew {list(validation.classes)}: "
             "out-of-sample scores have no columns. Use an estimator that keeps all classes, or cross_validation=0."
         )
+    table = validated.table
+    rows = validated.target.rows[validation.rows]
+    table = table.select([*key, target.name])
+    if len(rows) < table.num_rows:
+        table = table.take(pa.array(rows))
     writer = _Writer(table, key, target, estimator, validation)
     parts = []
     with scratch_folder() as scratch:
@@ -92,8 +91,10 @@ class _Writer:
     def __init__(
         self, table: pa.Table, key: Sequence[str], target: Target, estimator: Any, validation: Validation
     ) -> None:
-        self._table, self._key, self._validation = table.select([*key, target.name]), list(key), validation
+        self._table, self._key, self._validation = table, list(key), validation
         self._outputs = output_columns(estimator, target, validation.method)
+        if validation.decisions is not None:
+            self._outputs += output_columns(estimator, target, "decision_function")
         names = self._table.column_names
         for name in (FOLD, *(output.name for output in self._outputs)):
             names.append(_free_name(name, names))
@@ -120,8 +121,13 @@ class _Writer:
 
     def _columns(self, start: int, rows: int) -> list[pa.ChunkedArray]:
         part = slice(start, start + rows)
-        answers = self._validation.answers[part]
-        predicted = [answers if output.index is None else answers[:, output.index] for output in self._outputs]
+        by_method = {self._validation.method: self._validation.answers[part]}
+        if self._validation.decisions is not None:
+            by_method["decision_function"] = self._validation.decisions[part]
+        predicted = [
+            by_method[output.method] if output.index is None else by_method[output.method][:, output.index]
+            for output in self._outputs
+        ]
         ours = [pa.array(self._validation.folds[part]), *to_arrow(predicted, self._outputs)]
         return [*self._table.slice(start, rows).columns, *(pa.chunked_array([values]) for values in ours)]
 

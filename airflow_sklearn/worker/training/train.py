@@ -14,7 +14,7 @@ from airflow_sklearn.system.memory import PeakMemory
 from airflow_sklearn.system.sklearn_config import changed_config, configured
 from airflow_sklearn.system.threads import users_code
 from airflow_sklearn.worker.training.estimators import make_estimator
-from airflow_sklearn.worker.training.fitting import validate_and_fit
+from airflow_sklearn.worker.training.fitting import fit_and_validate
 from airflow_sklearn.worker.training.loading import load
 from airflow_sklearn.worker.training.version import store_parts
 
@@ -52,7 +52,7 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
             estimator = with_preprocessing(make_estimator(storage, job.estimator), job.preprocessing)
         config = changed_config()
         data = load(job, storage, estimator)
-        fitted = validate_and_fit(job, estimator, data)
+        fitted = fit_and_validate(job, storage, estimator, data)
         manifest = store_parts(job, storage, data, fitted)
     for warning in caught:
         _LOG.warning("%s: %s", warning.category.__name__, shown_warning(warning))

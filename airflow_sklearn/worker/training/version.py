@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import is_classifier
 
 from airflow_sklearn.contract.model import ModelManifest, TrainingSource
 from airflow_sklearn.models.schema import learn_target
@@ -27,18 +26,19 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
         they are known when this function has returned.
     :raises UserError: the estimator cannot be stored, or cannot predict.
     """
-    validation, classifier = fitted.validation, is_classifier(fitted.estimator)
-    classes = [_plain(value) for value in fitted.estimator.classes_] if classifier else []
-    target = learn_target(data.table[job.target], job.target, classifier, classes)
+    one = data.targets[0]
+    classes = [_plain(value) for value in fitted.estimator.classes_] if one.has_classes else []
+    target = learn_target(data.table[one.name], one.name, one.has_classes, classes)
     estimator, described = describe(job, storage, fitted.estimator, data, target, fit_seconds=fitted.seconds)
-    out_of_sample = validation and store_out_of_sample(
+    validated = fitted.validated[0] if fitted.validated else None
+    validation = validated and validated.validation
+    out_of_sample = validated and store_out_of_sample(
         storage,
         version_folder(job.model, job.version),
-        table=data.table,
+        validated=validated,
         key=job.primary_key,
         target=target,
         estimator=estimator,
-        validation=validation,
     )
     return ModelManifest(
         source=TrainingSource(

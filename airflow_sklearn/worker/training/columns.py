@@ -1,0 +1,36 @@
+"""The columns of a training table that have a role, by the setting that names them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_sklearn.contract.validation import GroupFolds, TimeFolds
+
+if TYPE_CHECKING:
+    from airflow_sklearn.contract.jobs import TrainJob
+
+
+def named_columns(job: TrainJob) -> dict[str, tuple[str, ...]]:
+    """All columns that the job names, by the setting. The table must have them."""
+    found = {
+        "target": job.targets,
+        "primary_key": job.primary_key,
+        "excluded_columns": job.excluded_columns,
+        "sample_weight": (job.sample_weight,) if job.sample_weight else (),
+        "validation": (job.validation.column,) if isinstance(job.validation, GroupFolds | TimeFolds) else (),
+    }
+    return {setting: names for setting, names in found.items() if names}
+
+
+def used_columns(job: TrainJob) -> set[str]:
+    """The columns that are read although they may be excluded from learning."""
+    named = named_columns(job)
+    named.pop("excluded_columns", None)
+    return {name for names in named.values() for name in names}
+
+
+def not_learned_from(job: TrainJob) -> set[str]:
+    """The columns that are no features, because they have another role."""
+    groups = (job.validation.column,) if isinstance(job.validation, GroupFolds) else ()
+    weight = (job.sample_weight,) if job.sample_weight else ()
+    return {*job.targets, *job.primary_key, *job.excluded_columns, *weight, *groups}
