@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.operators.plan import SklearnPlanOperator
     from airflow_sklearn.operators.predict import SklearnPredictOperator
     from airflow_sklearn.operators.reap import SklearnReapOperator
+    from airflow_sklearn.operators.register import SklearnRegisterOperator
     from airflow_sklearn.operators.train import SklearnTrainOperator
     from airflow_sklearn.runtimes.base import Runtime
     from airflow_sklearn.runtimes.ec2 import Ec2Runtime
@@ -41,6 +42,7 @@ __all__ = [
     "SklearnPlanOperator",
     "SklearnPredictOperator",
     "SklearnReapOperator",
+    "SklearnRegisterOperator",
     "SklearnTrainOperator",
     "TimeFolds",
     "__version__",
@@ -62,6 +64,7 @@ _MODULES = {
     "SklearnPlanOperator": "operators.plan",
     "SklearnPredictOperator": "operators.predict",
     "SklearnReapOperator": "operators.reap",
+    "SklearnRegisterOperator": "operators.register",
     "SklearnTrainOperator": "operators.train",
     "TimeFolds": "contract.validation",
     "sklearn_predict": "task_groups",

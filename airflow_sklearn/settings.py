@@ -26,6 +26,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "example": "False",
         "default": "True",
     },
+    "skops_trusted_types": {
+        "description": "The types that a model in the format skops may contain, with commas between, beside "
+        "those that skops itself trusts and this package's own. A model with another type is not loaded.",
+        "version_added": "0.2.0",
+        "type": "string",
+        "example": "sklearn.tree._tree.Tree,sklearn._loss.link.LogitLink",
+        "default": "",
+    },
     "redshift_staging": {
         "description": "A folder in S3 for what goes between Redshift and the containers: unloaded "
         "rows, ledgers, COPY's manifests. Where a RedshiftTable or RedshiftQuery names none.",
@@ -52,6 +60,14 @@ def text(option: str) -> str:
     :return: the configured value, or the option's default.
     """
     return str(_conf().get(_SECTION, option, fallback=OPTIONS[option]["default"]))
+
+
+def names(option: str) -> tuple[str, ...]:
+    """The values of a setting that is a list of names.
+
+    :param option: a key of ``OPTIONS``.
+    """
+    return tuple(name for part in text(option).split(",") if (name := part.strip()))
 
 
 def flag(option: str) -> bool:

@@ -11,9 +11,10 @@ from pydantic import Field, JsonValue
 from airflow_sklearn import __version__
 from airflow_sklearn.contract.data import SourceFiles, SourceObject
 from airflow_sklearn.contract.document import Document, Later, Value, upgrades
-from airflow_sklearn.contract.model import EstimatorSpec
+from airflow_sklearn.contract.model import EstimatorSpec, RegisteredEstimator
 from airflow_sklearn.contract.plan import Chunk, PredictionSpec
 from airflow_sklearn.contract.problems import Problem
+from airflow_sklearn.contract.register_settings import RegisterSettings
 from airflow_sklearn.contract.tables import Snapshot
 from airflow_sklearn.contract.train_settings import TrainSettings
 
@@ -92,6 +93,31 @@ class TrainJob(TrainSettings, Job):
         return (*super().uris(), self.model, *self.source.uris, *(one.uri for one in self.objects), *pools)
 
 
+class RegisterJob(RegisterSettings, Job):
+    """A job that stores an estimator, which was fitted elsewhere, as a version of a model."""
+
+    FORMAT = "airflow-sklearn/register-job"
+    VERSION: ClassVar[int] = 1
+
+    kind: Literal["register"] = "register"
+    model: str
+    version: str
+    estimator: RegisteredEstimator
+    source: SourceFiles
+    """Rows as the model will predict. The schema is learned from them, and the model is checked on them."""
+    objects: tuple[SourceObject, ...]
+    snapshot: Snapshot | None = None
+    """The snapshot to which the objects belong; None: the source is files."""
+    image: str = ""
+    trusted_types: tuple[str, ...] = ()
+    """The types that an estimator in the format skops may contain. They come from Airflow's configuration."""
+
+    def uris(self) -> tuple[str, ...]:
+        """See ``Job.uris``."""
+        objects = (one.uri for one in self.objects)
+        return (*super().uris(), self.model, self.estimator.uri, *self.source.uris, *objects)
+
+
 class PredictJob(Job):
     """A job that predicts one chunk."""
 
@@ -162,9 +188,15 @@ def _from_version_1(stored: dict[str, Any]) -> dict[str, Any]:
     return {**stored, "written_by": ""}
 
 
-AnyJob = TrainJob | PredictJob | PoolWorkerJob
+#: The jobs that make a version of a model.
+VersionJob = TrainJob | RegisterJob
+AnyJob = VersionJob | PredictJob | PoolWorkerJob
 
-_KINDS: dict[str, type[PredictJob | PoolWorkerJob]] = {"predict": PredictJob, "pool_worker": PoolWorkerJob}
+_KINDS: dict[str, type[RegisterJob | PredictJob | PoolWorkerJob]] = {
+    "register": RegisterJob,
+    "predict": PredictJob,
+    "pool_worker": PoolWorkerJob,
+}
 
 
 def job_from_json(data: bytes, *, where: str) -> AnyJob:

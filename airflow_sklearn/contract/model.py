@@ -16,6 +16,9 @@ from airflow_sklearn.contract.train_settings import RecordedSettings
 #: A value of ``sklearn.get_config()``.
 JsonScalar = bool | int | float | str | None
 
+#: The formats of artifacts. ``skops`` holds no pickle, and is loaded only if all its types are trusted.
+Serializer = Literal["joblib", "skops"]
+
 
 class PresetEstimator(Value):
     """An estimator given by a preset's name."""
@@ -51,7 +54,24 @@ class PickledEstimator(Value):
     """The settings of ``sklearn.set_config`` that were changed in the DAG file."""
 
 
+class RegisteredEstimator(Value):
+    """An estimator that was fitted elsewhere, as a file that a person vouches for by its digest."""
+
+    kind: Literal["registered"] = "registered"
+    uri: str
+    """The URI of the file, or of an MLflow model's folder."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the file; of an MLflow model, of the file that holds the estimator. Nothing is loaded before it matches."""
+    form: Literal["pickle", "skops", "mlflow"]
+    """``pickle``: written by joblib, pickle or cloudpickle."""
+
+
+#: An estimator that a job fits.
 EstimatorSpec = Annotated[PresetEstimator | FactoryEstimator | PickledEstimator, Field(discriminator="kind")]
+#: What a version was made of.
+VersionEstimator = Annotated[
+    PresetEstimator | FactoryEstimator | PickledEstimator | RegisteredEstimator, Field(discriminator="kind")
+]
 
 
 class Artifact(Value):
@@ -61,7 +81,7 @@ class Artifact(Value):
     sha256: str
     size: int = Field(ge=0)
     """Bytes."""
-    serializer: Literal["joblib"] = "joblib"
+    serializer: Serializer = "joblib"
 
 
 class Versions(Value):
@@ -116,13 +136,13 @@ class StoredObject(Value):
 
 
 class TrainingSource(Value):
-    """The exact data that the model was fitted on."""
+    """The exact data that the model was fitted on; of a registered model, the sample that it was checked on."""
 
     files: SourceFiles
     objects: tuple[SourceObject, ...]
     rows_read: int = Field(ge=0)
     rows_used: int = Field(ge=0)
-    """The number of rows with a target."""
+    """The number of rows with a target; of a registered model, all."""
     snapshot: Snapshot | None = None
     """The snapshot to which the objects belong; None: the source is files."""
 
@@ -160,7 +180,7 @@ class ModelManifest(RecordedSettings, Document):
     version: str
     created_at: str
     """The time of training: ISO 8601, UTC."""
-    estimator: EstimatorSpec
+    estimator: VersionEstimator
     estimator_class: str
     artifact: Artifact
     feature_schema: FeatureSchema

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_sklearn.airflow_compat import Context
-    from airflow_sklearn.contract.jobs import JobResult, PredictJob, TrainJob
+    from airflow_sklearn.contract.jobs import JobResult, PredictJob, VersionJob
 
 _T = TypeVar("_T")
 
@@ -98,7 +98,7 @@ class RuntimeOperator(SklearnOperator):
             self.log.warning("The task is being killed: stopping its job.")
             self._cancel(self._handle)
 
-    def run_job(self, context: Context, job_uri: str, job: TrainJob | PredictJob) -> Any:
+    def run_job(self, context: Context, job_uri: str, job: VersionJob | PredictJob) -> Any:
         """Run a job, unless its work was done before: take over a running job or submit it, and wait for its end.
 
         :param job_uri: where the job is to be stored.
@@ -136,7 +136,7 @@ class RuntimeOperator(SklearnOperator):
             return self._defer(context, handle, expires_at)
         return self._complete(context, handle, status, log)
 
-    def _submit(self, job_uri: str, job: TrainJob | PredictJob) -> JobHandle:
+    def _submit(self, job_uri: str, job: VersionJob | PredictJob) -> JobHandle:
         submit = partial(self._bound_runtime.submit, job_uri, job, survives_parent=self.deferrable)
         try:
             handle = self._patiently(lambda: submit(capacity_refusals=self._capacity_refusals))

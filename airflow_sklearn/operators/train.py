@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -16,22 +15,21 @@ from airflow_sklearn.contract.arguments import (
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.train_settings import TrainSettings
 from airflow_sklearn.contract.validation import HeldOut, folds_and_way
-from airflow_sklearn.exceptions import DocumentError
 from airflow_sklearn.operators.base import clears_of, identity_of, own_copy, static_outlets
-from airflow_sklearn.operators.jobs import DEFAULT_DEADLINE, RuntimeOperator
-from airflow_sklearn.operators.links import JobLink, JobLogLink, ModelManifestLink
+from airflow_sklearn.operators.jobs import DEFAULT_DEADLINE
+from airflow_sklearn.operators.links import ModelManifestLink
 from airflow_sklearn.operators.places import check_destination, check_location, check_source
-from airflow_sklearn.operators.statements import StatementsOperator
+from airflow_sklearn.operators.versions import ModelVersionOperator
 from airflow_sklearn.runs.estimator_objects import check_can_be_stored, held, wrapped
 from airflow_sklearn.runs.search import check_spreads, checked_containers
-from airflow_sklearn.storage.uris import absolute_uri, parent
+from airflow_sklearn.storage.uris import absolute_uri
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
     from airflow_sklearn.airflow_compat import Context
-    from airflow_sklearn.contract.jobs import JobResult, SearchPool, TrainJob
+    from airflow_sklearn.contract.jobs import SearchPool
     from airflow_sklearn.contract.model import ModelManifest
     from airflow_sklearn.contract.validation import Asked
     from airflow_sklearn.datasets.base import WantedColumns
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.runtimes.base import Runtime
 
 
-class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
+class SklearnTrainOperator(ModelVersionOperator):
     """Train a scikit-learn estimator on one table, in a container or a local process.
 
     A table or a query of Redshift is unloaded first: training sees its rows at that moment. A task that is cleared
@@ -113,8 +111,6 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
     )
     text_fields = ("target", "model", "sample_weight", "code_version", "aws_conn_id")
     template_fields_renderers = {"estimator_params": "json", "policies": "json"}
-    operator_extra_links = (ModelManifestLink(), JobLink(), JobLogLink())
-    ui_color = "#f7d9b8"
 
     def __init__(
         self,
@@ -192,17 +188,15 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         from airflow_sklearn.datasets.registry import as_source
         from airflow_sklearn.runs.train_job import make_train_job
 
-        if "manifest_uri" in self.state:  # the model is fitted; the task returns from the triggerer
-            return self._answer(context, **self.state)
+        if (answer := self.answer_before_the_job(context)) is not None:
+            return answer
         storage, runtime, identity = self.storage, self._bound_runtime, identity_of(context)
         if self.search_containers:
             check_spreads(held(self.estimator), self.search_containers)
         self._check_out_of_sample(context)
         resolved = as_source(self.source).resolve(self.attempt_in(context), self._wanted_columns())
-        if resolved.served:
-            self._check_is_own(resolved.served)
-            self.log.info("An earlier attempt has fitted the model already, and removed what it had unloaded.")
-            return self._answer(context, resolved.served, reused=False)
+        if (answer := self.answer_before_the_job(context, resolved)) is not None:
+            return answer
         asked = {**self._asked(), "validation": self._held_out_found(context)}
         settings = TrainSettings.asked(asked).model_copy(update={"excluded_columns": resolved.excluded})
         job, job_uri = make_train_job(
@@ -227,21 +221,6 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
             "Version %s of %s: %s, %.1f MB.", job.version, job.model, counted(len(job.objects), "object"), size / 1e6
         )
         return self.run_job(context, job_uri, job)
-
-    def done_before(self, context: Context, job: TrainJob) -> dict[str, Any] | None:
-        """See ``RuntimeOperator.done_before``: the model's version exists."""
-        from airflow_sklearn.runs.model_store import make_latest
-
-        found = make_latest(self.storage, job.model, job.version)
-        if found is None:
-            return None
-        self.log.info("Trained already, from the same bytes with the same settings: nothing is fitted again.")
-        return self._answer(context, found[0], reused=True)
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """See ``RuntimeOperator.execute_complete``."""
-        with self.waiting_for_statements(context):
-            return super().execute_complete(context, event)
 
     def _search_pool(self) -> SearchPool | None:
         from airflow_sklearn.contract.jobs import SearchPool
@@ -276,60 +255,6 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         who = identity_of(context)
         return f"{who.dag_id}.{who.task_id}[{who.map_index}] {who.run_id}"
 
-    def _who(self, context: Context) -> list[str | int]:
-        """Identifies this task instance since it was last cleared: the same for all attempts that follow by retries."""
-        who = identity_of(context)
-        return [who.dag_id, who.task_id, who.run_id, who.map_index, clears_of(context, self.retries)]
-
-    def finish(self, context: Context, result: JobResult) -> dict[str, Any]:
-        """See ``RuntimeOperator.finish``. Out-of-sample scores are published here."""
-        self._check_is_own(result.output_uri)
-        return self._answer(context, result.output_uri, reused=False)
-
-    def _check_is_own(self, manifest_uri: str) -> None:
-        """Check that a manifest belongs to this model.
-
-        Containers write the document that names the manifest, and this task reads, publishes and deletes with Airflow's
-        permissions.
-
-        :raises DocumentError: it belongs to another model.
-        """
-        from airflow_sklearn.runs.model_store import is_manifest_of
-
-        model = absolute_uri(self.model).rstrip("/")
-        if not is_manifest_of(model, manifest_uri):
-            raise DocumentError(
-                f"{manifest_uri} is no version of the model {model} that this task trains: the document that names it "
-                "is not what the worker wrote. Fix: find out who can write there, then clear the task."
-            )
-
-    def _answer(self, context: Context, manifest_uri: str, *, reused: bool) -> dict[str, Any]:
-        from airflow_sklearn.contract.model import ModelManifest
-        from airflow_sklearn.datasets.registry import as_source
-
-        data = self.storage.read(manifest_uri)
-        manifest = ModelManifest.from_json(data, where=manifest_uri)
-        self.state.update(manifest_uri=manifest_uri, reused=reused)
-        model = absolute_uri(self.model).rstrip("/")  # not taken from the manifest, which containers write
-        self._publish_out_of_sample(context, manifest, parent(manifest_uri))
-        metrics = [f"{name} {value:.4g}" for name, value in manifest.metrics.items() if value is not None]
-        self.log.info(
-            "Model %s, version %s, fitted on %s rows: %s.",
-            *(model, manifest.version, f"{manifest.source.rows_used:,}", ", ".join(metrics) or "no metrics"),
-        )
-        answer = {
-            "model": model,
-            "version": manifest.version,
-            "manifest_uri": manifest_uri,
-            "manifest_sha256": hashlib.sha256(data).hexdigest(),
-            "metrics": dict(manifest.metrics),
-            "rows": manifest.source.rows_used,
-            "reused": reused,
-        }
-        self.announce(context, model, answer)
-        as_source(self.source).discard(self.attempt_in(context), manifest.source.snapshot, served=manifest_uri)
-        return answer
-
     def _check_out_of_sample(self, context: Context) -> None:
         """Check before fitting whether there will be out-of-sample scores, and whether they can be published.
 
@@ -345,10 +270,9 @@ class SklearnTrainOperator(StatementsOperator, RuntimeOperator):
         folds, _ = folds_and_way(self._asked())
         check_out_of_sample(self.attempt_in(context), as_destination(self.out_of_sample), folds)
 
-    def _publish_out_of_sample(self, context: Context, manifest: ModelManifest, folder: str) -> None:
-        """Publish the out-of-sample scores. If they were published before, they stay as they are.
-
-        :param folder: the folder of the version, which contains the scores.
+    def publish(self, context: Context, manifest: ModelManifest, folder: str) -> None:
+        """See ``ModelVersionOperator.publish``: the out-of-sample scores. If they were published before, they stay as
+        they are.
         """
         if not self.out_of_sample:
             return

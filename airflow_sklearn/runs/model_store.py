@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,11 @@ from airflow_sklearn.exceptions import BrokenEnvironmentError, ObjectExistsError
 from airflow_sklearn.storage import join
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_sklearn.storage import Storage
 
+_LOG = logging.getLogger("airflow_sklearn.worker")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
 
 
@@ -80,6 +82,25 @@ def store_version(storage: Storage, manifest: ModelManifest) -> bool:
             return False
         storage.replace(uri, manifest.to_json(), etag=etag)
         return True
+
+
+def make_version(storage: Storage, model: str, version: str, make: Callable[[], ModelManifest]) -> tuple[str, str]:
+    """Make and store a version of a model, unless it exists, and let it be the latest.
+
+    :param make: stores the version's parts, and returns its manifest.
+    :return: the manifest's URI and SHA-256.
+    :raises ObjectNotFoundError: the version was removed while it was stored.
+    """
+    found = make_latest(storage, model, version)
+    if found is not None:
+        _LOG.info("This version exists already: %s", found[0])
+        return found
+    if not store_version(storage, make()):
+        _LOG.info("Another attempt at this version was first; its model counts.")
+    found = make_latest(storage, model, version)
+    if found is None:
+        raise ObjectNotFoundError(f"The version {version} of {model} was removed while it was stored.")
+    return found
 
 
 def resolve_model(storage: Storage, model: str | Mapping[str, Any]) -> tuple[ModelManifest, str, str]:

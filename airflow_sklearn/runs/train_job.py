@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_sklearn.contract.arguments import check_estimator
 from airflow_sklearn.contract.document import content_id
-from airflow_sklearn.contract.jobs import TrainJob
+from airflow_sklearn.contract.jobs import RegisterJob, TrainJob
 from airflow_sklearn.contract.model import (
     FactoryEstimator,
     PickledEstimator,
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_sklearn.contract.data import SourceFiles
-    from airflow_sklearn.contract.jobs import JobIdentity, SearchPool
+    from airflow_sklearn.contract.jobs import JobIdentity, SearchPool, VersionJob
     from airflow_sklearn.contract.model import EstimatorSpec
     from airflow_sklearn.contract.tables import Snapshot
     from airflow_sklearn.contract.train_settings import TrainSettings
     from airflow_sklearn.storage import Storage
+
+_J = TypeVar("_J", TrainJob, RegisterJob)
 
 
 def make_train_job(
@@ -84,16 +86,26 @@ def make_train_job(
         search=search,
         **dict(settings),
     )
+    return named_by_version(job, software, salt, attempt)
+
+
+def named_by_version(job: _J, software: str, salt: Sequence[str | int], attempt: str) -> tuple[_J, str]:
+    """A job with the version of what it makes, and with the URI of its result.
+
+    :param job: a job without these.
+    :param attempt: the unique name of this attempt.
+    :return: the job, and the URI at which to store it.
+    """
     version = _version(job, software, salt)
-    jobs = join(model, "versions", version, "jobs")
+    jobs = join(job.model, "versions", version, "jobs")
     named = {"version": version, "result_uri": join(jobs, f"{attempt}.result.json")}
     return job.model_copy(update=named), join(jobs, f"{attempt}.json")
 
 
-def _version(job: TrainJob, software: str, salt: Sequence[str | int]) -> str:
+def _version(job: VersionJob, software: str, salt: Sequence[str | int]) -> str:
     """A hash of the model's inputs, and of nothing else: neither of who asked for it, nor of where it is stored."""
     where_and_who = {"identity", "result_uri", "deadline_seconds", "model", "version", "search", "show_values"}
-    inputs = job.model_dump(mode="json", exclude=where_and_who | {"written_by"})
+    inputs = job.model_dump(mode="json", exclude=where_and_who | {"written_by", "trusted_types"})
     inputs["format"] = f"{job.FORMAT}/1"  # the name of version 1 of the format: model versions must not change
     if isinstance(job.estimator, PickledEstimator):
         inputs["estimator"] = job.estimator.content or job.estimator.sha256

@@ -334,10 +334,10 @@ def read_worker_arguments(arguments: Sequence[str]) -> tuple[str, str]:
 
 def job_key(job: Job) -> str:
     """Identifies the work of one task instance over its attempts: 24 hexadecimal digits."""
-    from airflow_sklearn.contract.jobs import PoolWorkerJob, PredictJob, TrainJob
+    from airflow_sklearn.contract.jobs import PoolWorkerJob, PredictJob, RegisterJob, TrainJob
 
     work: tuple[str, ...] = ()
-    if isinstance(job, TrainJob):
+    if isinstance(job, TrainJob | RegisterJob):
         work = (job.model, job.version)
     elif isinstance(job, PredictJob):
         work = (job.ledger, job.fingerprint, job.chunk.id)

@@ -70,7 +70,7 @@ def make_sample(
     :param outputs: the output columns of all methods.
     :param batches: how to call the estimator.
     """
-    predictions = _predict(estimator, rows_of(rows, schema), schema, outputs, batches)
+    predictions = predict_outputs(estimator, rows_of(rows, schema), schema, outputs, batches)
     return rows.model_copy(update={"outputs": tuple(outputs), "predictions": predictions})
 
 
@@ -129,7 +129,7 @@ def replay(estimator: Any, manifest: ModelManifest, outputs: Sequence[OutputColu
     table = _rebuild(sample.columns, schema)
     expected = [sample.predictions[sample.outputs.index(output)] for output in outputs]
     batches = Batches(manifest.batch_rows, manifest.batch_shape)
-    found = _predict(estimator, table, schema, outputs, batches)
+    found = predict_outputs(estimator, table, schema, outputs, batches)
     worst, faults = 0.0, []
     for output, before, now in zip(outputs, expected, found, strict=True):
         least = _SMALL * max((abs(x) for x in before if isinstance(x, float)), default=0.0)
@@ -138,7 +138,7 @@ def replay(estimator: Any, manifest: ModelManifest, outputs: Sequence[OutputColu
             worst = max(worst, difference)
             if difference > TOLERANCE:
                 faults.append(f"{output.name}, row {row}: {shown(y)} here, {shown(x)} at training")
-    if faults and _predict(estimator, table, schema, outputs, batches) != found:
+    if faults and predict_outputs(estimator, table, schema, outputs, batches) != found:
         raise BrokenEnvironmentError(
             "The model answers randomly: asked twice for the parity sample, it gives other answers each time. Fix: "
             "train it again; training says which step draws random numbers when it predicts."
@@ -154,9 +154,17 @@ def replay(estimator: Any, manifest: ModelManifest, outputs: Sequence[OutputColu
     return worst
 
 
-def _predict(
+def predict_outputs(
     estimator: Any, table: pa.Table, schema: FeatureSchema, outputs: Sequence[OutputColumn], batches: Batches
 ) -> tuple[tuple[Any, ...], ...]:
+    """Predict outputs of any methods, as values for JSON.
+
+    :param estimator: a fitted estimator.
+    :param table: rows as prediction reads them, at least one.
+    :param outputs: the output columns.
+    :param batches: how to call the estimator.
+    :return: the values of each output.
+    """
     pad = batches.shape == "fixed"
     filler = shortest_row(table) if pad else None
     by_method: dict[str, list[OutputColumn]] = {}

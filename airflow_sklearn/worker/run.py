@@ -15,7 +15,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract import exit_codes
-from airflow_sklearn.contract.jobs import JobError, JobResult, PoolWorkerJob, PredictJob
+from airflow_sklearn.contract.jobs import JobError, JobResult, PoolWorkerJob, PredictJob, RegisterJob
 from airflow_sklearn.contract.shown import showing_values, told, values_shown
 from airflow_sklearn.exceptions import AirflowSklearnError, DataError, DeadlineExceededError
 from airflow_sklearn.storage import Storage
@@ -103,9 +103,10 @@ def _do(job: AnyJob, storage: Storage) -> tuple[str, str]:
         return predict(job, storage)
     prepare_for_training()
     with no_collections():
+        from airflow_sklearn.worker.registration.register import register
         from airflow_sklearn.worker.training.train import train
 
-    return train(job, storage)
+    return register(job, storage) if isinstance(job, RegisterJob) else train(job, storage)
 
 
 @contextlib.contextmanager

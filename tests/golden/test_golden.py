@@ -16,7 +16,7 @@ import pytest
 from airflow_sklearn import __version__
 from airflow_sklearn.contract.document import Document
 from airflow_sklearn.contract.job_queue import JobEnd, Placement, QueueEntry, QueueInstance
-from airflow_sklearn.contract.jobs import JobResult, PoolWorkerJob, PredictJob, TrainJob, job_from_json
+from airflow_sklearn.contract.jobs import JobResult, PoolWorkerJob, PredictJob, RegisterJob, TrainJob, job_from_json
 from airflow_sklearn.contract.model import ModelManifest, ModelPointer, StoredParitySample
 from airflow_sklearn.contract.plan import Chunk, Plan, PlanIndex, PlannedChunk
 from airflow_sklearn.contract.proof import Proof, PublishedManifest, Publishing
@@ -44,11 +44,12 @@ DOCUMENTS: tuple[type[Document], ...] = (
     Receipt,
     QueueEntry,
     QueueInstance,
+    RegisterJob,
     Snapshot,
     StoredParitySample,
     TrainJob,
 )
-_BEFORE_0_2_0 = set(DOCUMENTS) - {PlanIndex, PlannedChunk, StoredParitySample}
+_BEFORE_0_2_0 = set(DOCUMENTS) - {PlanIndex, PlannedChunk, RegisterJob, StoredParitySample}
 _OF_TABLES_POOLS_AND_EC2 = {JobEnd, Placement, PoolWorkerJob, Publishing, QueueEntry, QueueInstance, Snapshot}
 #: The documents that earlier versions had. ``before-tables`` is a revision in which keys were hashed otherwise.
 EARLIER: dict[str, set[type[Document]]] = {

@@ -14,15 +14,17 @@ from airflow_sklearn import __version__
 from airflow_sklearn.contract.data import OutputFiles, SourceFiles
 from airflow_sklearn.contract.document import Document
 from airflow_sklearn.contract.job_queue import JobEnd, Placement, QueueEntry, QueueInstance
-from airflow_sklearn.contract.jobs import JobIdentity, JobResult, PoolWorkerJob, PredictJob, TrainJob
-from airflow_sklearn.contract.model import ModelManifest, ModelPointer, StoredParitySample
+from airflow_sklearn.contract.jobs import JobIdentity, JobResult, PoolWorkerJob, PredictJob, RegisterJob, TrainJob
+from airflow_sklearn.contract.model import Artifact, ModelManifest, ModelPointer, StoredParitySample
 from airflow_sklearn.contract.plan import PlanIndex, PlannedChunk
 from airflow_sklearn.contract.proof import Publishing
 from airflow_sklearn.contract.receipt import Receipt
+from airflow_sklearn.contract.register_settings import RegisterSettings
 from airflow_sklearn.contract.tables import Snapshot
 from airflow_sklearn.contract.train_settings import TrainSettings
 from airflow_sklearn.datasets.planning import make_plan
 from airflow_sklearn.runs.ledger import Ledger, read_chunk
+from airflow_sklearn.runs.register_job import make_register_job
 from airflow_sklearn.runs.train_job import make_train_job
 from airflow_sklearn.runs.verify import verify
 from airflow_sklearn.storage import Storage
@@ -63,6 +65,7 @@ def documents(root: str) -> Iterator[tuple[str, Document]]:
     yield "parity-sample", StoredParitySample.from_json(storage.read(manifest.parity_object.uri))
     yield "model-pointer", ModelPointer.from_json(storage.read(f"{manifest.model}/latest.json"))
     (FOLDER / "artifact.joblib").write_bytes(storage.read(manifest.artifact.uri))
+    yield "register-job", register_job(storage, root, source, manifest.artifact)[0]
     plan, plan_uri = make_plan(
         storage,
         model=manifest.model,
@@ -102,6 +105,22 @@ def train_job(storage: Storage, root: str, source: SourceFiles) -> tuple[TrainJo
         estimator_params={"max_iter": 5},
         source=source,
         model=f"{root}/model",
+        software="golden",
+        image="",
+        deadline_seconds=None,
+    )
+
+
+def register_job(storage: Storage, root: str, source: SourceFiles, artifact: Artifact) -> tuple[RegisterJob, str]:
+    return make_register_job(
+        storage,
+        settings=RegisterSettings(target="churned", primary_key=("id",), features=("amount", "city")),
+        identity=JobIdentity(),
+        attempt="1",
+        fitted=artifact.uri,
+        sha256=artifact.sha256,
+        source=source,
+        model=f"{root}/registered",
         software="golden",
         image="",
         deadline_seconds=None,

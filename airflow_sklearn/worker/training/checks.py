@@ -14,11 +14,11 @@ from airflow_sklearn.worker.data.types import in_words, is_nested, null_count
 from airflow_sklearn.worker.training.columns import named_columns, not_learned_from
 
 if TYPE_CHECKING:
-    from airflow_sklearn.contract.jobs import TrainJob
+    from airflow_sklearn.contract.jobs import TrainJob, VersionJob
     from airflow_sklearn.contract.problem_collector import ProblemCollector
 
 
-def check_unloaded(job: TrainJob, problems: ProblemCollector) -> None:
+def check_unloaded(job: VersionJob, problems: ProblemCollector) -> None:
     """Collect a fault if a snapshot has no rows.
 
     A database writes no files for it, so that there are no columns to check.
@@ -29,7 +29,7 @@ def check_unloaded(job: TrainJob, problems: ProblemCollector) -> None:
         )
 
 
-def check_snapshot(job: TrainJob, table: pa.Table, problems: ProblemCollector) -> None:
+def check_snapshot(job: VersionJob, table: pa.Table, problems: ProblemCollector) -> None:
     """Collect a fault if the files of a snapshot hold another number of rows than were unloaded."""
     if job.snapshot and table.num_rows != job.snapshot.rows:
         problems.add(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,9 +13,12 @@ from sklearn.pipeline import Pipeline
 
 from airflow_sklearn.contract.model import Performance
 from airflow_sklearn.contract.schema import Column, FeatureSchema
+from airflow_sklearn.contract.shown import shown_warning
 from airflow_sklearn.models.outputs import shortest_row, usable_outputs
 from airflow_sklearn.runs.model_store import version_folder
 from airflow_sklearn.system.cgroup import image_with_digest
+from airflow_sklearn.system.memory import PeakMemory
+from airflow_sklearn.system.sklearn_config import configured
 from airflow_sklearn.system.software import record_versions
 from airflow_sklearn.system.threads import users_code
 from airflow_sklearn.worker.artifact import store_estimator
@@ -23,11 +28,15 @@ from airflow_sklearn.worker.training.checks import value_type
 from airflow_sklearn.worker.training.measure import predict_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from airflow_sklearn.contract.jobs import TrainJob
+    from airflow_sklearn.contract.jobs import VersionJob
+    from airflow_sklearn.contract.model import ModelManifest
     from airflow_sklearn.contract.schema import Feature, Target
     from airflow_sklearn.storage import Storage
+
+
+_LOG = logging.getLogger("airflow_sklearn.worker")
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class LearnedTable:
 
 
 def describe(
-    job: TrainJob, storage: Storage, estimator: Any, rows: LearnedTable, target: Target, *, fit_seconds: float
+    job: VersionJob, storage: Storage, estimator: Any, rows: LearnedTable, target: Target, *, fit_seconds: float
 ) -> tuple[Any, dict[str, Any]]:
     """Store the artifact and the parity sample, and learn how to call the estimator.
 
@@ -93,6 +102,21 @@ def describe(
         "performance": Performance(fit_seconds=fit_seconds, predict_rows_per_second=rate, peak_memory_bytes=0),
         "versions": record_versions(estimator, image_with_digest(job.image)),
     }
+
+
+def observed(make: Callable[[], ModelManifest]) -> ModelManifest:
+    """Call a function that makes a manifest, and add what only an observer knows: the warnings and the peak memory.
+
+    Settings of scikit-learn that are changed within the call are set back.
+    """
+    with PeakMemory() as memory, warnings.catch_warnings(record=True) as caught, configured({}):
+        warnings.simplefilter("always")
+        manifest = make()
+    for warning in caught:
+        _LOG.warning("%s: %s", warning.category.__name__, shown_warning(warning))
+    warned = tuple(dict.fromkeys(f"{w.category.__name__}: {shown_warning(w)}" for w in caught))
+    performance = manifest.performance.model_copy(update={"peak_memory_bytes": memory.bytes})
+    return manifest.model_copy(update={"performance": performance, "warnings": warned})
 
 
 def _output_type(kind: pa.DataType) -> str:

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fitted) -> ModelManifest:
     """Store the artifact, the parity sample and the out-of-sample scores.
 
-    :return: the manifest, which is not stored yet. ``sklearn_config``, ``warnings`` and the peak memory are missing:
-        they are known when this function has returned.
+    :return: the manifest, which is not stored yet. ``sklearn_config``, ``warnings`` and the peak memory are missing.
     :raises UserError: the estimator cannot be stored, or cannot predict.
     """
     one = data.targets[0]
