@@ -40,6 +40,8 @@ class RecordedSettings(Value):
     """The number of folds of the validation; 0: none; 1: rows of another source."""
     validation: Annotated[Validation | None, Later()] = None
     """How the rows are divided into folds; None: shuffled, for classes stratified."""
+    metrics_by: Annotated[tuple[str, ...], Later()] = ()
+    """Columns for whose values the metrics are computed too."""
 
     def recorded(self) -> dict[str, Any]:
         """The values of these settings by name, without the fields of subclasses."""
@@ -70,7 +72,7 @@ class TrainSettings(RecordedSettings):
         :raises UserError: a value is invalid; the message says what to give instead.
         """
         check_target(arguments["target"])
-        for name in ("primary_key", "excluded_columns", "sample_weight"):
+        for name in ("primary_key", "excluded_columns", "sample_weight", "metrics_by"):
             check_columns(name, arguments[name])
         check_count("cross_validation", arguments["cross_validation"], 0)
         check_validation(arguments["validation"])
@@ -90,6 +92,7 @@ class TrainSettings(RecordedSettings):
         meant = {
             "cross_validation": folds,
             "validation": way,
+            "metrics_by": column_names(arguments["metrics_by"]),
             "primary_key": column_names(arguments["primary_key"]),
             "excluded_columns": column_names(arguments["excluded_columns"]),
             "sample_weight": arguments["sample_weight"] or None,

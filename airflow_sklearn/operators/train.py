@@ -72,6 +72,8 @@ class SklearnTrainOperator(ModelVersionOperator):
     :param validation: another way to validate: ``GroupFolds("customer")``, ``TimeFolds("date", gap=timedelta(days=7))``
         or ``HeldOut("s3://acme/test.parquet")``; or a number of folds, ``"none"``. None: as ``cross_validation`` says.
         (templated)
+    :param metrics_by: columns such as ``["region"]``: the metrics are computed also for the rows of each of their
+        values. (templated)
     :param out_of_sample: where to publish the out-of-sample scores, which are always stored beside the model: each
         row's prediction by the model that did not see it, with key, target and fold. A folder's URI, a ``Dataset`` of
         Parquet, or a ``RedshiftTable``. (templated)
@@ -104,6 +106,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         "excluded_columns",
         "sample_weight",
         "validation",
+        "metrics_by",
         "out_of_sample",
         "policies",
         "code_version",
@@ -125,6 +128,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         sample_weight: str | None = None,
         cross_validation: int = 4,
         validation: Asked | None = None,
+        metrics_by: str | Sequence[str] = (),
         out_of_sample: Writable | str | Mapping[str, Any] | None = None,
         preprocessing: Preprocessing = "auto",
         policies: Mapping[str, str] | None = None,
@@ -157,6 +161,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         self.sample_weight = sample_weight
         self.cross_validation = cross_validation
         self.validation = own_copy(validation)
+        self.metrics_by = metrics_by
         self.out_of_sample = own_copy(out_of_sample)
         self.preprocessing = preprocessing
         self.policies = policies
@@ -239,6 +244,7 @@ class SklearnTrainOperator(ModelVersionOperator):
             "primary_key": list(column_names(self.primary_key)),
             "sample_weight": list(column_names(self.sample_weight)),
             "validation": list(column_names(getattr(self.validation, "column", None))),
+            "metrics_by": list(column_names(self.metrics_by)),
         }
         return WantedColumns(roles, column_names(self.excluded_columns), with_others=True)
 

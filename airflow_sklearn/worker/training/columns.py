@@ -18,6 +18,7 @@ def named_columns(job: TrainJob) -> dict[str, tuple[str, ...]]:
         "excluded_columns": job.excluded_columns,
         "sample_weight": (job.sample_weight,) if job.sample_weight else (),
         "validation": (job.validation.column,) if isinstance(job.validation, GroupFolds | TimeFolds) else (),
+        "metrics_by": job.metrics_by,
     }
     return {setting: names for setting, names in found.items() if names}
 

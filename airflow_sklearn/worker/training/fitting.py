@@ -18,9 +18,11 @@ from airflow_sklearn.worker.training.held_out import load_held_out
 from airflow_sklearn.worker.training.search import search_containers
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
     from airflow_sklearn.contract.jobs import TrainJob
+    from airflow_sklearn.models.fitting import FitParams
     from airflow_sklearn.models.splits import Split
     from airflow_sklearn.storage import Storage
     from airflow_sklearn.worker.training.loading import TargetRows, TrainingData
@@ -35,11 +37,24 @@ class Validated:
     :param table: the table with the scored rows.
     :param target: the target's values in this table.
     :param validation: the scores. The numbers of rows are those among the target's rows.
+    :param weight: the weights of the scored rows, of shape (scored,); None: no weights.
     """
 
     table: pa.Table
     target: TargetRows
     validation: Validation
+    weight: np.ndarray | None
+
+    @property
+    def scored_rows(self) -> np.ndarray:
+        """The numbers of the table's rows that are scored."""
+        return self.target.rows[self.validation.rows]
+
+
+def _validated(table: pa.Table, target: TargetRows, validation: Validation, params: FitParams) -> Validated:
+    """:param params: the parameters of ``fit`` for all rows of the table."""
+    weight = params.sample_weight
+    return Validated(table, target, validation, None if weight is None else weight[target.rows[validation.rows]])
 
 
 @dataclass(frozen=True)
@@ -76,13 +91,13 @@ def fit_and_validate(job: TrainJob, storage: Storage, estimator: Any, data: Trai
         validated = []
         if splits:
             found = _cross_validate(estimator, frame, data, target, splits)
-            validated.append(Validated(data.table, target, found))
+            validated.append(_validated(data.table, target, found, data.params))
         elif held_out:
             frame = to_frame(held_out.table, data.features)
             there = held_out.targets[0]
             found = validate_fitted(estimator, frame, there.y, held_out.params.sample_weight)
             _LOG.info("%s held-out rows: %s", f"{len(there.y):,}", _shown(found))
-            validated.append(Validated(held_out.table, there, found))
+            validated.append(_validated(held_out.table, there, found, held_out.params))
     return Fitted(estimator, tuple(validated), seconds)
 
 

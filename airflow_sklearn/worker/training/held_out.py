@@ -15,6 +15,7 @@ from airflow_sklearn.contract.validation import HeldOutRows
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.worker.data.training import read_table
 from airflow_sklearn.worker.training.checks import value_type
+from airflow_sklearn.worker.training.columns import used_columns
 from airflow_sklearn.worker.training.loading import TargetRows, fit_params, target_rows, with_target
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def load_held_out(job: TrainJob, storage: Storage, data: TrainingData) -> HeldOu
         return None
     problems = ProblemCollector()
     features = [feature.name for feature in data.features]
-    named = [*features, *job.targets, *job.primary_key, *([job.sample_weight] if job.sample_weight else [])]
+    roles = used_columns(job)
+    named = [*features, *(name for name in data.table.column_names if name in roles and name not in features)]
     types = {name: str(value_type(data.table[name].type)) for name in named}
     known = {name: kind for name, kind in types.items() if kind != "null"}
     read = read_table(

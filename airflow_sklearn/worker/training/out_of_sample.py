@@ -58,11 +58,10 @@ def store_out_of_sample(
             f"The model knows the classes {list(target.classes)}, its folds knew {list(validation.classes)}: "
             "out-of-sample scores have no columns. Use an estimator that keeps all classes, or cross_validation=0."
         )
-    table = validated.table
-    rows = validated.target.rows[validation.rows]
+    table, scored = validated.table, validated.scored_rows
     table = table.select([*key, target.name])
-    if len(rows) < table.num_rows:
-        table = table.take(pa.array(rows))
+    if len(scored) < table.num_rows:
+        table = table.take(pa.array(scored))
     writer = _Writer(table, key, target, estimator, validation)
     parts = []
     with scratch_folder() as scratch:

@@ -10,6 +10,7 @@ from airflow_sklearn.contract.model import ModelManifest, TrainingSource
 from airflow_sklearn.models.schema import learn_target
 from airflow_sklearn.runs.model_store import version_folder
 from airflow_sklearn.worker.training.description import describe
+from airflow_sklearn.worker.training.metrics import store_metrics
 from airflow_sklearn.worker.training.out_of_sample import store_out_of_sample
 
 if TYPE_CHECKING:
@@ -31,9 +32,11 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
     estimator, described = describe(job, storage, fitted.estimator, data, target, fit_seconds=fitted.seconds)
     validated = fitted.validated[0] if fitted.validated else None
     validation = validated and validated.validation
+    folder = version_folder(job.model, job.version)
+    metrics = store_metrics(job, storage, folder, fitted.validated) if fitted.validated else None
     out_of_sample = validated and store_out_of_sample(
         storage,
-        version_folder(job.model, job.version),
+        folder,
         validated=validated,
         key=job.primary_key,
         target=target,
@@ -49,6 +52,7 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
         ),
         metrics=validation.metrics if validation else {},
         metrics_std=validation.deviations if validation else {},
+        metrics_object=metrics,
         out_of_sample=out_of_sample,
         **described,
         **job.recorded(),
