@@ -15,6 +15,7 @@ from airflow_sklearn.contract.data import OutputFiles, SourceFiles
 from airflow_sklearn.contract.document import Document
 from airflow_sklearn.contract.job_queue import JobEnd, Placement, QueueEntry, QueueInstance
 from airflow_sklearn.contract.jobs import JobIdentity, JobResult, PoolWorkerJob, PredictJob, RegisterJob, TrainJob
+from airflow_sklearn.contract.metrics import ModelMetrics
 from airflow_sklearn.contract.model import Artifact, ModelManifest, ModelPointer, StoredParitySample
 from airflow_sklearn.contract.plan import PlanIndex, PlannedChunk
 from airflow_sklearn.contract.proof import Publishing
@@ -63,6 +64,8 @@ def documents(root: str) -> Iterator[tuple[str, Document]]:
     yield "model-manifest", manifest
     assert manifest.parity_object is not None
     yield "parity-sample", StoredParitySample.from_json(storage.read(manifest.parity_object.uri))
+    assert manifest.metrics_object is not None
+    yield "metrics", ModelMetrics.from_json(storage.read(manifest.metrics_object.uri))
     yield "model-pointer", ModelPointer.from_json(storage.read(f"{manifest.model}/latest.json"))
     (FOLDER / "artifact.joblib").write_bytes(storage.read(manifest.artifact.uri))
     yield "register-job", register_job(storage, root, source, manifest.artifact)[0]
