@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     _Model = TypeVar("_Model", bound=BaseModel)
 
 Preprocessing = Literal["auto", "default", "none"]
-AskedMethod = Literal["auto", "predict", "predict_proba", "decision_function"]
+AskedMethod = Literal["auto", "predict", "predict_proba", "decision_function", "transform", "score_samples"]
 
 PREPROCESSING: tuple[str, ...] = get_args(Preprocessing)
 METHODS: tuple[str, ...] = ("auto", *get_args(Method))

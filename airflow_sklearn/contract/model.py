@@ -207,6 +207,11 @@ class ModelManifest(RecordedSettings, Document):
     """The number of folds; 0: no cross-validation."""
     out_of_sample: OutOfSample | None = None
     """None: no cross-validation."""
+    score_percentiles: Annotated[dict[str, tuple[float, ...]], Later()] = {}
+    """By output column, the 1st to the 99th percentile of the out-of-sample scores."""
+    thresholds: Annotated[dict[str, float], Later()] = {}
+    """By target with two classes, the probability of the second class (or the decision value, of a model without
+    probabilities) from which on a row is decided to be of it."""
     performance: Performance
     warnings: tuple[str, ...] = ()
     versions: Versions

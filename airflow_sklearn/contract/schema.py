@@ -18,13 +18,27 @@ KIND_WORDS: dict[FeatureKind, tuple[str, str]] = {
     "datetime": ("date", "dates"),
     "text": ("text", "texts"),
 }
-Method = Literal["predict", "predict_proba", "decision_function"]
+Method = Literal["predict", "predict_proba", "decision_function", "transform", "score_samples"]
+Task = Literal["classification", "regression", "clustering", "outliers", "transformation"]
 Scalar = bool | int | float | str | None
 
 #: What an estimator can be asked for, in the order in which ``method="auto"`` chooses.
-METHODS_BEST_FIRST: tuple[Method, ...] = ("predict_proba", "predict", "decision_function")
+METHODS_BEST_FIRST: tuple[Method, ...] = (
+    "predict_proba",
+    "predict",
+    "decision_function",
+    "transform",
+    "score_samples",
+)
 
 LARGEST_BATCH = 2**20  # rows
+
+
+def label_text(label: Scalar) -> str:
+    """A class as a part of a column's name: ``true``, ``1``, ``yes``."""
+    if isinstance(label, bool):
+        return str(label).lower()
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 
 
 def best_first(methods: Collection[str]) -> tuple[Method, ...]:
@@ -85,16 +99,29 @@ class Column(Value):
 
     name: str
     arrow_type: str
+    """Empty: not known before the source is read."""
 
 
 class Target(Value):
-    """What the model predicts."""
+    """What the model predicts.
+
+    A column of the training table; for tasks without such a column, the word that begins the names of predictions.
+    """
 
     name: str
     arrow_type: str
-    task: Literal["classification", "regression"]
+    task: Task
     classes: tuple[Scalar, ...] = ()
     """Classification: the labels in the order of the estimator's ``classes_``."""
+
+
+class Bins(Value):
+    """Bins of a number: the first one lies below the first edge, each other one begins with an edge."""
+
+    edges: tuple[float, ...]
+    """Ascending."""
+    labels: tuple[Scalar, ...] = ()
+    """The results, one more than edges. Empty: the numbers of the bins, from 1 on."""
 
 
 class OutputColumn(Value):
@@ -105,6 +132,13 @@ class OutputColumn(Value):
     method: Method
     index: int | None = None
     """The column of the method's result; None: the result has one dimension."""
+    target: Annotated[str, Later()] = ""
+    """The target whose estimator is asked, in a model with an estimator for each of several targets. Empty: the model
+    itself is asked."""
+    width: Annotated[int | None, Later()] = None
+    """The number of columns of the method's result; None: as many as there are outputs of it."""
+    bins: Annotated[Bins | None, Later()] = None
+    """The bins by which the result's number is replaced; None: it is the prediction."""
 
 
 class Policies(Value):

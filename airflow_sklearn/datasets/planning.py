@@ -66,7 +66,7 @@ def plan_prediction(
 
 def wanted_columns(plan: UnresolvedPlan) -> WantedColumns:
     """The columns that prediction reads: the key, the features, and the columns that are passed through."""
-    schema = plan.manifest.feature_schema
+    schema = plan.schema
     return WantedColumns(
         {
             "feature": tuple(schema.feature_names),

@@ -9,22 +9,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
+from scipy import sparse
 from sklearn.pipeline import Pipeline
 
-from airflow_sklearn.contract.schema import (
-    METHODS_BEST_FIRST,
-    Feature,
-    Method,
-    OutputColumn,
-    Scalar,
-    Target,
-    best_first,
-)
+from airflow_sklearn.contract.schema import Bins, Feature, Method, OutputColumn, Target, label_text
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.columns import decoded, kind_of
 from airflow_sklearn.models.dtypes import same_dtypes
 from airflow_sklearn.models.fitting import asking
 from airflow_sklearn.models.frames import accepts_arrow, estimator_input
+from airflow_sklearn.models.tasks import METHODS, methods_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +30,8 @@ DEFAULT_BATCH_ROWS = 16_384
 
 _SMALLEST_BATCH_ROWS = 1_024
 _BATCH_BYTES = 32 * 2**20  # of one float64 matrix of the features
+
+_MOST_COLUMNS = 1_024  # that transform may give
 
 _LABEL_TYPES = {
     "int64": pa.int64(),
@@ -62,32 +58,58 @@ def batch_rows_for(n_features: int) -> int:
     return rows
 
 
-def methods_of(estimator: Any) -> tuple[Method, ...]:
-    """The methods that a fitted estimator has, in the order in which ``method="auto"`` chooses."""
-    return best_first([method for method in METHODS_BEST_FIRST if callable(getattr(estimator, method, None))])
-
-
 def output_columns(estimator: Any, target: Target, method: Method) -> tuple[OutputColumn, ...]:
     """The columns of a method's predictions.
 
     ``predict``: ``{target}_pred``. ``predict_proba``: ``{target}_proba_{class}`` for each class. ``decision_function``:
-    ``{target}_decision``, or ``{target}_decision_{class}`` for more than two classes.
+    ``{target}_decision``, or ``{target}_decision_{class}`` for more than two classes. ``score_samples``:
+    ``{target}_score``. ``transform``: of a clustering ``cluster_distance_{number}``, else the names that the estimator
+    gives its columns.
 
     :param estimator: a fitted estimator.
     :raises UserError: the estimator lacks the method.
     """
-    if method not in (there := methods_of(estimator)):
+    if method not in (there := methods_of(estimator, target.task)):
         raise UserError(f"The model ({type(estimator).__name__}) has no {method}: use one of {list(there)}.")
     if method == "predict":
         arrow_type = "double" if target.task == "regression" else _label_type(target.arrow_type)
         return (OutputColumn(name=f"{target.name}_pred", arrow_type=arrow_type, method=method),)
-    if method == "decision_function" and len(target.classes) <= 2:
-        return (OutputColumn(name=f"{target.name}_decision", arrow_type="double", method=method),)
-    word = "proba" if method == "predict_proba" else "decision"
+    if method == "score_samples" or (method == "decision_function" and len(target.classes) <= 2):
+        word = "score" if method == "score_samples" else "decision"
+        return (OutputColumn(name=f"{target.name}_{word}", arrow_type="double", method=method),)
+    if method == "transform":
+        names = _transformed_names(estimator, target)
+    else:
+        word = "proba" if method == "predict_proba" else "decision"
+        classes = target.classes if target.task == "classification" else range(_components(estimator))
+        names = [f"{target.name}_{word}_{label_text(label)}" for label in classes]
     return tuple(
-        OutputColumn(name=f"{target.name}_{word}_{_class_name(label)}", arrow_type="double", method=method, index=index)
-        for index, label in enumerate(target.classes)
+        OutputColumn(name=name, arrow_type="double", method=method, index=index) for index, name in enumerate(names)
     )
+
+
+def _components(estimator: Any) -> int:
+    """The number of components of a mixture."""
+    return len(innermost(estimator).weights_)
+
+
+def _transformed_names(estimator: Any, target: Target) -> list[str]:
+    """The names of the columns that ``transform`` gives, each only once."""
+    try:
+        names = [str(name) for name in estimator.get_feature_names_out()]
+    except Exception as error:
+        raise UnnamedAnswerError(
+            f"the columns of {type(estimator).__name__}.transform have no names (get_feature_names_out raised "
+            f"{type(error).__name__}: {error})."
+        ) from error
+    if target.task == "clustering":
+        names = [f"{target.name}_distance_{number}" for number in range(len(names))]
+    if len(names) > _MOST_COLUMNS:
+        raise UnnamedAnswerError(
+            f"transform gives {len(names):,} columns, and a table of predictions has at most {_MOST_COLUMNS:,}. Fix: "
+            "reduce them, by PCA or a selection, as the last step of the pipeline."
+        )
+    return names
 
 
 def usable_outputs(
@@ -102,9 +124,9 @@ def usable_outputs(
     found: dict[Method, tuple[OutputColumn, ...]] = {}
     unnamed = []
     X = estimator_input(estimator, table, features)
-    for method in methods_of(estimator):
-        outputs = output_columns(estimator, target, method)
+    for method in methods_of(estimator, target.task):
         try:
+            outputs = output_columns(estimator, target, method)
             with asking(estimator, method):
                 answers = predict_arrays(estimator, X, outputs)
                 if method == "decision_function" and len(outputs) > 1:
@@ -115,9 +137,17 @@ def usable_outputs(
         else:
             found[method] = outputs
     if not found:
-        why = " ".join(unnamed) or f"It has none of {', '.join(METHODS_BEST_FIRST)}."
+        why = " ".join(unnamed) or f"It has none of {', '.join(METHODS[target.task])}."
         raise UserError(f"The fitted {type(estimator).__name__} cannot be asked for predictions. {why}")
     return found
+
+
+def innermost(estimator: Any) -> Any:
+    """The estimator that answers, inside of fitted searches and at the end of pipelines."""
+    core = estimator
+    while inner := getattr(core, "best_estimator_", None) or (isinstance(core, Pipeline) and core.steps[-1][1]):
+        core = inner
+    return core
 
 
 def _check_classes(estimator: Any, X: Any, answers: Sequence[np.ndarray]) -> None:
@@ -127,9 +157,7 @@ def _check_classes(estimator: Any, X: Any, answers: Sequence[np.ndarray]) -> Non
 
     :raises UnnamedAnswerError: they do not.
     """
-    core = estimator
-    while inner := getattr(core, "best_estimator_", None) or (isinstance(core, Pipeline) and core.steps[-1][1]):
-        core = inner
+    core = innermost(estimator)
     pairs = getattr(core, "decision_function_shape", None) == "ovo"
     highest = np.asarray(estimator.classes_)[np.argmax(np.column_stack(answers), axis=1)]
     differ = float(np.mean(highest != np.asarray(estimator.predict(X)).reshape(len(highest))))
@@ -141,19 +169,41 @@ def _check_classes(estimator: Any, X: Any, answers: Sequence[np.ndarray]) -> Non
 
 
 def predict_arrays(estimator: Any, X: Any, outputs: Sequence[OutputColumn]) -> list[np.ndarray]:
-    """Call an estimator once, and split its result into columns.
+    """Call each method that outputs need once, and split the results into columns.
 
     :param X: the result of ``estimator_input``, of shape (rows, features), with at least one row.
-    :param outputs: the result of ``output_columns``; all of one method.
+    :param outputs: columns of ``output_columns``, all of a method or those whose ``width`` is known.
     :return: an array of shape (rows,) for each output.
-    :raises UnnamedAnswerError: the result has another number of rows, or of columns.
+    :raises UnnamedAnswerError: a result has another number of rows, or of columns.
     """
-    methods = {output.method for output in outputs}
-    if len(methods) != 1:
-        raise ValueError(f"One call answers one method, but the outputs are of {sorted(methods)}.")
-    method = methods.pop()
+    answers: dict[tuple[str, str], np.ndarray] = {}
+    for source in dict.fromkeys((output.target, output.method) for output in outputs):
+        of_it = [output for output in outputs if (output.target, output.method) == source]
+        answers[source] = _answer(estimator_of(estimator, source[0]), X, of_it)
+    columns = []
+    for output in outputs:
+        answer = answers[output.target, output.method]
+        column = answer if output.index is None else np.ascontiguousarray(answer[:, output.index])
+        columns.append(column if output.bins is None else binned(column, output.bins))
+    return columns
+
+
+def estimator_of(estimator: Any, target: str) -> Any:
+    """The estimator that answers for a target: the model itself, or one of its ``estimators_by_target_``.
+
+    :param target: ``OutputColumn.target``.
+    """
+    return estimator.estimators_by_target_[target] if target else estimator
+
+
+def _answer(estimator: Any, X: Any, outputs: Sequence[OutputColumn]) -> np.ndarray:
+    """The result of a method, of shape (rows,) or (rows, columns). All outputs are of this method."""
+    method, first = outputs[0].method, outputs[0]
     answer = getattr(estimator, method)(X)
-    expected = (len(X),) if outputs[0].index is None else (len(X), len(outputs))
+    if sparse.issparse(answer):
+        answer = answer.toarray()
+    width = first.width or len({output.index for output in outputs})
+    expected = (len(X),) if first.index is None else (len(X), width)
     shape = np.shape(answer)
     if shape != expected and not (len(expected) == 1 and shape == (len(X), 1)):
         raise UnnamedAnswerError(
@@ -161,9 +211,21 @@ def predict_arrays(estimator: Any, X: Any, outputs: Sequence[OutputColumn]) -> l
             f"was expected, for the columns {[output.name for output in outputs]}."
         )
     answer = np.asarray(answer)
-    if outputs[0].index is None:
-        return [answer.reshape(len(X))]
-    return [np.ascontiguousarray(answer[:, output.index]) for output in outputs]
+    if method == "transform":
+        try:
+            answer = answer.astype(np.float64)
+        except (TypeError, ValueError):
+            name = type(estimator).__name__
+            raise UnnamedAnswerError(f"transform of {name} gives values that are no numbers.") from None
+    return answer.reshape(len(X)) if first.index is None else answer
+
+
+def binned(values: np.ndarray, bins: Bins) -> np.ndarray:
+    """The bins of numbers, of shape (rows,): labels or numbers from 1 on; None where there is no number."""
+    numbers = np.searchsorted(np.asarray(bins.edges), values, side="right")
+    found = np.asarray(bins.labels, dtype=object)[numbers] if bins.labels else (numbers + 1).astype(object)
+    found[np.isnan(values)] = None
+    return found
 
 
 def to_arrow(arrays: Sequence[np.ndarray], outputs: Sequence[OutputColumn]) -> list[pa.Array]:
@@ -240,7 +302,7 @@ def predict_table(
     :param estimator: a fitted estimator.
     :param table: shape (rows, at least the features); may be empty.
     :param features: the features of the feature schema.
-    :param outputs: the result of ``output_columns``; all of one method.
+    :param outputs: see ``predict_arrays``.
     :param batch_rows: the largest number of rows in a batch.
     :param pad: give all batches exactly ``batch_rows`` rows; see ``fixed_shape``.
     :param filler: see ``fixed_shape``.
@@ -276,9 +338,3 @@ def _label_type(arrow_type: str) -> str:
         return "double"
     widest = "uint64" if arrow_type == "uint64" else "int64"
     return {"string": "string", "boolean": "bool"}.get(kind or "", widest if integer else "double")
-
-
-def _class_name(label: Scalar) -> str:
-    if isinstance(label, bool):
-        return str(label).lower()
-    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)

@@ -53,8 +53,14 @@ class SklearnPlanOperator(StatementsOperator):
         such as ``date={{ ds }}``; default: the run's id. Two tasks of one DAG run need two partitions or two
         destinations, else the second commit fails. For a table, a name for the run's rows; default: made of the table's
         ``partition`` or ``where``, or the run's id if rows are appended. (templated, always to a text)
-    :param method: ``auto`` (``predict_proba`` if the model has it, else ``predict``), ``predict``, ``predict_proba`` or
-        ``decision_function``. (templated)
+    :param method: ``auto`` (``predict_proba`` if the model has it, else ``predict``), ``predict``, ``predict_proba``,
+        ``decision_function``, ``score_samples`` or ``transform``. (templated)
+    :param outputs: the columns of predictions instead of all of the method, by their names or by words: ``"pred"``,
+        ``"proba"``, ``"proba:yes"`` (of one class), ``"decision"``, ``"score"``, ``"transform"``; ``"percentile"`` and
+        ``"decile"`` (from 1 to 100 or 10, relative to the out-of-sample scores of training; ``"decile:yes"``); and
+        ``"label"``, the class at the threshold that training has tuned. (templated)
+    :param primary_key: the column or columns that identify a row here; an empty list: none. Default: those of training.
+        (templated)
     :param passthrough: the column or columns of the source to copy into each row of predictions. (templated)
     :param chunk_size: the approximate size of source in a chunk: bytes, or a text such as ``"64MB"``. (templated)
     :param max_chunks: the largest number of chunks; chunks grow if there would be more. Never more than Airflow's
@@ -71,6 +77,8 @@ class SklearnPlanOperator(StatementsOperator):
         "destination",
         "partition",
         "method",
+        "outputs",
+        "primary_key",
         "passthrough",
         "chunk_size",
         "policies",
@@ -90,6 +98,8 @@ class SklearnPlanOperator(StatementsOperator):
         destination: Writable | str | Mapping[str, Any],
         partition: str = "",
         method: AskedMethod | str = "auto",
+        outputs: str | Sequence[str] = (),
+        primary_key: str | Sequence[str] | None = None,
         passthrough: str | Sequence[str] = (),
         chunk_size: float | str = "64MB",
         max_chunks: int = 256,
@@ -105,6 +115,8 @@ class SklearnPlanOperator(StatementsOperator):
         self.destination = own_copy(destination)
         self.partition = partition
         self.method = method
+        self.outputs = outputs
+        self.primary_key = primary_key
         self.passthrough = passthrough
         self.chunk_size = chunk_size
         self.max_chunks = max_chunks
@@ -122,6 +134,8 @@ class SklearnPlanOperator(StatementsOperator):
         if is_known(self.partition) and not isinstance(self.partition, str):
             raise UserError(f"partition={self.partition!r}: give a text, such as 'date={{{{ ds }}}}'.")
         check_choice("method", self.method, METHODS)
+        check_columns("outputs", self.outputs)
+        check_columns("primary_key", self.primary_key)
         check_columns("passthrough", self.passthrough)
         if is_known(self.chunk_size):
             to_bytes(self.chunk_size)
@@ -148,6 +162,8 @@ class SklearnPlanOperator(StatementsOperator):
             model=absolute_uri(self.model) if isinstance(self.model, str) else self.model,
             partition=destination.partition(self.partition, who.run_id),
             method=self.method,
+            outputs=column_names(self.outputs),
+            primary_key=None if self.primary_key is None else column_names(self.primary_key),
             passthrough=column_names(self.passthrough),
             policies=self.policies,
             ledger=absolute_uri(self.ledger).rstrip("/") if self.ledger else None,

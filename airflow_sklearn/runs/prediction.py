@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from airflow_sklearn.contract.arguments import merge_policies
 from airflow_sklearn.contract.plan import Plan, PredictionSpec
 from airflow_sklearn.contract.planned import Planned
-from airflow_sklearn.contract.schema import best_first
+from airflow_sklearn.contract.schema import Column
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.runs.chunking import make_chunks
 from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.runs.model_store import resolve_model
+from airflow_sklearn.runs.outputs import choose_outputs
 from airflow_sklearn.runs.source_columns import column_faults
 from airflow_sklearn.runs.table_formats import refuse_table_formats
 from airflow_sklearn.storage import join
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.contract.data import SourceFiles
     from airflow_sklearn.contract.model import ModelManifest
-    from airflow_sklearn.contract.schema import Method, OutputColumn, Policies
+    from airflow_sklearn.contract.schema import FeatureSchema, Method, OutputColumn, Policies
     from airflow_sklearn.contract.tables import AnyOutput, OutputColumnSpec, Snapshot
     from airflow_sklearn.storage import Storage
 
@@ -43,12 +44,18 @@ class UnresolvedPlan:
     manifest_sha256: str
     method: Method
     outputs: tuple[OutputColumn, ...]
+    primary_key: tuple[Column, ...]
     passthrough: tuple[str, ...]
     policies: Policies
     destination: AnyOutput
     partition: str
     ledger: str | None
     faults: tuple[str, ...]
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """The model's feature schema, with the primary key of this run."""
+        return self.manifest.feature_schema.model_copy(update={"primary_key": self.primary_key})
 
     def check(self, further: Sequence[str] = ()) -> None:
         """Refuse a run that cannot be planned.
@@ -67,6 +74,8 @@ def draft_plan(
     destination: AnyOutput,
     partition: str,
     method: str = "auto",
+    outputs: Sequence[str] = (),
+    primary_key: Sequence[str] | None = None,
     passthrough: Sequence[str] = (),
     policies: Mapping[str, str] | None = None,
     ledger: str | None = None,
@@ -80,6 +89,8 @@ def draft_plan(
     :param partition: the name of the rows that this run publishes, as the destination spells it.
     :param method: ``auto`` (``predict_proba`` if the model has it, else ``predict``) or the name of an estimator's
         method.
+    :param outputs: the columns of predictions; see ``choose_outputs``. Empty: all of the method.
+    :param primary_key: the columns that identify a row; empty: none; None: those of training.
     :param passthrough: columns of the source that are copied into each row of predictions.
     :param policies: values that override the model's ``Policies``, by name.
     :param ledger: the folder for ledgers; None: ``_airflow_sklearn/`` below the destination.
@@ -87,19 +98,21 @@ def draft_plan(
     :raises UserError: the model lacks the method, or there is no such policy.
     """
     manifest, manifest_uri, manifest_sha256 = resolve_model(storage, model)
-    chosen, outputs = _outputs(manifest, method)
+    chosen, columns = choose_outputs(manifest, method, outputs)
+    key = _key_columns(manifest, primary_key)
     return UnresolvedPlan(
         manifest=manifest,
         manifest_uri=manifest_uri,
         manifest_sha256=manifest_sha256,
         method=chosen,
-        outputs=outputs,
+        outputs=columns,
+        primary_key=key,
         passthrough=tuple(passthrough),
         policies=merge_policies(policies, manifest.feature_schema.policies),
         destination=destination,
         partition=partition,
         ledger=ledger,
-        faults=(*_name_faults(manifest, outputs, passthrough), *faults),
+        faults=(*_name_faults(key, columns, passthrough), *faults),
     )
 
 
@@ -149,7 +162,7 @@ def finish_plan(
         model_manifest_sha256=unresolved.manifest_sha256,
         method=unresolved.method,
         outputs=unresolved.outputs,
-        primary_key=unresolved.manifest.feature_schema.primary_key,
+        primary_key=unresolved.primary_key,
         passthrough=unresolved.passthrough,
         output_types={column.name: column.arrow_type for column in table_columns},
         source=source,
@@ -177,7 +190,7 @@ def finish_plan(
 
 def _needed_columns(unresolved: UnresolvedPlan) -> dict[str, str]:
     """The columns that the run needs, each with its purpose."""
-    schema = unresolved.manifest.feature_schema
+    schema = unresolved.schema
     features = (
         tuple(feature.name for feature in schema.used_features)
         if unresolved.policies.missing_columns == "error"
@@ -190,22 +203,19 @@ def _needed_columns(unresolved: UnresolvedPlan) -> dict[str, str]:
     }
 
 
-def _outputs(manifest: ModelManifest, method: str) -> tuple[Method, tuple[OutputColumn, ...]]:
-    available = best_first(manifest.methods)
-    chosen = available[0] if method == "auto" else next((name for name in available if name == method), None)
-    if chosen is None:
-        raise UserError(
-            f"The model {manifest.model} ({manifest.estimator_class}) has no method {method!r}; "
-            f"it has {', '.join(available)}. Choose one of these, or 'auto'."
-        )
-    return chosen, tuple(output for output in manifest.parity.outputs if output.method == chosen)
+def _key_columns(manifest: ModelManifest, asked: Sequence[str] | None) -> tuple[Column, ...]:
+    """The key's columns, with their types as far as training knew them."""
+    trained = manifest.feature_schema.primary_key
+    if asked is None:
+        return trained
+    known = {column.name: column for column in (*manifest.columns, *trained)}
+    return tuple(known.get(name, Column(name=name, arrow_type="")) for name in asked)
 
 
-def _name_faults(manifest: ModelManifest, outputs: Sequence[OutputColumn], passthrough: Sequence[str]) -> list[str]:
-    key = [column.name for column in manifest.feature_schema.primary_key]
-    names = [*key, *passthrough, *(output.name for output in outputs)]
+def _name_faults(key: Sequence[Column], outputs: Sequence[OutputColumn], passthrough: Sequence[str]) -> list[str]:
+    names = [*(column.name for column in key), *passthrough, *(output.name for output in outputs)]
     return [
         f"the column {name!r} would be written twice: "
-        + ("leave it out of passthrough" if name in passthrough else "rename the key, and train again")
+        + ("leave it out of passthrough" if name in passthrough else "rename it in the source, or choose another key")
         for name in sorted({n for n in names if names.count(n) > 1})
     ]

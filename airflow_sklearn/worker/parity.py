@@ -121,12 +121,14 @@ def replay(estimator: Any, manifest: ModelManifest, outputs: Sequence[OutputColu
 
     :param estimator: the loaded estimator.
     :param manifest: the manifest with the sample's rows.
-    :param outputs: the columns that are about to be predicted.
+    :param outputs: the columns that are about to be predicted. All columns of their methods are compared.
     :return: the largest relative difference of a number; 0.0 if all bits are equal.
     :raises BrokenEnvironmentError: a label differs, or a number by more than ``TOLERANCE``.
     """
     sample, schema = manifest.parity, manifest.feature_schema
     table = _rebuild(sample.columns, schema)
+    asked = {(output.target, output.method) for output in outputs}
+    outputs = [output for output in sample.outputs if (output.target, output.method) in asked]
     expected = [sample.predictions[sample.outputs.index(output)] for output in outputs]
     batches = Batches(manifest.batch_rows, manifest.batch_shape)
     found = predict_outputs(estimator, table, schema, outputs, batches)
@@ -167,16 +169,8 @@ def predict_outputs(
     """
     pad = batches.shape == "fixed"
     filler = shortest_row(table) if pad else None
-    by_method: dict[str, list[OutputColumn]] = {}
-    for output in outputs:
-        by_method.setdefault(output.method, []).append(output)
-    columns: dict[str, tuple[Any, ...]] = {}
-    for group in by_method.values():
-        predicted = Predictor(estimator, schema.features, group, batches.rows, pad=pad, filler=filler)(table)
-        columns.update(
-            {name: tuple(_scalar(v) for v in predicted[name].to_pylist()) for name in predicted.column_names}
-        )
-    return tuple(columns[output.name] for output in outputs)
+    predicted = Predictor(estimator, schema.features, outputs, batches.rows, pad=pad, filler=filler)(table)
+    return tuple(tuple(_scalar(value) for value in predicted[output.name].to_pylist()) for output in outputs)
 
 
 def _rebuild(columns: dict[str, tuple[Any, ...]], schema: FeatureSchema) -> pa.Table:

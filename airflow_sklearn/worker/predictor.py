@@ -54,6 +54,7 @@ class Predictor:
     ) -> None:
         self.estimator, self.features, self.outputs, self.batch_rows = estimator, features, outputs, batch_rows
         self.pad, self.filler = pad, filler
+        self._methods = " and ".join(dict.fromkeys(output.method for output in outputs))
         self._names = [feature.name for feature in features]
         self._threads = _controller()
         empty = pa.table({name: pa.nulls(0) for name in self._names})
@@ -70,7 +71,7 @@ class Predictor:
         with (
             self._threads.limit(limits=1),
             joblib.parallel_config(backend="sequential"),
-            asking(self.estimator, self.outputs[0].method),
+            asking(self.estimator, self._methods),
         ):
             return predict_table(
                 self.estimator,

@@ -23,7 +23,6 @@ from airflow_sklearn.models.frames import to_frame
 from airflow_sklearn.models.outputs import (
     batch_rows_for,
     fixed_shape,
-    methods_of,
     output_columns,
     predict_arrays,
     predict_table,
@@ -32,6 +31,7 @@ from airflow_sklearn.models.outputs import (
 from airflow_sklearn.models.preprocessing import TablePreprocessor
 from airflow_sklearn.models.presets import build_preset
 from airflow_sklearn.models.schema import learn_features, learn_target
+from airflow_sklearn.models.tasks import methods_of
 
 BATCH_ROWS = 256
 

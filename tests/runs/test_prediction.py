@@ -110,11 +110,11 @@ def test_a_method_that_the_model_lacks_names_those_it_has(root: str) -> None:
 
 def test_auto_chooses_in_the_one_order_whatever_order_a_manifest_names_methods_in(root: str) -> None:
     storage = Storage()
-    for number, methods in enumerate(permutations(METHODS_BEST_FIRST)):
+    for number, methods in enumerate(permutations(METHODS_BEST_FIRST[:3])):
         stored_model(storage, f"{root}/{number}", methods=methods)
         plan, _ = csv_plan(storage, root, model=f"{root}/{number}")
         assert plan.spec.method == "predict_proba"
-    assert best_first({"decision_function", "predict", "transform"}) == ("predict", "decision_function")
+    assert best_first({"decision_function", "predict", "fit_predict"}) == ("predict", "decision_function")
 
 
 def test_all_contradictions_are_named_at_once(root: str) -> None:

@@ -37,7 +37,7 @@ class RedshiftDestination(Destination):
     def check(self, attempt: Attempt, plan: UnresolvedPlan, source: Source) -> list[str]:
         """See ``Destination.check``. The columns are compared with the table's."""
         columns, faults = _output_columns(plan, source, {})
-        key = tuple(column.name for column in plan.manifest.feature_schema.primary_key)
+        key = tuple(column.name for column in plan.primary_key)
         return faults + destination_faults(connect(attempt, self.document.access), self.document, columns, key)
 
     def output_columns(
@@ -121,8 +121,9 @@ def _output_columns(
     :param hints: Redshift types of columns in the source's table.
     """
     faults, there = [], source.column_types(plan)
-    wanted = {column.name: column.arrow_type for column in plan.manifest.feature_schema.primary_key}
-    for name in plan.passthrough:
+    wanted = {column.name: column.arrow_type for column in plan.primary_key if column.arrow_type}
+    untyped = [column.name for column in plan.primary_key if not column.arrow_type]
+    for name in (*untyped, *plan.passthrough):
         if name in there:
             wanted[name] = there[name]
         elif fault := source.untyped_fault(name):

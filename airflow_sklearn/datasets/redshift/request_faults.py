@@ -80,7 +80,7 @@ def _name_faults(table: TargetTable) -> list[str]:
 def _key_faults(table: TargetTable) -> list[str]:
     there = {column.name: column for column in table.columns}
     if table.output.if_exists == "upsert" and not table.key:
-        return ["if_exists='upsert' needs the rows' key: train with primary_key"]
+        return ["if_exists='upsert' needs the rows' key: give primary_key"]
     faults = [f"the key {name!r} is no column of the rows" for name in table.key if name not in there]
     return faults + [
         f"the key {name!r} is {there[name].arrow_type}, which Redshift cannot count again: nobody could check that "

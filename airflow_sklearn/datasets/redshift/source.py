@@ -41,7 +41,7 @@ class RedshiftSource(Source):
                 "user's search path), and that the user has USAGE on the schema and SELECT on the table"
             ]
         types = {column.name: column.arrow_type for column in plan.manifest.columns}
-        return feature_faults(name, columns, plan.manifest.feature_schema, plan.passthrough, plan.policies, types)
+        return feature_faults(name, columns, plan.schema, plan.passthrough, plan.policies, types)
 
     def column_types(self, plan: UnresolvedPlan) -> dict[str, str]:
         """See ``Source.column_types``: the Arrow types that UNLOAD writes."""

@@ -172,7 +172,7 @@ def feature_faults(
     policies, there = policies or schema.policies, {column.name: column for column in columns}
     required = policies.missing_columns == "error"
     wanted: list[tuple[str, str | None, bool]] = [(f.name, _read_as(f), required) for f in schema.used_features]
-    wanted += [(column.name, column.arrow_type, True) for column in schema.primary_key]
+    wanted += [(column.name, column.arrow_type or None, True) for column in schema.primary_key]
     wanted += [(name, (types or {}).get(name), True) for name in passthrough]
     faults: list[str] = []
     for name, kind, needed in wanted:

@@ -65,7 +65,7 @@ def report_duplicates(job: PredictJob, results: Sequence[SliceResult], problems:
             file=job.chunk.label,
             count=rows,
             examples=[f"{', '.join(map(str, key))} ({count} times)" for _, key, count in examples],
-            fix="remove them from the source; train with a primary_key that is unique; "
+            fix="remove them from the source; give a primary_key that is unique; "
             + let_pass("duplicate_keys", count="counted"),
         )
 

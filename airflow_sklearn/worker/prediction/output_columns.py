@@ -84,7 +84,8 @@ def _types_of_output_columns(storage: Storage, job: PredictJob, manifest: ModelM
     a nested type, gets its type from the chunk's first file; in CSV it stays text.
     """
     recorded = {column.name: column.arrow_type for column in manifest.columns} | job.spec.source.types
-    recorded |= {column.name: column.arrow_type for column in manifest.feature_schema.primary_key}
+    keys = manifest.feature_schema.primary_key
+    recorded |= {column.name: column.arrow_type for column in keys if column.arrow_type}
     names = [*(column.name for column in manifest.feature_schema.primary_key), *job.spec.passthrough]
     types: dict[str, pa.DataType] = {}
     for name in names:

@@ -122,6 +122,7 @@ def _run(work: ChunkWork, count: int, progress: Progress) -> list[SliceResult]:
 
 
 def _load_manifest(storage: Storage, job: PredictJob) -> ModelManifest:
+    """The model's manifest, with the primary key of the run."""
     uri = job.spec.model_manifest_uri
     data = storage.read(uri)
     found = hashlib.sha256(data).hexdigest()
@@ -130,7 +131,9 @@ def _load_manifest(storage: Storage, job: PredictJob) -> ModelManifest:
             f"{uri} has the SHA-256 {found}, but the plan pinned {job.spec.model_manifest_sha256}: the manifest was "
             "overwritten after the plan was made. Clear the plan task to plan with the model as it is now."
         )
-    return ModelManifest.from_json(data, where=uri)
+    manifest = ModelManifest.from_json(data, where=uri)
+    schema = manifest.feature_schema.model_copy(update={"primary_key": job.spec.primary_key})
+    return manifest.model_copy(update={"feature_schema": schema})
 
 
 def _process_count(job: PredictJob) -> int:

@@ -142,8 +142,10 @@ class SlicePredictor:
             with _Clock(self._seconds, "predict"):
                 predicted = self._predictor(batch)
             keys.add(kept)
-            if self._spec.method == "predict":
-                _count_labels(predicted, self._spec.outputs[0], result.prediction_counts)
+            for output in self._spec.outputs:
+                if output.method == "predict":
+                    _count_labels(predicted, output, result.prediction_counts)
+                    break
             predicted = self._as_written(predicted, self._predicted_columns, self._job.chunk.label)
             with _Clock(self._seconds, "write"):
                 sink.write(pa.Table.from_arrays([*kept.columns, *predicted.columns], schema=schema))

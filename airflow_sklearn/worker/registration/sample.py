@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from sklearn.base import is_classifier, is_regressor
+from sklearn.base import is_classifier
 
 from airflow_sklearn.contract.faults import counted, suggestion
 from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.frames import accepts_arrow
 from airflow_sklearn.models.schema import learn_features, learn_target
+from airflow_sklearn.models.tasks import needs_target, task_of, untargeted
 from airflow_sklearn.worker.data.training import read_table
 from airflow_sklearn.worker.training.checks import check_snapshot, check_unloaded
 from airflow_sklearn.worker.training.description import LearnedTable
@@ -75,11 +76,16 @@ def load_sample(job: RegisterJob, storage: Storage, estimator: Any) -> LearnedTa
 def target_of(job: RegisterJob, estimator: Any, sample: LearnedTable) -> Target:
     """The description of what the estimator predicts. Its type is that of the sample's column, if it has one.
 
-    :raises UserError: the estimator predicts a target, and the job does not name it.
+    :raises UserError: the estimator predicts a target, and the job does not name it; or it predicts none.
     """
-    classifier = is_classifier(estimator)
-    if not (classifier or is_regressor(estimator)):
-        raise UserError(f"{type(estimator).__name__} is neither a classifier nor a regressor in scikit-learn's sense.")
+    classifier, task = is_classifier(estimator), task_of(estimator)
+    if task is not None and not needs_target(task):
+        if job.target:
+            raise UserError(
+                f"{type(estimator).__name__} predicts no target, and target={job.target!r} was given. Fix: leave it "
+                "out; or excluded_columns, if the sample has such a column."
+            )
+        return untargeted(task)
     if not job.target:
         raise UserError(
             f"{type(estimator).__name__} predicts a target, whose name begins the names of the predictions. Fix: give "
