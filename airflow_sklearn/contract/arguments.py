@@ -95,10 +95,12 @@ def check_columns(argument: str, value: Any) -> None:
 
 
 def check_target(value: Any) -> None:
-    """Check that the target is the name of one column.
+    """Check that the target is the name of one column, or None.
 
     :raises UserError: it is not.
     """
+    if value is None:
+        return
     if is_known(value) and isinstance(value, list | tuple | set | frozenset):
         raise UserError(
             f"target={shown(value)}: a model has one target. Give one column's name; for several, train a model each: "

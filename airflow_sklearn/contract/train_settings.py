@@ -52,7 +52,7 @@ class TrainSettings(RecordedSettings):
     """All settings of a training."""
 
     target: str | tuple[str, ...]
-    """The column to predict, or several."""
+    """The column to predict, or several. Empty: none, for estimators that group, transform or find outliers."""
     primary_key: tuple[str, ...] = ()
     preprocessing: Preprocessing = "auto"
     """``default`` puts the package's preprocessing before the estimator; ``auto`` does so unless it is, or wraps, a
@@ -90,6 +90,7 @@ class TrainSettings(RecordedSettings):
         cls.check(arguments)
         folds, way = folds_and_way(arguments)
         meant = {
+            "target": arguments["target"] or "",
             "cross_validation": folds,
             "validation": way,
             "metrics_by": column_names(arguments["metrics_by"]),

@@ -42,11 +42,11 @@ class FitParams:
         return replace(self, values={name: values[rows] for name, values in self.values.items()})
 
 
-def fit(estimator: Any, X: Any, y: np.ndarray, params: FitParams | None = None) -> Any:
+def fit(estimator: Any, X: Any, y: np.ndarray | None, params: FitParams | None = None) -> Any:
     """Fit an estimator in place, and return it.
 
     :param X: the result of ``estimator_input``, of shape (rows, features).
-    :param y: shape (rows,).
+    :param y: shape (rows,); None: the estimator has no target.
     :param params: further parameters of ``fit``; None: there are none.
     :raises UserError: the estimator does not take a parameter, all columns are empty, or the estimator raises.
     """
@@ -58,7 +58,7 @@ def fit(estimator: Any, X: Any, y: np.ndarray, params: FitParams | None = None) 
             if "0 feature(s)" not in str(error):
                 raise
             raise UserError(
-                f"There is nothing to learn from: no column has a value in the {len(y):,} rows that are fitted, or all "
+                f"There is nothing to learn from: no column has a value in the {len(X):,} rows that are fitted, or all "
                 "that have are dates that never vary. Fix: give the model another column."
             ) from error
 

@@ -13,8 +13,10 @@ from airflow_sklearn.contract.arguments import (
     column_names,
 )
 from airflow_sklearn.contract.faults import counted
+from airflow_sklearn.contract.presets import PRESET_NAMES
 from airflow_sklearn.contract.train_settings import TrainSettings
 from airflow_sklearn.contract.validation import HeldOut, folds_and_way
+from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.operators.base import clears_of, identity_of, own_copy, static_outlets
 from airflow_sklearn.operators.jobs import DEFAULT_DEADLINE
 from airflow_sklearn.operators.links import ModelManifestLink
@@ -60,7 +62,8 @@ class SklearnTrainOperator(ModelVersionOperator):
         worker can import, or an unfitted estimator object. (templated)
     :param source: the training table: a URI, several, a ``Dataset``, a ``RedshiftTable`` or a ``RedshiftQuery``.
         (templated)
-    :param target: the column to predict. Rows where it is null are dropped. (templated)
+    :param target: the column to predict. Rows where it is null are dropped. None: the estimator groups rows (KMeans),
+        transforms them (PCA) or finds outliers (IsolationForest); nothing is validated then. (templated)
     :param model: the URI of the model; versions are stored below it. (templated)
     :param runtime: where the job runs. (templated)
     :param estimator_params: parameters of the preset's estimator, or arguments of the factory. (templated)
@@ -120,7 +123,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         *,
         estimator: Any,
         source: Readable | str | Sequence[str] | Mapping[str, Any],
-        target: str,
+        target: str | None = None,
         model: str,
         estimator_params: Mapping[str, Any] | None = None,
         primary_key: str | Sequence[str] = (),
@@ -176,6 +179,9 @@ class SklearnTrainOperator(ModelVersionOperator):
         check_estimator(held(self.estimator), self.estimator_params)
         check_can_be_stored(self.estimator)
         TrainSettings.check(self._asked())
+        estimator = held(self.estimator)
+        if self.target is None and isinstance(estimator, str) and estimator in PRESET_NAMES:
+            raise UserError(f"{estimator} predicts a target: name its column, target='churned'.")
         check_location("model", self.model)
         check_source(self.source)
         check_flag("reuse", self.reuse)

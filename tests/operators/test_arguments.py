@@ -142,7 +142,10 @@ def test_what_a_template_hides_is_let_pass(changes: dict[str, Any]) -> None:
         ({"predict_kwargs": {"task_id": "x"}}, "There is no argument 'task_id'"),
         ({"group_kwargs": {"group_id": "x"}}, "There is no argument 'group_id'"),
         ({"task_id": "x"}, "There is no argument 'task_id'"),
-        ({"method": "proba"}, "method='proba': give 'auto', 'predict', 'predict_proba' or 'decision_function'"),
+        (
+            {"method": "proba"},
+            "method='proba': give 'auto', 'predict', 'predict_proba', 'decision_function', 'transform' or 'score_samples'",
+        ),
         ({"runtime": LocalRuntime}, "group 'score': runtime=LocalRuntime is the class"),
         ({"deadline": 5}, "deadline=5: give a timedelta"),
         ({"destination": "scores"}, "destination='scores' is a relative path"),

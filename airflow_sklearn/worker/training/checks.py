@@ -87,8 +87,8 @@ def check_rows(job: TrainJob, table: pa.Table, problems: ProblemCollector) -> No
     if table.num_rows < 2:
         problems.add(
             "too_few_rows",
-            f"{table.num_rows} rows with a target; at least 2 are needed",
-            column=", ".join(job.targets),
+            f"{table.num_rows} rows{' with a target' if job.targets else ''}; at least 2 are needed",
+            column=", ".join(job.targets) or None,
             fix="check the source.",
         )
     if isinstance(job.validation, GroupFolds | TimeFolds) and (nulls := null_count(table[job.validation.column])):

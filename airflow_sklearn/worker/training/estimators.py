@@ -7,15 +7,17 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 from sklearn import get_config, set_config
-from sklearn.base import is_classifier, is_regressor
 
 from airflow_sklearn.contract.model import FactoryEstimator, PresetEstimator
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
 from airflow_sklearn.models.factories import load_factory
 from airflow_sklearn.models.presets import build_preset
+from airflow_sklearn.models.tasks import METHODS, needs_target, task_of
 from airflow_sklearn.runs.estimator_objects import check_can_be_stored
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_sklearn.contract.model import EstimatorSpec, PickledEstimator
     from airflow_sklearn.storage import Storage
 
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 def make_estimator(storage: Storage, spec: EstimatorSpec) -> Any:
     """Make the estimator.
 
-    :return: an unfitted classifier or regressor.
-    :raises UserError: it cannot be made, or is neither a classifier nor a regressor.
+    :return: an unfitted estimator.
+    :raises UserError: it cannot be made.
     """
     if isinstance(spec, PresetEstimator):
         estimator = build_preset(spec.name, spec.params)
@@ -34,12 +36,31 @@ def make_estimator(storage: Storage, spec: EstimatorSpec) -> Any:
         set_config(**{name: value for name, value in spec.sklearn_config.items() if name in get_config()})
         estimator = _unpickle(storage, spec)
     check_can_be_stored(estimator, "no module, but in the DAG file or the program that was run")
-    if not (is_classifier(estimator) or is_regressor(estimator)):
-        raise UserError(
-            f"{type(estimator).__name__} is neither a classifier nor a regressor in scikit-learn's sense "
-            "(sklearn.base.is_classifier, is_regressor). Give an estimator that predicts a target."
-        )
     return estimator
+
+
+def check_task(estimator: Any, targets: Sequence[str]) -> None:
+    """Check that an estimator predicts a target if there is one, and that it needs none if there is none.
+
+    :param estimator: the unfitted estimator.
+    :param targets: the columns to predict.
+    :raises UserError: it does not, or does.
+    """
+    name, task = type(estimator).__name__, task_of(estimator)
+    usable = task is not None and (needs_target(task) or any(hasattr(estimator, name) for name in METHODS[task]))
+    if not usable:
+        raise UserError(
+            f"{name} can be fitted, but then neither predict nor transform new rows. Fix: give an estimator that can "
+            "(a KMeans instead of a DBSCAN, LocalOutlierFactor(novelty=True))."
+        )
+    if targets and not needs_target(task):
+        raise UserError(
+            f"{name} is neither a classifier nor a regressor in scikit-learn's sense (sklearn.base.is_classifier, "
+            "is_regressor). Fix: give an estimator that predicts a target; or leave target out, to fit this one "
+            "without."
+        )
+    if not targets and needs_target(task):
+        raise UserError(f"{name} predicts a target, and none is given. Fix: name its column, target='churned'.")
 
 
 def _unpickle(storage: Storage, spec: PickledEstimator) -> Any:

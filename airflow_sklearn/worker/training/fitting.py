@@ -79,6 +79,8 @@ def fit_and_validate(job: TrainJob, storage: Storage, estimator: Any, data: Trai
     :raises UserError: the estimator cannot be fitted or validated on these rows.
     :raises DataError: the rows of another source do not fit the training data.
     """
+    if not data.targets:
+        return _fit_alone(job, estimator, data)
     target = data.targets[0]
     splits = make_folds(job, data.table, target, is_classifier(estimator))
     held_out = load_held_out(job, storage, data)
@@ -99,6 +101,16 @@ def fit_and_validate(job: TrainJob, storage: Storage, estimator: Any, data: Trai
             _LOG.info("%s held-out rows: %s", f"{len(there.y):,}", _shown(found))
             validated.append(_validated(held_out.table, there, found, held_out.params))
     return Fitted(estimator, tuple(validated), seconds)
+
+
+def _fit_alone(job: TrainJob, estimator: Any, data: TrainingData) -> Fitted:
+    """Fit an estimator that has no target, so that nothing can be compared with its predictions."""
+    with search_containers(job, estimator), users_code():
+        started = time.monotonic()
+        fit(estimator, to_frame(data.table, data.features), None, data.params)
+        seconds = time.monotonic() - started
+    _LOG.info("Fitted %s in %.1f s, without a target and a validation", type(estimator).__name__, seconds)
+    return Fitted(estimator, (), seconds)
 
 
 def _cross_validate(

@@ -117,6 +117,8 @@ def fit_params(job: TrainJob, table: pa.Table) -> FitParams:
 
 def with_target(targets: Sequence[str], table: pa.Table) -> pa.Table:
     """The rows that have a value of a target. The others are counted in a warning."""
+    if not targets:
+        return table
     missing = [pc.is_null(table[name], nan_is_null=True) for name in targets]
     none = functools.reduce(pc.and_, missing)
     if dropped := pc.sum(none).as_py() or 0:

@@ -9,7 +9,7 @@ from airflow_sklearn.runs.model_store import make_version
 from airflow_sklearn.system.sklearn_config import changed_config
 from airflow_sklearn.system.threads import users_code
 from airflow_sklearn.worker.training.description import observed
-from airflow_sklearn.worker.training.estimators import make_estimator
+from airflow_sklearn.worker.training.estimators import check_task, make_estimator
 from airflow_sklearn.worker.training.fitting import fit_and_validate
 from airflow_sklearn.worker.training.loading import load
 from airflow_sklearn.worker.training.version import store_parts
@@ -32,7 +32,9 @@ def train(job: TrainJob, storage: Storage) -> tuple[str, str]:
 
 def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
     with users_code():
-        estimator = with_preprocessing(make_estimator(storage, job.estimator), job.preprocessing)
+        estimator = make_estimator(storage, job.estimator)
+        check_task(estimator, job.targets)
+        estimator = with_preprocessing(estimator, job.preprocessing)
     config = changed_config()
     data = load(job, storage, estimator)
     fitted = fit_and_validate(job, storage, estimator, data)

@@ -8,13 +8,16 @@ import numpy as np
 
 from airflow_sklearn.contract.model import ModelManifest, TrainingSource
 from airflow_sklearn.models.schema import learn_target
+from airflow_sklearn.models.tasks import task_of, untargeted
 from airflow_sklearn.runs.model_store import version_folder
 from airflow_sklearn.worker.training.description import describe
 from airflow_sklearn.worker.training.metrics import store_metrics
 from airflow_sklearn.worker.training.out_of_sample import store_out_of_sample
+from airflow_sklearn.worker.training.percentiles import score_percentiles
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import TrainJob
+    from airflow_sklearn.contract.schema import Target
     from airflow_sklearn.storage import Storage
     from airflow_sklearn.worker.training.fitting import Fitted
     from airflow_sklearn.worker.training.loading import TrainingData
@@ -26,9 +29,7 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
     :return: the manifest, which is not stored yet. ``sklearn_config``, ``warnings`` and the peak memory are missing.
     :raises UserError: the estimator cannot be stored, or cannot predict.
     """
-    one = data.targets[0]
-    classes = [_plain(value) for value in fitted.estimator.classes_] if one.has_classes else []
-    target = learn_target(data.table[one.name], one.name, one.has_classes, classes)
+    target = _target(fitted.estimator, data)
     estimator, described = describe(job, storage, fitted.estimator, data, target, fit_seconds=fitted.seconds)
     validated = fitted.validated[0] if fitted.validated else None
     validation = validated and validated.validation
@@ -54,9 +55,19 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
         metrics_std=validation.deviations if validation else {},
         metrics_object=metrics,
         out_of_sample=out_of_sample,
+        score_percentiles=score_percentiles(estimator, target, validation) if validation else {},
         **described,
         **job.recorded(),
     )
+
+
+def _target(estimator: Any, data: TrainingData) -> Target:
+    """The description of what the fitted estimator predicts."""
+    if not data.targets:
+        return untargeted(task_of(estimator) or "transformation")
+    one = data.targets[0]
+    classes = [_plain(value) for value in estimator.classes_] if one.has_classes else []
+    return learn_target(data.table[one.name], one.name, one.has_classes, classes)
 
 
 def _plain(value: Any) -> Any:
