@@ -114,6 +114,9 @@ class SourceFiles(Value):
     """Arrow types by column name (``{"zip": "string"}``). For training: instead of what would be inferred. For
     prediction: of passthrough columns, instead of training's; features and keys are read as training had them."""
 
+    manifest: Annotated[bool, Later()] = False
+    """Whether the URIs are manifests of UNLOAD, which name the files. Jobs and plans have the files themselves."""
+
     @model_validator(mode="after")
     def _check_names(self) -> Self:
         if self.file_format == "csv" and not self.csv.header and not self.csv.column_names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from airflow_sklearn.datasets.base import Resolved, Source, WantedColumns
+from airflow_sklearn.datasets.unload_manifest import files_of_manifests
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.data import SourceFiles
@@ -35,7 +36,7 @@ class FileSource(Source):
 
     def resolve(self, attempt: Attempt, columns: WantedColumns, *, file_size: int | None = None) -> Resolved:
         """See ``Source.resolve``. The files are read in place."""
-        return Resolved(self._files, excluded=tuple(columns.excluded))
+        return Resolved(files_of_manifests(attempt.storage, self._files), excluded=tuple(columns.excluded))
 
     def emptiness(self, plan: Plan) -> str:
         """See ``Source.emptiness``."""

@@ -33,7 +33,8 @@ class Dataset:
     templates. The others hold characters and words that rendering would change.
 
     :param uri: for reading, one or several of: an object, a glob (``s3://acme/scores/*.parquet``), a prefix ending in
-        ``/``. For writing, one folder. ``s3://bucket/key``, ``file:///absolute/path`` or an absolute local path.
+        ``/``. For writing, one folder. ``s3://bucket/key``, ``file:///absolute/path``, an absolute local path, or an
+        ``ObjectStoragePath`` of Airflow, whose own connection is not used: give ``aws_conn_id`` to the operator.
     :param file_format: ``csv`` or ``parquet``. Default for reading: by the ending of ``uri``; with a prefix it must be
         given. Default for writing: ``parquet``.
     :param delimiter: CSV: the character between values.
@@ -51,6 +52,8 @@ class Dataset:
     :param types: Arrow types by column, such as ``{"zip": "string"}``. For training, they replace the inferred ones.
         For prediction, they are the types of passthrough columns that training excluded or lacked; default: text.
     :param hive_partitions: whether folders named ``column=value`` become columns.
+    :param manifest: for reading: whether ``uri`` names manifests that UNLOAD has written, whose files are read.
+        ``file_format`` must be given then.
     :param if_exists: for writing, if the partition was published before: ``replace`` its rows, or ``fail``.
     """
 
@@ -78,7 +81,12 @@ class Dataset:
     thousands: str = ""
     types: Mapping[str, str] = field(default_factory=dict)
     hive_partitions: bool = False
+    manifest: bool = False
     if_exists: str = "replace"
+
+    def __post_init__(self) -> None:
+        """Take paths of Airflow as URIs."""
+        self.uri = plain_uris(self.uri)
 
     __repr__ = short_repr
 
@@ -88,6 +96,8 @@ class Dataset:
         :raises UserError: a URI is relative, or the format is neither given nor clear from the file names' endings.
         """
         uris = tuple(_stored(uri) for uri in ([self.uri] if isinstance(self.uri, str) else self.uri))
+        if self.manifest and self.file_format is None:
+            raise UserError(f"The files of the manifest {self.uri} need file_format='parquet' or 'csv'.")
         if not uris:
             raise UserError("A source needs at least one URI; the list is empty.")
         return checked(
@@ -97,6 +107,7 @@ class Dataset:
             file_format=self.file_format or _format_of(uris),
             csv=self._csv(),
             hive_partitions=self.hive_partitions,
+            manifest=self.manifest,
             types=dict(self.types),
         )
 
@@ -131,6 +142,23 @@ class Dataset:
             decimal=self.decimal,
             thousands=self.thousands,
         )
+
+
+def plain_uris(value: Any) -> Any:
+    """A value in which each ``ObjectStoragePath`` of Airflow is its URI. Other values are returned as they are."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(plain_uris, value)) if any(map(_is_path, value)) else value
+    return _uri_of(value) if _is_path(value) else value
+
+
+def _is_path(value: Any) -> bool:
+    """Whether a value is an ``ObjectStoragePath``. Its class is not imported, because DAG files are parsed often."""
+    return not isinstance(value, type) and all(hasattr(type(value), name) for name in ("conn_id", "bucket", "key"))
+
+
+def _uri_of(path: Any) -> str:
+    """The URI of an ``ObjectStoragePath``, without the name of its connection."""
+    return f"{path.protocol}://{path.bucket}/{path.key}" if path.bucket else f"{path.protocol}://{path.path}"
 
 
 def _stored(uri: str) -> str:

@@ -18,6 +18,7 @@ from airflow_sklearn.aws.connection import AwsConnection
 from airflow_sklearn.contract.arguments import check_names
 from airflow_sklearn.contract.exit_codes import is_final
 from airflow_sklearn.contract.shown import showing_values
+from airflow_sklearn.datasets.files import plain_uris
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.operators.links import UriLink
 from airflow_sklearn.storage.full_disk import full_disk_error
@@ -215,8 +216,9 @@ def argument_names(operator: type) -> frozenset[str]:
 def own_copy(value: Any) -> Any:
     """A copy of a template object (a ``Dataset``, a runtime) with copies of the template objects in it.
 
-    Airflow would render the object itself in place.
+    Airflow would render the object itself in place. A path of Airflow (``ObjectStoragePath``) becomes its URI.
     """
+    value = plain_uris(value)
     if not getattr(value, "template_fields", None) or hasattr(value, "resolve") or isinstance(value, type):
         return value
     made = copy.copy(value)

@@ -10,6 +10,7 @@ from airflow_sklearn.datasets.base import Attempt, WantedColumns
 from airflow_sklearn.datasets.files import Dataset
 from airflow_sklearn.datasets.registry import as_destination, as_source
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.operators.base import own_copy
 from airflow_sklearn.storage import Storage
 
 
@@ -130,3 +131,22 @@ def test_a_model_of_0_1_0_reads_nulls_as_it_did_unless_told_otherwise() -> None:
         (None, None, None),
     ):
         assert csv(new).for_model_of(csv(training)).csv.null_values == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "uri"),
+    [
+        ("s3://my_connection@bucket/folder/x.csv", "s3://bucket/folder/x.csv"),
+        ("s3://bucket/folder/*.csv", "s3://bucket/folder/*.csv"),
+        ("file:///data/x.csv", "file:///data/x.csv"),
+    ],
+)
+def test_a_path_of_airflow_is_a_source(path: str, uri: str) -> None:
+    try:
+        from airflow.sdk import ObjectStoragePath
+    except ImportError:  # Airflow 2
+        from airflow.io.path import ObjectStoragePath
+    found = ObjectStoragePath(path)
+    assert Dataset(found).to_source().uris == (uri,)
+    assert own_copy(found) == uri
+    assert own_copy([found, "s3://b/y.csv"]) == [uri, "s3://b/y.csv"]

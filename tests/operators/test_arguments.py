@@ -144,7 +144,7 @@ def test_what_a_template_hides_is_let_pass(changes: dict[str, Any]) -> None:
         ({"task_id": "x"}, "There is no argument 'task_id'"),
         (
             {"method": "proba"},
-            "method='proba': give 'auto', 'predict', 'predict_proba', 'decision_function', 'transform' or 'score_samples'",
+            "method='proba': give 'auto', 'predict', 'predict_proba', 'decision_function', 'transform' or",
         ),
         ({"runtime": LocalRuntime}, "group 'score': runtime=LocalRuntime is the class"),
         ({"deadline": 5}, "deadline=5: give a timedelta"),
