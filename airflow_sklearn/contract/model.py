@@ -201,6 +201,8 @@ class ModelManifest(RecordedSettings, Document):
     metrics: dict[str, float | None] = {}
     """Means over the folds of the cross-validation; empty: there was none."""
     metrics_std: dict[str, float | None] = {}
+    not_made: Annotated[dict[str, str], Later()] = {}
+    """What failed after fitting, such as ``validation``, with the reason: the model was kept without it."""
     metrics_object: Annotated[StoredObject | None, Later()] = None
     """The object with all metrics, a ``ModelMetrics``. None: there was no validation."""
     cross_validation: int = Field(default=0, ge=0)

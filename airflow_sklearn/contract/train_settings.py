@@ -22,6 +22,13 @@ from airflow_sklearn.contract.arguments import (
     merge_policies,
 )
 from airflow_sklearn.contract.document import Later, Value
+from airflow_sklearn.contract.fit_settings import (
+    Calibration,
+    ClassWeight,
+    ThresholdMetric,
+    check_fit_settings,
+    fit_params_and_weight,
+)
 from airflow_sklearn.contract.schema import Policies
 from airflow_sklearn.contract.validation import Validation, check_validation, folds_and_way
 
@@ -42,6 +49,14 @@ class RecordedSettings(Value):
     """How the rows are divided into folds; None: shuffled, for classes stratified."""
     metrics_by: Annotated[tuple[str, ...], Later()] = ()
     """Columns for whose values the metrics are computed too."""
+    fit_params: Annotated[dict[str, str], Later()] = {}
+    """Columns by the name of the parameter of the estimator's ``fit``; without the weights."""
+    class_weight: Annotated[ClassWeight | None, Later()] = None
+    """``balanced``: each class counts the same in fitting. None: each row does."""
+    calibration: Annotated[Calibration | None, Later()] = None
+    """How probabilities are calibrated; None: they are not."""
+    threshold: Annotated[ThresholdMetric | float | None, Later()] = None
+    """The metric that the decision threshold is tuned for, or the threshold. None: the estimator decides."""
 
     def recorded(self) -> dict[str, Any]:
         """The values of these settings by name, without the fields of subclasses."""
@@ -77,6 +92,7 @@ class TrainSettings(RecordedSettings):
         check_count("cross_validation", arguments["cross_validation"], 0)
         check_validation(arguments["validation"])
         folds_and_way(arguments)
+        check_fit_settings(arguments)
         check_choice("preprocessing", arguments["preprocessing"], PREPROCESSING)
         check_policies(arguments["policies"])
 
@@ -89,6 +105,7 @@ class TrainSettings(RecordedSettings):
         """
         cls.check(arguments)
         folds, way = folds_and_way(arguments)
+        params, weight = fit_params_and_weight(arguments)
         meant = {
             "target": arguments["target"] or "",
             "cross_validation": folds,
@@ -96,7 +113,8 @@ class TrainSettings(RecordedSettings):
             "metrics_by": column_names(arguments["metrics_by"]),
             "primary_key": column_names(arguments["primary_key"]),
             "excluded_columns": column_names(arguments["excluded_columns"]),
-            "sample_weight": arguments["sample_weight"] or None,
+            "sample_weight": weight,
+            "fit_params": params,
             "policies": merge_policies(arguments["policies"]),
         }
         return cls(**{**arguments, **meant})

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 
+from airflow_sklearn.contract.faults import suggestion
 from airflow_sklearn.contract.shown import shown_text
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.models.imbalance import balanced_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,9 +29,11 @@ class FitParams:
     """What an estimator is fitted with beside the rows and the target.
 
     :param values: parameters of ``fit`` by name, each of shape (rows,). They reach the last step of a Pipeline.
+    :param balanced: whether rows are weighted in fitting so that each class counts the same.
     """
 
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
+    balanced: bool = False
 
     @property
     def sample_weight(self) -> np.ndarray | None:
@@ -50,8 +56,14 @@ def fit(estimator: Any, X: Any, y: np.ndarray | None, params: FitParams | None =
     :param params: further parameters of ``fit``; None: there are none.
     :raises UserError: the estimator does not take a parameter, all columns are empty, or the estimator raises.
     """
-    given = {_parameter(estimator, name): values for name, values in (params or FitParams()).values.items()}
-    with asking(estimator, "fit"):
+    params = params or FitParams()
+    values = dict(params.values)
+    if params.balanced:
+        values["sample_weight"] = balanced_weights(y, params.sample_weight)
+    names = {name: _parameters(estimator, name, for_classes=params.balanced) for name in values}
+    given = {inner: values[name] for name, inners in names.items() for inner in inners}
+    with asking(estimator, "fit"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Since .* does not appear to accept sample_weight")  # it gets them by name
         try:
             return estimator.fit(X, y, **given)
         except ValueError as error:
@@ -80,18 +92,30 @@ def asking(estimator: Any, method: str) -> Iterator[None]:
         ) from error
 
 
-def _parameter(estimator: Any, wanted: str) -> str:
-    """The name by which ``fit`` of an estimator hands a parameter to the final estimator in it."""
+def _parameters(estimator: Any, wanted: str, *, for_classes: bool = False) -> list[str]:
+    """The names by which ``fit`` of an estimator hands a parameter to the final estimator in it.
+
+    :param for_classes: the parameter is the weights that make classes count the same, for the message.
+    :raises UserError: the final estimator takes no such parameter.
+    """
     if isinstance(estimator, Pipeline):
         name, final = estimator.steps[-1]
-        return f"{name}__{_parameter(final, wanted)}"
+        return [f"{name}__{inner}" for inner in _parameters(final, wanted, for_classes=for_classes)]
     if isinstance(estimator, BaseSearchCV):
-        return _parameter(estimator.estimator, wanted)
+        return _parameters(estimator.estimator, wanted, for_classes=for_classes)
     if isinstance(estimator, TransformedTargetRegressor) and estimator.regressor is not None:
-        return _parameter(estimator.regressor, wanted)
+        return _parameters(estimator.regressor, wanted)
+    if isinstance(estimator, CalibratedClassifierCV) and estimator.estimator is not None:
+        own = ["sample_weight"] if wanted == "sample_weight" else []  # the calibration's own
+        return [*own, *_parameters(estimator.estimator, wanted, for_classes=for_classes)]
     parameters = inspect.signature(estimator.fit).parameters
     if wanted in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return wanted
-    raise UserError(
-        f"{type(estimator).__name__} takes no {wanted.replace('_', ' ')}s: leave {wanted} out, or use another."
-    )
+        return [wanted]
+    name = type(estimator).__name__
+    if for_classes:
+        raise UserError(f"{name} has no class_weight and takes no sample weights: leave class_weight out.")
+    if wanted == "sample_weight":
+        raise UserError(f"{name} takes no sample weights: leave sample_weight out, or use another.")
+    known = [one for one in parameters if one not in ("X", "y")]
+    takes = f"It takes {', '.join(known)}." if known else "It takes none."
+    raise UserError(f"fit_params: {name}.fit takes no {wanted!r}.{suggestion(wanted, known)} {takes}")

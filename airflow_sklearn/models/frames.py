@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier
 
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.arrow_types import parse_type
@@ -41,7 +44,11 @@ def estimator_input(estimator: Any, table: pa.Table | pa.RecordBatch, features: 
 
 
 def accepts_arrow(estimator: Any) -> bool:
-    """Whether an estimator, or the first step of a Pipeline, declares ``accepts_arrow = True``."""
+    """Whether an estimator, or the first step of a Pipeline, declares ``accepts_arrow = True``. Wrappers that hand on
+    their input unchanged accept what their estimator does.
+    """
+    if isinstance(estimator, CalibratedClassifierCV | FixedThresholdClassifier | FrozenEstimator):
+        return accepts_arrow(estimator.estimator)
     if steps := getattr(estimator, "steps", None):
         return accepts_arrow(steps[0][1])
     return bool(getattr(estimator, "accepts_arrow", False))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from airflow_sklearn.airflow_compat import Context
+    from airflow_sklearn.contract.fit_settings import Calibration, ClassWeight, ThresholdMetric
     from airflow_sklearn.contract.jobs import SearchPool
     from airflow_sklearn.contract.model import ModelManifest
     from airflow_sklearn.contract.validation import Asked
@@ -71,6 +72,12 @@ class SklearnTrainOperator(ModelVersionOperator):
         prediction. (templated)
     :param excluded_columns: columns that are not learned from. (templated)
     :param sample_weight: the column with the rows' weights. (templated)
+    :param fit_params: columns by the name of a parameter of the estimator's ``fit``, such as
+        ``{"sample_weight": "w"}``. (templated)
+    :param class_weight: ``balanced``: each class counts the same in fitting.
+    :param calibration: how probabilities are calibrated: ``sigmoid``, ``isotonic`` or ``temperature``.
+    :param threshold: two classes: the metric for which the decision threshold is tuned (``f1``, ``balanced_accuracy``,
+        ``accuracy``), or the threshold. Predicted classes are decided by it.
     :param cross_validation: the number of folds for the metrics; 0: no metrics.
     :param validation: another way to validate: ``GroupFolds("customer")``, ``TimeFolds("date", gap=timedelta(days=7))``
         or ``HeldOut("s3://acme/test.parquet")``; or a number of folds, ``"none"``. None: as ``cross_validation`` says.
@@ -108,6 +115,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         "primary_key",
         "excluded_columns",
         "sample_weight",
+        "fit_params",
         "validation",
         "metrics_by",
         "out_of_sample",
@@ -129,6 +137,10 @@ class SklearnTrainOperator(ModelVersionOperator):
         primary_key: str | Sequence[str] = (),
         excluded_columns: Sequence[str] = (),
         sample_weight: str | None = None,
+        fit_params: Mapping[str, str] | None = None,
+        class_weight: ClassWeight | None = None,
+        calibration: Calibration | None = None,
+        threshold: ThresholdMetric | float | None = None,
         cross_validation: int = 4,
         validation: Asked | None = None,
         metrics_by: str | Sequence[str] = (),
@@ -162,6 +174,10 @@ class SklearnTrainOperator(ModelVersionOperator):
         self.primary_key = primary_key
         self.excluded_columns = excluded_columns
         self.sample_weight = sample_weight
+        self.fit_params = fit_params
+        self.class_weight = class_weight
+        self.calibration = calibration
+        self.threshold = threshold
         self.cross_validation = cross_validation
         self.validation = own_copy(validation)
         self.metrics_by = metrics_by
@@ -249,6 +265,7 @@ class SklearnTrainOperator(ModelVersionOperator):
             "target": list(column_names(self.target)),
             "primary_key": list(column_names(self.primary_key)),
             "sample_weight": list(column_names(self.sample_weight)),
+            "fit_params": list((self.fit_params or {}).values()),
             "validation": list(column_names(getattr(self.validation, "column", None))),
             "metrics_by": list(column_names(self.metrics_by)),
         }

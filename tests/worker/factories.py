@@ -134,3 +134,23 @@ def nan_taker() -> Pipeline:
     return make_pipeline(
         make_column_transformer((SimpleImputer(keep_empty_features=True), ["x", "promo"])), LogisticRegression()
     )
+
+
+class Remembering(ClassifierMixin, BaseEstimator):
+    """Keeps a parameter of ``fit``."""
+
+    def fit(self, X: Any, y: Any, note: Any = None) -> Remembering:
+        self.classes_, self.note_ = np.unique(y), list(note)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        return np.repeat(self.classes_[:1], len(X))
+
+
+class NeedsManyRows(LogisticRegression):
+    """Fails on the rows of a fold."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NeedsManyRows:
+        if len(y) < 400:
+            raise ValueError(f"only {len(y)} rows")
+        return super().fit(X, y, sample_weight)

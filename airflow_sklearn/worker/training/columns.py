@@ -19,6 +19,7 @@ def named_columns(job: TrainJob) -> dict[str, tuple[str, ...]]:
         "sample_weight": (job.sample_weight,) if job.sample_weight else (),
         "validation": (job.validation.column,) if isinstance(job.validation, GroupFolds | TimeFolds) else (),
         "metrics_by": job.metrics_by,
+        "fit_params": tuple(job.fit_params.values()),
     }
     return {setting: names for setting, names in found.items() if names}
 
@@ -34,4 +35,4 @@ def not_learned_from(job: TrainJob) -> set[str]:
     """The columns that are no features, because they have another role."""
     groups = (job.validation.column,) if isinstance(job.validation, GroupFolds) else ()
     weight = (job.sample_weight,) if job.sample_weight else ()
-    return {*job.targets, *job.primary_key, *job.excluded_columns, *weight, *groups}
+    return {*job.targets, *job.primary_key, *job.excluded_columns, *weight, *groups, *job.fit_params.values()}

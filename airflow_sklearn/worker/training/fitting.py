@@ -1,23 +1,29 @@
-"""Validating and fitting the estimator of a job, here or in further containers."""
+"""Fitting and validating the estimator of a job, here or in further containers."""
 
 from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sklearn.base import is_classifier
+from sklearn.base import clone
 
+from airflow_sklearn.contract.shown import told
+from airflow_sklearn.exceptions import AirflowSklearnError, UserError
 from airflow_sklearn.models.fitting import fit
 from airflow_sklearn.models.frames import to_frame
-from airflow_sklearn.models.validation import Validation, cross_validate, validate_fitted
+from airflow_sklearn.models.validation import Validation, cross_validate, rows_of, validate_fitted
 from airflow_sklearn.system.threads import users_code
+from airflow_sklearn.worker.training.decisions import check_folds, decided
 from airflow_sklearn.worker.training.folds import make_folds
 from airflow_sklearn.worker.training.held_out import load_held_out
 from airflow_sklearn.worker.training.search import search_containers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     import pyarrow as pa
 
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.models.fitting import FitParams
     from airflow_sklearn.models.splits import Split
     from airflow_sklearn.storage import Storage
+    from airflow_sklearn.worker.training.held_out import HeldOutData
     from airflow_sklearn.worker.training.loading import TargetRows, TrainingData
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
@@ -51,56 +58,112 @@ class Validated:
         return self.target.rows[self.validation.rows]
 
 
-def _validated(table: pa.Table, target: TargetRows, validation: Validation, params: FitParams) -> Validated:
-    """:param params: the parameters of ``fit`` for all rows of the table."""
-    weight = params.sample_weight
-    return Validated(table, target, validation, None if weight is None else weight[target.rows[validation.rows]])
+@dataclass(frozen=True)
+class FittedTarget:
+    """What fitting has given for one target.
+
+    :param rows: the target's values; None: the estimator has no target.
+    :param estimator: the fitted estimator.
+    :param threshold: the score from which the last of two classes is predicted; None: the estimator decides.
+    :param validated: the validation; None: there was none, or it failed.
+    """
+
+    rows: TargetRows | None
+    estimator: Any
+    threshold: float | None = None
+    validated: Validated | None = None
 
 
 @dataclass(frozen=True)
 class Fitted:
     """What fitting has given.
 
-    :param estimator: the fitted estimator.
-    :param validated: the validation of each target; empty: there was none.
+    :param targets: the targets in their order.
     :param seconds: the time of fitting on all rows.
+    :param not_made: what failed after fitting, with the reason. The model is kept without it.
     """
 
-    estimator: Any
-    validated: tuple[Validated, ...]
+    targets: tuple[FittedTarget, ...]
     seconds: float
+    not_made: dict[str, str] = field(default_factory=dict)
+
+
+def keeping_the_model(what: str, make: Callable[[], Any], not_made: dict[str, str]) -> Any:
+    """Make a part of a version that the fitted model can do without. If that fails, a warning says so.
+
+    :param what: the part, in words.
+    :param not_made: receives the reason of a failure.
+    :return: the part; None if it failed.
+    :raises AirflowSklearnError: an error that a retry may not meet again.
+    """
+    try:
+        return make()
+    except Exception as error:
+        if isinstance(error, AirflowSklearnError) and error.retryable:
+            raise
+        reason = str(error) if isinstance(error, AirflowSklearnError) else f"{type(error).__name__}: {error}"
+        _LOG.info("The %s failed:", what, exc_info=True)
+        not_made[what] = told(error, reason)
+        warnings.warn(f"The model is kept, but without its {what}, which failed: {not_made[what]}", stacklevel=2)
+        return None
 
 
 def fit_and_validate(job: TrainJob, storage: Storage, estimator: Any, data: TrainingData) -> Fitted:
-    """Fit the estimator in place on all rows, and validate copies of it.
+    """Fit the estimator on all rows of each target, and validate copies of it.
 
-    What the validation needs is checked first, so that nothing is fitted in vain.
+    What the validation needs is checked first, so that nothing is fitted in vain. If it fails later, the fitted model
+    is kept.
 
-    :raises UserError: the estimator cannot be fitted or validated on these rows.
+    :raises UserError: the estimator cannot be fitted on these rows, or they have too few rows for the validation.
     :raises DataError: the rows of another source do not fit the training data.
     """
     if not data.targets:
         return _fit_alone(job, estimator, data)
-    target = data.targets[0]
-    splits = make_folds(job, data.table, target, is_classifier(estimator))
+    folds = [make_folds(job, data.table, target, target.has_classes) for target in data.targets]
+    for target, splits in zip(data.targets, folds, strict=True):
+        check_folds(job, target, splits)
     held_out = load_held_out(job, storage, data)
     frame = to_frame(data.table, data.features)
+    held_frame = held_out and to_frame(held_out.table, data.features)
+    fitted, seconds, not_made = [], 0.0, dict[str, str]()
     with search_containers(job, estimator), users_code():
+        for number, (target, splits) in enumerate(zip(data.targets, folds, strict=True)):
+            X, params = _rows_with(target, frame), data.params.of(target.rows)
+            again = clone(estimator, safe=False) if splits or len(folds) > number + 1 else None
+            started = time.monotonic()
+            one = fit(estimator, X, target.y, params)
+            seconds += time.monotonic() - started
+            _LOG.info("Fitted %s for %r in %.1f s", type(one).__name__, target.name, time.monotonic() - started)
+            validated = None
+            if splits:
+                make = _cross_validation(again, X, data, target, splits, params)
+                validated = keeping_the_model("validation", make, not_made)
+            elif held_out:
+                make = _held_out_validation(one, held_frame, held_out, number)
+                validated = keeping_the_model("validation", make, not_made)
+            if validated is None and isinstance(job.threshold, str):
+                raise UserError(f"threshold={job.threshold!r} cannot be tuned, because {not_made['validation']}")
+            one, threshold, validated = decided(job, one, X, target.y, validated)
+            fitted.append(FittedTarget(target, one, threshold, validated))
+            estimator = again
+    return Fitted(tuple(fitted), seconds, not_made)
+
+
+def _rows_with(target: TargetRows, frame: Any) -> Any:
+    return frame if len(target.rows) == len(frame) else rows_of(frame, target.rows)
+
+
+def _cross_validation(
+    estimator: Any, X: Any, data: TrainingData, target: TargetRows, splits: list[Split], params: FitParams
+) -> Callable[[], Validated]:
+    def make() -> Validated:
         started = time.monotonic()
-        fit(estimator, frame, target.y, data.params)
-        seconds = time.monotonic() - started
-        _LOG.info("Fitted %s in %.1f s", type(estimator).__name__, seconds)
-        validated = []
-        if splits:
-            found = _cross_validate(estimator, frame, data, target, splits)
-            validated.append(_validated(data.table, target, found, data.params))
-        elif held_out:
-            frame = to_frame(held_out.table, data.features)
-            there = held_out.targets[0]
-            found = validate_fitted(estimator, frame, there.y, held_out.params.sample_weight)
-            _LOG.info("%s held-out rows: %s", f"{len(there.y):,}", _shown(found))
-            validated.append(_validated(held_out.table, there, found, held_out.params))
-    return Fitted(estimator, tuple(validated), seconds)
+        found = cross_validate(estimator, X, target.y, splits, params)
+        _LOG.info("%d-fold cross-validation in %.1f s: %s", len(splits), time.monotonic() - started, _shown(found))
+        weight = params.sample_weight
+        return Validated(data.table, target, found, None if weight is None else weight[found.rows])
+
+    return make
 
 
 def _fit_alone(job: TrainJob, estimator: Any, data: TrainingData) -> Fitted:
@@ -110,16 +173,18 @@ def _fit_alone(job: TrainJob, estimator: Any, data: TrainingData) -> Fitted:
         fit(estimator, to_frame(data.table, data.features), None, data.params)
         seconds = time.monotonic() - started
     _LOG.info("Fitted %s in %.1f s, without a target and a validation", type(estimator).__name__, seconds)
-    return Fitted(estimator, (), seconds)
+    return Fitted((FittedTarget(None, estimator),), seconds)
 
 
-def _cross_validate(
-    estimator: Any, frame: Any, data: TrainingData, target: TargetRows, splits: list[Split]
-) -> Validation:
-    started = time.monotonic()
-    found = cross_validate(estimator, frame, target.y, splits, data.params)
-    _LOG.info("%d-fold cross-validation in %.1f s: %s", len(splits), time.monotonic() - started, _shown(found))
-    return found
+def _held_out_validation(fitted: Any, frame: Any, held_out: HeldOutData, number: int) -> Callable[[], Validated]:
+    def make() -> Validated:
+        target = held_out.targets[number]
+        weight = held_out.params.of(target.rows).sample_weight
+        found = validate_fitted(fitted, _rows_with(target, frame), target.y, weight)
+        _LOG.info("%s held-out rows: %s", f"{len(target.y):,}", _shown(found))
+        return Validated(held_out.table, target, found, weight)
+
+    return make
 
 
 def _shown(found: Validation) -> str:

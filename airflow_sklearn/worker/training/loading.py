@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from sklearn.base import is_classifier
 
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.problem_collector import ProblemCollector
-from airflow_sklearn.models.columns import numbers
+from airflow_sklearn.models.columns import decoded, kind_of, numbers
 from airflow_sklearn.models.dtypes import pandas_index
 from airflow_sklearn.models.fitting import FitParams
 from airflow_sklearn.models.frames import accepts_arrow
@@ -66,6 +66,10 @@ class TrainingData(LearnedTable):
     params: FitParams
     rows_read: int
 
+    def balanced(self, balanced: bool) -> TrainingData:
+        """The same rows; if ``balanced``, fitting weights them so that each class counts the same."""
+        return replace(self, params=replace(self.params, balanced=balanced))
+
 
 def load(job: TrainJob, storage: Storage, estimator: Any) -> TrainingData:
     """Read the table, check it, and learn its features. The log says what is learned from.
@@ -112,7 +116,15 @@ def load(job: TrainJob, storage: Storage, estimator: Any) -> TrainingData:
 
 def fit_params(job: TrainJob, table: pa.Table) -> FitParams:
     """The further parameters of ``fit`` that a table's columns hold."""
-    return FitParams({"sample_weight": numbers(table[job.sample_weight])} if job.sample_weight else {})
+    columns = {**job.fit_params, **({"sample_weight": job.sample_weight} if job.sample_weight else {})}
+    return FitParams({name: _parameter_values(table[column]) for name, column in columns.items()})
+
+
+def _parameter_values(column: pa.ChunkedArray) -> np.ndarray:
+    """Numbers as float64, other values as Python's objects; of shape (rows,)."""
+    if kind_of(decoded(column).type) in ("numeric", "boolean"):
+        return numbers(column)
+    return np.array(column.to_pylist(), dtype=object)
 
 
 def with_target(targets: Sequence[str], table: pa.Table) -> pa.Table:

@@ -8,6 +8,7 @@ from airflow_sklearn.models.factories import with_preprocessing
 from airflow_sklearn.runs.model_store import make_version
 from airflow_sklearn.system.sklearn_config import changed_config
 from airflow_sklearn.system.threads import users_code
+from airflow_sklearn.worker.training.decisions import as_asked
 from airflow_sklearn.worker.training.description import observed
 from airflow_sklearn.worker.training.estimators import check_task, make_estimator
 from airflow_sklearn.worker.training.fitting import fit_and_validate
@@ -37,5 +38,7 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
         estimator = with_preprocessing(estimator, job.preprocessing)
     config = changed_config()
     data = load(job, storage, estimator)
-    fitted = fit_and_validate(job, storage, estimator, data)
+    with users_code():
+        estimator, balanced = as_asked(job, estimator, data)
+    fitted = fit_and_validate(job, storage, estimator, data.balanced(balanced))
     return store_parts(job, storage, data, fitted).model_copy(update={"sklearn_config": config})

@@ -11,6 +11,7 @@ from airflow_sklearn.models.schema import learn_target
 from airflow_sklearn.models.tasks import task_of, untargeted
 from airflow_sklearn.runs.model_store import version_folder
 from airflow_sklearn.worker.training.description import describe
+from airflow_sklearn.worker.training.fitting import keeping_the_model
 from airflow_sklearn.worker.training.metrics import store_metrics
 from airflow_sklearn.worker.training.out_of_sample import store_out_of_sample
 from airflow_sklearn.worker.training.percentiles import score_percentiles
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import TrainJob
     from airflow_sklearn.contract.schema import Target
     from airflow_sklearn.storage import Storage
-    from airflow_sklearn.worker.training.fitting import Fitted
+    from airflow_sklearn.worker.training.fitting import Fitted, FittedTarget
     from airflow_sklearn.worker.training.loading import TrainingData
 
 
@@ -29,20 +30,22 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
     :return: the manifest, which is not stored yet. ``sklearn_config``, ``warnings`` and the peak memory are missing.
     :raises UserError: the estimator cannot be stored, or cannot predict.
     """
-    target = _target(fitted.estimator, data)
-    estimator, described = describe(job, storage, fitted.estimator, data, target, fit_seconds=fitted.seconds)
-    validated = fitted.validated[0] if fitted.validated else None
+    one, not_made = fitted.targets[0], dict(fitted.not_made)
+    target = _learned(data, one)
+    estimator, described = describe(job, storage, one.estimator, data, target, fit_seconds=fitted.seconds)
+    validated = one.validated
     validation = validated and validated.validation
     folder = version_folder(job.model, job.version)
-    metrics = store_metrics(job, storage, folder, fitted.validated) if fitted.validated else None
-    out_of_sample = validated and store_out_of_sample(
-        storage,
-        folder,
-        validated=validated,
-        key=job.primary_key,
-        target=target,
-        estimator=estimator,
-    )
+    metrics = out_of_sample = None
+    if validated:
+        metrics = keeping_the_model("metrics", lambda: store_metrics(job, storage, folder, [validated]), not_made)
+        out_of_sample = keeping_the_model(
+            "out-of-sample scores",
+            lambda: store_out_of_sample(
+                storage, folder, validated=validated, key=job.primary_key, target=target, estimator=estimator
+            ),
+            not_made,
+        )
     return ModelManifest(
         source=TrainingSource(
             files=job.source,
@@ -54,6 +57,7 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
         metrics=validation.metrics if validation else {},
         metrics_std=validation.deviations if validation else {},
         metrics_object=metrics,
+        not_made=not_made,
         out_of_sample=out_of_sample,
         score_percentiles=score_percentiles(estimator, target, validation) if validation else {},
         **described,
@@ -61,13 +65,14 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
     )
 
 
-def _target(estimator: Any, data: TrainingData) -> Target:
+def _learned(data: TrainingData, one: FittedTarget) -> Target:
     """The description of what the fitted estimator predicts."""
-    if not data.targets:
-        return untargeted(task_of(estimator) or "transformation")
-    one = data.targets[0]
-    classes = [_plain(value) for value in estimator.classes_] if one.has_classes else []
-    return learn_target(data.table[one.name], one.name, one.has_classes, classes)
+    if one.rows is None:
+        return untargeted(task_of(one.estimator) or "transformation")
+    name, has_classes = one.rows.name, one.rows.has_classes
+    classes = [_plain(value) for value in one.estimator.classes_] if has_classes else []
+    target = learn_target(data.table[name], name, has_classes, classes)
+    return target.model_copy(update={"threshold": one.threshold})
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,111 @@
+"""How a classifier learns rare classes, gives probabilities and decides, as a job asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.models.calibration import calibrated, check_calibration
+from airflow_sklearn.models.imbalance import with_balanced_classes
+from airflow_sklearn.models.threshold import fixed_threshold, scores_of, with_threshold, with_tuned_threshold
+from airflow_sklearn.models.validation import rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_sklearn.contract.jobs import TrainJob
+    from airflow_sklearn.models.splits import Split
+    from airflow_sklearn.worker.training.fitting import Validated
+    from airflow_sklearn.worker.training.loading import TargetRows, TrainingData
+
+_FEW_ROWS = 1000  # of those that a wrapper is shown
+
+
+def as_asked(job: TrainJob, estimator: Any, data: TrainingData) -> tuple[Any, bool]:
+    """The estimator with class weights and calibration, as far as the job asks for them.
+
+    :return: the unfitted estimator; and whether rows must be weighted so that each class counts the same.
+    :raises UserError: the targets do not allow it; the message lists all faults.
+    """
+    _check_targets(job, data.targets)
+    balanced = False
+    if job.class_weight:
+        estimator, balanced = with_balanced_classes(estimator)
+    if job.calibration:
+        estimator = calibrated(estimator, job.calibration)
+    return estimator, balanced
+
+
+def check_folds(job: TrainJob, target: TargetRows, splits: Sequence[Split]) -> None:
+    """Check that calibration finds enough rows of each class in all rows and in each fold.
+
+    :raises UserError: a class is too rare.
+    """
+    if job.calibration and target.has_classes:
+        check_calibration(target.y)
+        for split in splits:
+            check_calibration(target.y[split.train])
+
+
+def decided(job: TrainJob, estimator: Any, X: Any, y: Any, one: Validated | None) -> tuple[Any, float | None, Any]:
+    """The fitted estimator with the threshold that the job asks for.
+
+    :param X: the rows that it was fitted on.
+    :param y: their classes.
+    :param one: the validation of the target; None: there is none.
+    :return: the estimator, the threshold, and the validation with the classes that thresholds give.
+    :raises UserError: the estimator has no scores.
+    """
+    if job.threshold is None:
+        return estimator, None, one
+    if not any(hasattr(estimator, name) for name in ("predict_proba", "decision_function")):
+        raise UserError(
+            f"threshold={job.threshold!r}: {type(estimator).__name__} has neither probabilities nor decision values. "
+            "Fix: leave threshold out, or use another estimator."
+        )
+    if one is None or scores_of(one.validation) is None:
+        threshold = float(job.threshold)
+    else:
+        y_scored = one.target.y[one.validation.rows]
+        if isinstance(job.threshold, str):
+            threshold, found = with_tuned_threshold(one.validation, y_scored, one.weight, job.threshold)
+        else:
+            threshold = float(job.threshold)
+            found = with_threshold(one.validation, threshold, y_scored, one.weight)
+        one = replace(one, validation=found)
+    few, few_y = _few_rows_of_both(X, y)
+    return fixed_threshold(estimator, threshold, few, few_y), threshold, one
+
+
+def _few_rows_of_both(X: Any, y: Any) -> tuple[Any, Any]:
+    """Some rows, with both classes among them."""
+    import numpy as np
+
+    first = [int(np.flatnonzero(y == label)[0]) for label in np.unique(y)]
+    rows = np.unique([*first, *range(min(len(y), _FEW_ROWS))])
+    return rows_of(X, rows), y[rows]
+
+
+def _check_targets(job: TrainJob, targets: Sequence[TargetRows]) -> None:
+    faults = []
+    asked = {"class_weight": job.class_weight, "calibration": job.calibration, "threshold": job.threshold}
+    if not any(target.has_classes for target in targets):
+        faults += [
+            f"{name}={value!r} is for classes, and the estimator predicts numbers. Fix: leave it out."
+            for name, value in asked.items()
+            if value is not None
+        ]
+    for target in targets if job.threshold is not None else ():
+        if target.has_classes and (count := len(set(target.y.tolist()))) != 2:
+            faults.append(
+                f"threshold={job.threshold!r}: the target {target.name!r} has {count} classes, and a threshold decides "
+                "between two. Fix: leave it out."
+            )
+    if isinstance(job.threshold, str) and not job.cross_validation:
+        faults.append(
+            f"threshold={job.threshold!r} is tuned on the rows of the validation, and there is none. Fix: validate, or "
+            "give a number."
+        )
+    if faults:
+        raise UserError(faults[0] if len(faults) == 1 else "".join(f"\n  - {fault}" for fault in faults))
