@@ -113,8 +113,6 @@ class Target(Value):
     task: Task
     classes: tuple[Scalar, ...] = ()
     """Classification: the labels in the order of the estimator's ``classes_``."""
-    threshold: Annotated[float | None, Later()] = None
-    """Two classes: the score from which the last one is predicted; None: the estimator decides."""
 
 
 class Bins(Value):

@@ -58,7 +58,7 @@ def fit(estimator: Any, X: Any, y: np.ndarray | None, params: FitParams | None =
     """
     params = params or FitParams()
     values = dict(params.values)
-    if params.balanced:
+    if params.balanced and y is not None:
         values["sample_weight"] = balanced_weights(y, params.sample_weight)
     names = {name: _parameters(estimator, name, for_classes=params.balanced) for name in values}
     given = {inner: values[name] for name, inners in names.items() for inner in inners}

@@ -58,6 +58,7 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
         metrics_std=validation.deviations if validation else {},
         metrics_object=metrics,
         not_made=not_made,
+        thresholds={one.rows.name: one.threshold for one in fitted.targets if one.rows and one.threshold is not None},
         out_of_sample=out_of_sample,
         score_percentiles=score_percentiles(estimator, target, validation) if validation else {},
         **described,
@@ -71,8 +72,7 @@ def _learned(data: TrainingData, one: FittedTarget) -> Target:
         return untargeted(task_of(one.estimator) or "transformation")
     name, has_classes = one.rows.name, one.rows.has_classes
     classes = [_plain(value) for value in one.estimator.classes_] if has_classes else []
-    target = learn_target(data.table[name], name, has_classes, classes)
-    return target.model_copy(update={"threshold": one.threshold})
+    return learn_target(data.table[name], name, has_classes, classes)
 
 
 def _plain(value: Any) -> Any:

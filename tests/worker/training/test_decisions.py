@@ -74,16 +74,15 @@ def test_a_tuned_threshold_is_recorded_and_decides_predictions_in_any_cut(bench:
     options: dict[str, Any] = {"excluded_columns": ("w",), "cross_validation": 3}
     plain = bench.train(source, **options)
     manifest = bench.train(source, threshold="f1", **options)
-    (target,) = manifest.feature_schema.targets
-    assert target.threshold is not None
-    assert target.threshold < 0.4
+    threshold = manifest.thresholds["y"]
+    assert threshold < 0.4
     assert isinstance(bench.estimator(manifest), FixedThresholdClassifier)
     f1 = [document(bench, one).targets[0].values["f1"] for one in (plain, manifest)]
     assert f1[1] > f1[0]
     probabilities = bench.predict(source, method="predict_proba").sort_by("key")["y_proba_yes"].to_numpy()
     for chunks in (1, 7):
         labels = bench.predict(source, method="predict", chunks=chunks).sort_by("key")["y_pred"].to_pylist()
-        assert labels == np.where(probabilities >= target.threshold, "yes", "no").tolist()
+        assert labels == np.where(probabilities >= threshold, "yes", "no").tolist()
 
 
 def test_a_given_threshold_needs_no_validation_and_decides_by_decision_values_too(bench: Workbench) -> None:
@@ -92,7 +91,7 @@ def test_a_given_threshold_needs_no_validation_and_decides_by_decision_values_to
     decisions = bench.predict(source, method="decision_function").sort_by("key")["y_decision"].to_numpy()
     labels = bench.predict(source, method="predict").sort_by("key")["y_pred"].to_pylist()
     assert labels == np.where(decisions >= -0.7, "yes", "no").tolist()
-    assert manifest.feature_schema.targets[0].threshold == -0.7
+    assert manifest.thresholds == {"y": -0.7}
 
 
 def balanced_share(bench: Workbench, manifest: ModelManifest) -> float:
