@@ -53,10 +53,18 @@ def kind_of(value: Any) -> str:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """A question that suggests a similar known word; empty if there is none."""
+    """A question that suggests a similar known word; empty if there is none.
+
+    Words of several parts (``random_forest``) are similar if they have few other letters, or one has all parts of the
+    other. What they share in an ending alone (``stacking_classifier``, ``boosting_classifier``) tells nothing.
+    """
     names = list(known)
-    same = [name for name in names if name.strip().casefold() == word.strip().casefold()]
-    close = same or difflib.get_close_matches(word, names, n=1)
+    given = word.strip().casefold()
+    same = [name for name in names if name.strip().casefold() == given]
+    parts = set(given.split("_"))
+    least = 0.8 if len(parts) > 1 else 0.6
+    close = same or difflib.get_close_matches(given, names, n=1, cutoff=least)
+    close = close or [name for name in names if len(parts) > 1 and parts <= set(name.casefold().split("_"))]
     return f" Did you mean {close[0]!r}?" if close else ""
 
 

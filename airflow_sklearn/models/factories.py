@@ -7,7 +7,7 @@ import importlib
 import inspect
 from typing import TYPE_CHECKING, Any, Literal
 
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -63,8 +63,9 @@ def check_estimator_object(estimator: Any, what: str = "The estimator is") -> No
 def with_preprocessing(estimator: Any, mode: Preprocessing = "auto") -> Any:
     """A Pipeline with the package's preprocessing before a copy of an estimator.
 
-    Trees get categories as ordinal numbers, and keep nulls if they take them. All other estimators get indicator
-    columns and imputed, scaled numbers; the matrix is sparse if they take that and it is smaller.
+    Histogram gradient boosting gets categories as categories, and nulls as nulls. Other trees get categories as ordinal
+    numbers, and keep nulls if they take them. All other estimators get indicator columns and imputed, scaled numbers;
+    the matrix is sparse if they take that and it is smaller.
 
     :param mode: ``default``: always. ``none``: never. ``auto``: unless the estimator takes Arrow tables itself, or is
         or contains a Pipeline or a ColumnTransformer (in a search, a stack, a vote, or a transformed target).
@@ -80,9 +81,30 @@ def with_preprocessing(estimator: Any, mode: Preprocessing = "auto") -> Any:
 
 def _preprocessing_for(estimator: Any) -> TablePreprocessor:
     core = _innermost(estimator)
+    target = _target_of(estimator)
+    if _takes_categories(estimator):
+        return TablePreprocessor(categories="native", impute=None, scale=False, target=target)
     if _is_tree(core):
-        return TablePreprocessor(categories="ordinal", impute=None if _takes_nan(estimator) else "mean", scale=False)
-    return TablePreprocessor(sparse="auto" if _input_tag(estimator, "sparse") else False)
+        impute: Any = None if _takes_nan(estimator) else "mean"
+        return TablePreprocessor(categories="ordinal", impute=impute, scale=False, target=target)
+    return TablePreprocessor(sparse="auto" if _input_tag(estimator, "sparse") else False, target=target)
+
+
+def _target_of(estimator: Any) -> Literal["auto", "classes", "numbers"]:
+    try:
+        return "classes" if is_classifier(estimator) else "numbers" if is_regressor(estimator) else "auto"
+    except AttributeError:  # an estimator from elsewhere, without tags
+        return "auto"
+
+
+def _takes_categories(estimator: Any) -> bool:
+    """Whether an estimator is histogram gradient boosting that recognises pandas' categories, or hands it the table as
+    it is.
+    """
+    if isinstance(estimator, BaseSearchCV | CalibratedClassifierCV) and estimator.estimator is not None:
+        return _takes_categories(estimator.estimator)
+    histograms = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
+    return isinstance(estimator, histograms) and isinstance(estimator.categorical_features, str)
 
 
 def _takes_tables(part: Any) -> bool:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+#: What scikit-learn says of a matrix, or a frame, without columns.
+_NO_COLUMNS = ("0 feature(s)", "at least one array or dtype is required")
+
 
 @dataclass(frozen=True)
 class FitParams:
@@ -67,11 +70,11 @@ def fit(estimator: Any, X: Any, y: np.ndarray | None, params: FitParams | None =
         try:
             return estimator.fit(X, y, **given)
         except ValueError as error:
-            if "0 feature(s)" not in str(error):
+            if not any(text in str(error) for text in _NO_COLUMNS):
                 raise
             raise UserError(
                 f"There is nothing to learn from: no column has a value in the {len(X):,} rows that are fitted, or all "
-                "that have are dates that never vary. Fix: give the model another column."
+                "that have never vary. Fix: give the model another column."
             ) from error
 
 

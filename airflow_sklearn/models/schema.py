@@ -26,7 +26,7 @@ from airflow_sklearn.models.columns import (
     numbers,
 )
 from airflow_sklearn.models.dtypes import learn_dtypes, pandas_categories, stored_type
-from airflow_sklearn.models.preprocessing import UNUSED
+from airflow_sklearn.models.learned import UNUSED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -137,7 +137,8 @@ def preprocessing_of(estimator: Any) -> TablePreprocessor:
 
 def test_trees_get_ordinal_categories_and_others_indicators() -> None:
     found = preprocessing_of(GridSearchCV(HistGradientBoostingClassifier(), {}))
-    assert (found.categories, found.impute) == ("ordinal", None)
+    assert (found.categories, found.impute) == ("native", None)
+    assert preprocessing_of(BaggingClassifier(HistGradientBoostingClassifier())).categories == "ordinal"
     assert preprocessing_of(GradientBoostingClassifier()).impute == "mean"
     assert preprocessing_of(LogisticRegression()).categories == "onehot"
 

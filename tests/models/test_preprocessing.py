@@ -28,10 +28,14 @@ VARIANTS: list[dict[str, Any]] = [
     {"dates": "cyclic"},
     {"categories": "ordinal", "impute": None, "scale": False},
     {"categories": "ordinal"},
+    {"categories": "native", "impute": None, "scale": False},
+    {"min_frequency": 0.3, "expand": ["city", "seats"], "text": ["carrier"], "text_columns": 4},
 ]
 
 
 def dense(matrix: Any) -> np.ndarray:
+    if isinstance(matrix, pd.DataFrame):
+        return matrix.to_numpy(dtype=np.float64)
     return matrix.toarray() if sp.issparse(matrix) else matrix
 
 
@@ -142,9 +146,11 @@ def test_cyclic_dates_lie_on_the_unit_circle() -> None:
     np.testing.assert_allclose(radius[:3], 1.0)
 
 
-def test_a_constant_column_is_zero_when_scaled() -> None:
+def test_a_constant_column_is_zero_when_it_is_kept_and_scaled() -> None:
     constant = pd.DataFrame({"x": [0.1] * 7})
-    assert dense(TablePreprocessor().fit_transform(constant)).ravel().tolist() == pytest.approx([0.0] * 7, abs=1e-15)
+    assert dense(TablePreprocessor(constants="keep").fit_transform(constant)).ravel().tolist() == pytest.approx(
+        [0.0] * 7, abs=1e-15
+    )
 
 
 def test_columns_that_are_all_null_in_training_are_taken() -> None:
@@ -191,7 +197,7 @@ def test_many_levels_warn_and_too_many_are_refused() -> None:
     with pytest.warns(UserWarning, match="'key': 60, 'id': 60"):
         TablePreprocessor(warn_levels=59).fit(frame)
     with pytest.raises(ValueError, match=r"more than 59 levels: \['key', 'id'\].*excluded_columns"):
-        TablePreprocessor(max_levels=59).fit(frame)
+        TablePreprocessor(max_levels=59, encoder="error").fit(frame)
 
 
 def test_infinite_numbers_are_named_in_training_and_in_prediction() -> None:
@@ -207,7 +213,7 @@ def test_nested_columns_are_refused_by_name() -> None:
         TablePreprocessor().fit(pa.table({"tags": [["a"]], "x": [1]}))
 
 
-@pytest.mark.parametrize("params", [{"categories": "hash"}, {"impute": "median"}, {"dates": "no"}, {"sparse": "yes"}])
+@pytest.mark.parametrize("params", [{"categories": "hash"}, {"impute": "mode"}, {"dates": "no"}, {"sparse": "yes"}])
 def test_unknown_parameters_are_refused_in_fit(table: pa.Table, params: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=repr(next(iter(params.values())))):
         TablePreprocessor(**params).fit(table)

@@ -29,7 +29,7 @@ def test_a_random_search_draws_the_same_again() -> None:
     ("preset", "values", "said"),
     [
         ("sparse_logistik", {"C": [1.0]}, "There is no preset 'sparse_logistik'"),
-        ("sparse_logistic", {"c": [1.0]}, "has no parameter 'c'"),
+        ("sparse_logistic", {"c": [1.0]}, "There is no parameter 'c'. Did you mean 'C'?"),
         ("sparse_logistic", {"C": 1.0}, "needs lists of values"),
         ("sparse_logistic", {"C": []}, "needs lists of values"),
         ("sparse_logistic", {}, "needs lists of values"),
