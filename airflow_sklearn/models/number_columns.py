@@ -86,4 +86,4 @@ def is_constant(column: ArrowColumn, kind: str) -> bool:
         ends = pc.min_max(values)
         return bool(ends["min"] == ends["max"])
     found = numbers(values)
-    return bool((found == found[0]).all())
+    return bool(np.isfinite(found[0]) and (found == found[0]).all())
