@@ -109,6 +109,7 @@ def sklearn_predict(
             model=cast("Any", model),  # an XComArg is resolved before the task runs
             source=cast("Any", source),
             destination=destination,
+            runtime=runtime,
             **_given(
                 deferrable=deferrable,
                 partition=partition,

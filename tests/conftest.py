@@ -47,6 +47,7 @@ AIRFLOW_3 = (
     "test_package.py",
     "triggers",
     "worker/training/test_search.py",
+    "worker/training/test_skops.py",
 )
 #: Those that run in Airflow 2.11 too, beside modules that are marked so: what Airflow does may differ there.
 BOTH_AIRFLOWS = ("aws/test_connection.py", "dags", "golden", "operators", "test_airflow_compat.py", "triggers")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Preprocessing = Literal["auto", "default", "none"]
 AskedMethod = Literal["auto", "predict", "predict_proba", "decision_function", "transform", "score_samples"]
 
+#: The formats in which models are stored; see ``Serializer``.
+PERSISTENCE: tuple[str, ...] = ("joblib", "skops")
 PREPROCESSING: tuple[str, ...] = get_args(Preprocessing)
 METHODS: tuple[str, ...] = ("auto", *get_args(Method))
 

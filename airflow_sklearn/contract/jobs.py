@@ -86,6 +86,8 @@ class TrainJob(TrainSettings, Job):
     image: str = ""
     search: SearchPool | None = None
     """Not a part of the model's version, because it does not change the fitted estimator."""
+    trusted_types: Annotated[tuple[str, ...], Later()] = ()
+    """The types that a model in the format skops may contain. They come from Airflow's configuration."""
 
     def uris(self) -> tuple[str, ...]:
         """See ``Job.uris``."""

@@ -9,15 +9,20 @@ from pydantic import Field
 from airflow_sklearn.contract.data import SourceFiles, SourceObject
 from airflow_sklearn.contract.document import Document, Later, Value
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart
-from airflow_sklearn.contract.schema import LARGEST_BATCH, Column, FeatureSchema, Method, OutputColumn, Scalar
+from airflow_sklearn.contract.schema import (
+    LARGEST_BATCH,
+    Column,
+    FeatureSchema,
+    Method,
+    OutputColumn,
+    Scalar,
+    Serializer,
+)
 from airflow_sklearn.contract.tables import Snapshot
 from airflow_sklearn.contract.train_settings import RecordedSettings
 
 #: A value of ``sklearn.get_config()``.
 JsonScalar = bool | int | float | str | None
-
-#: The formats of artifacts. ``skops`` holds no pickle, and is loaded only if all its types are trusted.
-Serializer = Literal["joblib", "skops"]
 
 
 class PresetEstimator(Value):

@@ -63,6 +63,8 @@ class PredictionSpec(Value):
     output_csv: CsvOptions = CsvOptions()
     batch_rows: int = Field(ge=1, le=LARGEST_BATCH)
     policies: Policies
+    trusted_types: Annotated[tuple[str, ...], Later()] = ()
+    """The types that a model in the format skops may contain. They come from Airflow's configuration."""
 
 
 class Plan(Document):

@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_sklearn.contract.arguments import (
+    PERSISTENCE,
+    check_choice,
     check_columns,
     check_policies,
     check_text,
@@ -15,7 +17,7 @@ from airflow_sklearn.contract.arguments import (
 )
 from airflow_sklearn.contract.document import Value
 from airflow_sklearn.contract.faults import kind_of, shown
-from airflow_sklearn.contract.schema import Policies
+from airflow_sklearn.contract.schema import Policies, Serializer
 from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ class RegisterSettings(Value):
     expected: dict[str, str] = {}
     """By output column, the column of the sample that holds what the model predicted where it was fitted."""
     policies: Policies = Policies()
+    persistence: Serializer = "joblib"
+    """The format in which the model is stored."""
 
     @staticmethod
     def check(arguments: Mapping[str, Any]) -> None:
@@ -52,6 +56,7 @@ class RegisterSettings(Value):
             check_columns(name, arguments[name])
         check_expected(arguments["expected"])
         check_policies(arguments["policies"])
+        check_choice("persistence", arguments["persistence"], PERSISTENCE)
 
     @classmethod
     def asked(cls, arguments: Mapping[str, Any]) -> Self:
@@ -68,6 +73,7 @@ class RegisterSettings(Value):
             excluded_columns=column_names(arguments["excluded_columns"]),
             expected=dict(arguments["expected"] or {}),
             policies=merge_policies(arguments["policies"]),
+            persistence=arguments["persistence"],
         )
 
 

@@ -21,6 +21,8 @@ KIND_WORDS: dict[FeatureKind, tuple[str, str]] = {
 Method = Literal["predict", "predict_proba", "decision_function", "transform", "score_samples"]
 Task = Literal["classification", "regression", "clustering", "outliers", "transformation"]
 Scalar = bool | int | float | str | None
+#: The formats of artifacts. ``skops`` holds no pickle, and is loaded only if all its types are trusted.
+Serializer = Literal["joblib", "skops"]
 
 #: What an estimator can be asked for, in the order in which ``method="auto"`` chooses.
 METHODS_BEST_FIRST: tuple[Method, ...] = (

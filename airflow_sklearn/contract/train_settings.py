@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field
 
 from airflow_sklearn.contract.arguments import (
+    PERSISTENCE,
     PREPROCESSING,
     Preprocessing,
     check_choice,
@@ -29,7 +30,7 @@ from airflow_sklearn.contract.fit_settings import (
     check_fit_settings,
     fit_params_and_weight,
 )
-from airflow_sklearn.contract.schema import Policies
+from airflow_sklearn.contract.schema import Policies, Serializer
 from airflow_sklearn.contract.validation import Validation, check_validation, folds_and_way
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class TrainSettings(RecordedSettings):
     """``default`` puts the package's preprocessing before the estimator; ``auto`` does so unless it is, or wraps, a
     Pipeline."""
     policies: Policies = Policies()
+    persistence: Annotated[Serializer, Later()] = "joblib"
+    """The format in which the model is stored."""
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -95,6 +98,7 @@ class TrainSettings(RecordedSettings):
         check_fit_settings(arguments)
         check_choice("preprocessing", arguments["preprocessing"], PREPROCESSING)
         check_policies(arguments["policies"])
+        check_choice("persistence", arguments["persistence"], PERSISTENCE)
 
     @classmethod
     def asked(cls, arguments: Mapping[str, Any]) -> Self:

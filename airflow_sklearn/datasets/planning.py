@@ -11,6 +11,8 @@ from airflow_sklearn.datasets.registry import destination_of
 from airflow_sklearn.runs.prediction import DEFAULT_CHUNK_SIZE, DEFAULT_MAX_CHUNKS, draft_plan, finish_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_sklearn.contract.data import OutputFiles, SourceFiles
     from airflow_sklearn.contract.plan import Plan
     from airflow_sklearn.contract.planned import Planned
@@ -86,6 +88,7 @@ def make_plan(
     max_chunks: int = DEFAULT_MAX_CHUNKS,
     planned: Planned | None = None,
     look_at_columns: bool = True,
+    trusted_types: Sequence[str] = (),
     **asked: Any,
 ) -> tuple[Plan, str]:
     """Plan a run over files into a folder, outside of Airflow.
@@ -99,6 +102,11 @@ def make_plan(
         destination_of(destination),
         partition=partition.strip("/"),
         chunk_size=chunk_size,
-        finish={"max_chunks": max_chunks, "planned": planned, "look_at_columns": look_at_columns},
+        finish={
+            "max_chunks": max_chunks,
+            "planned": planned,
+            "look_at_columns": look_at_columns,
+            "trusted_types": trusted_types,
+        },
         **asked,
     )

@@ -18,6 +18,7 @@ from airflow_sklearn.contract.arguments import (
     check_policies,
     column_names,
     is_known,
+    merge_policies,
 )
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.exceptions import PublicationRefusedError, UserError
@@ -25,6 +26,7 @@ from airflow_sklearn.operators.base import own_copy
 from airflow_sklearn.operators.links import RunLedgerLink
 from airflow_sklearn.operators.places import check_destination, check_location, check_model, check_source
 from airflow_sklearn.operators.statements import StatementsOperator
+from airflow_sklearn.runtimes.registry import check_runtime
 from airflow_sklearn.storage.uris import absolute_uri
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.datasets.places import Readable, Writable
+    from airflow_sklearn.runtimes.base import Runtime
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?\s*")
 _POWERS = ("", "K", "M", "G", "T")
@@ -67,6 +70,8 @@ class SklearnPlanOperator(StatementsOperator):
         ``[core] max_map_length``.
     :param policies: values that override the model's policies, by the names in ``Policies``. (templated)
     :param ledger: the folder for plans and receipts; None: ``_airflow_sklearn/`` below the destination. (templated)
+    :param runtime: where the chunks will run. As far as its software is known here, it is compared with that of
+        training before any container starts. None: only the workers compare. (templated)
     :param aws_conn_id: the Airflow connection for S3.
     :param deferrable: wait in the triggerer for statements of the Redshift Data API.
     """
@@ -83,6 +88,7 @@ class SklearnPlanOperator(StatementsOperator):
         "chunk_size",
         "policies",
         "ledger",
+        "runtime",
         "aws_conn_id",
     )
     text_fields = ("partition", "method", "ledger", "aws_conn_id")
@@ -105,6 +111,7 @@ class SklearnPlanOperator(StatementsOperator):
         max_chunks: int = 256,
         policies: Mapping[str, str] | None = None,
         ledger: str | None = None,
+        runtime: Runtime | None = None,
         aws_conn_id: str | None = "aws_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -122,6 +129,7 @@ class SklearnPlanOperator(StatementsOperator):
         self.max_chunks = max_chunks
         self.policies = policies
         self.ledger = ledger
+        self.runtime = own_copy(runtime)
         self.deferrable = deferrable
         self.check_early()
 
@@ -143,6 +151,8 @@ class SklearnPlanOperator(StatementsOperator):
         check_policies(self.policies)
         if self.ledger:
             check_location("ledger", self.ledger)
+        if self.runtime is not None:
+            check_runtime(self.runtime)
         check_flag("deferrable", self.deferrable)
 
     def work(self, context: Context) -> list[dict[str, str]]:
@@ -154,6 +164,7 @@ class SklearnPlanOperator(StatementsOperator):
         attempt = self.attempt_in(context)
         who = attempt.identity
         planned = Planned.now(dag_id=who.dag_id, task_id=who.task_id, run_id=who.run_id, map_index=who.map_index)
+        self._check_software()
         source, destination = as_source(self.source), as_destination(self.destination)
         plan, uri = plan_prediction(
             attempt,
@@ -170,6 +181,7 @@ class SklearnPlanOperator(StatementsOperator):
             chunk_size=to_bytes(self.chunk_size),
             finish={
                 "max_chunks": min(self.max_chunks, settings.longest_mapping()),
+                "trusted_types": settings.names("skops_trusted_types"),
                 "planned": planned.model_copy(update={"by_default": not self.partition}),
             },
         )
@@ -191,6 +203,27 @@ class SklearnPlanOperator(StatementsOperator):
         if warning := source.emptiness(plan):
             self.log.warning("%s", warning)
         return [{"plan": uri, "id": chunk.id, "label": chunk.label} for chunk in plan.chunks]
+
+    def _check_software(self) -> None:
+        """Compare the runtime's software with that of training, as far as it is known here.
+
+        :raises BrokenEnvironmentError: versions differ, and the policy ``version_mismatch`` does not let them pass.
+        """
+        from airflow_sklearn.runs.model_store import resolve_model
+        from airflow_sklearn.system.software import refuse_differences, version_differences
+
+        if self.runtime is None:
+            return
+        model = absolute_uri(self.model) if isinstance(self.model, str) else self.model
+        manifest, _, _ = resolve_model(self.storage, model)
+        policies = merge_policies(self.policies, manifest.feature_schema.policies)
+        runtime = self.runtime.bind(self.aws)
+        differences = version_differences(manifest.versions, runtime.package_versions())
+        for difference in refuse_differences(differences, policies.version_mismatch, repr(self.runtime)):
+            self.log.warning("Other software than at training, let pass by policy: %s", difference)
+        trained, here = manifest.versions.image, runtime.image
+        if trained and here and here not in (trained, trained.partition("@")[0]):
+            self.log.info("The model was made in the image %s, and is used in %s: workers compare.", trained, here)
 
 
 def to_bytes(size: float | str) -> int:

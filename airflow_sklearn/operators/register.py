@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from airflow_sklearn.airflow_compat import Context
+    from airflow_sklearn.contract.schema import Serializer
     from airflow_sklearn.datasets.base import WantedColumns
     from airflow_sklearn.datasets.places import Readable
     from airflow_sklearn.runtimes.base import Runtime
@@ -61,6 +62,7 @@ class SklearnRegisterOperator(ModelVersionOperator):
         than rounding, the model is not registered. (templated)
     :param policies: how prediction handles values that the sample did not have, by the names in ``Policies``.
         (templated)
+    :param persistence: the format in which the model is stored, ``joblib`` or ``skops``; see ``SklearnTrainOperator``.
     :param aws_conn_id: the Airflow connection for S3 and for the runtime.
     :param deferrable: wait in the triggerer, without a worker slot.
     :param poll_interval: seconds between two polls of the job; None: the runtime's.
@@ -97,6 +99,7 @@ class SklearnRegisterOperator(ModelVersionOperator):
         excluded_columns: str | Sequence[str] = (),
         expected: Mapping[str, str] | None = None,
         policies: Mapping[str, str] | None = None,
+        persistence: Serializer = "joblib",
         runtime: Runtime,
         aws_conn_id: str | None = "aws_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -122,6 +125,7 @@ class SklearnRegisterOperator(ModelVersionOperator):
         self.excluded_columns = excluded_columns
         self.expected = expected
         self.policies = policies
+        self.persistence = persistence
         self.check_early()
         self.outlets = [*self.outlets, *static_outlets(model)]
 

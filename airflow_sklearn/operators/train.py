@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn import settings as package_settings
 from airflow_sklearn.airflow_compat import conf
 from airflow_sklearn.contract.arguments import (
     Preprocessing,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.fit_settings import Calibration, ClassWeight, ThresholdMetric
     from airflow_sklearn.contract.jobs import SearchPool
     from airflow_sklearn.contract.model import ModelManifest
+    from airflow_sklearn.contract.schema import Serializer
     from airflow_sklearn.contract.validation import Asked
     from airflow_sklearn.datasets.base import WantedColumns
     from airflow_sklearn.datasets.places import Readable, Writable
@@ -91,6 +93,9 @@ class SklearnTrainOperator(ModelVersionOperator):
         ``none`` does not. ``auto`` does unless the estimator is or wraps a Pipeline (in a search, a vote, a stack, a
         transformed target).
     :param policies: how prediction handles values that training did not have, by the names in ``Policies``. (templated)
+    :param persistence: the format in which the model is stored: ``joblib``, or ``skops``, which holds no pickle. The
+        worker needs ``skops`` then, and all types in the model must be trusted: by skops itself, by Airflow's
+        ``[airflow_sklearn] skops_trusted_types``, or by the worker's ``AIRFLOW_SKLEARN_SKOPS_TRUSTED_TYPES``.
     :param reuse: False: fit a new version in every run, and when the task is cleared. A retry still uses what an
         earlier attempt since the last clear has fitted.
     :param code_version: any value that changes with your code, such as a commit's hash or ``"2"``. It is a part of the
@@ -147,6 +152,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         out_of_sample: Writable | str | Mapping[str, Any] | None = None,
         preprocessing: Preprocessing = "auto",
         policies: Mapping[str, str] | None = None,
+        persistence: Serializer = "joblib",
         reuse: bool = True,
         code_version: str = "",
         search_containers: int | None = None,
@@ -184,6 +190,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         self.out_of_sample = own_copy(out_of_sample)
         self.preprocessing = preprocessing
         self.policies = policies
+        self.persistence = persistence
         self.reuse = reuse
         self.code_version = code_version
         self.check_early()
@@ -240,6 +247,7 @@ class SklearnTrainOperator(ModelVersionOperator):
             image=runtime.image,
             deadline_seconds=self.deadline.total_seconds() if self.deadline else None,
             search=self._patiently(self._search_pool),
+            trusted_types=package_settings.names("skops_trusted_types"),
             salt=[str(self.code_version or ""), *([] if self.reuse else self._who(context))],
         )
         self.store_link(context, ModelManifestLink, f"{job.model}/versions/{job.version}/manifest.json")

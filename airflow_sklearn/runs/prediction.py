@@ -126,6 +126,7 @@ def finish_plan(
     chunk_size: int = DEFAULT_CHUNK_SIZE,
     max_chunks: int = DEFAULT_MAX_CHUNKS,
     planned: Planned | None = None,
+    trusted_types: Sequence[str] = (),
     look_at_columns: bool = True,
     faults: Sequence[str] = (),
 ) -> tuple[Plan, str]:
@@ -139,6 +140,7 @@ def finish_plan(
     :param chunk_size: the approximate bytes of source in a chunk. It grows if there would be more than ``max_chunks``.
     :param max_chunks: the largest number of chunks.
     :param planned: the time of planning and the task; None: now, by no task.
+    :param trusted_types: the types that a model in the format skops may contain.
     :param look_at_columns: look for missing columns in a few of the source's files.
     :param faults: faults of the source and the destination that are known already.
     :return: the plan, and its URI.
@@ -170,6 +172,7 @@ def finish_plan(
         output_csv=destination.part_csv,
         batch_rows=unresolved.manifest.batch_rows,
         policies=unresolved.policies,
+        trusted_types=tuple(trusted_types) if unresolved.manifest.artifact.serializer == "skops" else (),
     )
     fingerprint = Plan.make_fingerprint(spec, objects)
     folder = join(unresolved.ledger or join(destination.ledger_root, LEDGER_FOLDER), fingerprint[:32])

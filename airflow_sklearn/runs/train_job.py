@@ -49,6 +49,7 @@ def make_train_job(
     snapshot: Snapshot | None = None,
     salt: Sequence[str | int] = (),
     search: SearchPool | None = None,
+    trusted_types: Sequence[str] = (),
 ) -> tuple[TrainJob, str]:
     """Make the job of a training run. An estimator object is stored; nothing else is.
 
@@ -63,6 +64,7 @@ def make_train_job(
     :param deadline_seconds: seconds after which the job ends itself; None: never.
     :param snapshot: the state of the table that the source was unloaded from; None: the source is files.
     :param salt: values that make a new version of inputs that were trained before.
+    :param trusted_types: the types that a model in the format skops may contain.
     :param search: the pool of containers to fit in beside the job's own; None: there is none.
     :return: the job, and the URI at which to store it.
     :raises ObjectNotFoundError: the source matches no object.
@@ -84,6 +86,7 @@ def make_train_job(
         snapshot=snapshot,
         image=image,
         search=search,
+        trusted_types=tuple(trusted_types) if settings.persistence == "skops" else (),
         **dict(settings),
     )
     return named_by_version(job, software, salt, attempt)

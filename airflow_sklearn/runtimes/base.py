@@ -232,6 +232,10 @@ class Runtime(ABC):
         """
         return ""
 
+    def package_versions(self) -> dict[str, str]:
+        """The versions of packages, and of ``python``, that jobs have, by name; empty if only a job could find out."""
+        return {}
+
     @classmethod
     def hosts(cls, aws: AwsAccess, where: str, *, region_name: str | None, tags: Mapping[str, str]) -> Iterator[Host]:
         """Everything that runs in this kind of runtime for Airflow tasks, whoever started it.

@@ -122,18 +122,41 @@ def check_versions(trained: Versions, policy: str) -> list[str]:
     :return: with ``warn``, a sentence for each difference.
     :raises BrokenEnvironmentError: with ``error``, if there are differences; the message lists all of them.
     """
+    here = {"python": platform.python_version(), **{name: _version(name) for name in trained.packages}}
+    return refuse_differences(version_differences(trained, here), policy, "This environment")
+
+
+def version_differences(trained: Versions, here: Mapping[str, str]) -> list[str]:
+    """Compare versions with those at training; see ``check_versions``.
+
+    :param trained: the versions at training.
+    :param here: versions by distribution and of ``python``; empty: not installed. What is not in it is not compared.
+    :return: a sentence for each difference.
+    """
     differences = []
-    if _minor(trained.python) != _minor(platform.python_version()):
-        differences.append(f"Python {platform.python_version()} here, {trained.python} at training")
+    if "python" in here and _minor(trained.python) != _minor(here["python"]):
+        differences.append(f"Python {here['python']} here, {trained.python} at training")
     for name, version in trained.packages.items():
-        here = _version(name)
         exact = name in trained.estimator_packages
-        compared = exact or name in ("numpy", "scipy", "pandas")
-        if compared and (here != version if exact else _minor(here) != _minor(version)):
-            differences.append(f"{name} {here or 'is not installed'} here, {version} at training")
+        if name not in here or not (exact or name in ("numpy", "scipy", "pandas")):
+            continue
+        if here[name] != version if exact else _minor(here[name]) != _minor(version):
+            differences.append(f"{name} {here[name] or 'is not installed'} here, {version} at training")
+    return differences
+
+
+def refuse_differences(differences: list[str], policy: str, what: str) -> list[str]:
+    """Refuse another environment than that of training.
+
+    :param differences: the result of ``version_differences``.
+    :param policy: ``error`` or ``warn``.
+    :param what: the environment, for the message.
+    :return: the differences, with the policy ``warn``.
+    :raises BrokenEnvironmentError: with ``error``, if there are differences; the message lists all of them.
+    """
     if differences and policy == "error":
         raise BrokenEnvironmentError(
-            "This environment is not the one that trained the model:\n"
+            f"{what} is not the one that trained the model:\n"
             + "\n".join(f"  - {difference}" for difference in differences)
             + "\nUse the image (or the Python environment) that trained it, or train again with this one. "
             "The policy version_mismatch='warn' goes on, guarded only by the parity sample."

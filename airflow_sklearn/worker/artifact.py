@@ -14,49 +14,64 @@ from airflow_sklearn.storage.full_disk import full_disk_error
 from airflow_sklearn.system.scratch import scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from airflow_sklearn.contract.schema import Serializer
     from airflow_sklearn.storage import Storage
 
 
-def store_estimator(storage: Storage, estimator: Any, folder: str) -> tuple[Artifact, Any]:
+def store_estimator(
+    storage: Storage, estimator: Any, folder: str, serializer: Serializer = "joblib", trusted: Sequence[str] = ()
+) -> tuple[Artifact, Any]:
     """Store a fitted estimator, and load it from the same bytes.
 
     :param storage: where to store it.
     :param estimator: a fitted estimator.
     :param folder: the URI of the folder.
+    :param serializer: the format.
+    :param trusted: the types that an artifact in the format skops may contain.
     :return: the artifact, and the estimator as prediction will load it.
-    :raises UserError: the estimator cannot be pickled.
+    :raises UserError: the estimator cannot be stored in this format, or contains a type that is not trusted.
     """
-    import joblib
-
     with scratch_folder() as scratch:
-        path = os.path.join(scratch, "artifact.joblib")
-        try:
-            joblib.dump(estimator, path)
-            loaded = joblib.load(path)
-        except Exception as error:
-            if full_disk_error(error):
-                raise
-            raise UserError(
-                f"The fitted {type(estimator).__name__} cannot be stored ({type(error).__name__}: {error}). "
-                "Estimators must survive pickling: replace lambdas and local classes by those of an importable module."
-            ) from error
+        path = os.path.join(scratch, f"artifact.{serializer}")
+        loaded = _dump_and_load(estimator, path, serializer, trusted)
         sha256 = file_sha256(path)
-        artifact = Artifact(
-            uri=join(folder, f"artifact-{sha256[:16]}.joblib"), sha256=sha256, size=os.path.getsize(path)
-        )
+        uri = join(folder, f"artifact-{sha256[:16]}.{serializer}")
+        artifact = Artifact(uri=uri, sha256=sha256, size=os.path.getsize(path), serializer=serializer)
         storage.upload(path, artifact.uri)
     return artifact, loaded
 
 
-def load_estimator(storage: Storage, artifact: Artifact, scratch: str) -> Any:
+def _dump_and_load(estimator: Any, path: str, serializer: Serializer, trusted: Sequence[str]) -> Any:
+    if serializer == "skops":
+        from airflow_sklearn.worker import skops_files
+
+        skops_files.dump(estimator, path)
+        return skops_files.load(path, trusted, "The fitted model")
+    import joblib
+
+    try:
+        joblib.dump(estimator, path)
+        return joblib.load(path)
+    except Exception as error:
+        if full_disk_error(error):
+            raise
+        raise UserError(
+            f"The fitted {type(estimator).__name__} cannot be stored ({type(error).__name__}: {error}). "
+            "Estimators must survive pickling: replace lambdas and local classes by those of an importable module."
+        ) from error
+
+
+def load_estimator(storage: Storage, artifact: Artifact, scratch: str, trusted: Sequence[str] = ()) -> Any:
     """Load a fitted estimator. Its arrays are memory-mapped from a local copy, so that forked processes share them.
 
     :param scratch: a local folder that outlives the estimator.
+    :param trusted: the types that an artifact in the format skops may contain.
     :raises BrokenEnvironmentError: the bytes do not have the manifest's digest, or cannot be unpickled here.
+    :raises UserError: the artifact contains a type that is not trusted.
     """
-    return open_estimator(fetch_artifact(storage, artifact, scratch), artifact)
+    return open_estimator(fetch_artifact(storage, artifact, scratch), artifact, trusted)
 
 
 def fetch_artifact(storage: Storage, artifact: Artifact, scratch: str) -> str:
@@ -66,7 +81,7 @@ def fetch_artifact(storage: Storage, artifact: Artifact, scratch: str) -> str:
     :return: the copy's path. Its digest has been checked.
     :raises BrokenEnvironmentError: the bytes do not have the manifest's digest.
     """
-    path = os.path.join(scratch, "artifact.joblib")
+    path = os.path.join(scratch, f"artifact.{artifact.serializer}")
     try:
         storage.download(artifact.uri, path)
     except ObjectNotFoundError:
@@ -83,13 +98,19 @@ def fetch_artifact(storage: Storage, artifact: Artifact, scratch: str) -> str:
     return path
 
 
-def open_estimator(path: str, artifact: Artifact) -> Any:
+def open_estimator(path: str, artifact: Artifact, trusted: Sequence[str] = ()) -> Any:
     """Load a fitted estimator from a local copy.
 
     :param path: the copy, whose digest has been checked.
     :param artifact: the artifact.
+    :param trusted: the types that an artifact in the format skops may contain.
     :raises BrokenEnvironmentError: it cannot be unpickled here.
+    :raises UserError: it contains a type that is not trusted.
     """
+    if artifact.serializer == "skops":
+        from airflow_sklearn.worker import skops_files
+
+        return skops_files.load(path, trusted, artifact.uri)
     import joblib
 
     try:

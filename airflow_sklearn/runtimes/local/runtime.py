@@ -171,6 +171,11 @@ class LocalRuntime(Runtime):
             raise BrokenEnvironmentError(self._cannot_run(done.stderr.strip()[-500:]))
         return done.stdout.strip()
 
+    def package_versions(self) -> dict[str, str]:
+        """See ``Runtime.package_versions``: as the worker's interpreter has them."""
+        found = (word.split(" ", 1) for word in self.software_fingerprint().split(", "))
+        return {pair[0]: pair[1] for pair in found if len(pair) == 2}
+
     def poll_key(self) -> str:
         """See ``Runtime.poll_key``."""
         return f"local:{self._state().path}"

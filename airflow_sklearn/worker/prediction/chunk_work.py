@@ -53,7 +53,7 @@ class ChunkWork:
         with configured(self.manifest.sklearn_config), users_code():
             estimator = self.estimator
             if estimator is None:
-                estimator = open_estimator(self.artifact, self.manifest.artifact)
+                estimator = open_estimator(self.artifact, self.manifest.artifact, self.job.spec.trusted_types)
             parity = replay(estimator, self.manifest, self.job.spec.outputs)
             predictor = SlicePredictor(
                 self.storage,

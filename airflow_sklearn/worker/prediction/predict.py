@@ -71,7 +71,9 @@ def _compute(job: PredictJob, storage: Storage, started: float) -> Receipt:
         manifest = with_sample(storage, manifest)
         artifact = fetch_artifact(storage, manifest.artifact, scratch)
         with users_code():
-            estimator = open_estimator(artifact, manifest.artifact)  # no other code of the user runs in this process
+            estimator = open_estimator(
+                artifact, manifest.artifact, job.spec.trusted_types
+            )  # no other code of the user runs in this process
         start_up = time.monotonic() - started
         groups = split_pieces(storage, job.spec.source, job.chunk.pieces, _process_count(job)) or [()]
         _LOG.info(

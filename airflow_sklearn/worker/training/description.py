@@ -68,7 +68,7 @@ def describe(
     :raises UserError: the estimator cannot be stored, or cannot predict.
     """
     folder = version_folder(job.model, job.version)
-    artifact, estimator = store_estimator(storage, estimator, folder)
+    artifact, estimator = store_estimator(storage, estimator, folder, job.persistence, job.trusted_types)
     types = {name: _output_type(kind) for name, kind in rows.output_columns.items()}
     schema = FeatureSchema(
         features=rows.features,
