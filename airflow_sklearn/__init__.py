@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_sklearn.contract.search import Search
     from airflow_sklearn.contract.validation import GroupFolds, HeldOut, TimeFolds
     from airflow_sklearn.datasets.files import Dataset
     from airflow_sklearn.datasets.redshift.tables import RedshiftDataApi, RedshiftQuery, RedshiftTable
@@ -38,6 +39,7 @@ __all__ = [
     "RedshiftQuery",
     "RedshiftTable",
     "Runtime",
+    "Search",
     "SklearnCommitOperator",
     "SklearnPlanOperator",
     "SklearnPredictOperator",
@@ -50,6 +52,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Search": "contract.search",
     "Dataset": "datasets.files",
     "Ec2Runtime": "runtimes.ec2",
     "EcsRuntime": "runtimes.ecs",

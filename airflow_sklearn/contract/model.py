@@ -18,6 +18,7 @@ from airflow_sklearn.contract.schema import (
     Scalar,
     Serializer,
 )
+from airflow_sklearn.contract.search import SearchResults
 from airflow_sklearn.contract.tables import Snapshot
 from airflow_sklearn.contract.train_settings import RecordedSettings
 
@@ -212,6 +213,8 @@ class ModelManifest(RecordedSettings, Document):
     """The object with all metrics, a ``ModelMetrics``. None: there was no validation."""
     cross_validation: int = Field(default=0, ge=0)
     """The number of folds; 0: no cross-validation."""
+    search_results: Annotated[tuple[SearchResults, ...], Later()] = ()
+    """What the search for parameters has found, for each target; empty: there was none."""
     out_of_sample: OutOfSample | None = None
     """None: no cross-validation."""
     score_percentiles: Annotated[dict[str, tuple[float, ...]], Later()] = {}

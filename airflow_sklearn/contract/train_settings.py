@@ -31,6 +31,7 @@ from airflow_sklearn.contract.fit_settings import (
     fit_params_and_weight,
 )
 from airflow_sklearn.contract.schema import Policies, Serializer
+from airflow_sklearn.contract.search import Search, as_search, check_search
 from airflow_sklearn.contract.validation import Validation, check_validation, folds_and_way
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ class RecordedSettings(Value):
     """How probabilities are calibrated; None: they are not."""
     threshold: Annotated[ThresholdMetric | float | None, Later()] = None
     """The metric that the decision threshold is tuned for, or the threshold. None: the estimator decides."""
+
+    parameter_search: Annotated[Search | None, Later()] = None
+    """The search for the best parameters; None: the estimator has its own."""
 
     def recorded(self) -> dict[str, Any]:
         """The values of these settings by name, without the fields of subclasses."""
@@ -96,6 +100,7 @@ class TrainSettings(RecordedSettings):
         check_validation(arguments["validation"])
         folds_and_way(arguments)
         check_fit_settings(arguments)
+        check_search(arguments["parameter_search"])
         check_choice("preprocessing", arguments["preprocessing"], PREPROCESSING)
         check_policies(arguments["policies"])
         check_choice("persistence", arguments["persistence"], PERSISTENCE)
@@ -119,6 +124,7 @@ class TrainSettings(RecordedSettings):
             "excluded_columns": column_names(arguments["excluded_columns"]),
             "sample_weight": weight,
             "fit_params": params,
+            "parameter_search": as_search(arguments["parameter_search"]),
             "policies": merge_policies(arguments["policies"]),
         }
         return cls(**{**arguments, **meant})

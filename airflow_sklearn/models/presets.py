@@ -172,7 +172,6 @@ _TREES: Distributions = {
     "max_depth": [1, 2, 3, 4, 6, 10],
 }
 _TREES_OF_CLASSES = {"criterion": ["gini", "entropy"], **_TREES}
-_TREES_OF_NUMBERS = {"criterion": ["squared_error", "friedman_mse"], **_TREES}
 _SHAPES = [
     [], [16], [32], [64], [128], [256], [512],
     [64, 32], [128, 64], [256, 256], [512, 256],
@@ -222,13 +221,11 @@ PRESETS: dict[str, Preset] = {
     "random_forest_classifier": Preset(
         lambda: _expanded(_forest("classes"), "classes"), _TREES_OF_CLASSES, _MANY_TREES
     ),
-    "random_forest_regressor": Preset(lambda: _expanded(_forest("numbers"), "numbers"), _TREES_OF_NUMBERS, _MANY_TREES),
+    "random_forest_regressor": Preset(lambda: _expanded(_forest("numbers"), "numbers"), _TREES, _MANY_TREES),
     "extra_trees_classifier": Preset(
         lambda: _expanded(_extra_trees("classes"), "classes"), _TREES_OF_CLASSES, _MANY_TREES
     ),
-    "extra_trees_regressor": Preset(
-        lambda: _expanded(_extra_trees("numbers"), "numbers"), _TREES_OF_NUMBERS, _MANY_TREES
-    ),
+    "extra_trees_regressor": Preset(lambda: _expanded(_extra_trees("numbers"), "numbers"), _TREES, _MANY_TREES),
     "multilayer_perceptron_classifier": Preset(
         lambda: _expanded(MLPClassifier(random_state=RANDOM_STATE), "classes", scale=True), _PERCEPTRON, _EPOCHS
     ),
@@ -238,7 +235,7 @@ PRESETS: dict[str, Preset] = {
         ("regressor__max_iter", 5, 50),
     ),
     "stacking_classifier": Preset(_stacking_classifier, _stacked("classifier", _TREES_OF_CLASSES)),
-    "stacking_regressor": Preset(_stacking_regressor, _stacked("regressor", _TREES_OF_NUMBERS)),
+    "stacking_regressor": Preset(_stacking_regressor, _stacked("regressor", _TREES)),
     "hist_gradient_boosting_classifier": Preset(
         lambda: _native(HistGradientBoostingClassifier(random_state=RANDOM_STATE), "classes"), _HISTOGRAMS, _ROUNDS
     ),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import SearchPool
     from airflow_sklearn.contract.model import ModelManifest
     from airflow_sklearn.contract.schema import Serializer
+    from airflow_sklearn.contract.search import Search
     from airflow_sklearn.contract.validation import Asked
     from airflow_sklearn.datasets.base import WantedColumns
     from airflow_sklearn.datasets.places import Readable, Writable
@@ -96,6 +97,9 @@ class SklearnTrainOperator(ModelVersionOperator):
     :param persistence: the format in which the model is stored: ``joblib``, or ``skops``, which holds no pickle. The
         worker needs ``skops`` then, and all types in the model must be trusted: by skops itself, by Airflow's
         ``[airflow_sklearn] skops_trusted_types``, or by the worker's ``AIRFLOW_SKLEARN_SKOPS_TRUSTED_TYPES``.
+    :param search: a search for the best parameters, of any preset or estimator: ``"randomized"``, a dict, or
+        ``Search("hyperband", {"learning_rate": [0.05, 0.1]}, scoring="roc_auc")``. Without ``params`` the preset's own
+        are searched. The metrics are those of the whole search: each fold of the validation searches anew.
     :param reuse: False: fit a new version in every run, and when the task is cleared. A retry still uses what an
         earlier attempt since the last clear has fitted.
     :param code_version: any value that changes with your code, such as a commit's hash or ``"2"``. It is a part of the
@@ -123,6 +127,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         "fit_params",
         "validation",
         "metrics_by",
+        "search",
         "out_of_sample",
         "policies",
         "code_version",
@@ -153,6 +158,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         preprocessing: Preprocessing = "auto",
         policies: Mapping[str, str] | None = None,
         persistence: Serializer = "joblib",
+        search: Search | Mapping[str, Any] | str | None = None,
         reuse: bool = True,
         code_version: str = "",
         search_containers: int | None = None,
@@ -191,6 +197,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         self.preprocessing = preprocessing
         self.policies = policies
         self.persistence = persistence
+        self.search = search
         self.reuse = reuse
         self.code_version = code_version
         self.check_early()
@@ -215,7 +222,8 @@ class SklearnTrainOperator(ModelVersionOperator):
 
     def _asked(self) -> dict[str, Any]:
         """The arguments that are settings of a training, by name."""
-        return {name: getattr(self, name) for name in TrainSettings.model_fields}
+        called = {"parameter_search": "search"}
+        return {name: getattr(self, called.get(name, name)) for name in TrainSettings.model_fields}
 
     def work(self, context: Context) -> dict[str, Any]:
         """Train the model, unless its version exists. The class documents the result."""
@@ -226,7 +234,7 @@ class SklearnTrainOperator(ModelVersionOperator):
             return answer
         storage, runtime, identity = self.storage, self._bound_runtime, identity_of(context)
         if self.search_containers:
-            check_spreads(held(self.estimator), self.search_containers)
+            check_spreads(held(self.estimator), self.search_containers, searched=bool(self.search))
         self._check_out_of_sample(context)
         resolved = as_source(self.source).resolve(self.attempt_in(context), self._wanted_columns())
         if (answer := self.answer_before_the_job(context, resolved)) is not None:

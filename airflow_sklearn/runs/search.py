@@ -22,16 +22,19 @@ def checked_containers(containers: Any) -> int | None:
     return containers
 
 
-def check_spreads(estimator: Any, containers: int) -> None:
+def check_spreads(estimator: Any, containers: int, *, searched: bool = False) -> None:
     """Check that an estimator has work for more than one container. A factory's estimator is checked later, in the
     container.
 
+    :param searched: whether its parameters are searched (``search=``), which always has work.
     :raises UserError: further containers would have nothing to do.
     """
     why = ""
+    if searched:
+        return
     if isinstance(estimator, str):
         if ":" not in estimator:
-            why = f"the preset {estimator!r} is fitted in one piece. Search its parameters: give a GridSearchCV"
+            why = f"the preset {estimator!r} is fitted in one piece. Search its parameters (search='randomized')"
     elif hasattr(estimator, "get_params"):
         why = why_alone(estimator)
     if why:

@@ -75,6 +75,7 @@ def dag() -> Any:
         ),
         ({"policies": {"unseen_level": "{{ ds }}"}}, "Did you mean 'unseen_levels'"),
         ({"policies": "error"}, "give a dict of missing_columns"),
+        ({"search": {"method": "gird"}}, "method='gird': give 'grid'"),
         ({"preprocessing": "off"}, "preprocessing='off': give 'auto', 'default' or 'none'"),
         ({"target": ["a", "b"]}, "a model has one target"),
         ({"target": ""}, "give a text"),

@@ -54,6 +54,10 @@ def test_what_has_none_is_refused(estimator: Any, said: str) -> None:
     assert "leave search_containers out" in str(caught.value)
 
 
+def test_any_preset_has_work_when_its_parameters_are_searched() -> None:
+    check_spreads("sparse_logistic", 20, searched=True)
+
+
 def test_a_search_that_has_one_process_is_not_saved_by_what_it_searches() -> None:
     search = GridSearchCV(make_pipeline(LogisticRegression()), {"logisticregression__C": [1]}, n_jobs=1)
     with pytest.raises(UserError, match="n_jobs=1"):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn.contract.model import PresetEstimator
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.calibration import calibrated, check_calibration
 from airflow_sklearn.models.imbalance import with_balanced_classes
+from airflow_sklearn.models.search import make_search
 from airflow_sklearn.models.threshold import fixed_threshold, scores_of, with_threshold, with_tuned_threshold
 from airflow_sklearn.models.validation import rows_of
 
@@ -23,7 +25,7 @@ _FEW_ROWS = 1000  # of those that a wrapper is shown
 
 
 def as_asked(job: TrainJob, estimator: Any, data: TrainingData) -> tuple[Any, bool]:
-    """The estimator with class weights and calibration, as far as the job asks for them.
+    """The estimator with class weights, calibration and the search for parameters, as far as the job asks for them.
 
     :return: the unfitted estimator; and whether rows must be weighted so that each class counts the same.
     :raises UserError: the targets do not allow it; the message lists all faults.
@@ -34,7 +36,20 @@ def as_asked(job: TrainJob, estimator: Any, data: TrainingData) -> tuple[Any, bo
         estimator, balanced = with_balanced_classes(estimator)
     if job.calibration:
         estimator = calibrated(estimator, job.calibration)
-    return estimator, balanced
+    return searched(job, estimator), balanced
+
+
+def searched(job: TrainJob, estimator: Any) -> Any:
+    """The search over an estimator that the job asks for; the estimator itself if it asks for none.
+
+    :raises UserError: there is nothing to search, or no target.
+    """
+    if job.parameter_search is None:
+        return estimator
+    if not job.targets:
+        raise UserError("search compares predictions with a target, and there is none. Fix: leave search out.")
+    preset = job.estimator.name if isinstance(job.estimator, PresetEstimator) else None
+    return make_search(estimator, job.parameter_search, preset)
 
 
 def check_folds(job: TrainJob, target: TargetRows, splits: Sequence[Split]) -> None:

@@ -14,6 +14,7 @@ from airflow_sklearn.contract.shown import told
 from airflow_sklearn.exceptions import AirflowSklearnError, UserError
 from airflow_sklearn.models.fitting import fit
 from airflow_sklearn.models.frames import to_frame
+from airflow_sklearn.models.search import results_of
 from airflow_sklearn.models.validation import Validation, cross_validate, rows_of, validate_fitted
 from airflow_sklearn.system.threads import users_code
 from airflow_sklearn.worker.training.decisions import check_folds, decided
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_sklearn.contract.jobs import TrainJob
+    from airflow_sklearn.contract.search import SearchResults
     from airflow_sklearn.models.fitting import FitParams
     from airflow_sklearn.models.splits import Split
     from airflow_sklearn.storage import Storage
@@ -66,12 +68,14 @@ class FittedTarget:
     :param estimator: the fitted estimator.
     :param threshold: the score from which the last of two classes is predicted; None: the estimator decides.
     :param validated: the validation; None: there was none, or it failed.
+    :param search_results: what the search for parameters has found; None: there was none.
     """
 
     rows: TargetRows | None
     estimator: Any
     threshold: float | None = None
     validated: Validated | None = None
+    search_results: SearchResults | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,10 @@ def fit_and_validate(job: TrainJob, storage: Storage, estimator: Any, data: Trai
             one = fit(estimator, X, target.y, params)
             seconds += time.monotonic() - started
             _LOG.info("Fitted %s for %r in %.1f s", type(one).__name__, target.name, time.monotonic() - started)
+            found = None
+            if job.parameter_search:
+                found, one = results_of(one, target.name), one.best_estimator_
+                _LOG.info("Best of %d combinations: %s", len(found.candidates), found.best_params)
             validated = None
             if splits:
                 make = _cross_validation(again, X, data, target, splits, params)
@@ -144,7 +152,7 @@ def fit_and_validate(job: TrainJob, storage: Storage, estimator: Any, data: Trai
             if validated is None and isinstance(job.threshold, str):
                 raise UserError(f"threshold={job.threshold!r} cannot be tuned, because {not_made['validation']}")
             one, threshold, validated = decided(job, one, X, target.y, validated)
-            fitted.append(FittedTarget(target, one, threshold, validated))
+            fitted.append(FittedTarget(target, one, threshold, validated, found))
             estimator = again
     return Fitted(tuple(fitted), seconds, not_made)
 

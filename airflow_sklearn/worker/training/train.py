@@ -8,7 +8,7 @@ from airflow_sklearn.models.factories import with_preprocessing
 from airflow_sklearn.runs.model_store import make_version
 from airflow_sklearn.system.sklearn_config import changed_config
 from airflow_sklearn.system.threads import users_code
-from airflow_sklearn.worker.training.decisions import as_asked
+from airflow_sklearn.worker.training.decisions import as_asked, searched
 from airflow_sklearn.worker.training.description import observed
 from airflow_sklearn.worker.training.estimators import check_task, make_estimator
 from airflow_sklearn.worker.training.fitting import fit_and_validate
@@ -36,6 +36,7 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
         estimator = make_estimator(storage, job.estimator)
         check_task(estimator, job.targets)
         estimator = with_preprocessing(estimator, job.preprocessing)
+        searched(job, estimator)  # what it refuses is told before the table is read
     config = changed_config()
     data = load(job, storage, estimator)
     with users_code():

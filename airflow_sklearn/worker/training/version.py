@@ -59,6 +59,7 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
         metrics_object=metrics,
         not_made=not_made,
         thresholds={one.rows.name: one.threshold for one in fitted.targets if one.rows and one.threshold is not None},
+        search_results=tuple(one.search_results for one in fitted.targets if one.search_results),
         out_of_sample=out_of_sample,
         score_percentiles=score_percentiles(estimator, target, validation) if validation else {},
         **described,

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("psutil", reason="LocalRuntime needs it; a worker image has no use for it")
 
 from airflow_sklearn.contract.jobs import SearchPool
+from airflow_sklearn.contract.search import Search
 from airflow_sklearn.runtimes.base import JobState
 from airflow_sklearn.runtimes.local.runtime import LocalRuntime
 from airflow_sklearn.storage import Storage
@@ -63,3 +64,23 @@ def test_a_factory_whose_estimator_has_no_work_for_others_fails(
     job = bench.train_job(bench.write(table, "train.parquet"), "sklearn.linear_model:Ridge", search=pool(tmp_path))
     said = error_of(bench.run(job))
     assert "search_containers=2: nothing in Pipeline has joblib do anything in parallel" in said
+
+
+def test_a_preset_is_searched_and_the_manifest_tells_what_was_found(bench: Workbench, table: pa.Table) -> None:
+    source = bench.write(table, "train.parquet")
+    asked = Search("randomized", {"C": {"loguniform": [0.01, 10.0]}}, n_iter=2, cv=2)
+    manifest = bench.train(source, "sparse_logistic", parameter_search=asked, cross_validation=2)
+    (results,) = manifest.search_results
+    assert manifest.parameter_search == asked
+    assert results.target == "y"
+    assert sorted(candidate.rank for candidate in results.candidates) == [1, 2]
+    pipeline = bench.estimator(manifest)
+    assert pipeline.steps[0][0] == "preprocessing"  # the artifact holds the best estimator, without the search
+    assert results.best_params["estimator__C"] == pipeline[-1].C
+    assert manifest.metrics["roc_auc"] is not None
+
+
+def test_a_search_that_cannot_be_made_fails_before_the_table_is_read(bench: Workbench, table: pa.Table) -> None:
+    source = bench.write(table, "train.parquet")
+    job = bench.train_job(source, "sparse_logistic", parameter_search=Search("grid", {"c": [1]}), target="no_column")
+    assert "There is no parameter 'c'. Did you mean 'C'?" in error_of(bench.run(job))
