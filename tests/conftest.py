@@ -31,6 +31,7 @@ TESTS = Path(__file__).parent
 #: where Airflow is not installed, as in a container.
 AIRFLOW_3 = (
     "aws",
+    "client/test_runtime.py",
     "cloud",
     "dags",
     "datasets/redshift",

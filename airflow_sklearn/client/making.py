@@ -1,0 +1,147 @@
+"""Making versions of models with the client: training, and registering what was fitted elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.client.jobs import run
+from airflow_sklearn.client.model import Model, load
+from airflow_sklearn.client.rows import as_files, uri_of, with_defaults
+from airflow_sklearn.contract.arguments import check_names
+from airflow_sklearn.contract.jobs import JobIdentity
+from airflow_sklearn.contract.register_settings import RegisterSettings
+from airflow_sklearn.contract.train_settings import TrainSettings
+from airflow_sklearn.contract.validation import HeldOut
+from airflow_sklearn.datasets.base import Attempt
+from airflow_sklearn.datasets.held_out import find_held_out
+from airflow_sklearn.runs.model_store import find_version
+from airflow_sklearn.runs.register_job import make_register_job
+from airflow_sklearn.runs.train_job import make_train_job
+from airflow_sklearn.runtimes.software import describe
+from airflow_sklearn.storage import Storage, join
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_sklearn.contract.jobs import VersionJob
+    from airflow_sklearn.runtimes.base import Runtime
+
+
+def train(
+    estimator: Any,
+    rows: Any,
+    *,
+    target: str | Sequence[str] | None = None,
+    model: str,
+    estimator_params: Mapping[str, Any] | None = None,
+    runtime: Runtime | None = None,
+    storage: Storage | None = None,
+    **settings: Any,
+) -> Model:
+    """Train a version of a model, unless the same version exists.
+
+    :param estimator: a preset's name, a factory ``"package.module:callable"``, or an estimator object.
+    :param rows: the training table: a DataFrame, a pyarrow Table, or files.
+    :param target: the column to predict; None: the estimator needs none.
+    :param model: the URI or the path of the model. Rows in memory are stored below it.
+    :param estimator_params: parameters of the preset, or arguments of the factory.
+    :param runtime: where the job runs, such as ``LocalRuntime()``; None: in this process.
+    :param storage: access to the URIs; None: with the environment's credentials.
+    :param settings: further arguments of ``SklearnTrainOperator`` that are settings of a training, such as
+        ``primary_key``, ``cross_validation`` or ``policies``.
+    :raises UserError: an argument is invalid, or the estimator cannot be fitted.
+    :raises DataError: the table cannot be learned from; the error carries all problems.
+    """
+    storage, model = storage or Storage(), uri_of(model)
+    check_names("client.train", settings, frozenset(TrainSettings.model_fields) - {"target"})
+    if isinstance(settings.get("validation"), HeldOut):
+        settings["validation"] = find_held_out(Attempt(storage, JobIdentity()), settings["validation"])
+    job, job_uri = make_train_job(
+        storage,
+        settings=TrainSettings.asked(with_defaults(TrainSettings, {**settings, "target": target})),
+        identity=JobIdentity(),
+        attempt=uuid.uuid4().hex,
+        estimator=estimator,
+        estimator_params=estimator_params or {},
+        source=as_files(storage, rows, join(model, "rows")),
+        model=model,
+        software=_software(runtime, estimator),
+        image=runtime.image if runtime else "",
+        deadline_seconds=None,
+    )
+    return _made(storage, job, job_uri, runtime)
+
+
+def register(
+    fitted: Any,
+    sample: Any,
+    *,
+    sha256: str = "",
+    target: str | None = None,
+    model: str,
+    runtime: Runtime | None = None,
+    storage: Storage | None = None,
+    **settings: Any,
+) -> Model:
+    """Store a fitted estimator as a version of a model.
+
+    :param fitted: a fitted estimator, or the URI or path of one; see ``SklearnRegisterOperator``.
+    :param sample: rows as the model will predict: a DataFrame, a pyarrow Table, or files.
+    :param sha256: the digest of the file, if ``fitted`` is one.
+    :param target: the name of what the model predicts.
+    :param model: the URI or the path of the model. Rows in memory are stored below it.
+    :param runtime: where the job runs; None: in this process.
+    :param storage: access to the URIs; None: with the environment's credentials.
+    :param settings: further arguments of ``SklearnRegisterOperator`` that are settings of a registration, such as
+        ``primary_key``, ``features`` or ``expected``.
+    :raises UserError: the estimator has another digest, is not fitted, or does not fit the sample.
+    :raises DataError: the sample cannot be read; the error carries all problems.
+    """
+    storage, model = storage or Storage(), uri_of(model)
+    check_names("client.register", settings, frozenset(RegisterSettings.model_fields) - {"target"})
+    uri = uri_of(fitted) if isinstance(fitted, str) else ""
+    if not uri:
+        uri, sha256 = _stored(storage, fitted, join(model, "fitted"))
+    job, job_uri = make_register_job(
+        storage,
+        settings=RegisterSettings.asked(with_defaults(RegisterSettings, {**settings, "target": target})),
+        identity=JobIdentity(),
+        attempt=uuid.uuid4().hex,
+        fitted=uri,
+        sha256=sha256,
+        source=as_files(storage, sample, join(model, "rows")),
+        model=model,
+        software=_software(runtime, ""),
+        image=runtime.image if runtime else "",
+        deadline_seconds=None,
+    )
+    return _made(storage, job, job_uri, runtime)
+
+
+def _made(storage: Storage, job: VersionJob, job_uri: str, runtime: Runtime | None) -> Model:
+    found = find_version(storage, job.model, job.version)
+    manifest_uri = found[0] if found else run(storage, job, job_uri, runtime).output_uri
+    return load(manifest_uri, storage=storage)
+
+
+def _software(runtime: Runtime | None, estimator: Any) -> str:
+    """Identifies the software that fits; a part of the version."""
+    module = estimator.partition(":")[0] if isinstance(estimator, str) and ":" in estimator else ""
+    return runtime.software_fingerprint(module) if runtime else describe(module)
+
+
+def _stored(storage: Storage, estimator: Any, folder: str) -> tuple[str, str]:
+    """Store a fitted estimator, named by its digest."""
+    import io
+
+    import joblib
+
+    buffer = io.BytesIO()
+    joblib.dump(estimator, buffer)
+    data = buffer.getvalue()
+    digest = hashlib.sha256(data).hexdigest()
+    uri = join(folder, f"{digest}.joblib")
+    storage.write(uri, data)
+    return uri, digest

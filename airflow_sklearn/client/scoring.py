@@ -1,0 +1,109 @@
+"""Predicting with the client: the plan, the chunks and the commit of a DAG, one after another."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.client.jobs import run
+from airflow_sklearn.client.rows import as_files, uri_of
+from airflow_sklearn.contract.arguments import column_names
+from airflow_sklearn.contract.jobs import JobIdentity, PredictJob
+from airflow_sklearn.contract.planned import Planned
+from airflow_sklearn.datasets.base import Attempt
+from airflow_sklearn.datasets.planning import make_plan
+from airflow_sklearn.datasets.publishing import publish_run
+from airflow_sklearn.datasets.registry import as_destination
+from airflow_sklearn.runs.ledger import Ledger
+from airflow_sklearn.runs.prediction import DEFAULT_CHUNK_SIZE
+from airflow_sklearn.runs.verify import verify
+from airflow_sklearn.storage import Storage
+from airflow_sklearn.worker.skops_files import from_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_sklearn.contract.plan import Chunk, Plan
+    from airflow_sklearn.runtimes.base import Runtime
+
+
+def predict(
+    model: str | Mapping[str, Any],
+    rows: Any,
+    destination: Any,
+    *,
+    partition: str = "all",
+    method: str = "auto",
+    outputs: str | Sequence[str] = (),
+    primary_key: str | Sequence[str] | None = None,
+    passthrough: str | Sequence[str] = (),
+    policies: Mapping[str, str] | None = None,
+    chunk_size: int = DEFAULT_CHUNK_SIZE,
+    runtime: Runtime | None = None,
+    storage: Storage | None = None,
+) -> dict[str, Any]:
+    """Predict files into a folder, as ``sklearn_predict`` does. What was computed before is not computed again.
+
+    :param model: a model's URI or path, or a manifest's URI.
+    :param rows: the rows to predict: files, or a DataFrame or a pyarrow Table, which is stored beside the destination,
+        in ``<destination>-rows/``.
+    :param destination: the folder, or a ``Dataset`` of it.
+    :param partition: the folder below the destination that this run fills, and replaces when it runs again.
+    :param chunk_size: the approximate bytes of source in a chunk.
+    :param runtime: where the chunks run; None: in this process.
+    :param storage: access to the URIs; None: with the environment's credentials.
+    :return: ``{"uri", "rows", "rows_quarantined", "chunks", "proof"}``.
+
+    The other parameters are those of ``SklearnPlanOperator``.
+
+    :raises UserError: the request contradicts the model or the source; the message lists all contradictions.
+    :raises DataError: rows violate a policy; the error carries all problems.
+    """
+    storage = storage or Storage()
+    target = as_destination(uri_of(destination) if isinstance(destination, str) else destination)
+    plan, plan_uri = make_plan(
+        storage,
+        source=as_files(storage, rows, f"{target.document.uri}-rows"),
+        destination=target.document,
+        partition=partition,
+        model=uri_of(model) if isinstance(model, str) else model,
+        method=method,
+        outputs=column_names(outputs),
+        primary_key=None if primary_key is None else column_names(primary_key),
+        passthrough=column_names(passthrough),
+        policies=policies,
+        chunk_size=chunk_size,
+        planned=Planned.now(),
+        trusted_types=from_environment(),
+    )
+    for chunk in plan.chunks:
+        run_chunk(storage, plan, plan_uri, chunk, runtime)
+    proof = verify(storage, plan, plan_uri)
+    done = publish_run(Attempt(storage, JobIdentity()), target, plan, proof)
+    return {
+        "uri": target.place(plan.partition),
+        "rows": done.rows,
+        "rows_quarantined": proof.rows_quarantined,
+        "chunks": proof.chunks,
+        "proof": done.proof_uri,
+    }
+
+
+def run_chunk(storage: Storage, plan: Plan, plan_uri: str, chunk: Chunk, runtime: Runtime | None = None) -> None:
+    """Predict one chunk of a plan, unless it has a receipt.
+
+    :param runtime: where it runs; None: in this process.
+    :raises AirflowSklearnError: it failed.
+    """
+    ledger, name = Ledger(storage, plan.ledger), uuid.uuid4().hex
+    if ledger.read_receipt(chunk.id, plan.fingerprint) is not None:
+        return
+    job = PredictJob(
+        result_uri=ledger.result_uri(chunk.id, name),
+        spec=plan.spec,
+        fingerprint=plan.fingerprint,
+        ledger=plan.ledger,
+        chunk=chunk,
+        plan=plan_uri,
+    )
+    run(storage, job, ledger.job_uri(chunk.id, name), runtime)

@@ -1,0 +1,133 @@
+"""The client, as notebooks use it: without Airflow, in this process and in one of its own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from airflow_sklearn import client
+from airflow_sklearn.contract.receipt import Receipt
+from airflow_sklearn.exceptions import BrokenEnvironmentError, DataError, UserError
+from airflow_sklearn.storage import Storage
+
+PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
+
+
+@pytest.fixture
+def customers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pd.DataFrame:
+    """Rows with an index of their own, in a working folder that is empty."""
+    monkeypatch.chdir(tmp_path)
+    n = np.arange(240)
+    frame = pd.DataFrame(
+        {"id": n, "age": 18.0 + n * 37 % 60, "city": np.take(["Oslo", "Rome"], n % 2), "visits": n % 9}
+    )
+    frame.loc[3, "age"] = np.nan
+    frame["churned"] = frame["age"].fillna(30) + frame["visits"] > 50
+    return frame.set_index(pd.Index([f"row {i}" for i in n]))
+
+
+def trained(customers: pd.DataFrame, **changes: Any) -> client.Model:
+    asked = {"target": "churned", "primary_key": "id", "model": "models/churn", "cross_validation": 2, **changes}
+    return client.train("sparse_logistic", customers, **asked)
+
+
+def test_the_examples_of_the_documentation_run(customers: pd.DataFrame) -> None:
+    customers.to_parquet("customers.parquet", index=False)
+    names: dict[str, Any] = {"customers": customers, "HistGradientBoostingClassifier": HistGradientBoostingClassifier}
+    first, second, third = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(first + second, names)
+    names["receipt"] = str(next(Path("scores").rglob("receipts/*.json")))
+    exec(third, names)
+    assert names["done"]["rows"] == 240
+    assert names["found"].error is None
+    assert names["found"].same
+
+
+def test_a_frame_is_predicted_as_a_container_would_with_its_own_index(customers: pd.DataFrame) -> None:
+    model = trained(customers)
+    found = model.predict(customers.drop(columns="churned"))
+    assert list(found.columns) == ["id", "churned_proba_false", "churned_proba_true"]
+    assert list(found.index) == list(customers.index)
+    client.predict("models/churn", customers, "scores")
+    stored = pd.concat(map(pd.read_parquet, Path("scores/all").glob("*.parquet")))
+    assert stored["churned_proba_true"].tolist() == found["churned_proba_true"].tolist()
+    without_key = model.predict(customers[["visits", "city", "age"]])
+    assert without_key["churned_proba_true"].tolist() == found["churned_proba_true"].tolist()
+
+
+def test_the_arrays_are_those_that_the_last_step_predicts_from(customers: pd.DataFrame) -> None:
+    model = trained(customers)
+    direct = model.estimator[-1].predict_proba(model.transform(customers))[:, 1]
+    assert direct.tolist() == pytest.approx(model.predict(customers)["churned_proba_true"].tolist(), rel=1e-12)
+    assert model.transform(customers).shape[0] == len(customers)
+
+
+def test_a_model_tells_what_it_knows(customers: pd.DataFrame) -> None:
+    model = trained(customers)
+    assert [feature.name for feature in model.features] == ["age", "city", "visits"]
+    assert 0.5 < model.metrics["roc_auc"] <= 1
+    assert len(model.out_of_sample) == 240
+    assert set(model.out_of_sample["fold"]) == {1, 2}
+    again = client.load("models/churn")
+    assert again.manifest == model.manifest
+    assert repr(again).startswith("Model(sklearn.")
+    with pytest.raises(UserError, match="trained without a validation"):
+        _ = trained(customers, cross_validation=0).out_of_sample
+
+
+def test_the_same_training_again_is_the_same_version(customers: pd.DataFrame) -> None:
+    assert trained(customers).uri == trained(customers).uri
+    assert trained(customers.iloc[1:]).uri != trained(customers).uri
+
+
+def test_a_changed_artifact_is_not_loaded(customers: pd.DataFrame) -> None:
+    model = trained(customers)
+    Path(model.manifest.artifact.uri.removeprefix("file://")).write_bytes(b"changed")
+    with pytest.raises(BrokenEnvironmentError, match="It is not unpickled"):
+        _ = model.estimator
+
+
+def test_errors_of_the_worker_are_raised_here_with_their_problems(customers: pd.DataFrame) -> None:
+    with pytest.raises(UserError, match=r"no argument 'primry_key'\. Did you mean 'primary_key'"):
+        trained(customers, primry_key="id")
+    with pytest.raises(DataError, match="Did you mean 'churned'") as caught:
+        trained(customers, target="churnd")
+    assert [problem.kind for problem in caught.value.problems] == ["missing_column"]
+
+
+def test_a_chunk_that_failed_in_production_is_looked_into_here(customers: pd.DataFrame) -> None:
+    trained(customers)
+    customers.assign(visits=["many"] + ["3"] * 239).to_csv("bad.csv", index=False)
+    with pytest.raises(DataError, match="many"):
+        client.predict("models/churn", "bad.csv", "scores")
+    job = next(path for path in Path("scores").rglob("jobs/*.json") if "result" not in path.name)
+    before = sorted(Path("scores").rglob("*"))
+    found = client.replay(str(job))
+    assert [problem.column for problem in found.problems] == ["visits"]
+    assert isinstance(found.error, DataError)
+    assert (found.production, found.receipt, found.same, len(found.predictions)) == (None, None, False, 0)
+    assert sorted(Path("scores").rglob("*")) == before, "nothing is written in production"
+
+
+def test_a_chunk_of_production_is_replayed_by_its_receipt_or_its_place_in_the_plan(customers: pd.DataFrame) -> None:
+    trained(customers)
+    customers.to_csv("customers.csv", index=False)
+    client.predict("models/churn", "customers.csv", "scores", chunk_size=3_000)
+    receipts = sorted(Path("scores").rglob("receipts/*.json"))
+    assert len(receipts) > 1
+    found = client.replay(str(receipts[0]))
+    assert found.same
+    assert found.receipt is not None
+    assert len(found.features) == len(found.predictions) == found.receipt.rows_out < 240
+    plan = next(path for path in Path("scores").rglob("plans/*.json") if b"plan-index" in path.read_bytes())
+    chunk = Receipt.from_json(receipts[1].read_bytes()).chunk_id
+    assert client.replay({"plan": f"file://{plan.absolute()}", "id": chunk}).same
+    with pytest.raises(UserError, match="is neither a receipt"):
+        client.replay(str(plan))
+    assert Storage().exists(f"file://{plan.absolute()}")
