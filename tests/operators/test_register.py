@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder
 
+import airflow_sklearn
 from airflow_sklearn import LocalRuntime, SklearnRegisterOperator
 from airflow_sklearn.airflow_compat import DAG
 from airflow_sklearn.exceptions import UserError
@@ -127,6 +129,14 @@ def _date() -> dict[str, Any]:
 def test_what_an_argument_may_be_is_said_when_the_dag_is_parsed(changes: dict[str, Any], message: str) -> None:
     with DAG("dag", start_date=datetime(2026, 1, 1), schedule=None), pytest.raises(UserError, match=message):
         SklearnRegisterOperator(**{**REGISTER, **changes})
+
+
+def test_the_example_of_the_documentation_is_a_dag() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "register.md").read_text()
+    names: dict[str, Any] = {name: getattr(airflow_sklearn, name) for name in airflow_sklearn.__all__}
+    with DAG("dag", start_date=datetime(2026, 1, 1), schedule=None) as dag:
+        exec(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0], names)
+    assert dag.get_task("score.plan").upstream_task_ids == {"register"}
 
 
 def test_its_object_is_not_pickled_on_airflow_s_side(table: Path) -> None:
