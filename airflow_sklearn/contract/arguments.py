@@ -97,18 +97,20 @@ def check_columns(argument: str, value: Any) -> None:
 
 
 def check_target(value: Any) -> None:
-    """Check that the target is the name of one column, or None.
+    """Check that the target is the name of a column, a list of names, or None.
 
     :raises UserError: it is not.
     """
     if value is None:
         return
-    if is_known(value) and isinstance(value, list | tuple | set | frozenset):
+    if not is_known(value) or not isinstance(value, list | tuple | set | frozenset):
+        check_text("target", value, example="target='churned'")
+    elif not value or isinstance(value, set | frozenset) or not all(isinstance(one, str) and one for one in value):
         raise UserError(
-            f"target={shown(value)}: a model has one target. Give one column's name; for several, train a model each: "
-            ".expand_kwargs([{'target': 'a', 'model': '.../a'}, ...])."
+            f"target={shown(value)}: give a column's name, or a list of names: target=['churned', 'spend']."
         )
-    check_text("target", value, example="target='churned'")
+    elif twice := sorted({one for one in value if list(value).count(one) > 1}):
+        raise UserError(f"target={shown(value)}: {', '.join(map(repr, twice))} is named twice. Name each target once.")
 
 
 def check_estimator(estimator: Any, params: Mapping[str, Any] | None = None) -> None:
@@ -117,6 +119,16 @@ def check_estimator(estimator: Any, params: Mapping[str, Any] | None = None) -> 
     :raises UserError: it is no preset, factory or estimator object, or there are parameters beside an object.
     """
     if not is_known(estimator):
+        return
+    if isinstance(estimator, Mapping):
+        for name, one in estimator.items():
+            if not isinstance(one, str):
+                raise UserError(
+                    f"estimator={shown(estimator)}: of several targets each has a preset's name or "
+                    f"'package.module:factory', and that of {name!r} is {kind_of(one)}."
+                )
+            check_estimator(one)
+        check_names("estimator_params, by target", params or {}, estimator)
         return
     if isinstance(estimator, type):
         raise UserError(f"estimator={estimator.__name__} is the class: give an object, {estimator.__name__}(...).")
@@ -139,6 +151,19 @@ def check_estimator(estimator: Any, params: Mapping[str, Any] | None = None) -> 
             f"estimator_params={shown(params)} go with a preset or a factory. Set them on the estimator object itself: "
             f"{type(estimator).__name__}({', '.join(f'{name}=...' for name in params)})."
         )
+
+
+def check_estimator_of_each(estimator: Any, target: Any) -> None:
+    """Check that estimators by target are those of the targets.
+
+    :raises UserError: a target has none, or there is none of that name.
+    """
+    if not isinstance(estimator, Mapping) or not is_known(estimator) or not is_known(target):
+        return
+    targets = column_names(target)
+    check_names("estimator, by target", estimator, targets)
+    if missing := [name for name in targets if name not in estimator]:
+        raise UserError(f"estimator={shown(estimator)}: the targets {missing} have none. Give one for each target.")
 
 
 def check_seconds(argument: str, value: Any) -> None:

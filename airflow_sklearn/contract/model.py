@@ -73,10 +73,23 @@ class RegisteredEstimator(Value):
 
 
 #: An estimator that a job fits.
-EstimatorSpec = Annotated[PresetEstimator | FactoryEstimator | PickledEstimator, Field(discriminator="kind")]
+OneEstimatorSpec = Annotated[PresetEstimator | FactoryEstimator | PickledEstimator, Field(discriminator="kind")]
+
+
+class SeveralEstimators(Value):
+    """An estimator for each of several targets, such as a classifier and a regressor."""
+
+    kind: Literal["several"] = "several"
+    by_target: dict[str, OneEstimatorSpec]
+
+
+EstimatorSpec = Annotated[
+    PresetEstimator | FactoryEstimator | PickledEstimator | SeveralEstimators, Field(discriminator="kind")
+]
 #: What a version was made of.
 VersionEstimator = Annotated[
-    PresetEstimator | FactoryEstimator | PickledEstimator | RegisteredEstimator, Field(discriminator="kind")
+    PresetEstimator | FactoryEstimator | PickledEstimator | SeveralEstimators | RegisteredEstimator,
+    Field(discriminator="kind"),
 ]
 
 

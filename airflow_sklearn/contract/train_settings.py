@@ -116,7 +116,7 @@ class TrainSettings(RecordedSettings):
         folds, way = folds_and_way(arguments)
         params, weight = fit_params_and_weight(arguments)
         meant = {
-            "target": arguments["target"] or "",
+            "target": _target(arguments["target"]),
             "cross_validation": folds,
             "validation": way,
             "metrics_by": column_names(arguments["metrics_by"]),
@@ -128,3 +128,9 @@ class TrainSettings(RecordedSettings):
             "policies": merge_policies(arguments["policies"]),
         }
         return cls(**{**arguments, **meant})
+
+
+def _target(value: Any) -> str | tuple[str, ...]:
+    """One column's name as a text, several as a tuple."""
+    names = column_names(value)
+    return names if len(names) > 1 else "".join(names)

@@ -62,6 +62,7 @@ class SklearnPlanOperator(StatementsOperator):
         ``"proba"``, ``"proba:yes"`` (of one class), ``"decision"``, ``"score"``, ``"transform"``; ``"percentile"`` and
         ``"decile"`` (from 1 to 100 or 10, relative to the out-of-sample scores of training; ``"decile:yes"``); and
         ``"label"``, the class at the threshold that training has tuned. (templated)
+    :param targets: the target or targets to predict, of a model with several; default: all. (templated)
     :param primary_key: the column or columns that identify a row here; an empty list: none. Default: those of training.
         (templated)
     :param passthrough: the column or columns of the source to copy into each row of predictions. (templated)
@@ -83,6 +84,7 @@ class SklearnPlanOperator(StatementsOperator):
         "partition",
         "method",
         "outputs",
+        "targets",
         "primary_key",
         "passthrough",
         "chunk_size",
@@ -105,6 +107,7 @@ class SklearnPlanOperator(StatementsOperator):
         partition: str = "",
         method: AskedMethod | str = "auto",
         outputs: str | Sequence[str] = (),
+        targets: str | Sequence[str] = (),
         primary_key: str | Sequence[str] | None = None,
         passthrough: str | Sequence[str] = (),
         chunk_size: float | str = "64MB",
@@ -123,6 +126,7 @@ class SklearnPlanOperator(StatementsOperator):
         self.partition = partition
         self.method = method
         self.outputs = outputs
+        self.targets = targets
         self.primary_key = primary_key
         self.passthrough = passthrough
         self.chunk_size = chunk_size
@@ -143,6 +147,7 @@ class SklearnPlanOperator(StatementsOperator):
             raise UserError(f"partition={self.partition!r}: give a text, such as 'date={{{{ ds }}}}'.")
         check_choice("method", self.method, METHODS)
         check_columns("outputs", self.outputs)
+        check_columns("targets", self.targets)
         check_columns("primary_key", self.primary_key)
         check_columns("passthrough", self.passthrough)
         if is_known(self.chunk_size):
@@ -174,6 +179,7 @@ class SklearnPlanOperator(StatementsOperator):
             partition=destination.partition(self.partition, who.run_id),
             method=self.method,
             outputs=column_names(self.outputs),
+            targets=column_names(self.targets),
             primary_key=None if self.primary_key is None else column_names(self.primary_key),
             passthrough=column_names(self.passthrough),
             policies=self.policies,

@@ -10,6 +10,7 @@ from airflow_sklearn.airflow_compat import conf
 from airflow_sklearn.contract.arguments import (
     Preprocessing,
     check_estimator,
+    check_estimator_of_each,
     check_flag,
     column_names,
 )
@@ -55,22 +56,24 @@ class SklearnTrainOperator(ModelVersionOperator):
     includes the parameters, but not the code of importable classes and functions. Change ``code_version`` when such
     code changes.
 
-    A model has one target, and its URI stands for the version that was trained last. Give each of several targets a
-    ``model`` URI of its own, by mapping the task:
-    ``.expand_kwargs([{"target": name, "model": f"s3://acme/models/{name}"} for name in names])``.
+    A model may have several targets: they are fitted from one table, into one artifact, and a row that lacks one of
+    them still trains the others. The model's URI stands for the version that was trained last.
 
     Returns ``{"model", "version", "manifest_uri", "manifest_sha256", "metrics", "rows", "reused"}``, which
     ``SklearnPlanOperator`` and ``sklearn_predict`` accept as their ``model``. Emits an asset event for the model's URI.
 
     :param estimator: the name of a preset (``sparse_logistic``), a factory ``"package.module:callable"`` that the
-        worker can import, or an unfitted estimator object. (templated)
+        worker can import, or an unfitted estimator object. Of several targets a dict of names by target, where they
+        differ: ``{"churned": "sparse_logistic", "spend": "sparse_ridge_regressor"}``. (templated)
     :param source: the training table: a URI, several, a ``Dataset``, a ``RedshiftTable`` or a ``RedshiftQuery``.
         (templated)
-    :param target: the column to predict. Rows where it is null are dropped. None: the estimator groups rows (KMeans),
-        transforms them (PCA) or finds outliers (IsolationForest); nothing is validated then. (templated)
+    :param target: the column to predict, or a list of several. Rows without any target are dropped. None: the
+        estimator groups rows (KMeans), transforms them (PCA) or finds outliers (IsolationForest); nothing is validated
+        then. (templated)
     :param model: the URI of the model; versions are stored below it. (templated)
     :param runtime: where the job runs. (templated)
-    :param estimator_params: parameters of the preset's estimator, or arguments of the factory. (templated)
+    :param estimator_params: parameters of the preset's estimator, or arguments of the factory; by target if
+        ``estimator`` is. (templated)
     :param primary_key: the column or columns that identify a row. They are not learned from, and are written with every
         prediction. (templated)
     :param excluded_columns: columns that are not learned from. (templated)
@@ -141,7 +144,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         *,
         estimator: Any,
         source: Readable | str | Sequence[str] | Mapping[str, Any],
-        target: str | None = None,
+        target: str | Sequence[str] | None = None,
         model: str,
         estimator_params: Mapping[str, Any] | None = None,
         primary_key: str | Sequence[str] = (),
@@ -207,6 +210,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         """See ``SklearnOperator.check_arguments``."""
         super().check_arguments()
         check_estimator(held(self.estimator), self.estimator_params)
+        check_estimator_of_each(held(self.estimator), self.target)
         check_can_be_stored(self.estimator)
         TrainSettings.check(self._asked())
         estimator = held(self.estimator)

@@ -28,7 +28,7 @@ _RANKS = {"percentile": 1, "decile": 10}  # every how many of the 99 percentiles
 
 
 def choose_outputs(
-    manifest: ModelManifest, method: str, asked: Sequence[str] = ()
+    manifest: ModelManifest, method: str, asked: Sequence[str] = (), targets: Sequence[str] = ()
 ) -> tuple[Method, tuple[OutputColumn, ...]]:
     """The method of a run, and its columns of predictions.
 
@@ -36,12 +36,16 @@ def choose_outputs(
     :param method: ``auto`` or a method of the estimator. It decides the columns if none are asked for.
     :param asked: the columns: their names, or ``pred``, ``proba``, ``proba:yes``, ``decision``, ``score``,
         ``transform``, ``label``, ``percentile``, ``percentile:yes``, ``decile``, ``decile:yes``.
+    :param targets: the targets to predict; empty: all of the model.
     :return: the method, of the first column, and the columns in the order in which they are asked for.
     :raises UserError: the model lacks the method, or columns; the message lists all of them.
     """
+    if targets:
+        manifest = _of_targets(manifest, targets)
     if not asked:
         chosen = _method(manifest, method)
-        return chosen, tuple(output for output in manifest.parity.outputs if output.method == chosen)
+        best = _best_methods(manifest) if method == "auto" else {}
+        return chosen, tuple(o for o in manifest.parity.outputs if o.method == best.get(o.target, chosen))
     if method != "auto":
         raise UserError(f"method={method!r} and outputs={list(asked)} both choose columns: leave method out.")
     known = _known(manifest)
@@ -53,6 +57,34 @@ def choose_outputs(
         )
     columns = tuple(dict.fromkeys(column for word in asked for column in known[word]))
     return columns[0].method, columns
+
+
+def _of_targets(manifest: ModelManifest, targets: Sequence[str]) -> ModelManifest:
+    """The manifest with some of the targets.
+
+    :raises UserError: the model has no such target.
+    """
+    known = [target.name for target in manifest.feature_schema.targets]
+    if unknown := [name for name in targets if name not in known]:
+        told = "".join(f" There is no {name!r}.{suggestion(name, known)}" for name in unknown)
+        raise UserError(f"targets={list(targets)}:{told} The model {manifest.model} predicts {', '.join(known)}.")
+    kept = tuple(target for target in manifest.feature_schema.targets if target.name in targets)
+    outputs = tuple(o for o in manifest.parity.outputs if (o.target or known[0]) in targets)
+    return manifest.model_copy(
+        update={
+            "feature_schema": manifest.feature_schema.model_copy(update={"targets": kept}),
+            "parity": manifest.parity.model_copy(update={"outputs": outputs}),
+            "methods": best_first([method for method in manifest.methods if any(o.method == method for o in outputs)]),
+        }
+    )
+
+
+def _best_methods(manifest: ModelManifest) -> dict[str, Method]:
+    """The best method of each target that has an estimator of its own."""
+    found: dict[str, list[Method]] = {}
+    for output in manifest.parity.outputs:
+        found.setdefault(output.target, []).append(output.method)
+    return {target: best_first(methods)[0] for target, methods in found.items()}
 
 
 def _method(manifest: ModelManifest, method: str) -> Method:
@@ -112,6 +144,8 @@ def _alone(output: OutputColumn, manifest: ModelManifest) -> OutputColumn:
 def _scores_of(target: Target, outputs: Sequence[OutputColumn]) -> Iterator[_Score]:
     labels = [label_text(label) for label in target.classes]
     for output in outputs:
+        if output.target not in ("", target.name):
+            continue
         word = next(word for word, method in WORDS.items() if method == output.method)
         if output.name == f"{target.name}_{word}":
             yield _Score(target, word, "", output)

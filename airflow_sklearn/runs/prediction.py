@@ -75,6 +75,7 @@ def draft_plan(
     partition: str,
     method: str = "auto",
     outputs: Sequence[str] = (),
+    targets: Sequence[str] = (),
     primary_key: Sequence[str] | None = None,
     passthrough: Sequence[str] = (),
     policies: Mapping[str, str] | None = None,
@@ -90,6 +91,7 @@ def draft_plan(
     :param method: ``auto`` (``predict_proba`` if the model has it, else ``predict``) or the name of an estimator's
         method.
     :param outputs: the columns of predictions; see ``choose_outputs``. Empty: all of the method.
+    :param targets: the targets to predict; empty: all of the model.
     :param primary_key: the columns that identify a row; empty: none; None: those of training.
     :param passthrough: columns of the source that are copied into each row of predictions.
     :param policies: values that override the model's ``Policies``, by name.
@@ -98,7 +100,7 @@ def draft_plan(
     :raises UserError: the model lacks the method, or there is no such policy.
     """
     manifest, manifest_uri, manifest_sha256 = resolve_model(storage, model)
-    chosen, columns = choose_outputs(manifest, method, outputs)
+    chosen, columns = choose_outputs(manifest, method, outputs, targets)
     key = _key_columns(manifest, primary_key)
     return UnresolvedPlan(
         manifest=manifest,

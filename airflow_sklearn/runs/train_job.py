@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_sklearn.contract.arguments import check_estimator
@@ -14,6 +15,7 @@ from airflow_sklearn.contract.model import (
     FactoryEstimator,
     PickledEstimator,
     PresetEstimator,
+    SeveralEstimators,
 )
 from airflow_sklearn.exceptions import ObjectExistsError
 from airflow_sklearn.runs.estimator_objects import description, digest, pickled
@@ -21,7 +23,7 @@ from airflow_sklearn.runs.table_formats import refuse_table_formats
 from airflow_sklearn.storage import join
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow_sklearn.contract.data import SourceFiles
     from airflow_sklearn.contract.jobs import JobIdentity, SearchPool, VersionJob
@@ -116,11 +118,17 @@ def _version(job: VersionJob, software: str, salt: Sequence[str | int]) -> str:
 
 
 def _estimator_spec(storage: Storage, model: str, estimator: Any, params: dict[str, Any]) -> EstimatorSpec:
-    if isinstance(estimator, str):
-        if ":" in estimator:
-            return FactoryEstimator(path=estimator, params=params)
-        return PresetEstimator(name=estimator, params=params)
-    return _store_object(storage, model, estimator)
+    if isinstance(estimator, Mapping):
+        return SeveralEstimators(
+            by_target={name: _text_spec(one, dict(params.get(name, {}))) for name, one in estimator.items()}
+        )
+    return _text_spec(estimator, params) if isinstance(estimator, str) else _store_object(storage, model, estimator)
+
+
+def _text_spec(estimator: str, params: dict[str, Any]) -> PresetEstimator | FactoryEstimator:
+    if ":" in estimator:
+        return FactoryEstimator(path=estimator, params=params)
+    return PresetEstimator(name=estimator, params=params)
 
 
 def _store_object(storage: Storage, model: str, estimator: Any) -> PickledEstimator:

@@ -51,14 +51,15 @@ class Workbench:
             uris=tuple(f"{self.root}/{name}" for name in names), file_format=kind, csv=CsvOptions(**options)
         )
 
-    def train_job(self, source: SourceFiles, estimator: str = "sparse_logistic", **changes: Any) -> TrainJob:
-        """:param estimator: a preset, or ``package.module:factory``."""
-        params = changes.pop("params", {})
-        spec = (
-            FactoryEstimator(path=estimator, params=params)
-            if ":" in estimator
-            else PresetEstimator(name=estimator, params=params)
-        )
+    def train_job(self, source: SourceFiles, estimator: Any = "sparse_logistic", **changes: Any) -> TrainJob:
+        """:param estimator: a preset, ``package.module:factory``, or as a job says it."""
+        params, spec = changes.pop("params", {}), estimator
+        if isinstance(estimator, str):
+            spec = (
+                FactoryEstimator(path=estimator, params=params)
+                if ":" in estimator
+                else PresetEstimator(name=estimator, params=params)
+            )
         fields: dict[str, Any] = {
             "result_uri": f"{self.root}/jobs/{uuid.uuid4()}.json",
             "model": f"{self.root}/model",
@@ -72,7 +73,7 @@ class Workbench:
         }
         return TrainJob(**{**fields, **changes})
 
-    def train(self, source: SourceFiles, estimator: str = "sparse_logistic", **changes: Any) -> ModelManifest:
+    def train(self, source: SourceFiles, estimator: Any = "sparse_logistic", **changes: Any) -> ModelManifest:
         job = self.train_job(source, estimator, **changes)
         result = self.run(job)
         assert result.status == "succeeded", result.error

@@ -37,7 +37,7 @@ def _register(job: RegisterJob, storage: Storage) -> ModelManifest:
     _LOG.info("Loaded %s from %s", type(estimator).__name__, job.estimator.uri)
     sample = load_sample(job, storage, estimator)
     target = target_of(job, estimator, sample)
-    estimator, described = describe(job, storage, estimator, sample, target, fit_seconds=0.0)
+    estimator, described = describe(job, storage, estimator, sample, [target], fit_seconds=0.0)
     manifest = ModelManifest(
         source=TrainingSource(
             files=job.source,

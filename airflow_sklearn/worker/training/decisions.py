@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.contract.model import PresetEstimator
@@ -12,9 +12,10 @@ from airflow_sklearn.models.imbalance import with_balanced_classes
 from airflow_sklearn.models.search import make_search
 from airflow_sklearn.models.threshold import fixed_threshold, scores_of, with_threshold, with_tuned_threshold
 from airflow_sklearn.models.validation import rows_of
+from airflow_sklearn.worker.training.estimators import spec_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_sklearn.contract.jobs import TrainJob
     from airflow_sklearn.models.splits import Split
@@ -24,22 +25,38 @@ if TYPE_CHECKING:
 _FEW_ROWS = 1000  # of those that a wrapper is shown
 
 
-def as_asked(job: TrainJob, estimator: Any, data: TrainingData) -> tuple[Any, bool]:
-    """The estimator with class weights, calibration and the search for parameters, as far as the job asks for them.
+@dataclass(frozen=True)
+class Unfitted:
+    """An estimator that is to be fitted.
 
-    :return: the unfitted estimator; and whether rows must be weighted so that each class counts the same.
+    :param estimator: the unfitted estimator.
+    :param balanced: whether rows must be weighted so that each class counts the same.
+    """
+
+    estimator: Any
+    balanced: bool = False
+
+
+def as_asked(job: TrainJob, estimators: Mapping[str, Any], data: TrainingData) -> dict[str, Unfitted]:
+    """The estimators with class weights, calibration and the search for parameters, as far as the job asks for them.
+
+    :param estimators: the unfitted estimators by target. Those of numbers stay as they are.
     :raises UserError: the targets do not allow it; the message lists all faults.
     """
     _check_targets(job, data.targets)
-    balanced = False
-    if job.class_weight:
-        estimator, balanced = with_balanced_classes(estimator)
-    if job.calibration:
-        estimator = calibrated(estimator, job.calibration)
-    return searched(job, estimator), balanced
+    found = {}
+    for name, estimator in estimators.items():
+        balanced = False
+        if any(target.name == name and target.has_classes for target in data.targets):
+            if job.class_weight:
+                estimator, balanced = with_balanced_classes(estimator)
+            if job.calibration:
+                estimator = calibrated(estimator, job.calibration)
+        found[name] = Unfitted(searched(job, estimator, name), balanced)
+    return found
 
 
-def searched(job: TrainJob, estimator: Any) -> Any:
+def searched(job: TrainJob, estimator: Any, target: str) -> Any:
     """The search over an estimator that the job asks for; the estimator itself if it asks for none.
 
     :raises UserError: there is nothing to search, or no target.
@@ -48,8 +65,8 @@ def searched(job: TrainJob, estimator: Any) -> Any:
         return estimator
     if not job.targets:
         raise UserError("search compares predictions with a target, and there is none. Fix: leave search out.")
-    preset = job.estimator.name if isinstance(job.estimator, PresetEstimator) else None
-    return make_search(estimator, job.parameter_search, preset)
+    spec = spec_of(job.estimator, target)
+    return make_search(estimator, job.parameter_search, spec.name if isinstance(spec, PresetEstimator) else None)
 
 
 def check_folds(job: TrainJob, target: TargetRows, splits: Sequence[Split]) -> None:
@@ -72,7 +89,7 @@ def decided(job: TrainJob, estimator: Any, X: Any, y: Any, one: Validated | None
     :return: the estimator, the threshold, and the validation with the classes that thresholds give.
     :raises UserError: the estimator has no scores.
     """
-    if job.threshold is None:
+    if job.threshold is None or len(getattr(estimator, "classes_", ())) != 2:
         return estimator, None, one
     if not any(hasattr(estimator, name) for name in ("predict_proba", "decision_function")):
         raise UserError(
@@ -111,7 +128,8 @@ def _check_targets(job: TrainJob, targets: Sequence[TargetRows]) -> None:
             for name, value in asked.items()
             if value is not None
         ]
-    for target in targets if job.threshold is not None else ():
+    several = len(targets) > 1  # a threshold is then for those of two classes
+    for target in targets if job.threshold is not None and not several else ():
         if target.has_classes and (count := len(set(target.y.tolist()))) != 2:
             faults.append(
                 f"threshold={job.threshold!r}: the target {target.name!r} has {count} classes, and a threshold decides "

@@ -14,7 +14,8 @@ from sklearn.pipeline import Pipeline
 from airflow_sklearn.contract.model import Performance
 from airflow_sklearn.contract.schema import Column, FeatureSchema
 from airflow_sklearn.contract.shown import shown_warning
-from airflow_sklearn.models.outputs import shortest_row, usable_outputs
+from airflow_sklearn.models.outputs import shortest_row
+from airflow_sklearn.models.several_targets import outputs_of_targets
 from airflow_sklearn.runs.model_store import version_folder
 from airflow_sklearn.system.cgroup import image_with_digest
 from airflow_sklearn.system.memory import PeakMemory
@@ -28,7 +29,7 @@ from airflow_sklearn.worker.training.checks import value_type
 from airflow_sklearn.worker.training.measure import predict_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow_sklearn.contract.jobs import VersionJob
     from airflow_sklearn.contract.model import ModelManifest
@@ -54,14 +55,20 @@ class LearnedTable:
 
 
 def describe(
-    job: VersionJob, storage: Storage, estimator: Any, rows: LearnedTable, target: Target, *, fit_seconds: float
+    job: VersionJob,
+    storage: Storage,
+    estimator: Any,
+    rows: LearnedTable,
+    targets: Sequence[Target],
+    *,
+    fit_seconds: float,
 ) -> tuple[Any, dict[str, Any]]:
     """Store the artifact and the parity sample, and learn how to call the estimator.
 
     :param job: the job that makes the version.
     :param estimator: a fitted estimator.
     :param rows: the rows that it was fitted on, or a sample of rows as it will predict.
-    :param target: the target.
+    :param targets: the targets. Several have a ``SeveralTargets``.
     :param fit_seconds: the seconds that fitting took; 0.0: it was fitted elsewhere.
     :return: the estimator as prediction will load it; and the manifest's fields, without those that describe the source
         and the training. The peak memory is missing.
@@ -72,14 +79,14 @@ def describe(
     types = {name: _output_type(kind) for name, kind in rows.output_columns.items()}
     schema = FeatureSchema(
         features=rows.features,
-        targets=(target,),
+        targets=tuple(targets),
         primary_key=tuple(Column(name=name, arrow_type=types[name]) for name in job.primary_key),
         policies=job.policies,
     )
     sample = choose_rows(rows.table, schema)
     read = rows_of(sample, schema)
     with users_code():
-        by_method = usable_outputs(estimator, target, read, rows.features)
+        by_method = outputs_of_targets(estimator, targets, read, rows.features)
         methods, outputs = tuple(by_method), [output for outputs in by_method.values() for output in outputs]
         batches = learn_batches(estimator, read, rows.features, by_method, fit_seconds=fit_seconds)
         sample = make_sample(estimator, sample, schema, outputs, batches)

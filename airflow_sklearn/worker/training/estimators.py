@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sklearn import get_config, set_config
 
-from airflow_sklearn.contract.model import FactoryEstimator, PresetEstimator
+from airflow_sklearn.contract.model import FactoryEstimator, PresetEstimator, SeveralEstimators
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
-from airflow_sklearn.models.factories import load_factory
+from airflow_sklearn.models.factories import load_factory, with_preprocessing
 from airflow_sklearn.models.presets import build_preset
 from airflow_sklearn.models.tasks import METHODS, needs_target, task_of
 from airflow_sklearn.runs.estimator_objects import check_can_be_stored
@@ -18,11 +18,12 @@ from airflow_sklearn.runs.estimator_objects import check_can_be_stored
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_sklearn.contract.model import EstimatorSpec, PickledEstimator
+    from airflow_sklearn.contract.jobs import TrainJob
+    from airflow_sklearn.contract.model import EstimatorSpec, OneEstimatorSpec, PickledEstimator
     from airflow_sklearn.storage import Storage
 
 
-def make_estimator(storage: Storage, spec: EstimatorSpec) -> Any:
+def make_estimator(storage: Storage, spec: OneEstimatorSpec) -> Any:
     """Make the estimator.
 
     :return: an unfitted estimator.
@@ -37,6 +38,25 @@ def make_estimator(storage: Storage, spec: EstimatorSpec) -> Any:
         estimator = _unpickle(storage, spec)
     check_can_be_stored(estimator, "no module, but in the DAG file or the program that was run")
     return estimator
+
+
+def make_estimators(job: TrainJob, storage: Storage) -> dict[str, Any]:
+    """Make the estimators of a job with their preprocessing.
+
+    :return: the unfitted estimators by target; without a target, one by an empty name.
+    :raises UserError: one cannot be made, or does not fit the targets.
+    """
+    found = {}
+    for name in job.targets or ("",):
+        estimator = make_estimator(storage, spec_of(job.estimator, name))
+        check_task(estimator, job.targets)
+        found[name] = with_preprocessing(estimator, job.preprocessing)
+    return found
+
+
+def spec_of(spec: EstimatorSpec, target: str) -> OneEstimatorSpec:
+    """What a job says of the estimator of a target."""
+    return spec.by_target[target] if isinstance(spec, SeveralEstimators) else spec
 
 
 def check_task(estimator: Any, targets: Sequence[str]) -> None:

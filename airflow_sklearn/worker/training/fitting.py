@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sklearn.base import clone
@@ -15,6 +15,7 @@ from airflow_sklearn.exceptions import AirflowSklearnError, UserError
 from airflow_sklearn.models.fitting import fit
 from airflow_sklearn.models.frames import to_frame
 from airflow_sklearn.models.search import results_of
+from airflow_sklearn.models.several_targets import SeveralTargets
 from airflow_sklearn.models.validation import Validation, cross_validate, rows_of, validate_fitted
 from airflow_sklearn.system.threads import users_code
 from airflow_sklearn.worker.training.decisions import check_folds, decided
@@ -23,7 +24,7 @@ from airflow_sklearn.worker.training.held_out import load_held_out
 from airflow_sklearn.worker.training.search import search_containers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     import pyarrow as pa
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.models.fitting import FitParams
     from airflow_sklearn.models.splits import Split
     from airflow_sklearn.storage import Storage
+    from airflow_sklearn.worker.training.decisions import Unfitted
     from airflow_sklearn.worker.training.held_out import HeldOutData
     from airflow_sklearn.worker.training.loading import TargetRows, TrainingData
 
@@ -91,6 +93,13 @@ class Fitted:
     seconds: float
     not_made: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def estimator(self) -> Any:
+        """The fitted estimator; of several targets a ``SeveralTargets``."""
+        if len(self.targets) == 1:
+            return self.targets[0].estimator
+        return SeveralTargets({one.rows.name: one.estimator for one in self.targets if one.rows})
+
 
 def keeping_the_model(what: str, make: Callable[[], Any], not_made: dict[str, str]) -> Any:
     """Make a part of a version that the fitted model can do without. If that fails, a warning says so.
@@ -112,17 +121,18 @@ def keeping_the_model(what: str, make: Callable[[], Any], not_made: dict[str, st
         return None
 
 
-def fit_and_validate(job: TrainJob, storage: Storage, estimator: Any, data: TrainingData) -> Fitted:
-    """Fit the estimator on all rows of each target, and validate copies of it.
+def fit_and_validate(job: TrainJob, storage: Storage, unfitted: Mapping[str, Unfitted], data: TrainingData) -> Fitted:
+    """Fit each target's estimator on all of its rows, and validate copies of it.
 
     What the validation needs is checked first, so that nothing is fitted in vain. If it fails later, the fitted model
     is kept.
 
-    :raises UserError: the estimator cannot be fitted on these rows, or they have too few rows for the validation.
+    :param unfitted: the estimators by target; without a target, one by an empty name.
+    :raises UserError: an estimator cannot be fitted on these rows, or they have too few rows for the validation.
     :raises DataError: the rows of another source do not fit the training data.
     """
     if not data.targets:
-        return _fit_alone(job, estimator, data)
+        return _fit_alone(job, unfitted[""].estimator, data)
     folds = [make_folds(job, data.table, target, target.has_classes) for target in data.targets]
     for target, splits in zip(data.targets, folds, strict=True):
         check_folds(job, target, splits)
@@ -130,10 +140,12 @@ def fit_and_validate(job: TrainJob, storage: Storage, estimator: Any, data: Trai
     frame = to_frame(data.table, data.features)
     held_frame = held_out and to_frame(held_out.table, data.features)
     fitted, seconds, not_made = [], 0.0, dict[str, str]()
-    with search_containers(job, estimator), users_code():
+    with search_containers(job, [one.estimator for one in unfitted.values()]), users_code():
         for number, (target, splits) in enumerate(zip(data.targets, folds, strict=True)):
-            X, params = _rows_with(target, frame), data.params.of(target.rows)
-            again = clone(estimator, safe=False) if splits or len(folds) > number + 1 else None
+            estimator = unfitted[target.name].estimator
+            X = _rows_with(target, frame)
+            params = replace(data.params, balanced=unfitted[target.name].balanced).of(target.rows)
+            again = clone(estimator, safe=False) if splits else None
             started = time.monotonic()
             one = fit(estimator, X, target.y, params)
             seconds += time.monotonic() - started
@@ -149,11 +161,10 @@ def fit_and_validate(job: TrainJob, storage: Storage, estimator: Any, data: Trai
             elif held_out:
                 make = _held_out_validation(one, held_frame, held_out, number)
                 validated = keeping_the_model("validation", make, not_made)
-            if validated is None and isinstance(job.threshold, str):
+            if validated is None and isinstance(job.threshold, str) and len(getattr(one, "classes_", ())) == 2:
                 raise UserError(f"threshold={job.threshold!r} cannot be tuned, because {not_made['validation']}")
             one, threshold, validated = decided(job, one, X, target.y, validated)
             fitted.append(FittedTarget(target, one, threshold, validated, found))
-            estimator = again
     return Fitted(tuple(fitted), seconds, not_made)
 
 
@@ -176,7 +187,7 @@ def _cross_validation(
 
 def _fit_alone(job: TrainJob, estimator: Any, data: TrainingData) -> Fitted:
     """Fit an estimator that has no target, so that nothing can be compared with its predictions."""
-    with search_containers(job, estimator), users_code():
+    with search_containers(job, [estimator]), users_code():
         started = time.monotonic()
         fit(estimator, to_frame(data.table, data.features), None, data.params)
         seconds = time.monotonic() - started

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from airflow_sklearn.worker.training.description import LearnedTable
 from airflow_sklearn.worker.training.learned_from import tell_what_is_learned_from
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_sklearn.contract.jobs import TrainJob
     from airflow_sklearn.storage import Storage
@@ -66,22 +66,17 @@ class TrainingData(LearnedTable):
     params: FitParams
     rows_read: int
 
-    def balanced(self, balanced: bool) -> TrainingData:
-        """The same rows; if ``balanced``, fitting weights them so that each class counts the same."""
-        return replace(self, params=replace(self.params, balanced=balanced))
 
-
-def load(job: TrainJob, storage: Storage, estimator: Any) -> TrainingData:
+def load(job: TrainJob, storage: Storage, estimators: Mapping[str, Any]) -> TrainingData:
     """Read the table, check it, and learn its features. The log says what is learned from.
 
-    :param estimator: the unfitted estimator with its preprocessing.
+    :param estimators: the unfitted estimators with their preprocessing, by target.
     :raises DataError: the table cannot be read or learned from; the error carries all problems.
     :raises UserError: no column is left to learn from, or columns cannot be features or targets.
     """
     problems = ProblemCollector()
     check_unloaded(job, problems)
     problems.raise_if_any("The training data cannot be learned from:")
-    classifier = is_classifier(estimator)
     read = read_table(
         storage,
         job.source,
@@ -89,7 +84,7 @@ def load(job: TrainJob, storage: Storage, estimator: Any) -> TrainingData:
         exclude=set(job.excluded_columns) - used_columns(job),
         expected=named_columns(job),
         keys=job.primary_key,
-        labels=job.targets if classifier else (),
+        labels=[name for name in job.targets if is_classifier(estimators[name])],
         problems=problems,
     )
     table = read.table
@@ -106,9 +101,9 @@ def load(job: TrainJob, storage: Storage, estimator: Any) -> TrainingData:
     index = _index_columns(job, table)
     _warn_of_folders(job, table.column_names)
     names = [name for name in table.column_names if name not in {*not_learned_from(job), *index}]
-    targets = tuple(target_rows(table, name, classifier) for name in job.targets)
+    targets = tuple(target_rows(table, name, is_classifier(estimators[name])) for name in job.targets)
     warn_of_numbers_in_text(table.select([name for name in names if name not in job.source.types]))
-    features = learn_features(table.select(names), as_pandas=not accepts_arrow(estimator))
+    features = learn_features(table.select(names), as_pandas=not all(map(accepts_arrow, estimators.values())))
     unused = dict.fromkeys(index, "the index of a pandas frame") | dict.fromkeys(job.excluded_columns, "excluded")
     tell_what_is_learned_from(features, table, key=job.primary_key, unused=unused)
     return TrainingData(table, read.output_columns, features, targets, fit_params(job, table), rows_read)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from airflow_sklearn.contract.arrow_type_names import portable_type
 from airflow_sklearn.contract.model import OutOfSample
@@ -14,7 +17,7 @@ from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart
 from airflow_sklearn.contract.schema import Column
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.models.outputs import output_columns, to_arrow
+from airflow_sklearn.models.outputs import to_arrow
 from airflow_sklearn.storage import join
 from airflow_sklearn.system.scratch import scratch_folder
 from airflow_sklearn.worker.artifact import file_sha256
@@ -23,11 +26,9 @@ from airflow_sklearn.worker.data.sinks import open_sink
 from airflow_sklearn.worker.key_hash import hash_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from typing import Any
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from airflow_sklearn.contract.schema import Target
-    from airflow_sklearn.models.validation import Validation
+    from airflow_sklearn.contract.schema import Method, OutputColumn, Target
     from airflow_sklearn.storage import Storage
     from airflow_sklearn.worker.training.fitting import Validated
 
@@ -38,31 +39,53 @@ _BATCH_ROWS = 1 << 17
 _PART_ROWS = 1 << 22  # the most rows in a file
 
 
+@dataclass(frozen=True)
+class ScoredTarget:
+    """The out-of-sample scores of a target.
+
+    :param target: the target.
+    :param validated: the scored rows.
+    :param outputs: the output columns of the model by method, which name those of the scores.
+    """
+
+    target: Target
+    validated: Validated
+    outputs: Mapping[Method, tuple[OutputColumn, ...]]
+
+    @property
+    def answers(self) -> dict[Method, np.ndarray]:
+        """The scores by method, of shape (scored,) or (scored, columns)."""
+        validation = self.validated.validation
+        found: dict[Method, np.ndarray] = {validation.method: validation.answers}
+        if validation.decisions is not None:
+            found["decision_function"] = validation.decisions
+        return found
+
+
 def store_out_of_sample(
-    storage: Storage, folder: str, *, validated: Validated, key: Sequence[str], target: Target, estimator: Any
+    storage: Storage, folder: str, *, scored: Sequence[ScoredTarget], key: Sequence[str]
 ) -> OutOfSample:
-    """Store the scores of each validated row: key, target, fold, predictions.
+    """Store the scores of each row that is scored for any target: key; for each target its value, fold, predictions.
 
     :param storage: where to store them.
     :param folder: the URI of the folder of the model's version.
-    :param validated: the scored rows, in the source's order.
+    :param scored: the targets with their scored rows, all of one table.
     :param key: the primary key's columns.
-    :param target: the target.
-    :param estimator: fitted on all rows. It names the columns, as for new rows.
-    :raises UserError: the estimator has other classes than the folds had.
+    :raises UserError: an estimator has other classes than its folds had.
     :raises DataError: a key or a target does not fit into a portable type.
     """
-    validation = validated.validation
-    if validation.classes != target.classes:
-        raise UserError(
-            f"The model knows the classes {list(target.classes)}, its folds knew {list(validation.classes)}: "
-            "out-of-sample scores have no columns. Use an estimator that keeps all classes, or cross_validation=0."
-        )
-    table, scored = validated.table, validated.scored_rows
-    table = table.select([*key, target.name])
-    if len(scored) < table.num_rows:
-        table = table.take(pa.array(scored))
-    writer = _Writer(table, key, target, estimator, validation)
+    for one in scored:
+        if one.validated.validation.classes != one.target.classes:
+            raise UserError(
+                f"The model knows the classes {list(one.target.classes)}, its folds knew "
+                f"{list(one.validated.validation.classes)}: out-of-sample scores have no columns. Use an estimator "
+                "that keeps all classes, or cross_validation=0."
+            )
+    numbers = functools.reduce(np.union1d, [one.validated.scored_rows for one in scored])
+    table = scored[0].validated.table.select([*key, *(one.target.name for one in scored)])
+    if len(numbers) < table.num_rows:
+        table = table.take(pa.array(numbers))
+    writer = _Writer(table, key, scored, numbers)
     parts = []
     with scratch_folder() as scratch:
         path = os.path.join(scratch, "part.parquet")
@@ -80,23 +103,23 @@ def store_out_of_sample(
         columns=tuple(Column(name=field.name, arrow_type=str(field.type)) for field in writer.schema),
         rows=table.num_rows,
         key_hash=KeyHash(value=writer.key_sum),
-        method=validation.method,
+        method=scored[0].validated.validation.method,
     )
 
 
 class _Writer:
     """Makes the rows batch by batch, so that the table is in memory only once."""
 
-    def __init__(
-        self, table: pa.Table, key: Sequence[str], target: Target, estimator: Any, validation: Validation
-    ) -> None:
-        self._table, self._key, self._validation = table, list(key), validation
-        self._outputs = output_columns(estimator, target, validation.method)
-        if validation.decisions is not None:
-            self._outputs += output_columns(estimator, target, "decision_function")
-        names = self._table.column_names
-        for name in (FOLD, *(output.name for output in self._outputs)):
-            names.append(_free_name(name, names))
+    def __init__(self, table: pa.Table, key: Sequence[str], scored: Sequence[ScoredTarget], rows: np.ndarray) -> None:
+        self._table, self._key, self._scored, self._rows = table, list(key), scored, rows
+        names = list(self._key)
+        for one in scored:
+            fold = FOLD if len(scored) == 1 else f"{FOLD}_{one.target.name}"
+            taken = [*table.column_names, *names]
+            names += [one.target.name, _free_name(fold, taken)]
+            for method in one.answers:
+                for output in one.outputs.get(method, ()):
+                    names.append(_free_name(output.name, [*table.column_names, *names]))
         found = dict(zip(names, (values.type for values in self._columns(0, 0)), strict=True))
         portable = {name: portable_type(str(kind)) for name, kind in found.items()}
         self._types = OutputTypes({name: kind for name, kind in portable.items() if kind is not None}, found)
@@ -119,16 +142,25 @@ class _Writer:
             yield batch
 
     def _columns(self, start: int, rows: int) -> list[pa.ChunkedArray]:
-        part = slice(start, start + rows)
-        by_method = {self._validation.method: self._validation.answers[part]}
-        if self._validation.decisions is not None:
-            by_method["decision_function"] = self._validation.decisions[part]
-        predicted = [
-            by_method[output.method] if output.index is None else by_method[output.method][:, output.index]
-            for output in self._outputs
-        ]
-        ours = [pa.array(self._validation.folds[part]), *to_arrow(predicted, self._outputs)]
-        return [*self._table.slice(start, rows).columns, *(pa.chunked_array([values]) for values in ours)]
+        part = self._table.slice(start, rows)
+        columns = list(part.select(self._key).columns)
+        for one in self._scored:
+            columns.append(part[one.target.name])
+            columns += [pa.chunked_array([values]) for values in self._scores(one, self._rows[start : start + rows])]
+        return columns
+
+    def _scores(self, one: ScoredTarget, rows: np.ndarray) -> list[pa.Array]:
+        """The fold and the predictions of some of the table's rows; null where a row is not scored."""
+        there = one.validated.scored_rows
+        places = np.searchsorted(there, rows)
+        places[places == len(there)] = 0
+        missing = there[places] != rows if len(there) else np.ones(len(rows), bool)
+        found = [pa.array(one.validated.validation.folds[places])]
+        for method, values in one.answers.items():
+            outputs, taken = one.outputs.get(method, ()), values[places]
+            found += to_arrow([taken if o.index is None else taken[:, o.index] for o in outputs], outputs)
+        null = pa.array(missing)
+        return [pc.if_else(null, None, values) for values in found] if missing.any() else found
 
 
 def _free_name(name: str, taken: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from airflow_sklearn.contract.jobs import TrainJob
 
@@ -18,7 +18,7 @@ _LOG = logging.getLogger("airflow_sklearn.worker")
 
 
 @contextlib.contextmanager
-def search_containers(job: TrainJob, estimator: Any) -> Iterator[None]:
+def search_containers(job: TrainJob, estimators: Sequence[Any]) -> Iterator[None]:
     """Within the context, joblib's work runs in further containers if the job may have any, else in this process.
 
     :raises UserError: the containers would have nothing to do.
@@ -34,7 +34,9 @@ def search_containers(job: TrainJob, estimator: Any) -> Iterator[None]:
     from airflow_sklearn.runs.search import why_alone
     from airflow_sklearn.runtimes.base import runtime_from_dict
 
-    if why := why_alone(estimator):
+    alone = [why_alone(estimator) for estimator in estimators]
+    if all(alone):
+        why = alone[0]
         raise UserError(f"search_containers={search.containers}: {why}, or leave search_containers out.")
     pool = WorkerPool(
         runtime=runtime_from_dict(search.runtime, os.environ),

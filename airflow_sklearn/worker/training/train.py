@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.models.factories import with_preprocessing
 from airflow_sklearn.runs.model_store import make_version
 from airflow_sklearn.system.sklearn_config import changed_config
 from airflow_sklearn.system.threads import users_code
 from airflow_sklearn.worker.training.decisions import as_asked, searched
 from airflow_sklearn.worker.training.description import observed
-from airflow_sklearn.worker.training.estimators import check_task, make_estimator
+from airflow_sklearn.worker.training.estimators import make_estimators
 from airflow_sklearn.worker.training.fitting import fit_and_validate
 from airflow_sklearn.worker.training.loading import load
 from airflow_sklearn.worker.training.version import store_parts
@@ -33,13 +32,12 @@ def train(job: TrainJob, storage: Storage) -> tuple[str, str]:
 
 def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
     with users_code():
-        estimator = make_estimator(storage, job.estimator)
-        check_task(estimator, job.targets)
-        estimator = with_preprocessing(estimator, job.preprocessing)
-        searched(job, estimator)  # what it refuses is told before the table is read
+        estimators = make_estimators(job, storage)
+        for name, estimator in estimators.items():
+            searched(job, estimator, name)  # what it refuses is told before the table is read
     config = changed_config()
-    data = load(job, storage, estimator)
+    data = load(job, storage, estimators)
     with users_code():
-        estimator, balanced = as_asked(job, estimator, data)
-    fitted = fit_and_validate(job, storage, estimator, data.balanced(balanced))
+        unfitted = as_asked(job, estimators, data)
+    fitted = fit_and_validate(job, storage, unfitted, data)
     return store_parts(job, storage, data, fitted).model_copy(update={"sklearn_config": config})

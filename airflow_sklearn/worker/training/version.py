@@ -13,12 +13,15 @@ from airflow_sklearn.runs.model_store import version_folder
 from airflow_sklearn.worker.training.description import describe
 from airflow_sklearn.worker.training.fitting import keeping_the_model
 from airflow_sklearn.worker.training.metrics import store_metrics
-from airflow_sklearn.worker.training.out_of_sample import store_out_of_sample
+from airflow_sklearn.worker.training.out_of_sample import ScoredTarget, store_out_of_sample
 from airflow_sklearn.worker.training.percentiles import score_percentiles
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_sklearn.contract.jobs import TrainJob
-    from airflow_sklearn.contract.schema import Target
+    from airflow_sklearn.contract.schema import Method, OutputColumn, Target
+    from airflow_sklearn.models.validation import Metrics
     from airflow_sklearn.storage import Storage
     from airflow_sklearn.worker.training.fitting import Fitted, FittedTarget
     from airflow_sklearn.worker.training.loading import TrainingData
@@ -30,20 +33,23 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
     :return: the manifest, which is not stored yet. ``sklearn_config``, ``warnings`` and the peak memory are missing.
     :raises UserError: the estimator cannot be stored, or cannot predict.
     """
-    one, not_made = fitted.targets[0], dict(fitted.not_made)
-    target = _learned(data, one)
-    estimator, described = describe(job, storage, one.estimator, data, target, fit_seconds=fitted.seconds)
-    validated = one.validated
-    validation = validated and validated.validation
+    not_made = dict(fitted.not_made)
+    targets = [_learned(data, one) for one in fitted.targets]
+    _, described = describe(job, storage, fitted.estimator, data, targets, fit_seconds=fitted.seconds)
+    outputs = _outputs_by_target(described["parity"].outputs, targets)
+    scored = [
+        ScoredTarget(target, one.validated, outputs[target.name])
+        for target, one in zip(targets, fitted.targets, strict=True)
+        if one.validated
+    ]
     folder = version_folder(job.model, job.version)
     metrics = out_of_sample = None
-    if validated:
-        metrics = keeping_the_model("metrics", lambda: store_metrics(job, storage, folder, [validated]), not_made)
+    if scored:
+        validated = [one.validated for one in scored]
+        metrics = keeping_the_model("metrics", lambda: store_metrics(job, storage, folder, validated), not_made)
         out_of_sample = keeping_the_model(
             "out-of-sample scores",
-            lambda: store_out_of_sample(
-                storage, folder, validated=validated, key=job.primary_key, target=target, estimator=estimator
-            ),
+            lambda: store_out_of_sample(storage, folder, scored=scored, key=job.primary_key),
             not_made,
         )
     return ModelManifest(
@@ -54,17 +60,34 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
             rows_used=data.table.num_rows,
             snapshot=job.snapshot,
         ),
-        metrics=validation.metrics if validation else {},
-        metrics_std=validation.deviations if validation else {},
+        metrics=_by_target({one.target.name: one.validated.validation.metrics for one in scored}, data),
+        metrics_std=_by_target({one.target.name: one.validated.validation.deviations for one in scored}, data),
         metrics_object=metrics,
         not_made=not_made,
         thresholds={one.rows.name: one.threshold for one in fitted.targets if one.rows and one.threshold is not None},
         search_results=tuple(one.search_results for one in fitted.targets if one.search_results),
         out_of_sample=out_of_sample,
-        score_percentiles=score_percentiles(estimator, target, validation) if validation else {},
+        score_percentiles={name: values for one in scored for name, values in score_percentiles(one).items()},
         **described,
         **job.recorded(),
     )
+
+
+def _outputs_by_target(
+    outputs: Sequence[OutputColumn], targets: Sequence[Target]
+) -> dict[str, dict[Method, tuple[OutputColumn, ...]]]:
+    """The output columns by target and method."""
+    found: dict[str, dict[Method, tuple[OutputColumn, ...]]] = {target.name: {} for target in targets}
+    for output in outputs:
+        mine = found[output.target or targets[0].name]
+        mine[output.method] = (*mine.get(output.method, ()), output)
+    return found
+
+
+def _by_target(found: dict[str, Metrics], data: TrainingData) -> Metrics:
+    """Metrics by name; of several targets by ``target.name``."""
+    several = len(data.targets) > 1
+    return {f"{target}.{name}" if several else name: v for target, each in found.items() for name, v in each.items()}
 
 
 def _learned(data: TrainingData, one: FittedTarget) -> Target:
