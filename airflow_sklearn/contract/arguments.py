@@ -161,7 +161,9 @@ def check_estimator_of_each(estimator: Any, target: Any) -> None:
     if not isinstance(estimator, Mapping) or not is_known(estimator) or not is_known(target):
         return
     targets = column_names(target)
-    check_names("estimator, by target", estimator, targets)
+    if unknown := [name for name in estimator if name not in targets]:
+        told = " ".join(f"there is no target {name!r}.{suggestion(name, targets)}" for name in unknown)
+        raise UserError(f"estimator={shown(estimator)}: {told}")
     if missing := [name for name in targets if name not in estimator]:
         raise UserError(f"estimator={shown(estimator)}: the targets {missing} have none. Give one for each target.")
 

@@ -279,7 +279,7 @@ def test_a_chunk_that_is_none_fails_without_retries(dag: Any) -> None:
         ({"source": "relative.csv"}, "relative"),
         ({"policies": {"unseen_levels": "explode"}}, "unseen_levels"),
         ({"estimator": "sparse_logistik"}, "Did you mean 'sparse_logistic'"),
-        ({"target": ["a", "b"]}, "one target"),
+        ({"target": ["a", "a"]}, "named twice"),
     ],
 )
 def test_settings_that_cannot_be_fail_without_retries_once_their_templates_are_rendered(
