@@ -27,6 +27,7 @@ from airflow_sklearn.worker.training.checks import check_columns, check_rows, ch
 from airflow_sklearn.worker.training.columns import named_columns, not_learned_from, used_columns
 from airflow_sklearn.worker.training.description import LearnedTable
 from airflow_sklearn.worker.training.learned_from import tell_what_is_learned_from
+from airflow_sklearn.worker.training.memory import check_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,16 +73,19 @@ def load(job: TrainJob, storage: Storage, estimators: Mapping[str, Any]) -> Trai
 
     :param estimators: the unfitted estimators with their preprocessing, by target.
     :raises DataError: the table cannot be read or learned from; the error carries all problems.
+    :raises OutOfMemoryError: the table does not fit into memory.
     :raises UserError: no column is left to learn from, or columns cannot be features or targets.
     """
     problems = ProblemCollector()
     check_unloaded(job, problems)
     problems.raise_if_any("The training data cannot be learned from:")
+    left_out = set(job.excluded_columns) - used_columns(job)
+    check_memory(job, storage, left_out)
     read = read_table(
         storage,
         job.source,
         job.objects,
-        exclude=set(job.excluded_columns) - used_columns(job),
+        exclude=left_out,
         expected=named_columns(job),
         keys=job.primary_key,
         labels=[name for name in job.targets if is_classifier(estimators[name])],
