@@ -17,14 +17,18 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from local_cloud import ministack
 from tests.cloud.images import build_test_image
+
+if TYPE_CHECKING:
+    from tests.operators.real_airflow import RealAirflow
 
 TESTS = Path(__file__).parent
 #: Folders and modules that need Airflow, or what is only in its environment: they run in Airflow 3. All others run
@@ -53,7 +57,7 @@ AIRFLOW_3 = (
 #: Those that run in Airflow 2.11 too, beside modules that are marked so: what Airflow does may differ there.
 BOTH_AIRFLOWS = ("aws/test_connection.py", "dags", "golden", "operators", "test_airflow_compat.py", "triggers")
 #: Fixtures that start servers, containers, pools of processes or a whole Airflow, or migrate its database.
-SERVICES = {"airflow", "airflow_home", "cloud", "docker", "redshift_cloud", "local_pool", "shared_pool"}
+SERVICES = {"real_airflow", "airflow_home", "cloud", "docker", "redshift_cloud", "local_pool", "shared_pool"}
 #: Folders whose tests need nothing less, most of them.
 FOLDERS_OF_SERVICES = ("cloud", "images")
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
@@ -105,10 +109,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):  # a process of pytest-xdist's, and not the one that controls them
         return
+    if config.option.suite in ("airflow2", "airflow3") and getattr(config.option, "numprocesses", None):
+        _share_an_airflow(config)
     if config.option.ran:
         config.pluginmanager.register(Ran(config.option.ran))
     if getattr(config.option, "numprocesses", None):
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: all processes end what they have started
+
+
+def _share_an_airflow(config: pytest.Config) -> None:
+    """One for all processes of tests. It starts while they import."""
+    from tests.operators.airflow_services import airflow_host
+
+    home = Path(tempfile.mkdtemp(prefix="airflow-sklearn-airflow-"))
+    running = ExitStack()
+    running.callback(shutil.rmtree, home, ignore_errors=True)
+    running.enter_context(airflow_host(home))
+    config.add_cleanup(running.close)
+    config.pluginmanager.register(_TellsOfAirflow(home))
+
+
+class _TellsOfAirflow:
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput["airflow"] = str(self._home)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -150,27 +177,7 @@ def _leave_out(config: pytest.Config, items: list[pytest.Item], left_out: list[p
 def _order(item: pytest.Item) -> int:
     """What waits most comes first: other tests have the cores meanwhile, and none of it is left at the end."""
     fixtures = set(getattr(item, "fixturenames", ()))
-    return 0 if "airflow" in fixtures else 1 if "docker" in fixtures else 2 if fixtures & SERVICES else 3
-
-
-@pytest.hookimpl(optionalhook=True)  # pytest-xdist may not be there
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A process runs whole modules: fixtures are made once. Those that share a whole Airflow go to one process."""
-    if not config.option.suite:
-        return None
-    from xdist.scheduler import LoadFileScheduling
-
-    class ByGroup(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return group_of(nodeid.partition("::")[0])
-
-    return ByGroup(config, log)
-
-
-def group_of(module: str) -> str:
-    """``tests/cloud/test_ecs_logs.py`` is of ``tests/cloud/test_ecs``; a module elsewhere is a group by itself."""
-    cloud, name, rest = module.rpartition("tests/cloud/test_")
-    return f"{cloud}{name}{rest.partition('_')[0] if rest.startswith(('ecs_', 'ec2_')) else ''}" if name else module
+    return 0 if "real_airflow" in fixtures else 1 if "docker" in fixtures else 2 if fixtures & SERVICES else 3
 
 
 class Ran:
@@ -235,6 +242,24 @@ def airflow_home(airflow_database: Path) -> Path:
     """Airflow's home with a migrated SQLite database, as ``dag.test()`` needs it."""
     shutil.copy(airflow_database, AIRFLOW_HOME / "airflow.db")
     return AIRFLOW_HOME
+
+
+@pytest.fixture(scope="session")
+def real_airflow(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
+    """A whole Airflow, which the processes of ``make test`` share."""
+    from tests.operators.airflow_services import airflow_host
+    from tests.operators.real_airflow import RealAirflow
+
+    shared = getattr(request.config, "workerinput", {})
+    if "airflow" in shared:
+        yield RealAirflow(Path(shared["airflow"]), shared["workerid"])
+        return
+    home = Path(tempfile.mkdtemp(prefix="airflow-sklearn-airflow-"))  # short: a socket lies in it
+    try:
+        with airflow_host(home):
+            yield RealAirflow(home, "alone")
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,25 +12,21 @@ import pytest
 from local_cloud.container_cloud import ContainerCloud
 from tests.cloud.instance_workload import InstanceWorkload, workloads
 from tests.cloud.workload import Workload, train_gated_model
-from tests.operators.real_airflow import RealAirflow, real_airflow
+from tests.operators.real_airflow import RealAirflow
 
 
-@pytest.fixture(scope="package")  # not of the session: it would keep a core busy beside all other tests
-def airflow(
-    container_cloud: ContainerCloud, airflow_database: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RealAirflow]:
-    """With the local cloud as its connections ``aws_default`` and ``redshift_default``, in its database as people keep
-    connections.
+@pytest.fixture(scope="session")
+def airflow(real_airflow: RealAirflow, container_cloud: ContainerCloud) -> RealAirflow:
+    """Its DAGs use a connection to this process's local cloud.
 
     Only the calls that tests disturb go through the proxy: it does not keep the headers of large S3 answers.
     """
     connection = container_cloud.cloud.connection
     connection["extra"]["service_config"] = {"s3": {"endpoint_url": container_cloud.direct.endpoint}}
-    with real_airflow(tmp_path_factory.mktemp("airflow") / "home", airflow_database) as running:
-        connections = {"aws_default": connection, "redshift_default": container_cloud.redshift.connection}
-        (running.home / "connections.json").write_text(json.dumps(connections))
-        running.command("connections", "import", str(running.home / "connections.json"))
-        yield running
+    name = f"aws_{container_cloud.direct.endpoint.rpartition(':')[2]}"
+    real_airflow.connect(**{name: connection})
+    real_airflow.default_args = {"aws_conn_id": name}
+    return real_airflow
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import psutil
 
 from tests.cloud.observing import at_the_gate
 from tests.cloud.workload import Workload
-from tests.operators.conftest import Run
+from tests.operators.database import Run
 from tests.operators.real_airflow import RealAirflow
 
 #: Waits where a task has submitted its job and has not yet been deferred, and says which process it is.

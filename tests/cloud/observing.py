@@ -7,7 +7,7 @@ from typing import Any
 
 from local_cloud import docker_engine
 from tests.cloud.workload import Workload
-from tests.operators.conftest import Run
+from tests.operators.database import Run
 from tests.operators.real_airflow import RealAirflow
 
 

@@ -44,13 +44,10 @@ def test_an_instance_whose_airflow_is_gone_ends_itself_at_its_deadline(
     run = airflow.run("instance_deadline", body)
     at_the_gate(airflow, workload, run, count=1)
     airflow.wait_for_state(run, "score.predict", "deferred", 0)
-    airflow.stop_service("triggerer")
-    try:
+    with airflow.without_triggerer():
         workload.local.wait_until_none_runs()
         (ended,) = workload.tasks("STOPPED")
         assert ended["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
-    finally:
-        airflow.start_service("triggerer")
     assert airflow.wait_for_run(run) == "failed"
     log = log_of(airflow, run, "score.predict")
     assert "ran past its deadline of 40 s" in log, standing(workload)

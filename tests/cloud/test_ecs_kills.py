@@ -18,7 +18,7 @@ WAITING = pytest.mark.parametrize("deferrable", ["False", "True"], ids=["waiting
 
 @pytest.fixture
 def workload(workload_of: Callable[..., Workload]) -> Workload:
-    """One chunk: Airflow 2 with SQLite runs one task at a time."""
+    """One chunk."""
     return workload_of(chunks=1)
 
 
@@ -73,13 +73,10 @@ def test_a_worker_past_its_deadline_stops_itself_though_airflow_is_not_there(
     run = airflow.run("deadline", body)
     at_the_gate(airflow, workload, run, count=1)
     airflow.wait_for_state(run, "score.predict", "deferred", 0)
-    airflow.stop_service("triggerer")
-    try:
+    with airflow.without_triggerer():
         workload.local.wait_until_none_runs()
         (task,) = workload.tasks("STOPPED")
         assert task["containers"][0]["exitCode"] == 124
-    finally:
-        airflow.start_service("triggerer")
     assert airflow.wait_for_run(run) == "failed"
     assert "ran past its deadline of 40 s" in log_of(airflow, run, "score.predict")
 

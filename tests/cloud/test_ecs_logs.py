@@ -10,7 +10,8 @@ import pytest
 
 from tests.cloud.observing import at_the_gate, finish, log_of
 from tests.cloud.workload import Workload
-from tests.operators.real_airflow import AIRFLOW_2, RealAirflow
+from tests.operators.database import AIRFLOW_2
+from tests.operators.real_airflow import RealAirflow
 
 pytestmark = pytest.mark.both_airflows
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.both_airflows
 def test_a_containers_lines_appear_once_at_their_levels_while_it_runs_and_after(
     airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str, deferrable: str
 ) -> None:
-    workload = workload_of(chunks=1)  # Airflow 2 with SQLite runs one task at a time
+    workload = workload_of(chunks=1)
     run = airflow.run(f"logs_{deferrable}", workload.predict(gated_model, deferrable=deferrable))
     at_the_gate(airflow, workload, run, count=1)
     airflow.wait_for(

@@ -20,7 +20,7 @@ from demo import data
 from demo.cloud import dag_source
 from local_cloud.container_cloud import ContainerCloud
 from tests.cloud.workload import Workload
-from tests.operators.conftest import Run
+from tests.operators.database import Run
 from tests.operators.real_airflow import RealAirflow
 
 TEMPLATE = Path(__file__).parents[2] / "dags" / "flights_monthly.py"
@@ -80,9 +80,7 @@ def run_in_containers(airflow: RealAirflow, local: ContainerCloud, root: str, pl
         assert text in source
         source = source.replace(text, other)
     airflow.add_file(f"{dag_id}.py", source)
-    airflow.wait_for_dag(dag_id)
-    airflow.command("dags", "trigger", dag_id, "--run-id", "containers", "--conf", json.dumps(CONF))
-    run = Run(airflow.database, dag_id, "containers", "running")
+    run = airflow.trigger(dag_id, json.dumps(CONF))
     assert airflow.wait_for_run(run) == "success"
     return run
 

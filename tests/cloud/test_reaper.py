@@ -29,14 +29,11 @@ def test_what_ended_tasks_left_running_is_ended_and_nothing_else(
     for name, count in (("containers", 2), ("instances", 1)):
         for index in range(count):
             airflow.wait_for_state(runs[name], "score.predict", "deferred", index)
-    airflow.stop_service("triggerer")
-    try:
+    with airflow.without_triggerer():
         airflow.mark(runs["containers"], "score.predict", "failed", 0)
         airflow.mark(runs["instances"], "score.predict", "failed", 0)
 
-        said = airflow.program(
-            "airflow_sklearn.runtimes.reaper", "--ec2", "--cluster", "ml", "--grace", "0", "--dry-run"
-        )
+        said = reap(airflow, "--grace", "0", "--dry-run")
         assert "3 found, 2 would be ended" in said
         assert len(instances.tasks("RUNNING")) == 1, "a dry run"
 
@@ -60,8 +57,14 @@ def test_what_ended_tasks_left_running_is_ended_and_nothing_else(
         assert {"key": "airflow_map_index", "value": "0"} in stopped["tags"]
         assert len(run.xcom("reap")) == 2
         assert "works for a task that has not ended" in log_of(airflow, run, "reap")
-        assert "1 found, 0 ended" in airflow.program("airflow_sklearn.runtimes.reaper", "--ec2", "--cluster", "ml")
-    finally:
-        airflow.start_service("triggerer")
+        assert "1 found, 0 ended" in reap(airflow)
     containers.open_gate()
     assert airflow.wait_for_run(runs["containers"]) == "failed", "one chunk was given up"
+
+
+def reap(airflow: RealAirflow, *options: str) -> str:
+    """What the command says."""
+    connection = airflow.default_args["aws_conn_id"]
+    return airflow.program(
+        "airflow_sklearn.runtimes.reaper", "--ec2", "--cluster", "ml", "--aws-conn-id", connection, *options
+    )

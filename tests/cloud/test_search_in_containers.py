@@ -12,7 +12,7 @@ from demo.cloud import runtime
 from local_cloud.container_cloud import ContainerCloud
 from tests.cloud.observing import log_of
 from tests.cloud.workload import Workload
-from tests.operators.conftest import Run
+from tests.operators.database import Run
 from tests.operators.real_airflow import RealAirflow
 
 TEMPLATE = Path(__file__).parents[2] / "dags" / "search_in_containers.py"
@@ -66,9 +66,6 @@ def run_template(airflow: RealAirflow, local: ContainerCloud, root: str) -> Run:
         source = source.replace(line, other)
     name = TEMPLATE.stem
     airflow.add_file(TEMPLATE.name, source)
-    airflow.wait_for_dag(name)
-    conf = {"table": f"{root}/parquet/2013-01.parquet"}
-    airflow.command("dags", "trigger", name, "--run-id", "search", "--conf", json.dumps(conf))
-    run = Run(airflow.database, name, "search", "running")
+    run = airflow.trigger(name, json.dumps({"table": f"{root}/parquet/2013-01.parquet"}))
     assert airflow.wait_for_run(run) == "success", log_of(airflow, run, "train")
     return run

@@ -18,7 +18,7 @@ from demo import data, warehouse
 from demo.cloud import tables_dag_source
 from local_cloud.container_cloud import ContainerCloud
 from tests.cloud.workload import Workload
-from tests.operators.conftest import Run
+from tests.operators.database import Run
 from tests.operators.real_airflow import RealAirflow
 
 TEMPLATE = Path(__file__).parents[2] / "dags" / "table_to_table.py"
@@ -68,10 +68,8 @@ def test_336_776_flights_go_from_table_to_table_through_containers_to_the_bit(
 def run_template(airflow: RealAirflow, local: ContainerCloud, workload: Workload) -> Run:
     """The template with this cloud's names in its first lines, in a whole Airflow."""
     airflow.add_file(TEMPLATE.name, tables_dag_source(TEMPLATE.read_text(), local, workload.uri))
-    airflow.wait_for_dag("table_to_table")
-    conf = {"learn_until": LEARN_UNTIL, "chunk_size": "3MB"}
-    airflow.command("dags", "trigger", "table_to_table", "--run-id", "whole", "--conf", json.dumps(conf))
-    run = Run(airflow.database, "table_to_table", "whole", "running")
+    airflow.connect(redshift_default=local.redshift.connection)
+    run = airflow.trigger("table_to_table", json.dumps({"learn_until": LEARN_UNTIL, "chunk_size": "3MB"}))
     assert airflow.wait_for_run(run) == "success"
     return run
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sqlite3
 import subprocess
 import sys
 import textwrap
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,6 +19,7 @@ from airflow_sklearn.contract.train_settings import TrainSettings
 from airflow_sklearn.datasets.files import Dataset
 from airflow_sklearn.runs.train_job import make_train_job
 from airflow_sklearn.storage import Storage
+from tests.operators.database import AIRFLOW_2, Database, Run
 
 ROWS = 600
 HEADER = "id,x,kind,y\n"
@@ -35,41 +33,6 @@ from airflow_sklearn import *
 def rows(start: int, stop: int) -> str:
     """CSV records of a table from which ``y`` can be learned."""
     return "".join(f"{i},{(i * 37 % 101) / 10},{'abc'[i % 3]},{int(i * 37 % 101 > 50)}\n" for i in range(start, stop))
-
-
-@dataclass
-class Run:
-    """One DAG run as Airflow's database tells it."""
-
-    database: Path
-    dag_id: str
-    run_id: str
-    state: str
-
-    def states(self, task_id: str) -> dict[int, str]:
-        """State by map index."""
-        return dict(self._query("SELECT map_index, state FROM task_instance WHERE {} AND task_id = ?", task_id))
-
-    def attempts(self, task_id: str) -> int:
-        return int(self._query("SELECT try_number FROM task_instance WHERE {} AND task_id = ?", task_id)[0][0])
-
-    def labels(self, task_id: str) -> list[str]:
-        query = "SELECT rendered_map_index FROM task_instance WHERE {} AND task_id = ? ORDER BY map_index"
-        return [label for (label,) in self._query(query, task_id)]
-
-    def xcom(self, task_id: str, map_index: int = -1, key: str = "return_value") -> Any:
-        query = "SELECT value FROM xcom WHERE {} AND task_id = ? AND map_index = ? AND key = ?"
-        found = self._query(query, task_id, map_index, key)
-        return json.loads(found[0][0]) if found else None
-
-    def xcoms(self, task_id: str) -> list[Any]:
-        """Of all mapped tasks, in order."""
-        return [self.xcom(task_id, index) for index in sorted(self.states(task_id))]
-
-    def _query(self, query: str, *values: Any) -> list[Any]:
-        with sqlite3.connect(self.database) as connection:
-            where = "dag_id = ? AND run_id = ?"
-            return connection.execute(query.format(where), (self.dag_id, self.run_id, *values)).fetchall()
 
 
 @pytest.fixture
@@ -90,19 +53,13 @@ def run_dag(airflow_home: Path) -> Iterator[Callable[..., Run]]:
         assert spec.loader
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        logical = {_date_argument(): datetime.fromisoformat(date).replace(tzinfo=UTC)}
+        logical = {"execution_date" if AIRFLOW_2 else "logical_date": datetime.fromisoformat(date).replace(tzinfo=UTC)}
         dag_run = module.dag.test(**logical)
-        return Run(airflow_home / "airflow.db", dag_id, dag_run.run_id, str(dag_run.state))
+        return Run(Database(f"sqlite:///{airflow_home}/airflow.db"), dag_id, dag_run.run_id, str(dag_run.state))
 
     yield run
     for path in written:
         path.unlink(missing_ok=True)
-
-
-def _date_argument() -> str:
-    from airflow import __version__
-
-    return "execution_date" if __version__.startswith("2.") else "logical_date"
 
 
 @pytest.fixture

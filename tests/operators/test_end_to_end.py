@@ -15,7 +15,8 @@ from airflow_sklearn.contract.jobs import TrainJob
 from airflow_sklearn.contract.model import ModelManifest, ModelPointer
 from airflow_sklearn.runs.model_store import find_version
 from airflow_sklearn.storage import Storage
-from tests.operators.conftest import HEADER, ROWS, Run, predict, published_rows, rows, train
+from tests.operators.conftest import HEADER, ROWS, predict, published_rows, rows, train
+from tests.operators.database import Run
 from tests.operators.fakes import task_context
 
 RunDag = Callable[..., Run]

@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.operators.conftest import ROWS, Run, predict, published_rows, train
-from tests.operators.real_airflow import RealAirflow, real_airflow
+from tests.operators.conftest import ROWS, predict, published_rows, train
+from tests.operators.database import Run
+from tests.operators.real_airflow import RealAirflow
 
 #: A factory that says that it runs, and waits until it may go on: training lasts as long as a test likes.
 SLOW_MODELS = """
@@ -29,12 +30,9 @@ def slow(folder):
 
 
 @pytest.fixture(scope="module")
-def airflow(airflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
-    home = tmp_path_factory.mktemp("airflow")
-    (home / "dags").mkdir()
-    with real_airflow(home / "home", airflow_database) as running:
-        running.add_file("slow_models.py", SLOW_MODELS)
-        yield running
+def airflow(real_airflow: RealAirflow) -> RealAirflow:
+    real_airflow.add_file("slow_models.py", SLOW_MODELS)
+    return real_airflow
 
 
 @pytest.fixture(autouse=True)
@@ -110,9 +108,8 @@ def test_a_triggerer_that_restarts_leaves_the_job_alone(airflow: RealAirflow, ta
     run = airflow.run("restarted_triggerer", slow_train(table, deferrable="True"))
     pid = worker_of(airflow, table)
     airflow.wait_for_state(run, "train", "deferred")
-    airflow.stop_service("triggerer")
-    assert is_alive(pid)
-    airflow.start_service("triggerer")
+    with airflow.without_triggerer():
+        assert is_alive(pid)
     go(table)
     assert airflow.wait_for_run(run) == "success"
     assert list(table.glob("started-*")) == [table / f"started-{pid}"], "one worker did it all"

@@ -12,7 +12,7 @@ import pytest
 from airflow_sklearn.datasets.redshift.sql import literal
 from airflow_sklearn.exceptions import UserError
 from local_cloud.redshift_cloud import RedshiftCloud
-from tests.operators.conftest import Run
+from tests.operators.database import Run
 from tests.operators.warehouse import ROWS, Warehouse
 
 RunDag = Callable[..., Run]

@@ -24,7 +24,7 @@ from local_cloud.redshift import standin
 from local_cloud.redshift.data_api.server import DataApi
 from local_cloud.redshift_cloud import RedshiftCloud
 from local_cloud.s3_tap import Call, Tap, tapped
-from tests.operators.conftest import Run
+from tests.operators.database import Run
 from tests.operators.warehouse import ROWS, Warehouse
 from tests.rights import Need, Role, refused, s3_needs
 

@@ -22,7 +22,8 @@ from airflow_sklearn.runtimes.base import JobState, runtime_from_dict
 from airflow_sklearn.runtimes.reaper import __main__ as command
 from airflow_sklearn.runtimes.reaper.reap import Verdict, find_hosts, judge
 from airflow_sklearn.triggers.job import RuntimeTrigger
-from tests.operators.conftest import Run, train
+from tests.operators.conftest import train
+from tests.operators.database import Run
 from tests.operators.fakes import task_context
 from tests.plugins import batch_runtime
 from tests.plugins.batch_runtime import BatchRuntime

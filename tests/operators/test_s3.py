@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from local_cloud.ministack import Cloud
-from tests.operators.conftest import HEADER, ROWS, Run, rows
+from tests.operators.conftest import HEADER, ROWS, rows
+from tests.operators.database import Run
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferred"])

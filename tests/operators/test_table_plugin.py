@@ -13,7 +13,8 @@ import pytest
 from airflow_sklearn.contract.tables import OutputStore
 from airflow_sklearn.datasets.registry import destination_of, register_kind
 from airflow_sklearn.exceptions import UserError
-from tests.operators.conftest import ROWS, Run, predict, train
+from tests.operators.conftest import ROWS, predict, train
+from tests.operators.database import Run
 
 RunDag = Callable[..., Run]
 IMPORT = "from tests.plugins.sqlite_table import SqliteTable\n"

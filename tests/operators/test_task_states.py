@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from airflow_sklearn.airflow_compat import states_in_database
-from tests.operators.conftest import Run
+from tests.operators.database import Run
 
 RunDag = Callable[..., Run]
 BODY = """
