@@ -192,7 +192,7 @@ class ContainerCloud:
 
         :raises AssertionError: some do after a long time.
         """
-        wait_for(lambda: not self.alive(), lambda: f"{self.alive()} to end: {docker_engine.docker('ps')}", pause=0.1)
+        wait_for(lambda: not self.alive(), lambda: f"{self.alive()} to end: {docker_engine.docker('ps')}", pause=0.5)
 
     def remove_containers(self) -> None:
         """End and remove this cloud's own containers."""

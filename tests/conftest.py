@@ -16,8 +16,8 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tests.operators.real_airflow import RealAirflow
 
 TESTS = Path(__file__).parent
+MadeOnce = Callable[[str], AbstractContextManager[Path]]
 #: Folders and modules that need Airflow, or what is only in its environment: they run in Airflow 3. All others run
 #: where Airflow is not installed, as in a container.
 AIRFLOW_3 = (
@@ -263,9 +264,30 @@ def real_airflow(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="session")
-def task_image(docker: None) -> str:
+def made_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """``with made_once("image") as path``: a path that all processes of tests share, for one of them at a time.
+
+    The first one makes what the others find.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if hasattr(request.config, "workerinput") else folder
+
+    @contextmanager
+    def alone(name: str) -> Iterator[Path]:
+        with (folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder / name
+
+    return alone
+
+
+@pytest.fixture(scope="session")
+def task_image(docker: None, made_once: MadeOnce) -> str:
     """Tasks of ``container_cloud`` have the models for tests."""
-    return build_test_image()
+    with made_once("image") as image:
+        if not image.exists():
+            image.write_text(build_test_image())
+        return image.read_text()
 
 
 @pytest.fixture

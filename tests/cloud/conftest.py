@@ -11,7 +11,8 @@ import pytest
 
 from local_cloud.container_cloud import ContainerCloud
 from tests.cloud.instance_workload import InstanceWorkload, workloads
-from tests.cloud.workload import Workload, train_gated_model
+from tests.cloud.workload import GATED_MODEL, Workload, train_gated_model
+from tests.conftest import MadeOnce
 from tests.operators.real_airflow import RealAirflow
 
 
@@ -30,9 +31,20 @@ def airflow(real_airflow: RealAirflow, container_cloud: ContainerCloud) -> RealA
 
 
 @pytest.fixture(scope="session")
-def gated_model(container_cloud: ContainerCloud) -> str:
-    """A model whose predictions wait at their workload's gate."""
-    return train_gated_model(container_cloud)
+def gated_model(container_cloud: ContainerCloud, made_once: MadeOnce) -> str:
+    """A model whose predictions wait at their workload's gate. All local clouds have the same one."""
+    client, bucket = container_cloud.direct.client("s3"), container_cloud.bucket
+    with made_once("gated-model") as folder:
+        if folder.exists():
+            for path in filter(Path.is_file, folder.rglob("*")):
+                client.upload_file(str(path), bucket, str(path.relative_to(folder)))
+        else:
+            train_gated_model(container_cloud)
+            for one in client.list_objects_v2(Bucket=bucket, Prefix=GATED_MODEL)["Contents"]:
+                path = folder / one["Key"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                client.download_file(bucket, one["Key"], str(path))
+    return f"s3://{bucket}/{GATED_MODEL}"
 
 
 @pytest.fixture

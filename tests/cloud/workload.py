@@ -15,6 +15,7 @@ from tests.operators.conftest import HEADER, plain_train_job, rows
 from tests.waiting import wait_for
 
 CHUNK_ROWS = 300
+GATED_MODEL = "gated-model"
 
 
 class Access:
@@ -142,11 +143,11 @@ def task_definition(local: ContainerCloud, memory: int = 512) -> dict[str, Any]:
     }
 
 
-def train_gated_model(local: ContainerCloud) -> str:
-    """The URI of a model that waits at the gate, trained in a container."""
-    workload = Workload(local, chunks=1, name="gated-model")
+def train_gated_model(local: ContainerCloud) -> None:
+    """Train a model that waits at the gate, in a container."""
+    workload = Workload(local, chunks=1, name="gated")
     storage = Storage(lambda: local.cloud.client("s3"))
-    source, model = f"{workload.uri}/new/*.csv", f"{workload.uri}/model"
+    source, model = f"{workload.uri}/new/*.csv", f"s3://{local.bucket}/{GATED_MODEL}"
     job, uri = plain_train_job(storage, "gated_models:gated", source, model)
     storage.write(uri, job.to_json())
     runtime = EcsRuntime(
@@ -156,4 +157,3 @@ def train_gated_model(local: ContainerCloud) -> str:
     wait_for(lambda: runtime.poll([handle])[0].state.finished, "the gated model's training", pause=0.2)
     status = runtime.poll([handle])[0]
     assert status.exit_code == 0, (status, runtime.logs(handle))
-    return job.model
