@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,7 +20,9 @@ from airflow_sklearn.contract.train_settings import TrainSettings
 from airflow_sklearn.datasets.files import Dataset
 from airflow_sklearn.runs.train_job import make_train_job
 from airflow_sklearn.storage import Storage
-from tests.operators.database import AIRFLOW_2, Database, Run
+
+if TYPE_CHECKING:
+    from tests.operators.database import Run
 
 ROWS = 600
 HEADER = "id,x,kind,y\n"
@@ -38,6 +41,8 @@ def rows(start: int, stop: int) -> str:
 @pytest.fixture
 def run_dag(airflow_home: Path) -> Iterator[Callable[..., Run]]:
     """``run_dag(body, date="2026-01-01")`` runs the tasks that ``body`` (Python source) makes, in this process."""
+    from tests.operators.database import AIRFLOW_2, Database, Run  # not where Airflow is not installed
+
     written: list[Path] = []
 
     def run(body: str, date: str = "2026-01-01", name: str = "") -> Run:
