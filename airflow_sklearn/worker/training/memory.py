@@ -44,7 +44,8 @@ def check_memory(job: TrainJob, storage: Storage, left_out: Collection[str], lim
         raise OutOfMemoryError(
             f"The training data do not fit into memory: about {counted(int(rows), 'row')} need at least "
             f"{needed / 2**30:,.1f} GiB, and the worker has {limit / 2**30:,.1f} GiB. Nothing was loaded. Fix: give "
-            f"the job at least {math.ceil(1.5 * needed / 2**30):,} GiB, exclude columns (excluded_columns), or train on a sample."
+            f"the job at least {math.ceil(1.5 * needed / 2**30):,} GiB, exclude columns, or train on "
+            "a sample."
         )
 
 
