@@ -12,6 +12,7 @@ from airflow_sklearn.client.rows import as_files, column_names_of, is_table, rea
 from airflow_sklearn.client.scoring import run_chunk
 from airflow_sklearn.contract.arguments import column_names
 from airflow_sklearn.contract.data import OutputFiles
+from airflow_sklearn.contract.explanation import ModelExplanation
 from airflow_sklearn.contract.jobs import PredictJob
 from airflow_sklearn.contract.metrics import ModelMetrics
 from airflow_sklearn.datasets.planning import make_plan
@@ -30,6 +31,7 @@ from airflow_sklearn.worker.skops_files import from_environment
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from airflow_sklearn.contract.explanation import TargetExplanation
     from airflow_sklearn.contract.model import ModelManifest
     from airflow_sklearn.contract.plan import Plan
     from airflow_sklearn.contract.schema import Feature
@@ -92,6 +94,18 @@ class Model:
             return dict(self.manifest.metrics)
         found = ModelMetrics.from_json(self._storage.read(stored.uri), where=stored.uri).targets
         return dict(found[0].values) if len(found) == 1 else {one.target: dict(one.values) for one in found}
+
+    @property
+    def explanation(self) -> tuple[TargetExplanation, ...]:
+        """Coefficients, importances and used features, by target.
+
+        :raises UserError: there is no explanation: the model has no target, or it could not be made.
+        """
+        stored = self.manifest.explanation_object
+        if stored is None:
+            why = self.manifest.not_made.get("explanation", "it was made by an earlier version, or without a target")
+            raise UserError(f"The model has no explanation: {why}.")
+        return ModelExplanation.from_json(self._storage.read(stored.uri), where=stored.uri).targets
 
     @property
     def out_of_sample(self) -> pd.DataFrame:

@@ -222,6 +222,8 @@ class ModelManifest(RecordedSettings, Document):
     metrics_std: dict[str, float | None] = {}
     not_made: Annotated[dict[str, str], Later()] = {}
     """What failed after fitting, such as ``validation``, with the reason: the model was kept without it."""
+    explanation_object: Annotated[StoredObject | None, Later()] = None
+    """The object with coefficients and importances, a ``ModelExplanation``. None: a version that did not make one."""
     metrics_object: Annotated[StoredObject | None, Later()] = None
     """The object with all metrics, a ``ModelMetrics``. None: there was no validation."""
     cross_validation: int = Field(default=0, ge=0)

@@ -166,18 +166,21 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         :param input_features: ignored; the names are those of training.
         :return: an array of str objects.
         """
+        return np.array([result for _, result in self.column_origins()], dtype=object)
+
+    def column_origins(self) -> list[tuple[str, str]]:
+        """The columns of the result: the column of the table that each is made of, and its own name."""
         check_is_fitted(self, "numbers_")
-        names = [f"{name}:{part}" if part else name for name, part in self.numbers_]
-        names += [f"{name} is null" for name in self.null_indicators_]
+        found = [(name, f"{name}:{part}" if part else name) for name, part in self.numbers_]
+        found += [(name, f"{name} is null") for name in self.null_indicators_]
         for name in self.expanded_:
             if self.categories != "onehot":
-                names.append(name)
+                found.append((name, name))
                 continue
-            names += [f"{name}={level}" for level in self.levels_[name]]
-            names += [f"{name} is rare"] if name in self.other_levels_ else []
-            names += [f"{name} is null"] if name in self.null_levels_ else []
-        names += [f"{name}:word{index}" for name in self.texts_ for index in range(self.text_columns)]
-        return np.array(names, dtype=object)
+            found += [(name, f"{name}={level}") for level in self.levels_[name]]
+            found += [(name, f"{name} is rare")] if name in self.other_levels_ else []
+            found += [(name, f"{name} is null")] if name in self.null_levels_ else []
+        return found + [(name, f"{name}:word{index}") for name in self.texts_ for index in range(self.text_columns)]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -15,6 +15,7 @@ from sklearn.base import clone, is_classifier
 
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.fitting import FitParams, asking, fit
+from airflow_sklearn.models.permutation import Importances, permuted_importances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,7 @@ class Validation:
     :param labels: a classifier's predicted classes, of shape (scored,); of a regressor the same as ``answers``.
     :param decisions: the values of ``decision_function`` where there are no probabilities, of shape (scored,) or
         (scored, classes). None: there are none, or their columns are no classes.
+    :param importances: how much each feature counts, if the model does not say so itself; None: it does.
     :param classes: a classifier's classes, in the order of the answers' columns; empty for a regressor.
     """
 
@@ -53,6 +55,7 @@ class Validation:
     answers: np.ndarray
     labels: np.ndarray
     decisions: np.ndarray | None = None
+    importances: Importances | None = None
     classes: tuple[Any, ...] = ()
 
 
@@ -77,6 +80,8 @@ def cross_validate(
         started = time.perf_counter()
         fitted = fit(clone(estimator, safe=False), rows_of(X, split.train), y[split.train], params.of(split.train))
         score = answers.ask(fitted, rows_of(X, split.test), split.test, number, params.of(split.test).sample_weight)
+        if number == 1:
+            answers.importances = permuted_importances(fitted, rows_of(X, split.test), y[split.test])
         shown = ", ".join(f"{name} {value:.4f}" for name, value in score.items() if value is not None)
         log.info("Fold %d of %d: %s (%.1f s)", number, len(splits), shown, time.perf_counter() - started)
         del fitted  # free its memory before the next fold is fitted
@@ -93,6 +98,7 @@ def validate_fitted(fitted: Any, X: Any, y: np.ndarray, sample_weight: np.ndarra
     """
     answers = _Collected(y, is_classifier(fitted))
     answers.ask(fitted, X, np.arange(len(y)), 1, sample_weight)
+    answers.importances = permuted_importances(fitted, X, y)
     return answers.result()
 
 
@@ -109,6 +115,7 @@ class _Collected:
         self._arrays: dict[str, np.ndarray] = {}
         self._classes: tuple[Any, ...] = ()
         self._method: Method = "predict"
+        self.importances: Importances | None = None
 
     def ask(self, fitted: Any, X: Any, rows: np.ndarray, number: int, weight: np.ndarray | None) -> Metrics:
         """Predict the rows of a fold and score them.
@@ -145,7 +152,16 @@ class _Collected:
         means, deviations = _over_folds(self._scores)
         rows = np.flatnonzero(self._folds)
         found = {name: values[rows] for name, values in self._arrays.items()}
-        return Validation(means, deviations, rows, self._folds[rows], self._method, classes=self._classes, **found)
+        return Validation(
+            means,
+            deviations,
+            rows,
+            self._folds[rows],
+            self._method,
+            classes=self._classes,
+            importances=self.importances,
+            **found,
+        )
 
 
 class _Answers:

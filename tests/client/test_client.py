@@ -72,6 +72,7 @@ def test_a_model_tells_what_it_knows(customers: pd.DataFrame) -> None:
     model = trained(customers)
     assert [feature.name for feature in model.features] == ["age", "city", "visits"]
     assert 0.5 < model.metrics["roc_auc"] <= 1
+    assert model.explanation[0].importances[0].feature in ("age", "visits")
     assert len(model.out_of_sample) == 240
     assert set(model.out_of_sample["fold"]) == {1, 2}
     again = client.load("models/churn")

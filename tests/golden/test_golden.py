@@ -15,6 +15,7 @@ import pytest
 
 from airflow_sklearn import __version__
 from airflow_sklearn.contract.document import Document
+from airflow_sklearn.contract.explanation import ModelExplanation
 from airflow_sklearn.contract.job_queue import JobEnd, Placement, QueueEntry, QueueInstance
 from airflow_sklearn.contract.jobs import JobResult, PoolWorkerJob, PredictJob, RegisterJob, TrainJob, job_from_json
 from airflow_sklearn.contract.metrics import ModelMetrics
@@ -31,6 +32,7 @@ from airflow_sklearn.worker.job_document import read_job
 DOCUMENTS: tuple[type[Document], ...] = (
     JobEnd,
     JobResult,
+    ModelExplanation,
     ModelManifest,
     ModelMetrics,
     ModelPointer,
@@ -51,7 +53,14 @@ DOCUMENTS: tuple[type[Document], ...] = (
     StoredParitySample,
     TrainJob,
 )
-_BEFORE_0_2_0 = set(DOCUMENTS) - {ModelMetrics, PlanIndex, PlannedChunk, RegisterJob, StoredParitySample}
+_BEFORE_0_2_0 = set(DOCUMENTS) - {
+    ModelExplanation,
+    ModelMetrics,
+    PlanIndex,
+    PlannedChunk,
+    RegisterJob,
+    StoredParitySample,
+}
 _OF_TABLES_POOLS_AND_EC2 = {JobEnd, Placement, PoolWorkerJob, Publishing, QueueEntry, QueueInstance, Snapshot}
 #: The documents that earlier versions had. ``before-tables`` is a revision in which keys were hashed otherwise.
 EARLIER: dict[str, set[type[Document]]] = {

@@ -13,6 +13,7 @@ from pathlib import Path
 from airflow_sklearn import __version__
 from airflow_sklearn.contract.data import OutputFiles, SourceFiles
 from airflow_sklearn.contract.document import Document
+from airflow_sklearn.contract.explanation import ModelExplanation
 from airflow_sklearn.contract.job_queue import JobEnd, Placement, QueueEntry, QueueInstance
 from airflow_sklearn.contract.jobs import JobIdentity, JobResult, PoolWorkerJob, PredictJob, RegisterJob, TrainJob
 from airflow_sklearn.contract.metrics import ModelMetrics
@@ -64,6 +65,8 @@ def documents(root: str) -> Iterator[tuple[str, Document]]:
     yield "model-manifest", manifest
     assert manifest.parity_object is not None
     yield "parity-sample", StoredParitySample.from_json(storage.read(manifest.parity_object.uri))
+    assert manifest.explanation_object is not None
+    yield "explanation", ModelExplanation.from_json(storage.read(manifest.explanation_object.uri))
     assert manifest.metrics_object is not None
     yield "metrics", ModelMetrics.from_json(storage.read(manifest.metrics_object.uri))
     yield "model-pointer", ModelPointer.from_json(storage.read(f"{manifest.model}/latest.json"))

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from airflow_sklearn.contract.explanation import ModelExplanation
 from airflow_sklearn.contract.model import ModelManifest, TrainingSource
-from airflow_sklearn.runs.model_store import make_version
+from airflow_sklearn.runs.model_store import make_version, version_folder
 from airflow_sklearn.system.sklearn_config import changed_config
 from airflow_sklearn.system.threads import users_code
 from airflow_sklearn.worker.registration.expected import check_expected
 from airflow_sklearn.worker.registration.fitted import load_fitted
 from airflow_sklearn.worker.registration.sample import load_sample, target_of
 from airflow_sklearn.worker.training.description import describe, observed
+from airflow_sklearn.worker.training.explanation import explain, store_explanation
+from airflow_sklearn.worker.training.fitting import keeping_the_model
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import RegisterJob
+    from airflow_sklearn.contract.model import StoredObject
+    from airflow_sklearn.contract.schema import Target
     from airflow_sklearn.storage import Storage
+    from airflow_sklearn.worker.training.description import LearnedTable
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
 
@@ -52,4 +58,18 @@ def _register(job: RegisterJob, storage: Storage) -> ModelManifest:
         **described,
     )
     check_expected(job, manifest, estimator, sample)
-    return manifest
+    explained = _explained(job, storage, estimator, sample, target) if job.target else {}
+    return manifest.model_copy(update=explained)
+
+
+def _explained(
+    job: RegisterJob, storage: Storage, estimator: Any, sample: LearnedTable, target: Target
+) -> dict[str, Any]:
+    """The manifest's fields about the explanation."""
+    not_made: dict[str, str] = {}
+
+    def make() -> StoredObject:
+        document = ModelExplanation(model=job.model, version=job.version, targets=(explain(estimator, target, sample),))
+        return store_explanation(storage, version_folder(job.model, job.version), document)
+
+    return {"explanation_object": keeping_the_model("explanation", make, not_made), "not_made": not_made}

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from airflow_sklearn.contract.explanation import ModelExplanation
 from airflow_sklearn.contract.model import ModelManifest, TrainingSource
 from airflow_sklearn.models.schema import learn_target
 from airflow_sklearn.models.tasks import task_of, untargeted
 from airflow_sklearn.runs.model_store import version_folder
 from airflow_sklearn.worker.training.description import describe
+from airflow_sklearn.worker.training.explanation import explain, store_explanation
 from airflow_sklearn.worker.training.fitting import keeping_the_model
 from airflow_sklearn.worker.training.metrics import store_metrics
 from airflow_sklearn.worker.training.out_of_sample import ScoredTarget, store_out_of_sample
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_sklearn.contract.jobs import TrainJob
+    from airflow_sklearn.contract.model import StoredObject
     from airflow_sklearn.contract.schema import Method, OutputColumn, Target
     from airflow_sklearn.models.validation import Metrics
     from airflow_sklearn.storage import Storage
@@ -52,6 +55,7 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
             lambda: store_out_of_sample(storage, folder, scored=scored, key=job.primary_key),
             not_made,
         )
+    explanation = keeping_the_model("explanation", lambda: _explained(job, storage, data, targets, fitted), not_made)
     return ModelManifest(
         source=TrainingSource(
             files=job.source,
@@ -63,6 +67,7 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
         metrics=_by_target({one.target.name: one.validated.validation.metrics for one in scored}, data),
         metrics_std=_by_target({one.target.name: one.validated.validation.deviations for one in scored}, data),
         metrics_object=metrics,
+        explanation_object=explanation,
         not_made=not_made,
         thresholds={one.rows.name: one.threshold for one in fitted.targets if one.rows and one.threshold is not None},
         search_results=tuple(one.search_results for one in fitted.targets if one.search_results),
@@ -71,6 +76,20 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
         **described,
         **job.recorded(),
     )
+
+
+def _explained(
+    job: TrainJob, storage: Storage, data: TrainingData, targets: Sequence[Target], fitted: Fitted
+) -> StoredObject | None:
+    """Explain the estimators of all targets, and store that."""
+    if not data.targets:
+        return None
+    each = tuple(
+        explain(one.estimator, target, data, one.validated.validation.importances if one.validated else None)
+        for target, one in zip(targets, fitted.targets, strict=True)
+    )
+    document = ModelExplanation(model=job.model, version=job.version, targets=each)
+    return store_explanation(storage, version_folder(job.model, job.version), document)
 
 
 def _outputs_by_target(

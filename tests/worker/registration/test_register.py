@@ -98,6 +98,8 @@ def test_a_registered_model_predicts_as_in_the_notebook_however_the_source_is_cu
     manifest = notebook.manifest(notebook.register(notebook.dump(model), frame()))
     assert manifest.estimator.kind == "registered"
     assert manifest.feature_schema.feature_names == tuple(FEATURES)
+    assert manifest.explanation_object is not None
+    assert manifest.not_made == {}
     table = pa.Table.from_pandas(frame().drop(columns="y"), preserve_index=False)
     source = notebook.bench.write(table, "new.csv")
     whole, cut = (notebook.bench.predict(source, chunks=chunks) for chunks in (1, 7))

@@ -1,0 +1,127 @@
+"""Explaining a fitted model: coefficients, importances, and which columns survived selection."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from scipy import sparse
+from sklearn.base import is_classifier
+
+from airflow_sklearn.contract.explanation import ExplainedColumn, Importance, ModelExplanation, TargetExplanation
+from airflow_sklearn.contract.model import StoredObject
+from airflow_sklearn.contract.schema import label_text
+from airflow_sklearn.models.frames import to_frame
+from airflow_sklearn.models.inspection import Inside, is_linear, made_of, take_apart
+from airflow_sklearn.storage import join
+from airflow_sklearn.system.threads import users_code
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_sklearn.contract.schema import Target
+    from airflow_sklearn.models.permutation import Importances
+    from airflow_sklearn.storage import Storage
+    from airflow_sklearn.worker.training.description import LearnedTable
+
+_MOST_ROWS = 10_000  # of which means and deviations are taken
+_PERMUTED_ROWS = 200
+_MOST_COLUMNS = 5_000  # with more, the columns are left out of the document
+
+
+def store_explanation(storage: Storage, folder: str, explanation: ModelExplanation) -> StoredObject:
+    """Store an explanation in ``folder``. Its name contains its digest."""
+    data = explanation.to_json()
+    digest = hashlib.sha256(data).hexdigest()
+    stored = StoredObject(uri=join(folder, f"explanation-{digest[:16]}.json"), sha256=digest, size=len(data))
+    storage.write(stored.uri, data)
+    return stored
+
+
+def explain(
+    estimator: Any, target: Target, data: LearnedTable, permuted: Importances | None = None
+) -> TargetExplanation:
+    """Explain the estimator of one target.
+
+    :param estimator: fitted on all rows.
+    :param data: the training rows. Means are those of at most 10,000 rows, spread over the table.
+    :param permuted: importances by permutation, if the estimator has none.
+    """
+    rows = np.unique(np.linspace(0, data.table.num_rows - 1, _MOST_ROWS).astype(int))
+    frame = to_frame(data.table.take(pa.array(rows)), data.features)
+    inside = take_apart(estimator)
+    with users_code():
+        names = inside.names([feature.name for feature in data.features])
+        few = frame.iloc[np.linspace(0, len(frame) - 1, _PERMUTED_ROWS).astype(int)].reset_index(drop=True)
+        origins = made_of(inside, few, names)
+        columns = inside.columns(frame)
+    names = names if len(names) == len(origins) else [str(number) for number in range(len(origins))]
+    kept = np.arange(len(origins)) if inside.kept is None else inside.kept
+    used = {origins[number] for number in kept}
+    linear = is_linear(inside.last) and not hasattr(columns, "columns")
+    found = _linear(inside, target, names, origins, columns) if linear else {}
+    importances, method = _importances(inside, origins, kept, found.pop("importances", None), permuted)
+    return TargetExplanation(
+        target=target.name,
+        kind="linear" if linear else "trees" if hasattr(inside.last, "feature_importances_") else "other",
+        used_features=tuple(feature.name for feature in data.features if feature.name in used),
+        importances=importances,
+        importance_method=method,
+        scoring=permuted.scoring if permuted and method == "permutation" else "",
+        **({"columns": _columns(names, origins)} | found),
+    )
+
+
+def _columns(names: Sequence[str], origins: Sequence[str]) -> tuple[ExplainedColumn, ...]:
+    if len(names) > _MOST_COLUMNS:
+        return ()
+    return tuple(ExplainedColumn(name=name, feature=origin) for name, origin in zip(names, origins, strict=True))
+
+
+def _linear(
+    inside: Inside, target: Target, names: Sequence[str], origins: Sequence[str], columns: Any
+) -> dict[str, Any]:
+    """Coefficients, means and importances of a linear model."""
+    coefficients = np.zeros((np.atleast_2d(inside.last.coef_).shape[0], len(origins)))
+    coefficients[:, slice(None) if inside.kept is None else inside.kept] = np.atleast_2d(inside.last.coef_)
+    squares = columns.multiply(columns) if sparse.issparse(columns) else np.square(columns)
+    means = np.asarray(columns.mean(axis=0)).ravel()
+    deviations = np.sqrt(np.maximum(0, np.asarray(squares.mean(axis=0)).ravel() - means**2))
+    by_feature: dict[str, float] = {}
+    for origin, value in zip(origins, np.abs(coefficients).mean(axis=0) * deviations, strict=True):
+        by_feature[origin] = by_feature.get(origin, 0.0) + float(value)
+    labels = [label_text(label) for label in target.classes] if is_classifier(inside.last) else []
+    return {
+        "outputs": tuple(labels[-1:] if len(labels) == 2 else labels),
+        "intercepts": tuple(np.atleast_1d(inside.last.intercept_).astype(float).tolist()),
+        "columns": tuple(
+            ExplainedColumn(name=name, feature=origin, mean=float(mean), coefficients=tuple(weights.tolist()))
+            for name, origin, mean, weights in zip(names, origins, means, coefficients.T, strict=True)
+        ),
+        "importances": by_feature,
+    }
+
+
+def _importances(
+    inside: Inside,
+    origins: Sequence[str],
+    kept: np.ndarray,
+    of_coefficients: dict[str, float] | None,
+    permuted: Importances | None,
+) -> tuple[tuple[Importance, ...], Any]:
+    if of_coefficients is not None:
+        return _sorted(of_coefficients), "coefficients"
+    own = getattr(inside.last, "feature_importances_", None)
+    if own is not None and len(own) == len(kept):
+        by_feature: dict[str, float] = {}
+        for number, value in zip(kept, own, strict=True):
+            by_feature[origins[number]] = by_feature.get(origins[number], 0.0) + float(value)
+        return _sorted(by_feature), "impurity"
+    return (_sorted(permuted.values), "permutation") if permuted else ((), None)
+
+
+def _sorted(values: dict[str, float]) -> tuple[Importance, ...]:
+    ordered = sorted(values.items(), key=lambda pair: (-pair[1], pair[0]))
+    return tuple(Importance(feature=feature, value=value) for feature, value in ordered if feature)
