@@ -133,7 +133,7 @@ def check_estimator(estimator: Any, params: Mapping[str, Any] | None = None) -> 
     if isinstance(estimator, type):
         raise UserError(f"estimator={estimator.__name__} is the class: give an object, {estimator.__name__}(...).")
     if isinstance(estimator, str):
-        if ":" in estimator and not _FACTORY.fullmatch(estimator):
+        if ":" in estimator and not is_factory(estimator):
             raise UserError(f"estimator={estimator!r} is no factory: give 'package.module:callable'.")
         if ":" not in estimator and estimator not in PRESET_NAMES:
             factory = " A factory is given as 'package.module:callable'." if "." in estimator else ""
@@ -166,6 +166,11 @@ def check_estimator_of_each(estimator: Any, target: Any) -> None:
         raise UserError(f"estimator={shown(estimator)}: {told}")
     if missing := [name for name in targets if name not in estimator]:
         raise UserError(f"estimator={shown(estimator)}: the targets {missing} have none. Give one for each target.")
+
+
+def is_factory(path: str) -> bool:
+    """Whether a text is spelled as a factory, ``package.module:callable``."""
+    return _FACTORY.fullmatch(path) is not None
 
 
 def check_seconds(argument: str, value: Any) -> None:
@@ -230,6 +235,11 @@ def merge_policies(given: Any, trained: Policies | None = None) -> Policies:
     if given is not None and not isinstance(given, Mapping):
         raise UserError(f"policies={shown(given)}: give a dict of {', '.join(names)}.")
     before = trained.model_dump() if trained else {}
+    if trained and (given or {}).get("unseen_levels") == "level" != trained.unseen_levels:
+        raise UserError(
+            "policies: the model was trained without a level for values that training did not have. Fix: train it with "
+            "policies={'unseen_levels': 'level'}, or say 'count'."
+        )
     try:
         return Policies.model_validate({**before, **(given or {})})
     except ValidationError as error:

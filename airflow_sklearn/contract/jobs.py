@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue
 from airflow_sklearn import __version__
 from airflow_sklearn.contract.data import SourceFiles, SourceObject
 from airflow_sklearn.contract.document import Document, Later, Value, upgrades
-from airflow_sklearn.contract.model import EstimatorSpec, RegisteredEstimator
+from airflow_sklearn.contract.model import EstimatorSpec, OneEstimatorSpec, RegisteredEstimator
 from airflow_sklearn.contract.plan import Chunk, PredictionSpec
 from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.contract.register_settings import RegisterSettings
@@ -79,6 +79,8 @@ class TrainJob(TrainSettings, Job):
     model: str
     version: str
     estimator: EstimatorSpec
+    transformer: Annotated[OneEstimatorSpec | None, Later()] = None
+    """What replaces the package's preprocessing; None: nothing does."""
     source: SourceFiles
     objects: tuple[SourceObject, ...]
     snapshot: Snapshot | None = None

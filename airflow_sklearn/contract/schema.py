@@ -148,8 +148,9 @@ class Policies(Value):
 
     missing_columns: Literal["error", "null"] = "error"
     """A feature's column is missing: refuse, or read it as nulls and count."""
-    unseen_levels: Literal["error", "count"] = "count"
-    """A category that training did not have."""
+    unseen_levels: Literal["error", "count", "level"] = "count"
+    """A category that training did not have: refuse it; count it, and predict it as no level at all; or count it, and
+    predict it as the level that training made of its rarest levels."""
     unexpected_nulls: Literal["error", "count"] = "count"
     """A null in a feature that had none in training."""
     wrong_types: Literal["error", "null", "quarantine"] = "error"

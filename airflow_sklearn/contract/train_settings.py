@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from airflow_sklearn.contract.arguments import (
     PERSISTENCE,
-    PREPROCESSING,
     Preprocessing,
     check_choice,
     check_columns,
@@ -30,6 +29,7 @@ from airflow_sklearn.contract.fit_settings import (
     check_fit_settings,
     fit_params_and_weight,
 )
+from airflow_sklearn.contract.preprocessing import check_preprocessing, is_replacement
 from airflow_sklearn.contract.schema import Policies, Serializer
 from airflow_sklearn.contract.search import Search, as_search, check_search
 from airflow_sklearn.contract.validation import Validation, check_validation, folds_and_way
@@ -75,8 +75,10 @@ class TrainSettings(RecordedSettings):
     """The column to predict, or several. Empty: none, for estimators that group, transform or find outliers."""
     primary_key: tuple[str, ...] = ()
     preprocessing: Preprocessing = "auto"
-    """``default`` puts the package's preprocessing before the estimator; ``auto`` does so unless it is, or wraps, a
-    Pipeline."""
+    """``default`` puts the package's preprocessing, or the job's ``transformer``, before the estimator; ``auto`` does
+    so unless it is, or wraps, a Pipeline."""
+    preprocessing_params: Annotated[dict[str, JsonValue], Later()] = {}
+    """Parameters of the package's preprocessing, or arguments of the factory that replaces it."""
     policies: Policies = Policies()
     persistence: Annotated[Serializer, Later()] = "joblib"
     """The format in which the model is stored."""
@@ -101,7 +103,7 @@ class TrainSettings(RecordedSettings):
         folds_and_way(arguments)
         check_fit_settings(arguments)
         check_search(arguments["parameter_search"])
-        check_choice("preprocessing", arguments["preprocessing"], PREPROCESSING)
+        check_preprocessing(arguments["preprocessing"], arguments["preprocessing_params"])
         check_policies(arguments["policies"])
         check_choice("persistence", arguments["persistence"], PERSISTENCE)
 
@@ -126,6 +128,8 @@ class TrainSettings(RecordedSettings):
             "fit_params": params,
             "parameter_search": as_search(arguments["parameter_search"]),
             "policies": merge_policies(arguments["policies"]),
+            "preprocessing": "default" if is_replacement(arguments["preprocessing"]) else arguments["preprocessing"],
+            "preprocessing_params": dict(arguments["preprocessing_params"] or {}),
         }
         return cls(**{**arguments, **meant})
 

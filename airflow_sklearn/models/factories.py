@@ -18,6 +18,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.tree import BaseDecisionTree
 from sklearn.utils import get_tags
 
+from airflow_sklearn.contract.faults import suggestion
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.preprocessing import TablePreprocessor
 
@@ -60,7 +61,14 @@ def check_estimator_object(estimator: Any, what: str = "The estimator is") -> No
         )
 
 
-def with_preprocessing(estimator: Any, mode: Preprocessing = "auto") -> Any:
+def with_preprocessing(
+    estimator: Any,
+    mode: Preprocessing = "auto",
+    *,
+    transformer: Any = None,
+    params: Mapping[str, Any] | None = None,
+    unseen_level: bool = False,
+) -> Any:
     """A Pipeline with the package's preprocessing before a copy of an estimator.
 
     Histogram gradient boosting gets categories as categories, and nulls as nulls. Other trees get categories as ordinal
@@ -69,10 +77,59 @@ def with_preprocessing(estimator: Any, mode: Preprocessing = "auto") -> Any:
 
     :param mode: ``default``: always. ``none``: never. ``auto``: unless the estimator takes Arrow tables itself, or is
         or contains a Pipeline or a ColumnTransformer (in a search, a stack, a vote, or a transformed target).
-    :raises UserError: the mode is unknown, or the estimator is a pipeline for texts, which cannot take a table.
+    :param transformer: is put there instead, and replaces the preprocessing of a preset; None: the package's own is.
+    :param params: parameters of the package's preprocessing, wherever it is; None: its own.
+    :param unseen_level: whether rare levels, and those that training did not have, are a level of their own.
+    :raises UserError: the mode is unknown, the estimator is a pipeline for texts, which cannot take a table, or there
+        is no preprocessing to which the parameters could go.
     """
     if mode not in ("auto", "default", "none"):
         raise UserError(f"preprocessing={mode!r} is not one of 'auto', 'default', 'none'.")
+    if transformer is not None:
+        made = _replaced(estimator, transformer)
+    elif isinstance(estimator, Pipeline) and isinstance(estimator.steps[0][1], TablePreprocessor):
+        made = estimator
+    else:
+        made = _with_own(estimator, mode)
+    if params and transformer is None:
+        _the_packages(made, "preprocessing_params").set_params(**_checked(params))
+    if unseen_level:
+        preprocessor = _the_packages(made, "policies={'unseen_levels': 'level'}")
+        if preprocessor.min_frequency is None:
+            preprocessor.set_params(min_frequency=2)
+    return made
+
+
+def _replaced(estimator: Any, transformer: Any) -> Pipeline:
+    """A Pipeline with a transformer before the estimator, or in place of the package's preprocessing."""
+    if not hasattr(transformer, "transform"):
+        raise UserError(f"preprocessing: {type(transformer).__name__} is no transformer: it has no transform().")
+    first = ("preprocessing", transformer)
+    if isinstance(estimator, Pipeline) and isinstance(estimator.steps[0][1], TablePreprocessor):
+        return Pipeline([first, *estimator.steps[1:]])
+    return Pipeline([first, ("estimator", clone(estimator, safe=False))])
+
+
+def _the_packages(estimator: Any, what: str) -> TablePreprocessor:
+    """The package's preprocessing in an estimator: the outermost one."""
+    found = next((part for part in _parts(estimator) if isinstance(part, TablePreprocessor)), None)
+    if found is None:
+        raise UserError(
+            f"{what} is for the package's preprocessing, and {type(estimator).__name__} has one of its own. Fix: set "
+            "it there, or leave this out."
+        )
+    return found
+
+
+def _checked(params: Mapping[str, Any]) -> dict[str, Any]:
+    known = TablePreprocessor().get_params()
+    if unknown := [name for name in params if name not in known]:
+        told = " ".join(f"There is no {name!r}.{suggestion(name, known)}" for name in unknown)
+        raise UserError(f"preprocessing_params: {told} There are {', '.join(known)}.")
+    return dict(params)
+
+
+def _with_own(estimator: Any, mode: Preprocessing) -> Any:
     if mode == "none" or (mode == "auto" and any(map(_takes_tables, _parts(estimator)))):
         _check_takes_no_texts(estimator)
         return estimator

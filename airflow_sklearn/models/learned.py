@@ -160,7 +160,8 @@ class Learner:
             return "category"
         if name in self._listed("text") and kind != "string":
             raise ValueError(f"text: {name!r} holds no strings. Leave it out.")
-        return "unused" if kind == "datetime" and self.params["date_parts"] == () else kind
+        no_dates = self.params["date_parts"] is not None and not len(self.params["date_parts"])
+        return "unused" if kind == "datetime" and no_dates else kind
 
     # ------------------------------------------------------------------ categories
 

@@ -15,6 +15,7 @@ from airflow_sklearn.contract.arguments import (
     column_names,
 )
 from airflow_sklearn.contract.faults import counted
+from airflow_sklearn.contract.preprocessing import is_replacement
 from airflow_sklearn.contract.presets import PRESET_NAMES
 from airflow_sklearn.contract.train_settings import TrainSettings
 from airflow_sklearn.contract.validation import HeldOut, folds_and_way
@@ -95,7 +96,10 @@ class SklearnTrainOperator(ModelVersionOperator):
         Parquet, or a ``RedshiftTable``. (templated)
     :param preprocessing: ``default`` puts the package's preprocessing (nulls, categories, dates) before the estimator,
         ``none`` does not. ``auto`` does unless the estimator is or wraps a Pipeline (in a search, a vote, a stack, a
-        transformed target).
+        transformed target). Or a transformer of your own, as an object or ``"package.module:callable"``; it replaces
+        a preset's as well.
+    :param preprocessing_params: parameters of the package's preprocessing, such as ``{"max_levels": 100,
+        "min_frequency": 5}``: see docs/presets.md. Or the arguments of the callable. (templated)
     :param policies: how prediction handles values that training did not have, by the names in ``Policies``. (templated)
     :param persistence: the format in which the model is stored: ``joblib``, or ``skops``, which holds no pickle. The
         worker needs ``skops`` then, and all types in the model must be trusted: by skops itself, by Airflow's
@@ -130,6 +134,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         "fit_params",
         "validation",
         "metrics_by",
+        "preprocessing_params",
         "search",
         "out_of_sample",
         "policies",
@@ -158,7 +163,8 @@ class SklearnTrainOperator(ModelVersionOperator):
         validation: Asked | None = None,
         metrics_by: str | Sequence[str] = (),
         out_of_sample: Writable | str | Mapping[str, Any] | None = None,
-        preprocessing: Preprocessing = "auto",
+        preprocessing: Preprocessing | Any = "auto",
+        preprocessing_params: Mapping[str, Any] | None = None,
         policies: Mapping[str, str] | None = None,
         persistence: Serializer = "joblib",
         search: Search | Mapping[str, Any] | str | None = None,
@@ -197,7 +203,8 @@ class SklearnTrainOperator(ModelVersionOperator):
         self.validation = own_copy(validation)
         self.metrics_by = metrics_by
         self.out_of_sample = own_copy(out_of_sample)
-        self.preprocessing = preprocessing
+        self.preprocessing = wrapped(preprocessing)
+        self.preprocessing_params = preprocessing_params
         self.policies = policies
         self.persistence = persistence
         self.search = search
@@ -212,6 +219,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         check_estimator(held(self.estimator), self.estimator_params)
         check_estimator_of_each(held(self.estimator), self.target)
         check_can_be_stored(self.estimator)
+        check_can_be_stored(self.preprocessing)
         TrainSettings.check(self._asked())
         estimator = held(self.estimator)
         if self.target is None and isinstance(estimator, str) and estimator in PRESET_NAMES:
@@ -227,7 +235,8 @@ class SklearnTrainOperator(ModelVersionOperator):
     def _asked(self) -> dict[str, Any]:
         """The arguments that are settings of a training, by name."""
         called = {"parameter_search": "search"}
-        return {name: getattr(self, called.get(name, name)) for name in TrainSettings.model_fields}
+        asked = {name: getattr(self, called.get(name, name)) for name in TrainSettings.model_fields}
+        return {**asked, "preprocessing": held(self.preprocessing)}
 
     def work(self, context: Context) -> dict[str, Any]:
         """Train the model, unless its version exists. The class documents the result."""
@@ -252,6 +261,7 @@ class SklearnTrainOperator(ModelVersionOperator):
             attempt=f"{identity.try_number}-{secrets.token_hex(4)}",
             estimator=held(self.estimator),
             estimator_params=self.estimator_params or {},
+            transformer=transformer if is_replacement(transformer := held(self.preprocessing)) else None,
             source=resolved.files,
             snapshot=resolved.snapshot,
             model=absolute_uri(self.model).rstrip("/"),

@@ -49,6 +49,7 @@ def make_train_job(
     image: str,
     deadline_seconds: float | None,
     snapshot: Snapshot | None = None,
+    transformer: Any = None,
     salt: Sequence[str | int] = (),
     search: SearchPool | None = None,
     trusted_types: Sequence[str] = (),
@@ -65,6 +66,7 @@ def make_train_job(
     :param image: the container image that will fit; empty: none.
     :param deadline_seconds: seconds after which the job ends itself; None: never.
     :param snapshot: the state of the table that the source was unloaded from; None: the source is files.
+    :param transformer: a factory or a transformer that replaces the package's preprocessing; None: none does.
     :param salt: values that make a new version of inputs that were trained before.
     :param trusted_types: the types that a model in the format skops may contain.
     :param search: the pool of containers to fit in beside the job's own; None: there is none.
@@ -83,6 +85,7 @@ def make_train_job(
         model=model,
         version="",
         estimator=_estimator_spec(storage, model, estimator, dict(estimator_params)),
+        transformer=_transformer_spec(storage, model, transformer, settings),
         source=source,
         objects=objects,
         snapshot=snapshot,
@@ -112,9 +115,17 @@ def _version(job: VersionJob, software: str, salt: Sequence[str | int]) -> str:
     where_and_who = {"identity", "result_uri", "deadline_seconds", "model", "version", "search", "show_values"}
     inputs = job.model_dump(mode="json", exclude=where_and_who | {"written_by", "trusted_types"})
     inputs["format"] = f"{job.FORMAT}/1"  # the name of version 1 of the format: model versions must not change
-    if isinstance(job.estimator, PickledEstimator):
-        inputs["estimator"] = job.estimator.content or job.estimator.sha256
+    for name in ("estimator", "transformer"):
+        spec = getattr(job, name, None)
+        if isinstance(spec, PickledEstimator):
+            inputs[name] = spec.content or spec.sha256
     return content_id([inputs, software, *salt])
+
+
+def _transformer_spec(storage: Storage, model: str, transformer: Any, settings: TrainSettings) -> EstimatorSpec | None:
+    if transformer is None:
+        return None
+    return _estimator_spec(storage, model, transformer, dict(settings.preprocessing_params))
 
 
 def _estimator_spec(storage: Storage, model: str, estimator: Any, params: dict[str, Any]) -> EstimatorSpec:

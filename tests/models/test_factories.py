@@ -27,13 +27,14 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.factories import load_factory, with_preprocessing
 from airflow_sklearn.models.preprocessing import TablePreprocessor
+from airflow_sklearn.models.presets import build_preset
 
 MODULE = """
 from sklearn.linear_model import Ridge
@@ -218,3 +219,40 @@ def test_a_pipeline_of_texts_is_told_how_to_choose_its_column(estimator: Any) ->
 def test_texts_of_a_named_column_are_let_pass() -> None:
     estimator = make_pipeline(make_column_transformer((TfidfVectorizer(), "text")), LogisticRegression())
     assert with_preprocessing(estimator) is estimator
+
+
+def test_a_transformer_replaces_the_preprocessing_of_presets_and_of_others() -> None:
+    transformer = FunctionTransformer()
+    found = with_preprocessing(build_preset("sparse_logistic"), transformer=transformer)
+    assert found.steps[0] == ("preprocessing", transformer)
+    assert [name for name, _ in found.steps] == ["preprocessing", "selection", "estimator"]
+    assert [name for name, _ in with_preprocessing(GaussianNB(), transformer=transformer).steps] == [
+        "preprocessing",
+        "estimator",
+    ]
+    with pytest.raises(UserError, match="Ridge is no transformer"):
+        with_preprocessing(GaussianNB(), transformer=Ridge())
+
+
+def test_a_preset_keeps_its_preprocessing_whatever_the_mode() -> None:
+    preset = build_preset("sparse_logistic")
+    assert with_preprocessing(preset, "default") is preset
+
+
+def test_parameters_reach_the_preprocessing_wherever_it_is() -> None:
+    params = {"max_levels": 7}
+    for estimator in (GaussianNB(), build_preset("best_classifier"), GridSearchCV(build_preset("sparse_logistic"), {})):
+        made = with_preprocessing(estimator, params=params)
+        parameters = made.get_params()
+        assert parameters[min((name for name in parameters if name.endswith("__max_levels")), key=len)] == 7
+    with pytest.raises(UserError, match=r"There is no 'max_level'. Did you mean 'max_levels'\?"):
+        with_preprocessing(GaussianNB(), params={"max_level": 7})
+    with pytest.raises(UserError, match="preprocessing_params is for the package's preprocessing"):
+        with_preprocessing(make_pipeline(GaussianNB()), params=params)
+
+
+def test_a_level_for_unseen_values_is_made_of_levels_with_one_row_unless_told_otherwise() -> None:
+    assert with_preprocessing(GaussianNB(), unseen_level=True)[0].min_frequency == 2
+    assert with_preprocessing(GaussianNB(), params={"min_frequency": 9}, unseen_level=True)[0].min_frequency == 9
+    with pytest.raises(UserError, match=r"'level'.*preprocessing"):
+        with_preprocessing(make_pipeline(GaussianNB()), unseen_level=True)

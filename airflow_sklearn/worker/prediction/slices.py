@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from airflow_sklearn.storage import Storage
     from airflow_sklearn.worker.data.sinks import Sink
 
-#: What rows may have that their reader lets pass: the policy that decides, and the value that does not refuse it.
+#: What rows may have that their reader lets pass: the policy that decides, and the values that do not refuse it.
 _REFUSED_BY_POLICY = {
-    "unseen_level": ("unseen_levels", "count"),
+    "unseen_level": ("unseen_levels", "count", "level"),
     "unexpected_null": ("unexpected_nulls", "count"),
     "duplicate_key": ("duplicate_keys", "count"),
     "infinite_value": ("wrong_types", "null"),
@@ -258,7 +258,7 @@ class _Keys:
 def refused_kinds(job: PredictJob) -> frozenset[str]:
     """The kinds of problems of read rows that the job's policies forbid."""
     policies = job.spec.policies
-    refused = {kind for kind, (name, passes) in _REFUSED_BY_POLICY.items() if getattr(policies, name) != passes}
+    refused = {kind for kind, (name, *let) in _REFUSED_BY_POLICY.items() if getattr(policies, name) not in let}
     return _ALWAYS_REFUSED | refused
 
 

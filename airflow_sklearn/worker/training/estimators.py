@@ -50,7 +50,13 @@ def make_estimators(job: TrainJob, storage: Storage) -> dict[str, Any]:
     for name in job.targets or ("",):
         estimator = make_estimator(storage, spec_of(job.estimator, name))
         check_task(estimator, job.targets)
-        found[name] = with_preprocessing(estimator, job.preprocessing)
+        found[name] = with_preprocessing(
+            estimator,
+            job.preprocessing,
+            transformer=job.transformer and make_estimator(storage, job.transformer),
+            params=job.preprocessing_params,
+            unseen_level=job.policies.unseen_levels == "level",
+        )
     return found
 
 
