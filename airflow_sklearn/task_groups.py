@@ -59,6 +59,7 @@ def sklearn_predict(
     method: AskedMethod | str = NOT_GIVEN,
     outputs: str | Sequence[str] = NOT_GIVEN,
     targets: str | Sequence[str] = NOT_GIVEN,
+    explain: int = NOT_GIVEN,
     primary_key: str | Sequence[str] | None = NOT_GIVEN,
     passthrough: str | Sequence[str] = NOT_GIVEN,
     chunk_size: float | str = NOT_GIVEN,
@@ -82,7 +83,8 @@ def sklearn_predict(
     :param group_id: the id of the task group.
     :param model: a model's URI, a manifest's URI, or the ``output`` of a ``SklearnTrainOperator``.
     :param source: see ``SklearnPlanOperator``, also for ``destination``, ``partition``, ``method``, ``outputs``,
-        ``targets``, ``primary_key``, ``passthrough``, ``chunk_size``, ``max_chunks``, ``policies`` and ``ledger``.
+        ``targets``, ``explain``, ``primary_key``, ``passthrough``, ``chunk_size``, ``max_chunks``, ``policies`` and
+        ``ledger``.
     :param runtime: where the chunks are predicted.
     :param replace_newer: let an older run, whose commit is cleared, replace the rows that a newer one has published.
     :param aws_conn_id: the Airflow connection for S3 and for the runtime.
@@ -117,6 +119,7 @@ def sklearn_predict(
                 method=method,
                 outputs=outputs,
                 targets=targets,
+                explain=explain,
                 primary_key=primary_key,
                 passthrough=passthrough,
                 chunk_size=chunk_size,

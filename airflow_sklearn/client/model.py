@@ -124,6 +124,7 @@ class Model:
         *,
         method: str = "auto",
         outputs: str | Sequence[str] = (),
+        explain: int = 0,
         primary_key: str | Sequence[str] | None = None,
         passthrough: str | Sequence[str] = (),
         policies: Mapping[str, str] | None = None,
@@ -143,6 +144,7 @@ class Model:
             asked = {
                 "method": method,
                 "outputs": column_names(outputs),
+                "explain": explain,
                 "primary_key": self._key(rows, primary_key),
                 "passthrough": column_names(passthrough),
                 "policies": policies,

@@ -222,6 +222,8 @@ class ModelManifest(RecordedSettings, Document):
     metrics_std: dict[str, float | None] = {}
     not_made: Annotated[dict[str, str], Later()] = {}
     """What failed after fitting, such as ``validation``, with the reason: the model was kept without it."""
+    explained: Annotated[dict[str, Literal["linear", "trees"]], Later()] = {}
+    """By target, the kind of its estimator, if each row's score can be explained exactly."""
     explanation_object: Annotated[StoredObject | None, Later()] = None
     """The object with coefficients and importances, a ``ModelExplanation``. None: a version that did not make one."""
     metrics_object: Annotated[StoredObject | None, Later()] = None

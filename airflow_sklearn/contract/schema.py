@@ -141,6 +141,9 @@ class OutputColumn(Value):
     """The number of columns of the method's result; None: as many as there are outputs of it."""
     bins: Annotated[Bins | None, Later()] = None
     """The bins by which the result's number is replaced; None: it is the prediction."""
+    reason: Annotated[int | None, Later()] = None
+    """The rank, from 1 on, of the feature that moved the score of ``method``: its name in a text, its effect in a
+    number. None: the column is a prediction."""
 
 
 class Policies(Value):

@@ -1,4 +1,4 @@
-"""The arrays that the last step of a fitted estimator gets, as prediction makes them."""
+"""The arrays inside of a fitted pipeline, made in the batches of prediction."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from sklearn.pipeline import Pipeline
 from airflow_sklearn.models.dtypes import same_dtypes
 from airflow_sklearn.models.fitting import asking
 from airflow_sklearn.models.frames import accepts_arrow, estimator_input
-from airflow_sklearn.models.outputs import fixed_shape
+from airflow_sklearn.models.inspection import unwrapped
+from airflow_sklearn.models.outputs import fitting_filler, fixed_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow_sklearn.contract.schema import Feature
 
@@ -27,38 +28,52 @@ def final_input(
     """What the last step of a pipeline gets for some rows; of another estimator, what it gets itself.
 
     :param estimator: a fitted estimator. Searches and thresholds around a pipeline are looked into.
+
+    The other parameters, and the result, are those of ``in_batches``.
+    """
+    inner = unwrapped(estimator)
+    steps = inner[:-1] if isinstance(inner, Pipeline) and len(inner.steps) > 1 else None
+
+    def make(X: Any) -> Any:
+        if steps is None:
+            return X.to_pandas() if isinstance(X, pa.Table) else X
+        with asking(inner, "transform"):
+            return steps.transform(X)
+
+    return in_batches(inner, table, features, batch_rows, filler, make)
+
+
+def in_batches(
+    estimator: Any,
+    table: pa.Table,
+    features: Sequence[Feature],
+    batch_rows: int,
+    filler: pa.Table | None,
+    make: Callable[[Any], Any],
+) -> Any:
+    """Make an array of a table in batches, so that a row's bits do not depend on the other rows.
+
+    :param estimator: decides whether ``make`` gets Arrow tables or DataFrames.
     :param table: rows as prediction reads them, with at least the features.
     :param features: the features of the feature schema.
     :param batch_rows: the rows of a batch.
     :param filler: the row that fills up batches of a fixed shape; None: batches may have any shape.
+    :param make: takes the estimator's input of shape (rows, features), and gives as many rows.
     :return: an array, a sparse matrix or a DataFrame, of shape (rows, columns).
     """
-    inner = _pipeline_in(estimator)
-    groups = [] if accepts_arrow(inner) else same_dtypes(table, features)
+    table = table.select([feature.name for feature in features])
+    groups = [] if accepts_arrow(estimator) else same_dtypes(table, features)
     if len(groups) > 1:
-        parts = [final_input(inner, table.take(pa.array(rows)), features, batch_rows, filler) for rows in groups]
-        order = np.argsort(np.concatenate(groups))
-        joined = _joined(parts)
+        parts = [in_batches(estimator, table.take(pa.array(g)), features, batch_rows, filler, make) for g in groups]
+        order, joined = np.argsort(np.concatenate(groups)), _joined(parts)
         return joined.iloc[order].reset_index(drop=True) if isinstance(joined, pd.DataFrame) else joined[order]
+    filler = fitting_filler(estimator, table, features, filler)
     batches = []
     for start in range(0, max(table.num_rows, 1), batch_rows):
         rows = table.slice(start, batch_rows)
         shaped = fixed_shape(rows, batch_rows, filler) if filler is not None and rows.num_rows else rows
-        X = estimator_input(inner, shaped, features)
-        if isinstance(inner, Pipeline) and len(inner.steps) > 1:
-            with asking(inner, "transform"):
-                X = inner[:-1].transform(X)
-        batches.append(X[: rows.num_rows] if not isinstance(X, pa.Table) else X.slice(0, rows.num_rows).to_pandas())
+        batches.append(make(estimator_input(estimator, shaped, features))[: rows.num_rows])
     return _joined(batches)
-
-
-def _pipeline_in(estimator: Any) -> Any:
-    while not isinstance(estimator, Pipeline):
-        inner = getattr(estimator, "best_estimator_", None) or getattr(estimator, "estimator_", None)
-        if inner is None:
-            return estimator
-        estimator = inner
-    return estimator
 
 
 def _joined(batches: Sequence[Any]) -> Any:

@@ -258,6 +258,19 @@ def fixed_shape(table: pa.Table, rows: int, filler: pa.Table | None = None) -> p
     return filled.unify_dictionaries().combine_chunks()
 
 
+def fitting_filler(
+    estimator: Any, table: pa.Table, features: Sequence[Feature], filler: pa.Table | None
+) -> pa.Table | None:
+    """The row to fill up batches of a table with: the given one, unless it would change the dtypes of the other rows.
+
+    :param table: rows with equal dtypes.
+    """
+    if filler is None or not table.num_rows or accepts_arrow(estimator):
+        return filler
+    both = pa.concat_tables([table.slice(0, 1), _like(filler, table)])
+    return shortest_row(table) if len(same_dtypes(both, features)) > 1 else filler
+
+
 def _like(filler: pa.Table, table: pa.Table, times: int = 1) -> pa.Table:
     """One row, repeated, in the types of a table."""
     columns = [_repeated(filler[field.name], field.type, times) for field in table.schema]
@@ -315,10 +328,7 @@ def predict_table(
             for g in groups
         ]
         return pa.concat_tables(answers).take(pa.array(np.argsort(np.concatenate(groups)))).combine_chunks()
-    if pad and table.num_rows and filler is not None and not accepts_arrow(estimator):
-        both = pa.concat_tables([table.slice(0, 1), _like(filler, table)])
-        if len(same_dtypes(both, features)) > 1:  # the filler would change the dtypes of the other rows
-            filler = shortest_row(table)
+    filler = fitting_filler(estimator, table, features, filler) if pad else None
     batches = []
     schema = pa.schema([(output.name, _LABEL_TYPES[output.arrow_type]) for output in outputs])
     for start in range(0, table.num_rows, batch_rows):

@@ -63,6 +63,8 @@ class SklearnPlanOperator(StatementsOperator):
         ``"decile"`` (from 1 to 100 or 10, relative to the out-of-sample scores of training; ``"decile:yes"``); and
         ``"label"``, the class at the threshold that training has tuned. (templated)
     :param targets: the target or targets to predict, of a model with several; default: all. (templated)
+    :param explain: add the features that moved each row's score most, and their effects on it: so many pairs of columns
+        ``{target}_reason_1`` and ``{target}_effect_1``. For linear models; exact.
     :param primary_key: the column or columns that identify a row here; an empty list: none. Default: those of training.
         (templated)
     :param passthrough: the column or columns of the source to copy into each row of predictions. (templated)
@@ -108,6 +110,7 @@ class SklearnPlanOperator(StatementsOperator):
         method: AskedMethod | str = "auto",
         outputs: str | Sequence[str] = (),
         targets: str | Sequence[str] = (),
+        explain: int = 0,
         primary_key: str | Sequence[str] | None = None,
         passthrough: str | Sequence[str] = (),
         chunk_size: float | str = "64MB",
@@ -127,6 +130,7 @@ class SklearnPlanOperator(StatementsOperator):
         self.method = method
         self.outputs = outputs
         self.targets = targets
+        self.explain = explain
         self.primary_key = primary_key
         self.passthrough = passthrough
         self.chunk_size = chunk_size
@@ -148,6 +152,7 @@ class SklearnPlanOperator(StatementsOperator):
         check_choice("method", self.method, METHODS)
         check_columns("outputs", self.outputs)
         check_columns("targets", self.targets)
+        check_count("explain", self.explain, 0)
         check_columns("primary_key", self.primary_key)
         check_columns("passthrough", self.passthrough)
         if is_known(self.chunk_size):
@@ -180,6 +185,7 @@ class SklearnPlanOperator(StatementsOperator):
             method=self.method,
             outputs=column_names(self.outputs),
             targets=column_names(self.targets),
+            explain=self.explain,
             primary_key=None if self.primary_key is None else column_names(self.primary_key),
             passthrough=column_names(self.passthrough),
             policies=self.policies,

@@ -59,6 +59,34 @@ def choose_outputs(
     return columns[0].method, columns
 
 
+def reason_columns(manifest: ModelManifest, columns: Sequence[OutputColumn], count: int) -> tuple[OutputColumn, ...]:
+    """The columns that explain predictions: the features that moved each row's score most, and their effects.
+
+    :param manifest: the model's manifest.
+    :param columns: the columns of predictions. Their targets are explained.
+    :param count: the number of features a row; 0: none.
+    :raises UserError: a target's estimator cannot be explained row by row.
+    """
+    if not count:
+        return ()
+    targets = manifest.feature_schema.targets
+    first = {column.target or targets[0].name: column for column in reversed(columns)}
+    chosen = [target for target in targets if target.name in first]
+    if unknown := [target.name for target in chosen if target.name not in manifest.explained]:
+        raise UserError(
+            f"explain={count}: {manifest.estimator_class} ({', '.join(unknown)}) is not explained row by row. Exact "
+            "reasons are known of linear models whose columns are made of one feature each. Fix: leave explain out, or "
+            "use a linear model. What counts in the whole is in the explanation beside the model."
+        )
+    found = []
+    for target in chosen:
+        for reason in range(1, count + 1):
+            for word, kind in (("reason", "string"), ("effect", "double")):
+                named = {"name": f"{target.name}_{word}_{reason}", "arrow_type": kind, "reason": reason, "bins": None}
+                found.append(first[target.name].model_copy(update=named))
+    return tuple(found)
+
+
 def _of_targets(manifest: ModelManifest, targets: Sequence[str]) -> ModelManifest:
     """The manifest with some of the targets.
 

@@ -13,7 +13,7 @@ from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.runs.chunking import make_chunks
 from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.runs.model_store import resolve_model
-from airflow_sklearn.runs.outputs import choose_outputs
+from airflow_sklearn.runs.outputs import choose_outputs, reason_columns
 from airflow_sklearn.runs.source_columns import column_faults
 from airflow_sklearn.runs.table_formats import refuse_table_formats
 from airflow_sklearn.storage import join
@@ -76,6 +76,7 @@ def draft_plan(
     method: str = "auto",
     outputs: Sequence[str] = (),
     targets: Sequence[str] = (),
+    explain: int = 0,
     primary_key: Sequence[str] | None = None,
     passthrough: Sequence[str] = (),
     policies: Mapping[str, str] | None = None,
@@ -92,6 +93,7 @@ def draft_plan(
         method.
     :param outputs: the columns of predictions; see ``choose_outputs``. Empty: all of the method.
     :param targets: the targets to predict; empty: all of the model.
+    :param explain: the number of features that explain each row; 0: none.
     :param primary_key: the columns that identify a row; empty: none; None: those of training.
     :param passthrough: columns of the source that are copied into each row of predictions.
     :param policies: values that override the model's ``Policies``, by name.
@@ -101,6 +103,7 @@ def draft_plan(
     """
     manifest, manifest_uri, manifest_sha256 = resolve_model(storage, model)
     chosen, columns = choose_outputs(manifest, method, outputs, targets)
+    columns += reason_columns(manifest, columns, explain)
     key = _key_columns(manifest, primary_key)
     return UnresolvedPlan(
         manifest=manifest,

@@ -17,6 +17,7 @@ from airflow_sklearn.worker.prediction.slices import SlicePredictor, SliceResult
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_sklearn.contract.explanation import TargetExplanation
     from airflow_sklearn.contract.jobs import PredictJob
     from airflow_sklearn.contract.model import ModelManifest
     from airflow_sklearn.contract.plan import Piece
@@ -32,6 +33,7 @@ class ChunkWork:
     :param groups: the pieces of each slice.
     :param scratch: a local folder.
     :param estimator: the estimator, loaded before a fork; None in a spawned process, which loads its own.
+    :param explanations: those of the targets, for columns of reasons.
     """
 
     storage: Storage
@@ -42,6 +44,7 @@ class ChunkWork:
     scratch: str
     progress: Progress
     estimator: Any
+    explanations: Sequence[TargetExplanation] = ()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "estimator": None}
@@ -63,6 +66,7 @@ class ChunkWork:
                 Ledger(self.storage, self.job.ledger),
                 self.scratch,
                 lambda rows, size: self.progress.advance(number, rows, size),
+                self.explanations,
             )
             result = predictor.run(self.groups[number], f"slice-{number}")
         result.parity = parity

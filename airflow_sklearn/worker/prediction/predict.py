@@ -23,6 +23,7 @@ from airflow_sklearn.worker.artifact import fetch_artifact, open_estimator
 from airflow_sklearn.worker.parity import with_sample
 from airflow_sklearn.worker.prediction.chunk_work import ChunkWork
 from airflow_sklearn.worker.prediction.duplicate_keys import report_duplicates
+from airflow_sklearn.worker.prediction.explainer import read_explanation
 from airflow_sklearn.worker.prediction.progress import Progress
 from airflow_sklearn.worker.prediction.slices import SliceResult, refused_kinds
 
@@ -85,7 +86,8 @@ def _compute(job: PredictJob, storage: Storage, started: float) -> Receipt:
             start_up,
         )
         with Progress(job.chunk.size, len(groups), scratch) as progress:
-            work = ChunkWork(storage, job, manifest, artifact, groups, scratch, progress, estimator)
+            reasons = read_explanation(storage, manifest, job.spec.outputs)
+            work = ChunkWork(storage, job, manifest, artifact, groups, scratch, progress, estimator, reasons)
             del estimator
             results = _run(work, len(groups), progress)
         parity = max(result.parity for result in results)

@@ -22,6 +22,7 @@ from airflow_sklearn.worker.data.rebatch import rebatch
 from airflow_sklearn.worker.data.registry import read_piece
 from airflow_sklearn.worker.data.sinks import open_sink
 from airflow_sklearn.worker.parity import filler_of
+from airflow_sklearn.worker.prediction.explainer import Explainer
 from airflow_sklearn.worker.prediction.keys import KeyHasher
 from airflow_sklearn.worker.prediction.output_columns import columns_to_read, output_name
 from airflow_sklearn.worker.prediction.schema_validator import SchemaValidator
@@ -30,6 +31,7 @@ from airflow_sklearn.worker.predictor import Predictor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from airflow_sklearn.contract.explanation import TargetExplanation
     from airflow_sklearn.contract.jobs import PredictJob
     from airflow_sklearn.contract.model import ModelManifest
     from airflow_sklearn.contract.plan import Piece
@@ -83,6 +85,7 @@ class SlicePredictor:
     :param estimator: the fitted estimator, shared with other processes by copy on write.
     :param scratch: a local folder.
     :param advance: called with the numbers of finished rows and source bytes.
+    :param explanations: those of the targets, for columns of reasons.
     """
 
     def __init__(
@@ -94,13 +97,14 @@ class SlicePredictor:
         ledger: Ledger,
         scratch: str,
         advance: Callable[[int, int], None],
+        explanations: Sequence[TargetExplanation] = (),
     ) -> None:
         self._job, self._spec, self._schema = job, job.spec, manifest.feature_schema
         self._ledger, self._scratch, self._advance = ledger, scratch, advance
         self._predictor = Predictor(
             estimator,
             self._schema.features,
-            job.spec.outputs,
+            [output for output in job.spec.outputs if output.reason is None],
             job.spec.batch_rows,
             pad=manifest.batch_shape == "fixed",
             filler=filler_of(manifest),
@@ -113,11 +117,18 @@ class SlicePredictor:
         self._output_columns, self._columns = columns_to_read(storage, job, manifest)
         read_types = {column.name: column.type for column in self._columns}
         found = {name: read_types[read_name] for read_name, name in self._output_columns}
-        found |= {field.name: field.type for field in self._predictor.schema}
+        reasons = [output for output in job.spec.outputs if output.reason is not None]
+        self._explainer: Explainer | None = None
+        if reasons:
+            filler = filler_of(manifest)
+            self._explainer = Explainer(estimator, manifest, explanations, reasons, job.spec.batch_rows, filler)
+        schemas = [self._predictor.schema, *([self._explainer.schema] if self._explainer else [])]
+        predicted = {field.name: field.type for schema in schemas for field in schema}
+        found |= {output.name: predicted[output.name] for output in job.spec.outputs}
         self._read_names = [read_name for read_name, _ in self._output_columns]
         self._output_names = [name for _, name in self._output_columns]
         self._output_types = OutputTypes(job.spec.output_types, found)
-        self._predicted_columns = [(name, name) for name in self._predictor.schema.names]
+        self._predicted_columns = [(output.name, output.name) for output in job.spec.outputs]
         self._output_schema = pa.schema([(name, self._output_types.of(name, kind)) for name, kind in found.items()])
         self._known = frozenset([*(column.name for column in manifest.columns), *manifest.excluded_columns])
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -140,10 +151,10 @@ class SlicePredictor:
         for batch in rebatch(self._read(pieces, rejects, refused, result), self._spec.batch_rows):
             kept = batch.select(self._read_names).rename_columns(self._output_names)
             with _Clock(self._seconds, "predict"):
-                predicted = self._predictor(batch)
+                predicted = self._predict(batch)
             keys.add(kept)
             for output in self._spec.outputs:
-                if output.method == "predict":
+                if output.method == "predict" and output.reason is None:
                     _count_labels(predicted, output, result.prediction_counts)
                     break
             predicted = self._as_written(predicted, self._predicted_columns, self._job.chunk.label)
@@ -165,6 +176,14 @@ class SlicePredictor:
         result.local_parts = [path]
         result.timings = Timings(**self._seconds)
         return result
+
+    def _predict(self, batch: pa.Table) -> pa.Table:
+        predicted = self._predictor(batch)
+        if self._explainer is not None:
+            reasons = self._explainer(batch)
+            for name in reasons.column_names:
+                predicted = predicted.append_column(name, reasons[name])
+        return predicted.select([output.name for output in self._spec.outputs])
 
     def _key_columns(self) -> list[tuple[str, str]]:
         return self._output_columns[: len(self._schema.primary_key)]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.contract.explanation import ModelExplanation
 from airflow_sklearn.contract.model import ModelManifest, TrainingSource
-from airflow_sklearn.runs.model_store import make_version, version_folder
+from airflow_sklearn.runs.model_store import make_version
 from airflow_sklearn.system.sklearn_config import changed_config
 from airflow_sklearn.system.threads import users_code
 from airflow_sklearn.worker.registration.expected import check_expected
@@ -19,7 +18,6 @@ from airflow_sklearn.worker.training.fitting import keeping_the_model
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import RegisterJob
-    from airflow_sklearn.contract.model import StoredObject
     from airflow_sklearn.contract.schema import Target
     from airflow_sklearn.storage import Storage
     from airflow_sklearn.worker.training.description import LearnedTable
@@ -68,8 +66,7 @@ def _explained(
     """The manifest's fields about the explanation."""
     not_made: dict[str, str] = {}
 
-    def make() -> StoredObject:
-        document = ModelExplanation(model=job.model, version=job.version, targets=(explain(estimator, target, sample),))
-        return store_explanation(storage, version_folder(job.model, job.version), document)
+    def make() -> dict[str, Any]:
+        return store_explanation(job, storage, [explain(estimator, target, sample)])
 
-    return {"explanation_object": keeping_the_model("explanation", make, not_made), "not_made": not_made}
+    return {**(keeping_the_model("explanation", make, not_made) or {}), "not_made": not_made}

@@ -15,12 +15,14 @@ from airflow_sklearn.contract.model import StoredObject
 from airflow_sklearn.contract.schema import label_text
 from airflow_sklearn.models.frames import to_frame
 from airflow_sklearn.models.inspection import Inside, is_linear, made_of, take_apart
+from airflow_sklearn.runs.model_store import version_folder
 from airflow_sklearn.storage import join
 from airflow_sklearn.system.threads import users_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_sklearn.contract.jobs import VersionJob
     from airflow_sklearn.contract.schema import Target
     from airflow_sklearn.models.permutation import Importances
     from airflow_sklearn.storage import Storage
@@ -31,13 +33,26 @@ _PERMUTED_ROWS = 200
 _MOST_COLUMNS = 5_000  # with more, the columns are left out of the document
 
 
-def store_explanation(storage: Storage, folder: str, explanation: ModelExplanation) -> StoredObject:
-    """Store an explanation in ``folder``. Its name contains its digest."""
-    data = explanation.to_json()
+def store_explanation(job: VersionJob, storage: Storage, targets: Sequence[TargetExplanation]) -> dict[str, Any]:
+    """Store an explanation in the version's folder. Its name contains its digest.
+
+    :return: the manifest's fields about it.
+    """
+    data = ModelExplanation(model=job.model, version=job.version, targets=tuple(targets)).to_json()
     digest = hashlib.sha256(data).hexdigest()
-    stored = StoredObject(uri=join(folder, f"explanation-{digest[:16]}.json"), sha256=digest, size=len(data))
-    storage.write(stored.uri, data)
-    return stored
+    uri = join(version_folder(job.model, job.version), f"explanation-{digest[:16]}.json")
+    storage.write(uri, data)
+    stored = StoredObject(uri=uri, sha256=digest, size=len(data))
+    return {"explanation_object": stored, "explained": explainable(targets)}
+
+
+def explainable(explanations: Sequence[TargetExplanation]) -> dict[str, str]:
+    """The targets of which each row's score can be explained, with the kind of the estimator."""
+    return {
+        one.target: one.kind
+        for one in explanations
+        if one.kind == "linear" and all(column.feature or not any(column.coefficients) for column in one.columns)
+    }
 
 
 def explain(

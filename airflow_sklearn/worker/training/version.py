@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from airflow_sklearn.contract.explanation import ModelExplanation
 from airflow_sklearn.contract.model import ModelManifest, TrainingSource
 from airflow_sklearn.models.schema import learn_target
 from airflow_sklearn.models.tasks import task_of, untargeted
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_sklearn.contract.jobs import TrainJob
-    from airflow_sklearn.contract.model import StoredObject
     from airflow_sklearn.contract.schema import Method, OutputColumn, Target
     from airflow_sklearn.models.validation import Metrics
     from airflow_sklearn.storage import Storage
@@ -67,7 +65,7 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
         metrics=_by_target({one.target.name: one.validated.validation.metrics for one in scored}, data),
         metrics_std=_by_target({one.target.name: one.validated.validation.deviations for one in scored}, data),
         metrics_object=metrics,
-        explanation_object=explanation,
+        **(explanation or {}),
         not_made=not_made,
         thresholds={one.rows.name: one.threshold for one in fitted.targets if one.rows and one.threshold is not None},
         search_results=tuple(one.search_results for one in fitted.targets if one.search_results),
@@ -80,16 +78,18 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
 
 def _explained(
     job: TrainJob, storage: Storage, data: TrainingData, targets: Sequence[Target], fitted: Fitted
-) -> StoredObject | None:
-    """Explain the estimators of all targets, and store that."""
+) -> dict[str, Any]:
+    """Explain the estimators of all targets, and store that.
+
+    :return: the manifest's fields about it.
+    """
     if not data.targets:
-        return None
+        return {}
     each = tuple(
         explain(one.estimator, target, data, one.validated.validation.importances if one.validated else None)
         for target, one in zip(targets, fitted.targets, strict=True)
     )
-    document = ModelExplanation(model=job.model, version=job.version, targets=each)
-    return store_explanation(storage, version_folder(job.model, job.version), document)
+    return store_explanation(job, storage, each)
 
 
 def _outputs_by_target(
