@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
+
+from airflow_sklearn.models.several_targets import SeveralTargets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +50,11 @@ def may_use_blas(estimator: Any, X: Any) -> bool:
     :param estimator: a fitted estimator.
     :param X: a few rows, in the form in which the estimator takes them.
     """
+    if isinstance(estimator, SeveralTargets):
+        return any(may_use_blas(one, X) for one in estimator.estimators.values())
     before: list[Any] = []
+    while isinstance(estimator, FixedThresholdClassifier | FrozenEstimator):
+        estimator = estimator.estimator
     while isinstance(estimator, Pipeline):
         *steps, (_, last) = estimator.steps
         before += [step for _, step in steps]

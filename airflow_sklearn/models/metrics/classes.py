@@ -32,6 +32,8 @@ def confusion_matrix(scored: Scored) -> np.ndarray:
     """The weight of rows by true class (rows of the matrix) and predicted class (columns)."""
     n, weight = scored.n_classes, scored.weight
     cells = scored.y * n + scored.predicted
+    if weight.ndim == 1:
+        return np.bincount(cells, weight, minlength=n * n).reshape(n, n)
     order = np.argsort(cells, kind="stable")
     there, starts = np.unique(cells[order], return_index=True)
     matrix = np.zeros((*weight.shape[:-1], n * n))

@@ -9,6 +9,8 @@ import numpy as np
 from airflow_sklearn.models.metrics.registry import METRICS, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_sklearn.models.metrics.scored import Scored
 
 CONFIDENCE = 0.95
@@ -23,13 +25,15 @@ METHOD = (
 )
 
 
-def intervals(scored: Scored) -> dict[str, Any]:
+def intervals(scored: Scored, values: Mapping[str, Any]) -> dict[str, Any]:
     """The confidence intervals of all metrics that have one: (low, high), or a list of these for a list of numbers.
 
     The resampling is stratified by class, so that no resample lacks one. NaN: the metric is not defined in enough
     resamples.
+
+    :param values: the metrics of all rows, by name.
     """
-    wanted = [one for one in METRICS[scored.task].values() if one.has_interval and one.of(scored) is not None]
+    wanted = [one for one in METRICS[scored.task].values() if one.has_interval and values[one.name] is not None]
     if len(scored.y) < 2:
         return {}
     random = np.random.default_rng(0)
@@ -45,7 +49,7 @@ def intervals(scored: Scored) -> dict[str, Any]:
         done += count
     found = {}
     for one in wanted:
-        whole, part = np.asarray(one.of(scored), float), np.asarray(one.of(drawn), float)
+        whole, part = np.asarray(values[one.name], float), np.asarray(one.of(drawn), float)
         ends = whole + (_percentiles(np.concatenate(draws[one.name])) - part) * shrink
         found[one.name] = plain(ends.T)
     return found

@@ -69,12 +69,12 @@ def metric(
 
 
 def compute(scored: Scored) -> dict[str, Any]:
-    """All metrics of some rows by name, in JSON's types. What is not finite is None."""
-    return {name: plain(one.of(scored)) for name, one in METRICS[scored.task].items()}
+    """All metrics of some rows by name; None where they do not allow it. ``plain`` makes JSON's types of them."""
+    return {name: one.of(scored) for name, one in METRICS[scored.task].items()}
 
 
 def plain(value: Any) -> Any:
-    """A metric's value in JSON's types."""
+    """A metric's value in JSON's types. What is not finite is None."""
     if isinstance(value, dict):
         return {name: plain(part) for name, part in value.items()}
     if isinstance(value, np.ndarray | np.generic):

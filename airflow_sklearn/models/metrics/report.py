@@ -9,7 +9,7 @@ import numpy as np
 from airflow_sklearn.contract.metrics import Interval, SegmentMetrics, TargetMetrics
 from airflow_sklearn.models.metrics import classes, ranking, regression  # noqa: F401  (they register metrics)
 from airflow_sklearn.models.metrics.intervals import intervals
-from airflow_sklearn.models.metrics.registry import compute
+from airflow_sklearn.models.metrics.registry import compute, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,11 +57,12 @@ def target_metrics(
 
 
 def _values(scored: Scored, weighted: bool) -> dict[str, Any]:
+    values = compute(scored)
     return {
         "rows": len(scored.y),
         "weight": float(scored.weight.sum()) if weighted else None,
-        "values": compute(scored),
-        "intervals": {name: _interval(ends) for name, ends in intervals(scored).items()},
+        "values": plain(values),
+        "intervals": {name: _interval(ends) for name, ends in intervals(scored, values).items()},
     }
 
 

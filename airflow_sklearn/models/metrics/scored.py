@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,11 +110,11 @@ def scored_classes(
     if scores is not None:
         scores = scores.reshape(len(y), -1)
         scores = scores[:, -1:] if len(classes) == 2 else scores
-    number = {label: i for i, label in enumerate(classes)}
+    numbers = pd.Index(classes)
     return Scored(
         task="binary" if len(classes) == 2 else "multiclass",
-        y=np.array([number[label] for label in y.tolist()], dtype=int),
-        predicted=np.array([number[label] for label in labels.tolist()], dtype=int),
+        y=numbers.get_indexer(pd.Index(y)),
+        predicted=numbers.get_indexer(pd.Index(labels)),
         weight=np.ones(len(y)) if weight is None else weight,
         scores=scores,
         is_probability=is_probability,

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
 
 from airflow_sklearn.contract.model import Performance
@@ -132,5 +134,8 @@ def _output_type(kind: pa.DataType) -> str:
 
 
 def _class_name(estimator: Any) -> str:
+    """The class that a person knows the estimator by: the last step's, without a decision threshold around it."""
+    if isinstance(estimator, FixedThresholdClassifier | FrozenEstimator):
+        return _class_name(estimator.estimator)
     final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
     return f"{type(final).__module__.split('._')[0]}.{type(final).__qualname__}"

@@ -55,7 +55,7 @@ def load_held_out(job: TrainJob, storage: Storage, data: TrainingData) -> HeldOu
         return None
     problems = ProblemCollector()
     features = [feature.name for feature in data.features]
-    roles = used_columns(job)
+    roles = used_columns(job) - set(job.fit_params.values())
     named = [*features, *(name for name in data.table.column_names if name in roles and name not in features)]
     types = {name: str(value_type(data.table[name].type)) for name in named}
     known = {name: kind for name, kind in types.items() if kind != "null"}
@@ -77,7 +77,7 @@ def load_held_out(job: TrainJob, storage: Storage, data: TrainingData) -> HeldOu
     targets = tuple(target_rows(table, one.name, one.has_classes, held_out=True) for one in data.targets)
     for trained, found in zip(data.targets, targets, strict=True):
         _check_classes(trained, found)
-    return HeldOutData(table, targets, fit_params(job, table))
+    return HeldOutData(table, targets, fit_params(job, table, only_weights=True))
 
 
 def _check_classes(trained: TargetRows, found: TargetRows) -> None:

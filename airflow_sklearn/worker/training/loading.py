@@ -113,9 +113,14 @@ def load(job: TrainJob, storage: Storage, estimators: Mapping[str, Any]) -> Trai
     return TrainingData(table, read.output_columns, features, targets, fit_params(job, table), rows_read)
 
 
-def fit_params(job: TrainJob, table: pa.Table) -> FitParams:
-    """The further parameters of ``fit`` that a table's columns hold."""
-    columns = {**job.fit_params, **({"sample_weight": job.sample_weight} if job.sample_weight else {})}
+def fit_params(job: TrainJob, table: pa.Table, *, only_weights: bool = False) -> FitParams:
+    """The further parameters of ``fit`` that a table's columns hold.
+
+    :param only_weights: leave out all but the weights.
+    """
+    columns = {} if only_weights else dict(job.fit_params)
+    if job.sample_weight:
+        columns["sample_weight"] = job.sample_weight
     return FitParams({name: _parameter_values(table[column]) for name, column in columns.items()})
 
 

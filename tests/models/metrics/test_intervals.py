@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from airflow_sklearn.models.metrics import classes, ranking, regression  # noqa: F401
-from airflow_sklearn.models.metrics.intervals import intervals
+from airflow_sklearn.models.metrics import intervals as module
+from airflow_sklearn.models.metrics.registry import compute
 from airflow_sklearn.models.metrics.scored import Scored, scored_classes, scored_numbers
+
+
+def intervals(scored: Scored) -> dict[str, Any]:
+    return module.intervals(scored, compute(scored))
 
 
 def accurate(rows: int, seed: int = 0) -> Scored:

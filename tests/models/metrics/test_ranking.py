@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn import metrics
 
 from airflow_sklearn.models.metrics.ranking import deciles_of, lift_of, pr_curve_of, roc_curve_of
-from airflow_sklearn.models.metrics.registry import compute
+from airflow_sklearn.models.metrics.registry import compute, plain
 from airflow_sklearn.models.metrics.report import target_metrics
-from airflow_sklearn.models.metrics.scored import Ranking, scored_classes
+from airflow_sklearn.models.metrics.scored import Ranking, Scored, scored_classes
 
 ONES = np.ones(500)
+
+
+def computed(scored: Scored) -> dict[str, Any]:
+    return plain(compute(scored))
 
 
 def case(kind: str, ties: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -23,7 +29,7 @@ def case(kind: str, ties: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarr
 @pytest.mark.parametrize("kind", ["plain", "weighted"])
 def test_areas_are_those_of_scikit_learn(kind: str) -> None:
     y, scores, weight = case(kind)
-    found = compute(scored_classes(y, y, [0, 1], scores=scores, is_probability=True, weight=weight))
+    found = computed(scored_classes(y, y, [0, 1], scores=scores, is_probability=True, weight=weight))
     assert found["roc_auc"] == pytest.approx(metrics.roc_auc_score(y, scores, sample_weight=weight), rel=1e-12)
     expected = metrics.average_precision_score(y, scores, sample_weight=weight)
     assert found["average_precision"] == pytest.approx(expected, rel=1e-12)
@@ -35,7 +41,7 @@ def test_areas_of_several_classes_are_those_of_each_against_the_others() -> None
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 300)
     scores = rng.dirichlet(np.ones(3), 300) + np.eye(3)[y]
-    found = compute(scored_classes(y, y, [0, 1, 2], scores=scores))
+    found = computed(scored_classes(y, y, [0, 1, 2], scores=scores))
     each = [metrics.roc_auc_score(y == i, scores[:, i]) for i in range(3)]
     assert found["roc_auc"] == pytest.approx(each)
     assert found["roc_auc_macroavg"] == pytest.approx(np.mean(each))
@@ -61,8 +67,8 @@ def test_weights_count_like_repeated_rows() -> None:
     y, scores, _ = case("plain")
     times = np.random.default_rng(1).integers(0, 4, 500)
     repeated = np.repeat(np.arange(500), times)
-    weighted = compute(scored_classes(y, y, [0, 1], scores=scores, is_probability=True, weight=times.astype(float)))
-    again = compute(scored_classes(y[repeated], y[repeated], [0, 1], scores=scores[repeated], is_probability=True))
+    weighted = computed(scored_classes(y, y, [0, 1], scores=scores, is_probability=True, weight=times.astype(float)))
+    again = computed(scored_classes(y[repeated], y[repeated], [0, 1], scores=scores[repeated], is_probability=True))
     for name in ("roc_auc", "average_precision", "ks", "deciles", "lift", "log_loss", "confusion_matrix", "accuracy"):
         assert np.allclose(weighted[name], again[name]), name
 
