@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_sklearn.contract.search import Search
     from airflow_sklearn.contract.validation import GroupFolds, HeldOut, TimeFolds
+    from airflow_sklearn.contract.will_score import WillScore
     from airflow_sklearn.datasets.files import Dataset
     from airflow_sklearn.datasets.redshift.tables import RedshiftDataApi, RedshiftQuery, RedshiftTable
     from airflow_sklearn.operators.commit import SklearnCommitOperator
@@ -47,6 +48,7 @@ __all__ = [
     "SklearnRegisterOperator",
     "SklearnTrainOperator",
     "TimeFolds",
+    "WillScore",
     "__version__",
     "sklearn_predict",
 ]
@@ -70,6 +72,7 @@ _MODULES = {
     "SklearnRegisterOperator": "operators.register",
     "SklearnTrainOperator": "operators.train",
     "TimeFolds": "contract.validation",
+    "WillScore": "contract.will_score",
     "sklearn_predict": "task_groups",
 }
 

@@ -14,6 +14,7 @@ from airflow_sklearn.contract.jobs import JobIdentity
 from airflow_sklearn.contract.register_settings import RegisterSettings
 from airflow_sklearn.contract.train_settings import TrainSettings
 from airflow_sklearn.contract.validation import HeldOut
+from airflow_sklearn.contract.will_score import WillScore, as_will_score, scored_table
 from airflow_sklearn.datasets.base import Attempt
 from airflow_sklearn.datasets.held_out import find_held_out
 from airflow_sklearn.runs.model_store import find_version
@@ -58,6 +59,10 @@ def train(
     check_names("client.train", settings, frozenset(TrainSettings.model_fields) - {"target"})
     if isinstance(settings.get("validation"), HeldOut):
         settings["validation"] = find_held_out(Attempt(storage, JobIdentity()), settings["validation"])
+    if isinstance(scored := as_will_score(settings.get("will_score")), WillScore):
+        files = as_files(storage, scored.source, join(model, "rows"))
+        name, objects = ", ".join(files.uris), storage.expand(files.uris)
+        settings["will_score"] = scored_table(scored, name, source=files, objects=objects)
     job, job_uri = make_train_job(
         storage,
         settings=TrainSettings.asked(with_defaults(TrainSettings, {**settings, "target": target})),

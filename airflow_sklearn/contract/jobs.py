@@ -17,6 +17,7 @@ from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.contract.register_settings import RegisterSettings
 from airflow_sklearn.contract.tables import Snapshot
 from airflow_sklearn.contract.train_settings import TrainSettings
+from airflow_sklearn.contract.validation import HeldOutRows
 
 LONGEST_SECONDS = 1e9  # 31 years: the longest time that timers accept
 
@@ -94,7 +95,10 @@ class TrainJob(TrainSettings, Job):
     def uris(self) -> tuple[str, ...]:
         """See ``Job.uris``."""
         pools = [self.search.folder] if self.search else []
-        return (*super().uris(), self.model, *self.source.uris, *(one.uri for one in self.objects), *pools)
+        held_out = self.validation.objects if isinstance(self.validation, HeldOutRows) else ()
+        others = self.will_score.uris() if self.will_score else ()
+        read = (*self.source.uris, *(one.uri for one in (*self.objects, *held_out)), *others)
+        return (*super().uris(), self.model, *read, *pools)
 
 
 class RegisterJob(RegisterSettings, Job):

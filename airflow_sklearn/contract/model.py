@@ -220,6 +220,9 @@ class ModelManifest(RecordedSettings, Document):
     metrics: dict[str, float | None] = {}
     """Means over the folds of the cross-validation; empty: there was none."""
     metrics_std: dict[str, float | None] = {}
+    unfit_columns: Annotated[dict[str, str], Later()] = {}
+    """Columns that the check against the table that will be scored left out, with the reason. They are in
+    ``excluded_columns`` too."""
     not_made: Annotated[dict[str, str], Later()] = {}
     """What failed after fitting, such as ``validation``, with the reason: the model was kept without it."""
     explained: Annotated[dict[str, Literal["linear", "trees"]], Later()] = {}

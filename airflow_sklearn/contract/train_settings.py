@@ -33,6 +33,7 @@ from airflow_sklearn.contract.preprocessing import check_preprocessing, is_repla
 from airflow_sklearn.contract.schema import Policies, Serializer
 from airflow_sklearn.contract.search import Search, as_search, check_search
 from airflow_sklearn.contract.validation import Validation, check_validation, folds_and_way
+from airflow_sklearn.contract.will_score import ScoredTable, check_will_score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,6 +83,8 @@ class TrainSettings(RecordedSettings):
     policies: Policies = Policies()
     persistence: Annotated[Serializer, Later()] = "joblib"
     """The format in which the model is stored."""
+    will_score: Annotated[ScoredTable | None, Later()] = None
+    """The table that the columns are checked against before anything is fitted; None: they are not."""
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -106,6 +109,7 @@ class TrainSettings(RecordedSettings):
         check_preprocessing(arguments["preprocessing"], arguments["preprocessing_params"])
         check_policies(arguments["policies"])
         check_choice("persistence", arguments["persistence"], PERSISTENCE)
+        check_will_score(arguments["will_score"])
 
     @classmethod
     def asked(cls, arguments: Mapping[str, Any]) -> Self:

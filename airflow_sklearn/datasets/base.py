@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.planned import Planned
 from airflow_sklearn.contract.receipt import KeyHash
+from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.receipt import OutputPart
     from airflow_sklearn.contract.schema import Column
     from airflow_sklearn.contract.tables import OutputColumnSpec, Snapshot
+    from airflow_sklearn.contract.will_score import ColumnContent
     from airflow_sklearn.runs.prediction import UnresolvedPlan
     from airflow_sklearn.storage import Storage
 
@@ -145,6 +147,11 @@ class Source(ABC):
     is_in_place: ClassVar[bool] = False
     """Whether resolving costs nothing, so that its faults are told together with those of the request."""
 
+    @property
+    def name(self) -> str:
+        """The source's name for people."""
+        return type(self).__name__
+
     def check(self, attempt: Attempt, plan: UnresolvedPlan) -> list[str]:
         """Faults because of which a model cannot predict these rows, as far as they are known before the rows are
         read.
@@ -171,6 +178,13 @@ class Source(ABC):
         :raises UserError: columns do not exist or cannot be read; the message lists all of them.
         :raises StatementRunningError: the rows are being exported; the task must wait without a worker slot.
         """
+
+    def contents(self, attempt: Attempt) -> dict[str, ColumnContent]:
+        """What each column holds, found without exporting rows. Not called for files.
+
+        :raises UserError: this kind of source cannot say so, or has no rows.
+        """
+        raise UserError(f"will_score: a {self.name} cannot be looked at. Fix: write some of its rows to a file.")
 
     def discard(self, attempt: Attempt, snapshot: Snapshot | None, *, served: str) -> None:
         """Remove files that were exported for a training. Files that are read in place stay.

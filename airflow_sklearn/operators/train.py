@@ -19,6 +19,7 @@ from airflow_sklearn.contract.preprocessing import is_replacement
 from airflow_sklearn.contract.presets import PRESET_NAMES
 from airflow_sklearn.contract.train_settings import TrainSettings
 from airflow_sklearn.contract.validation import HeldOut, folds_and_way
+from airflow_sklearn.contract.will_score import WillScore, as_will_score
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.operators.base import clears_of, identity_of, own_copy, static_outlets
 from airflow_sklearn.operators.jobs import DEFAULT_DEADLINE
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.schema import Serializer
     from airflow_sklearn.contract.search import Search
     from airflow_sklearn.contract.validation import Asked
+    from airflow_sklearn.contract.will_score import ScoredTable
     from airflow_sklearn.datasets.base import WantedColumns
     from airflow_sklearn.datasets.places import Readable, Writable
     from airflow_sklearn.runtimes.base import Runtime
@@ -104,6 +106,10 @@ class SklearnTrainOperator(ModelVersionOperator):
     :param persistence: the format in which the model is stored: ``joblib``, or ``skops``, which holds no pickle. The
         worker needs ``skops`` then, and all types in the model must be trusted: by skops itself, by Airflow's
         ``[airflow_sklearn] skops_trusted_types``, or by the worker's ``AIRFLOW_SKLEARN_SKOPS_TRUSTED_TYPES``.
+    :param will_score: the table that the model will score: a URI, several, a ``Dataset``, a ``RedshiftTable`` or a
+        ``RedshiftQuery``. Before anything is fitted, columns that this table lacks, or that are constant or null there,
+        and columns that alone predict the target almost perfectly, are listed together as an error;
+        ``WillScore(..., unfit_columns="exclude", keep=["deposit"])`` leaves them out of learning. (templated)
     :param search: a search for the best parameters, of any preset or estimator: ``"randomized"``, a dict, or
         ``Search("hyperband", {"learning_rate": [0.05, 0.1]}, scoring="roc_auc")``. Without ``params`` the preset's own
         are searched. The metrics are those of the whole search: each fold of the validation searches anew.
@@ -136,6 +142,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         "metrics_by",
         "preprocessing_params",
         "search",
+        "will_score",
         "out_of_sample",
         "policies",
         "code_version",
@@ -167,6 +174,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         preprocessing_params: Mapping[str, Any] | None = None,
         policies: Mapping[str, str] | None = None,
         persistence: Serializer = "joblib",
+        will_score: WillScore | Readable | str | Sequence[str] | Mapping[str, Any] | None = None,
         search: Search | Mapping[str, Any] | str | None = None,
         reuse: bool = True,
         code_version: str = "",
@@ -207,6 +215,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         self.preprocessing_params = preprocessing_params
         self.policies = policies
         self.persistence = persistence
+        self.will_score = own_copy(will_score)
         self.search = search
         self.reuse = reuse
         self.code_version = code_version
@@ -229,6 +238,8 @@ class SklearnTrainOperator(ModelVersionOperator):
         check_flag("reuse", self.reuse)
         if isinstance(self.validation, HeldOut):
             check_source(self.validation.source)
+        if isinstance(scored := as_will_score(self.will_score), WillScore):
+            check_source(scored.source, "will_score")
         if self.out_of_sample:
             check_destination(self.out_of_sample, "out_of_sample")
 
@@ -252,7 +263,8 @@ class SklearnTrainOperator(ModelVersionOperator):
         resolved = as_source(self.source).resolve(self.attempt_in(context), self._wanted_columns())
         if (answer := self.answer_before_the_job(context, resolved)) is not None:
             return answer
-        asked = {**self._asked(), "validation": self._held_out_found(context)}
+        found = {"validation": self._held_out_found(context), "will_score": self._scored_table(context)}
+        asked = {**self._asked(), **found}
         settings = TrainSettings.asked(asked).model_copy(update={"excluded_columns": resolved.excluded})
         job, job_uri = make_train_job(
             storage,
@@ -298,6 +310,7 @@ class SklearnTrainOperator(ModelVersionOperator):
             "fit_params": list((self.fit_params or {}).values()),
             "validation": list(column_names(getattr(self.validation, "column", None))),
             "metrics_by": list(column_names(self.metrics_by)),
+            "will_score": list(column_names(getattr(self.will_score, "keep", None))),
         }
         return WantedColumns(roles, column_names(self.excluded_columns), with_others=True)
 
@@ -308,6 +321,13 @@ class SklearnTrainOperator(ModelVersionOperator):
         if not isinstance(self.validation, HeldOut):
             return self.validation
         return find_held_out(self.attempt_in(context), self.validation)
+
+    def _scored_table(self, context: Context) -> ScoredTable | None:
+        """The table that will be scored, as the job contains it."""
+        from airflow_sklearn.datasets.will_score import find_scored_table
+
+        asked = as_will_score(self.will_score)
+        return find_scored_table(self.attempt_in(context), asked) if isinstance(asked, WillScore) else asked
 
     def _run_of(self, context: Context) -> str:
         """The name of the scores' rows if they are appended: this task in this DAG run, whatever it fits."""

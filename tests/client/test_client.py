@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from airflow_sklearn import client
+from airflow_sklearn import WillScore, client
 from airflow_sklearn.contract.receipt import Receipt
 from airflow_sklearn.exceptions import BrokenEnvironmentError, DataError, UserError
 from airflow_sklearn.storage import Storage
@@ -47,6 +47,15 @@ def test_the_examples_of_the_documentation_run(customers: pd.DataFrame) -> None:
     assert names["done"]["rows"] == 240
     assert names["found"].error is None
     assert names["found"].same
+
+
+def test_rows_that_will_be_scored_are_compared_with_the_training_rows_first(customers: pd.DataFrame) -> None:
+    later = customers.drop(columns=["churned", "city"])
+    with pytest.raises(DataError, match="'city': the table that will be scored lacks it"):
+        trained(customers, will_score=later)
+    model = trained(customers, will_score=WillScore(later, unfit_columns="exclude"))
+    assert model.manifest.feature_schema.feature_names == ("age", "visits")
+    assert model.manifest.unfit_columns == {"city": "the table that will be scored lacks it"}
 
 
 def test_a_frame_is_predicted_as_a_container_would_with_its_own_index(customers: pd.DataFrame) -> None:

@@ -22,6 +22,7 @@ from airflow_sklearn import (
     SklearnPredictOperator,
     SklearnReapOperator,
     SklearnTrainOperator,
+    WillScore,
     sklearn_predict,
 )
 from airflow_sklearn.exceptions import UserError
@@ -56,6 +57,11 @@ def dag() -> Any:
         ({"validation": "non"}, "validation='non': give a number of folds .*Did you mean 'none'"),
         ({"validation": 3, "cross_validation": 2}, "cross_validation=2 and validation=3 contradict each other"),
         ({"validation": HeldOut("ftp://b/x.csv")}, "ftp"),
+        ({"will_score": WillScore}, r"will_score=WillScore is the class: give an object, WillScore\(...\)"),
+        ({"will_score": "scores.csv"}, "will_score='scores.csv' is a relative path"),
+        ({"will_score": WillScore(3)}, "will_score: .*3 is a number"),
+        ({"will_score": WillScore("s3://b/x.csv", "exclud")}, "unfit_columns='exclud': .*Did you mean 'exclude'"),
+        ({"will_score": WillScore("s3://b/x.csv", keep=[1])}, r"keep=\[1\]: give a column's name"),
         ({"traget": "y"}, "no argument 'traget'. Did you mean 'target'"),
         ({"retrys": 2}, "no argument 'retrys'. Did you mean 'retries'"),
         ({"runtime": LocalRuntime}, r"runtime=LocalRuntime is the class: give an object, LocalRuntime\(...\)"),

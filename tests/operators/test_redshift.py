@@ -89,6 +89,31 @@ def test_out_of_sample_scores_go_into_a_table(run_dag: RunDag, warehouse: Wareho
     assert warehouse.keys("out_of_sample") == list(range(ROWS))
 
 
+@pytest.mark.parametrize("way_in", WAYS_IN)
+def test_the_table_that_will_be_scored_is_looked_at_in_the_database(
+    run_dag: RunDag, warehouse: Warehouse, way_in: str
+) -> None:
+    deferrable = {"deferrable": str(way_in.endswith("deferred"))}
+    if way_in != "hook":
+        api = warehouse.cloud.redshift.data_api
+        warehouse.options = DATA_API.format(database=warehouse.cloud.redshift.database, workgroup=api.workgroup)
+    table = f"{warehouse.schema}.tomorrow"
+    warehouse.query(
+        f"CREATE TABLE {table} (id bigint, day date, x double precision, kind varchar(8), flag boolean)",
+        f"INSERT INTO {table} SELECT id, DATE '2026-02-01', x, NULL, y FROM {warehouse.schema}.customers",
+    )
+    check = f"WillScore({warehouse.table('tomorrow')}, unfit_columns='exclude', keep='x')"
+    run = run_dag(warehouse.train(will_score=check, excluded_columns="[]", **deferrable))
+    assert run.state == "success"
+    _, _, key = run.xcom("train")["manifest_uri"].removeprefix("s3://").partition("/")
+    manifest = json.load(warehouse.cloud.cloud.client().get_object(Bucket=warehouse.cloud.bucket, Key=key)["Body"])
+    assert manifest["unfit_columns"] == {
+        "day": "it has the same value in all rows of the table that will be scored",
+        "kind": "it has no value in the table that will be scored",
+    }
+    assert [feature["name"] for feature in manifest["feature_schema"]["features"]] == ["x"]
+
+
 def test_a_backfill_replaces_one_day_and_leaves_the_others(run_dag: RunDag, warehouse: Warehouse, model: str) -> None:
     body = warehouse.predict(
         model,

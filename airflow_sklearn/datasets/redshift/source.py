@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.datasets.base import Resolved, Source, WantedColumns
 from airflow_sklearn.datasets.redshift.access import connect
+from airflow_sklearn.datasets.redshift.contents import contents
 from airflow_sklearn.datasets.redshift.types import arrow_type, feature_faults, unload_faults
 from airflow_sklearn.datasets.redshift.unload import DEFAULT_FILE_SIZE, describe, unload
 from airflow_sklearn.datasets.snapshots import delete_snapshot, find_snapshot, snapshot_folder
@@ -14,6 +15,7 @@ from airflow_sklearn.exceptions import RedshiftError, UserError
 if TYPE_CHECKING:
     from airflow_sklearn.contract.plan import Plan
     from airflow_sklearn.contract.tables import Snapshot, TableColumn, UnloadSource
+    from airflow_sklearn.contract.will_score import ColumnContent
     from airflow_sklearn.datasets.base import Attempt
     from airflow_sklearn.runs.prediction import UnresolvedPlan
 
@@ -26,6 +28,11 @@ class RedshiftSource(Source):
     def __init__(self, document: UnloadSource) -> None:
         self._document = document
         self._described: tuple[TableColumn, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """See ``Source.name``."""
+        return self._document.name
 
     def check(self, attempt: Attempt, plan: UnresolvedPlan) -> list[str]:
         """See ``Source.check``. The columns are compared with the model's features."""
@@ -71,6 +78,10 @@ class RedshiftSource(Source):
             file_size=file_size or DEFAULT_FILE_SIZE,
         )
         return Resolved(snapshot.files, snapshot)
+
+    def contents(self, attempt: Attempt) -> dict[str, ColumnContent]:
+        """See ``Source.contents``. Redshift looks at all rows; none are unloaded."""
+        return contents(connect(attempt, self._document.access), self._document, self._columns(attempt))
 
     def discard(self, attempt: Attempt, snapshot: Snapshot | None, *, served: str) -> None:
         """See ``Source.discard``."""

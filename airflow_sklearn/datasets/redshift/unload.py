@@ -36,7 +36,7 @@ def describe(database: Database, source: UnloadSource) -> tuple[TableColumn, ...
     :raises UserError: two columns have the same name.
     :raises RedshiftError: there is no such table, or the query is not valid.
     """
-    sql = f"SELECT * FROM ({_relation(source)}) AS source LIMIT 0"
+    sql = f"SELECT * FROM ({relation(source)}) AS source LIMIT 0"
     columns = database.run([Statement(sql)], step="describe")[0].columns
     names = [column.name for column in columns]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -91,7 +91,7 @@ def _megabytes(size: int) -> int:
     return min(max(size // _MB, smallest), largest)
 
 
-def _relation(source: UnloadSource) -> str:
+def relation(source: UnloadSource) -> str:
     """The source as a query that can be put into parentheses."""
     if source.sql:
         inner = inline(source.sql, source.parameters)
@@ -103,7 +103,7 @@ def _relation(source: UnloadSource) -> str:
 
 def _query(source: UnloadSource, columns: Sequence[TableColumn]) -> str:
     """The unloaded query. A LIMIT is in a subquery, because UNLOAD accepts none outside."""
-    return f"SELECT {', '.join(map(_item, columns))} FROM ({_relation(source)}) AS source"
+    return f"SELECT {', '.join(map(_item, columns))} FROM ({relation(source)}) AS source"
 
 
 def _item(column: TableColumn) -> str:

@@ -20,6 +20,7 @@ def named_columns(job: TrainJob) -> dict[str, tuple[str, ...]]:
         "validation": (job.validation.column,) if isinstance(job.validation, GroupFolds | TimeFolds) else (),
         "metrics_by": job.metrics_by,
         "fit_params": tuple(job.fit_params.values()),
+        "will_score": job.will_score.keep if job.will_score else (),
     }
     return {setting: names for setting, names in found.items() if names}
 
@@ -27,7 +28,8 @@ def named_columns(job: TrainJob) -> dict[str, tuple[str, ...]]:
 def used_columns(job: TrainJob) -> set[str]:
     """The columns that are read although they may be excluded from learning."""
     named = named_columns(job)
-    named.pop("excluded_columns", None)
+    for setting in ("excluded_columns", "will_score"):
+        named.pop(setting, None)
     return {name for names in named.values() for name in names}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from airflow_sklearn.worker.training.columns import named_columns, not_learned_f
 from airflow_sklearn.worker.training.description import LearnedTable
 from airflow_sklearn.worker.training.learned_from import tell_what_is_learned_from
 from airflow_sklearn.worker.training.memory import check_memory
+from airflow_sklearn.worker.training.will_score import unfit_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,11 +62,13 @@ class TrainingData(LearnedTable):
     :param targets: the targets' values.
     :param params: further parameters of ``fit``, for all rows.
     :param rows_read: the number of rows of the source.
+    :param unfit: columns that are left out because of the table that will be scored, each with the reason.
     """
 
     targets: tuple[TargetRows, ...]
     params: FitParams
     rows_read: int
+    unfit: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(job: TrainJob, storage: Storage, estimators: Mapping[str, Any]) -> TrainingData:
@@ -106,11 +109,14 @@ def load(job: TrainJob, storage: Storage, estimators: Mapping[str, Any]) -> Trai
     _warn_of_folders(job, table.column_names)
     names = [name for name in table.column_names if name not in {*not_learned_from(job), *index}]
     targets = tuple(target_rows(table, name, is_classifier(estimators[name])) for name in job.targets)
+    unfit = unfit_columns(job, storage, table, names, targets)
+    names = [name for name in names if name not in unfit]
     warn_of_numbers_in_text(table.select([name for name in names if name not in job.source.types]))
     features = learn_features(table.select(names), as_pandas=not all(map(accepts_arrow, estimators.values())))
-    unused = dict.fromkeys(index, "the index of a pandas frame") | dict.fromkeys(job.excluded_columns, "excluded")
+    unused = {**dict.fromkeys(index, "the index of a pandas frame"), **dict.fromkeys(job.excluded_columns, "excluded")}
+    unused |= unfit
     tell_what_is_learned_from(features, table, key=job.primary_key, unused=unused)
-    return TrainingData(table, read.output_columns, features, targets, fit_params(job, table), rows_read)
+    return TrainingData(table, read.output_columns, features, targets, fit_params(job, table), rows_read, unfit)
 
 
 def fit_params(job: TrainJob, table: pa.Table, *, only_weights: bool = False) -> FitParams:

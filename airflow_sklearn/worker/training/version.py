@@ -72,7 +72,8 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
         out_of_sample=out_of_sample,
         score_percentiles={name: values for one in scored for name, values in score_percentiles(one).items()},
         **described,
-        **job.recorded(),
+        unfit_columns=dict(data.unfit),
+        **{**job.recorded(), "excluded_columns": (*job.excluded_columns, *data.unfit)},
     )
 
 
