@@ -13,7 +13,7 @@ import pytest
 
 from airflow_sklearn.contract.metrics import ModelMetrics
 from airflow_sklearn.contract.model import ModelManifest
-from tests.operators.conftest import Run
+from tests.operators.database import Run
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 
@@ -41,7 +41,14 @@ def manifest(run: Run, task: str) -> ModelManifest:
 
 @pytest.mark.slow
 def test_the_examples_of_the_documentation_run(run_dag: Callable[..., Run], tmp_path: Path) -> None:
-    for folder, frame in {"customers": customers(), "held_out": customers().tail(60)}.items():
+    new = customers().drop(columns=["churned"])
+    frames = {
+        "customers": customers(),
+        "held_out": customers().tail(60),
+        "to_score": new,
+        "new_region": new.drop(columns=["spend"]).assign(region="east"),
+    }
+    for folder, frame in frames.items():
         (tmp_path / folder).mkdir()
         frame.to_parquet(tmp_path / folder / "2026-01-01.parquet", index=False)
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
@@ -51,11 +58,14 @@ def test_the_examples_of_the_documentation_run(run_dag: Callable[..., Run], tmp_
     assert run.state == "success"
     found: dict[str, Any] = {
         name: manifest(run, name)
-        for name in ("by_customer", "by_time", "held_out", "by_region", "two_targets", "careful")
+        for name in ("by_customer", "by_time", "held_out", "by_region", "two_targets", "careful", "checked", "without")
     }
+    assert not found["checked"].unfit_columns
+    assert found["without"].unfit_columns == {"spend": "the table that will be scored lacks it"}
     rows = {name: one.out_of_sample.rows for name, one in found.items()}
     assert rows == {
-        "by_customer": 240, "by_time": 180, "held_out": 60, "by_region": 240, "two_targets": 240, "careful": 240
+        "by_customer": 240, "by_time": 180, "held_out": 60, "by_region": 240, "two_targets": 240, "careful": 240,
+        "checked": 240, "without": 240,
     }  # fmt: skip
     stored = found["by_region"].metrics_object
     metrics = ModelMetrics.from_json(Path(stored.uri.removeprefix("file://")).read_bytes())
