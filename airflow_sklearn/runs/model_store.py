@@ -3,6 +3,8 @@
 <model>/versions/<version>/manifest.json    a version exists if its manifest and its artifact do
 <model>/versions/<version>/artifact-<digest>.joblib
 <model>/versions/<version>/parity-<digest>.json    training rows and their predictions; models of 0.1.0 have none
+<model>/versions/<version>/metrics-<digest>.json    all metrics of the out-of-sample rows
+<model>/versions/<version>/explanation-<digest>.json    coefficients, importances, selected columns
 <model>/latest.json                         the version that was trained, or found to exist, last
 """
 

@@ -21,7 +21,8 @@ import airflow_sklearn
 from airflow_sklearn import LocalRuntime, SklearnRegisterOperator
 from airflow_sklearn.airflow_compat import DAG
 from airflow_sklearn.exceptions import UserError
-from tests.operators.conftest import ROWS, Run, predict, published_rows
+from tests.operators.conftest import ROWS, predict, published_rows
+from tests.operators.database import Run
 
 RunDag = Callable[..., Run]
 TEMPLATE = Path(__file__).parents[2] / "dags" / "register_from_notebook.py"

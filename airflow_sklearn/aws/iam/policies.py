@@ -55,6 +55,8 @@ MODEL_BY_AIRFLOW = ("*estimators/*", "*versions/*/jobs/*", "*latest.json")
 MODEL_BY_WORKER = (
     "*versions/*/artifact-*",
     "*versions/*/parity-*",
+    "*versions/*/metrics-*",
+    "*versions/*/explanation-*",
     _SCORES,
     "*versions/*/manifest.json",
     "*versions/*/jobs/*.result.json",

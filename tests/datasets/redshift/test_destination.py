@@ -119,7 +119,7 @@ def test_all_that_does_not_go_together_is_told_at_once(place: Place) -> None:
 
 def test_an_upsert_needs_a_key(place: Place) -> None:
     assert place.faults(place.load(key=(), if_exists="upsert")) == [
-        "if_exists='upsert' needs the rows' key: train with primary_key"
+        "if_exists='upsert' needs the rows' key: give primary_key"
     ]
 
 
