@@ -1,4 +1,4 @@
-"""Whoever stops a task, and whatever it waits in: its instance ends too. In Airflow 2.11 and in Airflow 3."""
+"""Whoever stops a task, and whatever it waits in: its instance ends too. How Airflow stops a task: test_ecs_kills.py."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from tests.cloud.killed_worker import run_whose_worker_is_killed
 from tests.cloud.observing import at_the_gate, finish, log_of, standing
 from tests.operators.real_airflow import RealAirflow
 
-pytestmark = pytest.mark.both_airflows
-
 
 @pytest.fixture
 def workload(instances_of: Callable[..., InstanceWorkload]) -> InstanceWorkload:
-    """One chunk: Airflow 2 with SQLite runs one task at a time."""
+    """One chunk."""
     return instances_of(chunks=1)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from local_cloud import docker_engine
 from tests.cloud.observing import at_the_gate, containers_by_chunk, finish, log_of
-from tests.cloud.workload import CHUNK_ROWS, Workload, task_definition
+from tests.cloud.workload import Workload, task_definition
 from tests.operators.real_airflow import RealAirflow
 
 WAITING = pytest.mark.parametrize("deferrable", ["False", "True"], ids=["waiting", "deferred"])
@@ -120,24 +120,3 @@ def test_logs_that_cannot_be_read_stop_nothing(
     finish(airflow, workload, run)
     assert set(containers_by_chunk(workload).values()) == {1}
     assert "log cannot be read now" in log_of(airflow, run, "score.predict")
-
-
-@pytest.mark.timeout(1800)
-@pytest.mark.usefixtures("one_at_a_time")
-def test_a_triggerer_that_restarts_loses_none_of_fifty_chunks_at_once(
-    airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str
-) -> None:
-    workload = workload_of(chunks=50)
-    run = airflow.run("fifty", workload.predict(gated_model, deferrable="True", retries="0"))
-    airflow.wait_for(
-        "all chunks to be deferred",
-        lambda: list(run.states("score.predict").values()).count("deferred") == 50,
-        seconds=600,
-    )
-    airflow.wait_for("50 containers at the gate", lambda: len(workload.running()) == 50, pause=2)
-    assert len(workload.local.containers()) == 50
-    with airflow.without_triggerer():
-        assert len(workload.tasks("RUNNING")) == 50, "its end stops no container"
-    finish(airflow, workload, run, seconds=600)
-    assert len(workload.published()) == 50 * CHUNK_ROWS
-    assert set(containers_by_chunk(workload).values()) == {1}
