@@ -1,4 +1,4 @@
-"""Whoever stops a task, and whatever it waits in: its instance ends too. How Airflow stops a task: test_ecs_kills.py."""
+"""Whoever stops a task, and whatever it waits in: its instance ends too. Of Airflow itself: test_ecs_kills.py."""
 
 from __future__ import annotations
 
