@@ -59,6 +59,7 @@ test-worker: .venv-worker/ready .venv-ministack/ready  ## all others, where Airf
 
 test-local-cloud: .venv/ready .venv-ministack/ready  ## the local cloud's own tests; CI runs them when it has changed
 	.venv/bin/$(PYTEST) local_cloud/tests
+	@.ci/local-cloud-digest >.ci/local-cloud.tested
 
 # Both are too slow for every change: before a release, and after a change of floors, airflow_compat.py or models/.
 
