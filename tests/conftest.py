@@ -52,6 +52,7 @@ AIRFLOW_3 = (
     "test_house_rules.py",
     "test_package.py",
     "triggers",
+    "worker/test_tree_reasons.py",
     "worker/training/test_search.py",
     "worker/training/test_skops.py",
 )

@@ -34,6 +34,9 @@ class TargetExplanation(Value):
     target: str
     kind: Literal["linear", "trees", "other"]
     """The kind of the last step. ``linear``: its score is a sum of coefficients times columns, and the intercept."""
+    exact: bool = False
+    """Whether each row's score can be explained exactly: the last step is linear, or of a known kind of trees, and each
+    column with a weight is made of one feature."""
     outputs: tuple[str, ...] = ()
     """Linear: the classes whose scores the coefficients belong to; of two classes the second one. Empty: one number."""
     intercepts: tuple[float, ...] = ()

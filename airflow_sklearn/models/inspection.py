@@ -9,15 +9,24 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
+from sklearn.ensemble._forest import BaseForest
 from sklearn.feature_selection import SelectorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.tree import BaseDecisionTree
 
 from airflow_sklearn.models.preprocessing import TablePreprocessor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_HISTOGRAMS = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 _MOST_PERMUTED = 200  # features
 
 
@@ -86,6 +95,23 @@ def _only_estimator(estimator: Any) -> Any:
 def is_linear(last: Any) -> bool:
     """Whether an estimator's score is a sum of coefficients times columns, and the intercept."""
     return hasattr(last, "coef_") and type(last).__module__.startswith(("sklearn.linear_model", "sklearn.svm"))
+
+
+def is_trees(last: Any) -> bool:
+    """Whether an estimator consists of decision trees."""
+    return hasattr(last, "feature_importances_") or isinstance(last, _HISTOGRAMS)
+
+
+def has_exact_trees(last: Any) -> bool:
+    """Whether the contributions to the scores of an estimator's trees can be computed exactly.
+
+    They can not for splits by categories, nor for gradient boosting of several classes.
+    """
+    if isinstance(last, _HISTOGRAMS):
+        return not np.any(last.is_categorical_)
+    if isinstance(last, GradientBoostingClassifier):
+        return len(last.classes_) == 2
+    return isinstance(last, (BaseForest, BaseDecisionTree, GradientBoostingRegressor))
 
 
 def has_own_importances(estimator: Any) -> bool:

@@ -411,7 +411,7 @@ def test_noise_near_zero_does_not_refuse_a_machine(
     expected = before[number]
     least = 1e-6 * max(abs(value) for value in expected if isinstance(value, float))
     for noise, status in ((least * 1e-10, "succeeded"), (least * 1e-8, "failed")):
-        monkeypatch.setattr(parity, "_predict", lambda *_, noise=noise: ((*expected[1:], noise),))
+        monkeypatch.setattr(parity, "predict_outputs", lambda *_, noise=noise: ((*expected[1:], noise),))
         before[number] = (*expected[1:], 0.0)
         uri = other_model(bench, model, parity=model.parity.model_copy(update={"predictions": tuple(before)}))
         plan, _ = bench.plan(bench.write(rows, "x.csv"), model=uri, method="decision_function")

@@ -81,3 +81,11 @@ def test_a_table_without_rows_has_the_columns_all_the_same(bench: Workbench) -> 
     empty = bench.predict(bench.write(table().slice(0, 0), "empty.parquet"), explain=1)
     assert empty.column_names[-2:] == ["y_reason_1", "y_effect_1"]
     assert empty.schema.field("y_effect_1").type == pa.float64()
+
+
+def test_trees_without_shap_are_told_what_to_install(bench: Workbench) -> None:
+    source = bench.write(table().slice(0, 100), "table.parquet")
+    manifest = bench.train(source, "tests.worker.training.test_explanation:forest")
+    assert manifest.explained == {"y": "trees"}
+    plan, _ = bench.plan(source, explain=1)
+    assert "pip install 'airflow-sklearn[explain]'" in error_of(bench.run_chunk(plan))

@@ -14,7 +14,7 @@ from airflow_sklearn.contract.explanation import ExplainedColumn, Importance, Mo
 from airflow_sklearn.contract.model import StoredObject
 from airflow_sklearn.contract.schema import label_text
 from airflow_sklearn.models.frames import to_frame
-from airflow_sklearn.models.inspection import Inside, is_linear, made_of, take_apart
+from airflow_sklearn.models.inspection import Inside, has_exact_trees, is_linear, is_trees, made_of, take_apart
 from airflow_sklearn.runs.model_store import version_folder
 from airflow_sklearn.storage import join
 from airflow_sklearn.system.threads import users_code
@@ -48,11 +48,7 @@ def store_explanation(job: VersionJob, storage: Storage, targets: Sequence[Targe
 
 def explainable(explanations: Sequence[TargetExplanation]) -> dict[str, str]:
     """The targets of which each row's score can be explained, with the kind of the estimator."""
-    return {
-        one.target: one.kind
-        for one in explanations
-        if one.kind == "linear" and all(column.feature or not any(column.coefficients) for column in one.columns)
-    }
+    return {one.target: one.kind for one in explanations if one.exact}
 
 
 def explain(
@@ -78,15 +74,23 @@ def explain(
     linear = is_linear(inside.last) and not hasattr(columns, "columns")
     found = _linear(inside, target, names, origins, columns) if linear else {}
     importances, method = _importances(inside, origins, kept, found.pop("importances", None), permuted)
+    described = found.pop("columns", None) or _columns(names, origins)
     return TargetExplanation(
         target=target.name,
-        kind="linear" if linear else "trees" if hasattr(inside.last, "feature_importances_") else "other",
+        kind="linear" if linear else "trees" if is_trees(inside.last) else "other",
+        exact=bool(described)
+        and (_exact_sum(described) if linear else has_exact_trees(inside.last) and "" not in used),
         used_features=tuple(feature.name for feature in data.features if feature.name in used),
         importances=importances,
         importance_method=method,
         scoring=permuted.scoring if permuted and method == "permutation" else "",
-        **({"columns": _columns(names, origins)} | found),
+        columns=described,
+        **found,
     )
+
+
+def _exact_sum(columns: Sequence[ExplainedColumn]) -> bool:
+    return all(column.feature or not any(column.coefficients) for column in columns)
 
 
 def _columns(names: Sequence[str], origins: Sequence[str]) -> tuple[ExplainedColumn, ...]:
