@@ -99,7 +99,7 @@ clean:  ## forget the demo's data, models and Airflow, and all caches; the envir
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## the environments go too
-	rm -rf .venv .venv-airflow2 .venv-airflows .venv-worker .venv-workers .venv-ministack
+	rm -rf .venv .venv-airflow2 .venv-airflows .venv-worker .venv-workers .venv-ministack .venv-benchmarks
 
 # --- Environments: each from a lock file, so that a fresh machine gets the versions that were tested ---
 
@@ -139,6 +139,14 @@ distclean: clean  ## the environments go too
 	@$(INSTALL) --python .venv-workers/$*/bin/python --constraint requirements/airflow3.txt pytest pytest-timeout pytest-xdist
 	@touch $@
 
+# benchmarks.presets compares with packages that nothing else needs.
+.venv-benchmarks/ready: requirements/benchmarks.txt setup.cfg | .venv/bin/uv
+	@echo "Setting up .venv-benchmarks (skrub, and packages with tables)"
+	@$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-benchmarks
+	@$(INSTALL) --python .venv-benchmarks/bin/python --requirement $<
+	@$(INSTALL) --python .venv-benchmarks/bin/python --no-deps --editable .
+	@touch $@
+
 # The local cloud has an environment of its own: it pins its own botocore.
 .venv-ministack/ready: requirements/ministack.txt | .venv/bin/uv
 	@echo "Setting up .venv-ministack (a local AWS)"
@@ -155,6 +163,7 @@ lock: | .venv/bin/uv  ## resolve the versions of all environments again
 	$(COMPILE) setup.cfg --extra worker --extra demo --extra dev --constraint requirements/airflow3.in -o requirements/airflow3.txt
 	$(COMPILE) setup.cfg --extra worker --extra dev --constraint requirements/airflow2.in -o requirements/airflow2.txt
 	$(COMPILE) images/requirements.in --constraint requirements/airflow3.txt -o images/requirements.txt
+	$(COMPILE) images/requirements.in requirements/benchmarks.in -o requirements/benchmarks.txt
 	$(COMPILE) requirements/ministack.in -o requirements/ministack.txt
 	for version in $(basename $(notdir $(wildcard requirements/airflows/*.in))); do \
 		$(COMPILE) setup.cfg --extra worker --constraint requirements/airflows/$$version.in \
