@@ -11,8 +11,9 @@ from airflow_sklearn.client.model import Model, load
 from airflow_sklearn.client.rows import as_files, uri_of, with_defaults
 from airflow_sklearn.contract.arguments import check_names
 from airflow_sklearn.contract.jobs import JobIdentity
+from airflow_sklearn.contract.preprocessing import is_replacement
 from airflow_sklearn.contract.register_settings import RegisterSettings
-from airflow_sklearn.contract.train_settings import TrainSettings
+from airflow_sklearn.contract.train_settings import CALLED, TrainSettings
 from airflow_sklearn.contract.validation import HeldOut
 from airflow_sklearn.contract.will_score import WillScore, as_will_score, scored_table
 from airflow_sklearn.datasets.base import Attempt
@@ -56,7 +57,9 @@ def train(
     :raises DataError: the table cannot be learned from; the error carries all problems.
     """
     storage, model = storage or Storage(), uri_of(model)
-    check_names("client.train", settings, frozenset(TrainSettings.model_fields) - {"target"})
+    check_names("client.train", settings, {CALLED.get(name, name) for name in TrainSettings.model_fields} - {"target"})
+    settings |= {name: settings.pop(argument) for name, argument in CALLED.items() if argument in settings}
+    preprocessing = settings.get("preprocessing", "auto")
     if isinstance(settings.get("validation"), HeldOut):
         settings["validation"] = find_held_out(Attempt(storage, JobIdentity()), settings["validation"])
     if isinstance(scored := as_will_score(settings.get("will_score")), WillScore):
@@ -75,6 +78,7 @@ def train(
         software=_software(runtime, estimator),
         image=runtime.image if runtime else "",
         deadline_seconds=None,
+        transformer=preprocessing if is_replacement(preprocessing) else None,
     )
     return _made(storage, job, job_uri, runtime)
 

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+#: The arguments that users know by another name than the setting's: a job's ``search`` is its containers.
+CALLED = {"parameter_search": "search"}
+
+
 class RecordedSettings(Value):
     """The settings that a model's manifest contains."""
 

@@ -17,7 +17,7 @@ from airflow_sklearn.contract.arguments import (
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.preprocessing import is_replacement
 from airflow_sklearn.contract.presets import PRESET_NAMES
-from airflow_sklearn.contract.train_settings import TrainSettings
+from airflow_sklearn.contract.train_settings import CALLED, TrainSettings
 from airflow_sklearn.contract.validation import HeldOut, folds_and_way
 from airflow_sklearn.contract.will_score import WillScore, as_will_score
 from airflow_sklearn.exceptions import UserError
@@ -245,8 +245,7 @@ class SklearnTrainOperator(ModelVersionOperator):
 
     def _asked(self) -> dict[str, Any]:
         """The arguments that are settings of a training, by name."""
-        called = {"parameter_search": "search"}
-        asked = {name: getattr(self, called.get(name, name)) for name in TrainSettings.model_fields}
+        asked = {name: getattr(self, CALLED.get(name, name)) for name in TrainSettings.model_fields}
         return {**asked, "preprocessing": held(self.preprocessing)}
 
     def work(self, context: Context) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.preprocessing import FunctionTransformer
 
 from airflow_sklearn import WillScore, client
 from airflow_sklearn.contract.receipt import Receipt
@@ -141,3 +142,16 @@ def test_a_chunk_of_production_is_replayed_by_its_receipt_or_its_place_in_the_pl
     with pytest.raises(UserError, match="is neither a receipt"):
         client.replay(str(plan))
     assert Storage().exists(f"file://{plan.absolute()}")
+
+
+def test_parameters_are_searched_and_the_preprocessing_is_replaced(customers: pd.DataFrame) -> None:
+    search = {"method": "grid", "params": {"C": [0.1, 1.0]}, "cv": 2}
+    model = trained(customers, search=search, preprocessing_params={"scale": False})
+    assert [candidate.params for candidate in model.manifest.search_results[0].candidates] == [
+        {"estimator__C": 0.1},
+        {"estimator__C": 1.0},
+    ]
+    assert model.estimator[0].scale is False
+    numbers = customers.drop(columns="city").fillna(0)
+    own = trained(numbers, preprocessing=FunctionTransformer())
+    assert isinstance(own.estimator[0], FunctionTransformer)
