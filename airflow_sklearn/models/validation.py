@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from joblib import Parallel, delayed
 from sklearn import metrics
 from sklearn.base import clone, is_classifier
 
@@ -18,7 +19,7 @@ from airflow_sklearn.models.fitting import FitParams, asking, fit
 from airflow_sklearn.models.permutation import Importances, permuted_importances
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from airflow_sklearn.contract.schema import Method
     from airflow_sklearn.models.splits import Split
@@ -60,7 +61,13 @@ class Validation:
 
 
 def cross_validate(
-    estimator: Any, X: Any, y: np.ndarray, splits: Sequence[Split], params: FitParams | None = None
+    estimator: Any,
+    X: Any,
+    y: np.ndarray,
+    splits: Sequence[Split],
+    params: FitParams | None = None,
+    *,
+    parallel: bool = False,
 ) -> Validation:
     """Fit on the rows of each split and score the others. The estimator itself stays unfitted.
 
@@ -72,20 +79,19 @@ def cross_validate(
     :param y: shape (rows,).
     :param splits: the folds. A row is scored once at most.
     :param params: further parameters of ``fit``; sample weights are used in fitting and in scoring.
+    :param parallel: whether the folds run side by side, where joblib's active backend does so. Else the estimator's own
+        work may, fold by fold.
     :raises UserError: the estimator raises, or the folds know different classes.
     """
     params = params or FitParams()
-    answers = _Collected(y, is_classifier(estimator))
-    for number, split in enumerate(splits, start=1):
-        started = time.perf_counter()
-        fitted = fit(clone(estimator, safe=False), rows_of(X, split.train), y[split.train], params.of(split.train))
-        score = answers.ask(fitted, rows_of(X, split.test), split.test, number, params.of(split.test).sample_weight)
-        if number == 1:
-            answers.importances = permuted_importances(fitted, rows_of(X, split.test), y[split.test])
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in score.items() if value is not None)
-        log.info("Fold %d of %d: %s (%.1f s)", number, len(splits), shown, time.perf_counter() - started)
-        del fitted  # free its memory before the next fold is fitted
-    return answers.result()
+    collected = _Collected(y, is_classifier(estimator))
+    calls = (delayed(_fold)(estimator, X, y, split, params, number) for number, split in enumerate(splits, start=1))
+    folds: Iterable[_Fold] = Parallel()(calls) if parallel else (call(*args, **more) for call, args, more in calls)
+    for number, (split, fold) in enumerate(zip(splits, folds, strict=True), start=1):
+        collected.add(fold, split.test, number)
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in fold.metrics.items() if value is not None)
+        log.info("Fold %d of %d: %s (%.1f s)", number, len(splits), shown, fold.seconds)
+    return collected.result()
 
 
 def validate_fitted(fitted: Any, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Validation:
@@ -96,10 +102,48 @@ def validate_fitted(fitted: Any, X: Any, y: np.ndarray, sample_weight: np.ndarra
     :param sample_weight: shape (rows,); None: no weights.
     :raises UserError: the estimator raises, or does not know a class.
     """
-    answers = _Collected(y, is_classifier(fitted))
-    answers.ask(fitted, X, np.arange(len(y)), 1, sample_weight)
-    answers.importances = permuted_importances(fitted, X, y)
-    return answers.result()
+    collected = _Collected(y, is_classifier(fitted))
+    collected.add(_asked(fitted, X, y, sample_weight, permute=True), np.arange(len(y)), 1)
+    return collected.result()
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """What a model says of the rows of a fold.
+
+    :param arrays: ``answers``, ``labels`` and perhaps ``decisions``, as in ``Validation``.
+    """
+
+    metrics: Metrics
+    method: Method
+    arrays: dict[str, np.ndarray]
+    classes: tuple[Any, ...]
+    importances: Importances | None
+    seconds: float = 0.0
+
+
+def _fold(estimator: Any, X: Any, y: np.ndarray, split: Split, params: FitParams, number: int) -> _Fold:
+    started = time.perf_counter()
+    fitted = fit(clone(estimator, safe=False), rows_of(X, split.train), y[split.train], params.of(split.train))
+    weight = params.of(split.test).sample_weight
+    found = _asked(fitted, rows_of(X, split.test), y[split.test], weight, permute=number == 1)
+    return replace(found, seconds=time.perf_counter() - started)
+
+
+def _asked(fitted: Any, X: Any, y: np.ndarray, weight: np.ndarray | None, *, permute: bool) -> _Fold:
+    """Predict some rows, and score the predictions.
+
+    :param permute: whether to measure the importances of the features too.
+    """
+    classifier = is_classifier(fitted)
+    with asking(fitted, "predict"):
+        said = _Answers(fitted, X, classifier)
+        scores = (_score_classifier if classifier else _score_regressor)(said, y, weight)
+        method: Method = "predict_proba" if classifier and said.has("predict_proba") else "predict"
+        found = {"answers": said.to(method), "labels": said.to("predict")}
+        if classifier and method == "predict" and (decisions := said.decisions()) is not None:
+            found["decisions"] = decisions
+    return _Fold(scores, method, found, said.classes, permuted_importances(fitted, X, y) if permute else None)
 
 
 class _Collected:
@@ -115,37 +159,30 @@ class _Collected:
         self._arrays: dict[str, np.ndarray] = {}
         self._classes: tuple[Any, ...] = ()
         self._method: Method = "predict"
-        self.importances: Importances | None = None
+        self._importances: Importances | None = None
 
-    def ask(self, fitted: Any, X: Any, rows: np.ndarray, number: int, weight: np.ndarray | None) -> Metrics:
-        """Predict the rows of a fold and score them.
+    def add(self, fold: _Fold, rows: np.ndarray, number: int) -> None:
+        """Add the answers of a fold.
 
-        :param rows: the numbers of the rows of ``X``.
-        :param number: the number of the fold.
+        :param rows: the numbers of its rows.
+        :param number: its number.
+        :raises UserError: its model knows other classes than the first one.
         """
-        with asking(fitted, "predict"):
-            said = _Answers(fitted, X, self._classifier)
-            score = _score_classifier if self._classifier else _score_regressor
-            self._scores.append(score(said, self._y[rows], weight))
-            method: Method = "predict_proba" if self._classifier and said.has("predict_proba") else "predict"
-            found = {"answers": said.to(method), "labels": said.to("predict")}
-            if self._classifier and method == "predict" and (decisions := said.decisions()) is not None:
-                found["decisions"] = decisions
         if not self._arrays:
-            self._classes, self._method = said.classes, method
-        if said.classes != self._classes:
+            self._classes, self._method, self._importances = fold.classes, fold.method, fold.importances
+        if fold.classes != self._classes:
             raise UserError(
-                f"Fold {number} knows the classes {list(said.classes)}, the first one {list(self._classes)}: their "
+                f"Fold {number} knows the classes {list(fold.classes)}, the first one {list(self._classes)}: their "
                 "answers are no one column. Use an estimator that keeps all classes of its target, or "
                 "cross_validation=0."
             )
-        for name, values in found.items():
-            kind = self._y.dtype if self._classifier and (name == "labels" or method == "predict") else np.float64
-            kind = np.float64 if name == "decisions" else kind
+        for name, values in fold.arrays.items():
             # Labels get the target's width: one fold's text array may be too narrow for another's.
+            is_label = self._classifier and (name == "labels" or (name == "answers" and fold.method == "predict"))
+            kind = self._y.dtype if is_label else np.float64
             self._arrays.setdefault(name, np.empty((len(self._y), *values.shape[1:]), kind))[rows] = values
         self._folds[rows] = number
-        return self._scores[-1]
+        self._scores.append(fold.metrics)
 
     def result(self) -> Validation:
         """The validation of all folds."""
@@ -159,7 +196,7 @@ class _Collected:
             self._folds[rows],
             self._method,
             classes=self._classes,
-            importances=self.importances,
+            importances=self._importances,
             **found,
         )
 

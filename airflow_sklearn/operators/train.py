@@ -118,9 +118,9 @@ class SklearnTrainOperator(ModelVersionOperator):
     :param code_version: any value that changes with your code, such as a commit's hash or ``"2"``. It is a part of the
         model's version. (templated)
     :param search_containers: the number of further containers of the same runtime to fit in, 2 or more; None: none. The
-        job's own container then only distributes the work: for a search (``GridSearchCV``) the fits of each fold and
-        parameters, in general all that the estimator runs by joblib with ``n_jobs=None``. The container needs
-        permissions for it: ``python -m airflow_sklearn.iam --search-containers``.
+        job's own container then only distributes the work: for a search (``search=``, ``GridSearchCV``) the fits of
+        each fold and parameters, in general all that the estimator runs by joblib with ``n_jobs=None``; of an estimator
+        that is fitted in one piece the folds of the validation. The container needs permissions for it: ``python -m airflow_sklearn.iam --search-containers``.
     :param aws_conn_id: the Airflow connection for S3 and for the runtime.
     :param deferrable: wait in the triggerer, without a worker slot.
     :param poll_interval: seconds between two polls of the job; None: the runtime's.
@@ -257,7 +257,8 @@ class SklearnTrainOperator(ModelVersionOperator):
             return answer
         storage, runtime, identity = self.storage, self._bound_runtime, identity_of(context)
         if self.search_containers:
-            check_spreads(held(self.estimator), self.search_containers, searched=bool(self.search))
+            folds, _ = folds_and_way(self._asked())
+            check_spreads(held(self.estimator), self.search_containers, searched=bool(self.search), folds=folds)
         self._check_out_of_sample(context)
         resolved = as_source(self.source).resolve(self.attempt_in(context), self._wanted_columns())
         if (answer := self.answer_before_the_job(context, resolved)) is not None:

@@ -22,15 +22,16 @@ def checked_containers(containers: Any) -> int | None:
     return containers
 
 
-def check_spreads(estimator: Any, containers: int, *, searched: bool = False) -> None:
+def check_spreads(estimator: Any, containers: int, *, searched: bool = False, folds: int = 0) -> None:
     """Check that an estimator has work for more than one container. A factory's estimator is checked later, in the
     container.
 
     :param searched: whether its parameters are searched (``search=``), which always has work.
+    :param folds: the number of folds of the validation, which further containers fit too.
     :raises UserError: further containers would have nothing to do.
     """
     why = ""
-    if searched:
+    if searched or folds >= 2:
         return
     if isinstance(estimator, str):
         if ":" not in estimator:
@@ -38,6 +39,7 @@ def check_spreads(estimator: Any, containers: int, *, searched: bool = False) ->
     elif hasattr(estimator, "get_params"):
         why = why_alone(estimator)
     if why:
+        why += ", or validate in folds"
         raise UserError(f"search_containers={containers}: {why}, or leave search_containers out.")
 
 

@@ -54,6 +54,11 @@ def test_what_has_none_is_refused(estimator: Any, said: str) -> None:
     assert "leave search_containers out" in str(caught.value)
 
 
+def test_any_estimator_has_work_when_it_is_validated_in_folds() -> None:
+    check_spreads("sparse_logistic", 20, folds=4)
+    check_spreads(Ridge(), 20, folds=2)
+
+
 def test_any_preset_has_work_when_its_parameters_are_searched() -> None:
     check_spreads("sparse_logistic", 20, searched=True)
 

@@ -17,6 +17,7 @@ from airflow_sklearn.models.frames import to_frame
 from airflow_sklearn.models.search import results_of
 from airflow_sklearn.models.several_targets import SeveralTargets
 from airflow_sklearn.models.validation import Validation, cross_validate, rows_of, validate_fitted
+from airflow_sklearn.runs.search import why_alone
 from airflow_sklearn.system.threads import users_code
 from airflow_sklearn.worker.training.decisions import check_folds, decided
 from airflow_sklearn.worker.training.folds import make_folds
@@ -156,7 +157,7 @@ def fit_and_validate(job: TrainJob, storage: Storage, unfitted: Mapping[str, Unf
                 _LOG.info("Best of %d combinations: %s", len(found.candidates), found.best_params)
             validated = None
             if splits:
-                make = _cross_validation(again, X, data, target, splits, params)
+                make = _cross_validation(job, again, X, data, target, splits, params)
                 validated = keeping_the_model("validation", make, not_made)
             elif held_out:
                 make = _held_out_validation(one, held_frame, held_out, number)
@@ -173,11 +174,19 @@ def _rows_with(target: TargetRows, frame: Any) -> Any:
 
 
 def _cross_validation(
-    estimator: Any, X: Any, data: TrainingData, target: TargetRows, splits: list[Split], params: FitParams
+    job: TrainJob,
+    estimator: Any,
+    X: Any,
+    data: TrainingData,
+    target: TargetRows,
+    splits: list[Split],
+    params: FitParams,
 ) -> Callable[[], Validated]:
+    parallel = job.search is not None and bool(why_alone(estimator))  # else the estimator's own work is spread
+
     def make() -> Validated:
         started = time.monotonic()
-        found = cross_validate(estimator, X, target.y, splits, params)
+        found = cross_validate(estimator, X, target.y, splits, params, parallel=parallel)
         _LOG.info("%d-fold cross-validation in %.1f s: %s", len(splits), time.monotonic() - started, _shown(found))
         weight = params.sample_weight
         return Validated(data.table, target, found, None if weight is None else weight[found.rows])

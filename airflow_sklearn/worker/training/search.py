@@ -35,8 +35,8 @@ def search_containers(job: TrainJob, estimators: Sequence[Any]) -> Iterator[None
     from airflow_sklearn.runtimes.base import runtime_from_dict
 
     alone = [why_alone(estimator) for estimator in estimators]
-    if all(alone):
-        why = alone[0]
+    if all(alone) and job.cross_validation < 2:
+        why = f"{alone[0]}, or validate in folds"
         raise UserError(f"search_containers={search.containers}: {why}, or leave search_containers out.")
     pool = WorkerPool(
         runtime=runtime_from_dict(search.runtime, os.environ),

@@ -43,6 +43,25 @@ def test_a_search_in_containers_fits_the_same_model(
 
 
 @pytest.mark.slow
+def test_the_folds_of_a_preset_run_in_containers_with_the_same_result(
+    bench: Workbench, table: pa.Table, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = bench.write(table, "train.parquet")
+    alone = bench.train(source, "hist_gradient_boosting_classifier", params={"max_iter": 5}, cross_validation=2)
+    with caplog.at_level("INFO"):
+        spread = bench.train(
+            source,
+            "hist_gradient_boosting_classifier",
+            params={"max_iter": 5},
+            cross_validation=2,
+            search=pool(tmp_path),
+        )
+    assert "2 further containers were started" in caplog.text
+    assert spread.metrics == alone.metrics
+    assert spread.out_of_sample.parts[0].sha256 == alone.out_of_sample.parts[0].sha256
+
+
+@pytest.mark.slow
 def test_a_job_that_ends_with_its_task_starts_containers_that_do_not(
     bench: Workbench, table: pa.Table, tmp_path: Path
 ) -> None:
@@ -61,7 +80,8 @@ def test_a_job_that_ends_with_its_task_starts_containers_that_do_not(
 def test_a_factory_whose_estimator_has_no_work_for_others_fails(
     bench: Workbench, table: pa.Table, tmp_path: Path
 ) -> None:
-    job = bench.train_job(bench.write(table, "train.parquet"), "sklearn.linear_model:Ridge", search=pool(tmp_path))
+    source = bench.write(table, "train.parquet")
+    job = bench.train_job(source, "sklearn.linear_model:Ridge", search=pool(tmp_path), cross_validation=0)
     said = error_of(bench.run(job))
     assert "search_containers=2: nothing in Pipeline has joblib do anything in parallel" in said
 
