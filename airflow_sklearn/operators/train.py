@@ -120,7 +120,8 @@ class SklearnTrainOperator(ModelVersionOperator):
     :param search_containers: the number of further containers of the same runtime to fit in, 2 or more; None: none. The
         job's own container then only distributes the work: for a search (``search=``, ``GridSearchCV``) the fits of
         each fold and parameters, in general all that the estimator runs by joblib with ``n_jobs=None``; of an estimator
-        that is fitted in one piece the folds of the validation. The container needs permissions for it: ``python -m airflow_sklearn.iam --search-containers``.
+        that is fitted in one piece the folds of the validation. The container needs permissions for it:
+        ``python -m airflow_sklearn.iam --search-containers``.
     :param aws_conn_id: the Airflow connection for S3 and for the runtime.
     :param deferrable: wait in the triggerer, without a worker slot.
     :param poll_interval: seconds between two polls of the job; None: the runtime's.
