@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -16,8 +14,6 @@ from scipy import sparse as sp
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from airflow_sklearn.models.preprocessing import TablePreprocessor
-
-GOLDEN = Path(__file__).parent.parent / "golden"
 
 
 @parametrize_with_checks(
@@ -255,21 +251,3 @@ def test_fit_transform_encodes_each_row_by_other_rows() -> None:
     preprocessor = TablePreprocessor(expand="none", sparse=False)
     apart = preprocessor.fit_transform(table, y)[:, 0]
     assert abs(np.corrcoef(apart, y)[0, 1]) < 0.15 < np.corrcoef(preprocessor.transform(table)[:, 0], y)[0, 1]
-
-
-# ---------------------------------------------------------------------- earlier versions
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
-@pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
-def test_preprocessors_of_earlier_versions_have_all_that_this_one_needs(version: str) -> None:
-    pipeline = joblib.load(GOLDEN / version / "artifact.joblib")
-    preprocessor = pipeline.steps[0][1]
-    assert isinstance(preprocessor, TablePreprocessor)
-    assert preprocessor.get_params().keys() == TablePreprocessor().get_params().keys()
-    columns = {
-        name: pa.nulls(2, pa.float64() if kind == "numeric" else pa.large_string())
-        for name, kind in zip(preprocessor.feature_names_in_, preprocessor.kinds_, strict=True)
-    }
-    width = len(preprocessor.get_feature_names_out())
-    assert preprocessor.transform(pa.table(columns)).shape == (2, width)
