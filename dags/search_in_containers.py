@@ -6,9 +6,9 @@ to be fitted; each fit of a fold and its parameters runs in one of `SEARCH_CONTA
 The table is read once, and sent to each container once.
 
 **To make it yours**: set `RUNTIME`, `SEARCH_CONTAINERS`, `PRESET` and `PARAMETERS`, `EXCLUDED`, and the defaults of the
-parameters. Any estimator that joblib fits in parallel will do in the place of `grid_search`: a factory of your own that
-gives a `RandomizedSearchCV` or a large forest, for example. Elsewhere than on this machine the container needs rights
-for that: `python -m airflow_sklearn.iam --search-containers`.
+parameters. Any preset or estimator will do, and other ways to search: `Search("hyperband")`. Without `search`, any
+estimator that joblib fits in parallel: a large forest, for example. Elsewhere than on this machine the container needs
+rights for that: `python -m airflow_sklearn.iam --search-containers`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 
-from airflow_sklearn import Dataset, LocalRuntime, SklearnTrainOperator
+from airflow_sklearn import Dataset, LocalRuntime, Search, SklearnTrainOperator
 from airflow_sklearn.airflow_compat import DAG, Param
 
 ROOT = os.environ.get("FLIGHTS_ROOT", "s3://my-bucket/flights")
@@ -53,8 +53,8 @@ with DAG(
 ) as dag:
     train = SklearnTrainOperator(
         task_id="train",
-        estimator="airflow_sklearn.models.search:grid_search",
-        estimator_params={"preset": PRESET, "param_grid": PARAMETERS, "cv": 3, "scoring": "r2"},
+        estimator=PRESET,
+        search=Search("grid", PARAMETERS, cv=3, scoring="r2"),
         target="{{ params.target }}",
         primary_key="{{ params.primary_key }}",
         excluded_columns=EXCLUDED,

@@ -268,12 +268,14 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
             wrong.append(f"{name!r} was {expected[name]} in training and is {columns[name].type} now")
         if wrong:
             raise ValueError("The columns are not those of training: " + "; ".join(wrong) + ".")
-        return {name: column for name, column in conformed.items() if column is not None}
+        return {
+            name: as_levels(column) if expected[name] == "category" else column
+            for name, column in conformed.items()
+            if column is not None
+        }
 
     def _codes(self, columns: dict[str, ArrowColumn], name: str) -> np.ndarray:
-        column = columns[name]
-        kind = self.kinds_[self._names().index(name)]
-        return codes(as_levels(column) if kind == "category" else column, self.levels_[name])
+        return codes(columns[name], self.levels_[name])
 
     def _across_folds(self, columns: dict[str, ArrowColumn], target: TargetNumbers) -> dict[str, np.ndarray]:
         """What stands for the levels of each row, learned from other rows, by column."""

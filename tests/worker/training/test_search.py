@@ -104,3 +104,20 @@ def test_a_search_that_cannot_be_made_fails_before_the_table_is_read(bench: Work
     source = bench.write(table, "train.parquet")
     job = bench.train_job(source, "sparse_logistic", parameter_search=Search("grid", {"c": [1]}), target="no_column")
     assert "There is no parameter 'c'. Did you mean 'C'?" in error_of(bench.run(job))
+
+
+@pytest.mark.slow
+def test_a_preset_is_searched_in_containers_by_hyperband(
+    bench: Workbench, table: pa.Table, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = bench.write(table, "train.parquet")
+    asked = Search("hyperband", {"learning_rate": {"uniform": [0.1, 0.5]}}, cv=2, cost={"max_iter": (2, 6)})
+    preset = "hist_gradient_boosting_classifier"
+    with caplog.at_level("INFO"):
+        spread = bench.train(source, preset, parameter_search=asked, search=pool(tmp_path))
+    assert "2 further containers were started" in caplog.text
+    alone = bench.train(source, preset, parameter_search=asked)
+    assert spread.search_results[0].best_params == alone.search_results[0].best_params
+    assert [c.score for c in spread.search_results[0].candidates] == [
+        c.score for c in alone.search_results[0].candidates
+    ]
