@@ -20,6 +20,7 @@ from sklearn.utils import get_tags
 
 from airflow_sklearn.contract.faults import suggestion
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.models.learned import faults_of_params
 from airflow_sklearn.models.preprocessing import TablePreprocessor
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ def _checked(params: Mapping[str, Any]) -> dict[str, Any]:
     if unknown := [name for name in params if name not in known]:
         told = " ".join(f"There is no {name!r}.{suggestion(name, known)}" for name in unknown)
         raise UserError(f"preprocessing_params: {told} There are {', '.join(known)}.")
+    if faults := faults_of_params({**known, **params}):
+        raise UserError(f"preprocessing_params: {' '.join(faults)}")
     return dict(params)
 
 

@@ -46,6 +46,40 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
 }
 
 
+def faults_of_params(params: Mapping[str, Any]) -> list[str]:
+    """What is wrong with parameters of ``TablePreprocessor``, whatever the table is.
+
+    :param params: all parameters by name.
+    """
+    faults = [
+        f"{name}={params[name]!r} is not one of {list(allowed)}.{suggestion(str(params[name]), map(str, allowed))}"
+        for name, allowed in _CHOICES.items()
+        if params[name] not in allowed
+    ]
+    impute = params["impute"]
+    if not (impute in ("mean", "median", None) or _is_number(impute)):
+        faults.append(f"impute={impute!r} is not 'mean', 'median', a number or None.")
+    if params["min_frequency"] is not None and not (
+        _is_number(params["min_frequency"]) and params["min_frequency"] > 0
+    ):
+        faults.append(f"min_frequency={params['min_frequency']!r} is not a number of rows, a share of them, or None.")
+    for name in ("max_levels", "text_columns", "warn_levels"):
+        if not isinstance(params[name], int) or params[name] < 1:
+            faults.append(f"{name}={params[name]!r} is not a whole number, 1 or more.")
+    parts = [*PERIODS, DAYS]
+    for part in params["date_parts"] or ():
+        if part not in parts:
+            faults.append(f"date_parts: {part!r} is no part of a date: give {either(parts)}.{suggestion(part, parts)}")
+    for name in ("expand", "text"):
+        if isinstance(params[name], str) and params[name] not in ("auto", "none"):
+            faults.append(f"{name}={params[name]!r} is not 'auto', 'none' or a list of names.")
+    return faults
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
 class Learner:
     """Learns from one table.
 
@@ -93,18 +127,7 @@ class Learner:
     # ------------------------------------------------------------------ parameters
 
     def _check_params(self) -> None:
-        faults = [
-            f"{name}={self.params[name]!r} is not one of {list(allowed)}."
-            for name, allowed in _CHOICES.items()
-            if self.params[name] not in allowed
-        ]
-        impute = self.params["impute"]
-        if not (impute in ("mean", "median", None) or (isinstance(impute, int | float) and np.isfinite(impute))):
-            faults.append(f"impute={impute!r} is not 'mean', 'median', a number or None.")
-        parts = [*PERIODS, DAYS]
-        for part in self.params["date_parts"] or ():
-            if part not in parts:
-                faults.append(f"date_parts: {part!r} is no part of a date: give {either(parts)}.")
+        faults = faults_of_params(self.params)
         for name in ("expand", "text"):
             faults += self._faults_of_names(name)
         if faults:
@@ -113,7 +136,7 @@ class Learner:
     def _faults_of_names(self, param: str) -> list[str]:
         value = self.params[param]
         if isinstance(value, str):
-            return [] if value in ("auto", "none") else [f"{param}={value!r} is not 'auto', 'none' or a list of names."]
+            return []
         return [
             f"{param}: there is no column {name!r}.{suggestion(str(name), self.columns)}"
             for name in value

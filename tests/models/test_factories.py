@@ -247,6 +247,9 @@ def test_parameters_reach_the_preprocessing_wherever_it_is() -> None:
         assert parameters[min((name for name in parameters if name.endswith("__max_levels")), key=len)] == 7
     with pytest.raises(UserError, match=r"There is no 'max_level'. Did you mean 'max_levels'\?"):
         with_preprocessing(GaussianNB(), params={"max_level": 7})
+    wrong = {"encoder": "targt", "max_levels": 0, "impute": "mode", "min_frequency": -1, "date_parts": ["yeer"]}
+    with pytest.raises(UserError, match=r"Did you mean 'target'.*impute.*min_frequency.*max_levels=0.*mean 'year'"):
+        with_preprocessing(GaussianNB(), params=wrong)
     with pytest.raises(UserError, match="preprocessing_params is for the package's preprocessing"):
         with_preprocessing(make_pipeline(GaussianNB()), params=params)
 
