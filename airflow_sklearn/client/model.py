@@ -124,6 +124,7 @@ class Model:
         *,
         method: str = "auto",
         outputs: str | Sequence[str] = (),
+        targets: str | Sequence[str] = (),
         explain: int = 0,
         primary_key: str | Sequence[str] | None = None,
         passthrough: str | Sequence[str] = (),
@@ -144,6 +145,7 @@ class Model:
             asked = {
                 "method": method,
                 "outputs": column_names(outputs),
+                "targets": column_names(targets),
                 "explain": explain,
                 "primary_key": self._key(rows, primary_key),
                 "passthrough": column_names(passthrough),

@@ -92,6 +92,13 @@ def test_a_model_tells_what_it_knows(customers: pd.DataFrame) -> None:
         _ = trained(customers, cross_validation=0).out_of_sample
 
 
+def test_several_targets_are_one_model_of_which_some_can_be_asked(customers: pd.DataFrame) -> None:
+    model = trained(customers, target=["churned", "city"])
+    assert list(model.predict(customers, targets="city", outputs=["pred"]).columns) == ["id", "city_pred"]
+    assert set(model.metrics) == {"churned", "city"}
+    assert [one.target for one in model.explanation] == ["churned", "city"]
+
+
 def test_the_same_training_again_is_the_same_version(customers: pd.DataFrame) -> None:
     assert trained(customers).uri == trained(customers).uri
     assert trained(customers.iloc[1:]).uri != trained(customers).uri
