@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.datasets.files import Dataset
     from airflow_sklearn.datasets.redshift.tables import RedshiftDataApi, RedshiftQuery, RedshiftTable
     from airflow_sklearn.operators.commit import SklearnCommitOperator
+    from airflow_sklearn.operators.compare import SklearnCompareOperator
     from airflow_sklearn.operators.plan import SklearnPlanOperator
     from airflow_sklearn.operators.predict import SklearnPredictOperator
     from airflow_sklearn.operators.reap import SklearnReapOperator
@@ -42,6 +43,7 @@ __all__ = [
     "Runtime",
     "Search",
     "SklearnCommitOperator",
+    "SklearnCompareOperator",
     "SklearnPlanOperator",
     "SklearnPredictOperator",
     "SklearnReapOperator",
@@ -66,6 +68,7 @@ _MODULES = {
     "RedshiftTable": "datasets.redshift.tables",
     "Runtime": "runtimes.base",
     "SklearnCommitOperator": "operators.commit",
+    "SklearnCompareOperator": "operators.compare",
     "SklearnPlanOperator": "operators.plan",
     "SklearnPredictOperator": "operators.predict",
     "SklearnReapOperator": "operators.reap",

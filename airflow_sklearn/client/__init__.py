@@ -11,9 +11,10 @@ may be files, as for the operators, or a DataFrame or a pyarrow Table::
 
 from __future__ import annotations
 
+from airflow_sklearn.client.comparing import leaderboard
 from airflow_sklearn.client.making import register, train
 from airflow_sklearn.client.model import Model, load
 from airflow_sklearn.client.replaying import Replay, replay
 from airflow_sklearn.client.scoring import predict
 
-__all__ = ["Model", "Replay", "load", "predict", "register", "replay", "train"]
+__all__ = ["Model", "Replay", "leaderboard", "load", "predict", "register", "replay", "train"]

@@ -12,6 +12,15 @@ from airflow_sklearn.contract.validation import Validation
 
 MetricTask = Literal["binary", "multiclass", "regression"]
 
+#: By task, the metric that models are compared by.
+MAIN_METRIC: dict[MetricTask, str] = {
+    "binary": "roc_auc",
+    "multiclass": "roc_auc_macroavg",
+    "regression": "r_squared",
+}
+#: Metrics of which a lower value is better.
+LOWER_IS_BETTER = frozenset({"log_loss", "brier_score", "rmse", "mae", "mad"})
+
 
 class Interval(Value):
     """A confidence interval. None: the metric is not defined in enough resamples."""

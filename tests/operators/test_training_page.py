@@ -73,5 +73,8 @@ def test_the_examples_of_the_documentation_run(run_dag: Callable[..., Run], tmp_
     assert {"churned.roc_auc", "spend.r2"} <= set(run.xcom("two_targets")["metrics"])
     assert found["careful"].sample_weight == "weight"
     assert set(found["careful"].thresholds) == {"churned"}
+    ranked = run.xcom("compare")
+    assert len(ranked["leaderboard"]) == 2
+    assert ranked["estimator"] == ranked["leaderboard"][0]["estimator"]
     (part,) = tmp_path.glob("scores/run=*/*.parquet")
     assert list(pd.read_parquet(part).columns) == ["id", "spend_pred"]

@@ -1,0 +1,74 @@
+"""``SklearnCompareOperator``: ranks models by a metric, and returns the best one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_sklearn.contract.arguments import check_text, is_known
+from airflow_sklearn.contract.faults import shown
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.operators.base import SklearnOperator
+from airflow_sklearn.operators.places import check_model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_sklearn.airflow_compat import Context
+
+
+class SklearnCompareOperator(SklearnOperator):
+    """Compare models by a metric of their out-of-sample rows. The log shows them from the best to the worst, with
+    confidence intervals.
+
+    Returns the best model as ``SklearnTrainOperator`` does (``{"model", "version", "manifest_uri", "manifest_sha256",
+    "metrics", "rows", "reused"}``), with ``estimator`` (what this operator takes to train it again) and
+    ``leaderboard``, a list of ``{"estimator", "model", "value", "low", "high", "fit_seconds"}``. Each value is an XCom
+    of its own too: ``compare.output["estimator"]``.
+
+    :param models: the models: URIs, or results of tasks, such as ``train.output`` of a mapped
+        ``SklearnTrainOperator``. (templated)
+    :param metric: a metric of ``metrics.json`` that is a number; None: ``roc_auc`` of two classes,
+        ``roc_auc_macroavg`` of several, ``r_squared`` of numbers. (templated)
+    :param target: the target to compare; empty: the models' only one. (templated)
+    :param aws_conn_id: the Airflow connection for S3.
+    """
+
+    template_fields: Sequence[str] = ("models", "metric", "target", "aws_conn_id")
+    text_fields = ("metric", "target", "aws_conn_id")
+    ui_color = "#f7d9b8"
+
+    def __init__(
+        self,
+        *,
+        models: Any,
+        metric: str | None = None,
+        target: str = "",
+        aws_conn_id: str | None = "aws_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(aws_conn_id=aws_conn_id, **{"multiple_outputs": True, **kwargs})
+        self.models = models
+        self.metric = metric
+        self.target = target
+        self.check_early()
+
+    def check_arguments(self) -> None:
+        """See ``SklearnOperator.check_arguments``."""
+        super().check_arguments()
+        if self.metric is not None:
+            check_text("metric", self.metric, example="metric='roc_auc'")
+        if not isinstance(self.target, str) and is_known(self.target):
+            raise UserError(f"target={shown(self.target)}: give the name of one target.")
+        if isinstance(self.models, str) and is_known(self.models):
+            raise UserError(f"models={shown(self.models)}: give a list of models.")
+        for model in self.models if isinstance(self.models, list | tuple) else ():
+            check_model(model)
+
+    def work(self, context: Context) -> dict[str, Any]:
+        """Read the metrics and rank the models. The class documents the result."""
+        from airflow_sklearn.runs.leaderboard import leaderboard
+
+        ranked = leaderboard(self.storage, list(self.models), metric=self.metric or None, target=self.target)
+        self.log.info("%s", ranked)
+        lines = [{**vars(one), "model": one.model["manifest_uri"]} for one in ranked.models]
+        return {**ranked.best.model, "estimator": ranked.best.estimator, "leaderboard": lines}
