@@ -77,17 +77,3 @@ class ModelMetrics(Document):
     interval_method: str
     """How the intervals were computed, in words."""
     targets: tuple[TargetMetrics, ...]
-
-    def numbers_with_intervals(self) -> dict[str, list[float | None]]:
-        """The metrics that are one number with a confidence interval: value, low and high by name.
-
-        The metrics of several targets are named ``target.metric``.
-        """
-        found = {}
-        for target in self.targets:
-            prefix = f"{target.target}." if len(self.targets) > 1 else ""
-            for name, ends in target.intervals.items():
-                value = target.values[name]
-                if isinstance(ends, Interval) and (value is None or isinstance(value, int | float)):
-                    found[f"{prefix}{name}"] = [value, ends.low, ends.high]
-        return found

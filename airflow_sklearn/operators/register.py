@@ -38,7 +38,7 @@ class SklearnRegisterOperator(ModelVersionOperator):
     Loading a file of joblib or pickle runs code that the file contains. The digest says that it is the file that you
     mean; whether to trust it is yours to decide. For files of ``skops`` see ``[airflow_sklearn] skops_trusted_types``.
 
-    Returns ``{"model", "version", "manifest_uri", "manifest_sha256", "metrics", "intervals", "rows", "reused"}``, which
+    Returns ``{"model", "version", "manifest_uri", "manifest_sha256", "metrics", "rows", "reused"}``, which
     ``SklearnPlanOperator`` and ``sklearn_predict`` accept as their ``model``. Emits an asset event for the model's URI.
 
     :param fitted: the URI of the fitted estimator: a file of joblib, pickle or cloudpickle (``.joblib``, ``.pkl``,

@@ -62,7 +62,7 @@ class SklearnTrainOperator(ModelVersionOperator):
     A model may have several targets: they are fitted from one table, into one artifact, and a row that lacks one of
     them still trains the others. The model's URI stands for the version that was trained last.
 
-    Returns ``{"model", "version", "manifest_uri", "manifest_sha256", "metrics", "intervals", "rows", "reused"}``, which
+    Returns ``{"model", "version", "manifest_uri", "manifest_sha256", "metrics", "rows", "reused"}``, which
     ``SklearnPlanOperator`` and ``sklearn_predict`` accept as their ``model``. Emits an asset event for the model's URI.
 
     :param estimator: the name of a preset (``sparse_logistic``), a factory ``"package.module:callable"`` that the

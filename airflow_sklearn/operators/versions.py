@@ -23,7 +23,7 @@ class ModelVersionOperator(StatementsOperator, RuntimeOperator):
     """Makes one version of the model at the URI ``model`` from the rows of ``source``, unless the version exists.
 
     A subclass makes the job in ``work``. The result names the version: ``{"model", "version", "manifest_uri",
-    "manifest_sha256", "metrics", "intervals", "rows", "reused"}``.
+    "manifest_sha256", "metrics", "rows", "reused"}``.
     """
 
     operator_extra_links = (ModelManifestLink(), JobLink(), JobLogLink())
@@ -114,28 +114,9 @@ class ModelVersionOperator(StatementsOperator, RuntimeOperator):
             "manifest_uri": manifest_uri,
             "manifest_sha256": hashlib.sha256(data).hexdigest(),
             "metrics": dict(manifest.metrics),
-            "intervals": self._intervals(manifest, parent(manifest_uri)),
             "rows": manifest.source.rows_used,
             "reused": reused,
         }
         self.announce(context, model, answer)
         as_source(self.source).discard(self.attempt_in(context), manifest.source.snapshot, served=manifest_uri)
         return answer
-
-    def _intervals(self, manifest: ModelManifest, folder: str) -> dict[str, list[float | None]]:
-        """The metrics of all out-of-sample rows with their confidence intervals; empty if there are none.
-
-        :param folder: the folder of the version, in which the document must be.
-        :raises DocumentError: the document is elsewhere, or is not the one that the manifest names.
-        """
-        from airflow_sklearn.contract.metrics import ModelMetrics
-
-        stored = manifest.metrics_object
-        if stored is None:
-            return {}
-        if parent(stored.uri) != folder:
-            raise DocumentError(f"{stored.uri} is not in {folder}: the manifest was changed. Fix: train again.")
-        data = self.storage.read(stored.uri)
-        if hashlib.sha256(data).hexdigest() != stored.sha256:
-            raise DocumentError(f"{stored.uri} is not what the manifest says: it was changed. Fix: train again.")
-        return ModelMetrics.from_json(data, where=stored.uri).numbers_with_intervals()

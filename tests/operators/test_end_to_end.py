@@ -29,9 +29,7 @@ def test_a_table_is_trained_on_and_predicted_chunk_by_chunk(run_dag: RunDag, tab
     assert run.state == "success"
 
     model = run.xcom("train")
-    assert set(model) == {
-        "model", "version", "manifest_uri", "manifest_sha256", "metrics", "intervals", "rows", "reused"
-    }  # fmt: skip
+    assert set(model) == {"model", "version", "manifest_uri", "manifest_sha256", "metrics", "rows", "reused"}
     assert model["model"] == f"file://{table}/model"
     assert model["rows"] == ROWS
     assert model["reused"] is False

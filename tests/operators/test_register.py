@@ -68,9 +68,7 @@ def test_a_registered_model_scores_like_a_trained_one(run_dag: RunDag, table: Pa
     run = run_dag(body)
     assert run.state == "success"
     model = run.xcom("register")
-    assert set(model) == {
-        "model", "version", "manifest_uri", "manifest_sha256", "metrics", "intervals", "rows", "reused"
-    }  # fmt: skip
+    assert set(model) == {"model", "version", "manifest_uri", "manifest_sha256", "metrics", "rows", "reused"}
     assert (model["rows"], model["metrics"], model["reused"]) == (ROWS, {}, False)
     assert published_rows(table / "scores" / "date=2026-01-01") == list(range(ROWS))
     if not deferrable:
