@@ -19,7 +19,7 @@ from airflow_sklearn.contract.schema import Method, Policies
 from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pydantic import BaseModel
 
@@ -33,6 +33,7 @@ PERSISTENCE: tuple[str, ...] = ("joblib", "skops")
 PREPROCESSING: tuple[str, ...] = get_args(Preprocessing)
 METHODS: tuple[str, ...] = ("auto", *get_args(Method))
 
+_BULLET = "\n  - "
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -50,6 +51,22 @@ def is_known(value: Any) -> bool:
     if isinstance(value, list | tuple | set | frozenset):
         return all(is_known(part) for part in value)
     return not _comes_later(value)
+
+
+def check_all(*checks: Callable[[], object]) -> None:
+    """Make all checks, and report their faults together.
+
+    :raises UserError: there are faults.
+    """
+    faults: list[str] = []
+    for check in checks:
+        try:
+            check()
+        except UserError as error:
+            first, *listed = str(error).split(_BULLET)
+            faults += listed if listed and not first else [str(error)]
+    if faults := list(dict.fromkeys(faults)):
+        raise UserError(faults[0] if len(faults) == 1 else "".join(f"{_BULLET}{fault}" for fault in faults))
 
 
 def check_choice(argument: str, value: Any, choices: Collection[str]) -> None:
@@ -96,6 +113,15 @@ def check_columns(argument: str, value: Any) -> None:
         raise UserError(f"{argument}={shown(value)}: give a column's name, or a list of names.")
 
 
+def check_column(argument: str, value: Any) -> None:
+    """Check that an argument is the name of one column, or nothing.
+
+    :raises UserError: it is not.
+    """
+    if is_known(value) and value is not None and not isinstance(value, str):
+        raise UserError(f"{argument}={shown(value)}: give a column's name.")
+
+
 def check_target(value: Any) -> None:
     """Check that the target is the name of a column, a list of names, or None.
 
@@ -118,6 +144,8 @@ def check_estimator(estimator: Any, params: Mapping[str, Any] | None = None) -> 
 
     :raises UserError: it is no preset, factory or estimator object, or there are parameters beside an object.
     """
+    if params is not None and is_known(params) and not isinstance(params, Mapping):
+        raise UserError(f"estimator_params={shown(params)}: give a dict of parameters by name, such as {{'C': 0.1}}.")
     if not is_known(estimator):
         return
     if isinstance(estimator, Mapping):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
-from airflow_sklearn.contract.arguments import check_choice, is_known
+from airflow_sklearn.contract.arguments import check_all, check_choice, check_column, is_known
 from airflow_sklearn.contract.faults import either, shown, suggestion
 from airflow_sklearn.exceptions import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ClassWeight = Literal["balanced"]
 Calibration = Literal["sigmoid", "isotonic", "temperature"]
@@ -22,20 +19,13 @@ def check_fit_settings(arguments: Mapping[str, Any]) -> None:
 
     :raises UserError: a value is invalid; the message lists all faults.
     """
-    checks: list[Callable[[], None]] = [
+    check_all(
+        lambda: check_column("sample_weight", arguments["sample_weight"]),
         lambda: _check_fit_params(arguments["fit_params"], arguments["sample_weight"]),
         lambda: _check_word("class_weight", arguments["class_weight"], get_args(ClassWeight)),
         lambda: _check_word("calibration", arguments["calibration"], get_args(Calibration)),
         lambda: _check_threshold(arguments["threshold"]),
-    ]
-    faults = []
-    for check in checks:
-        try:
-            check()
-        except UserError as error:
-            faults.append(str(error))
-    if faults:
-        raise UserError(faults[0] if len(faults) == 1 else "".join(f"\n  - {fault}" for fault in faults))
+    )
 
 
 def fit_params_and_weight(arguments: Mapping[str, Any]) -> tuple[dict[str, str], str | None]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_sklearn.contract.arguments import (
     PERSISTENCE,
+    check_all,
     check_choice,
+    check_column,
     check_columns,
     check_policies,
-    check_text,
     column_names,
     is_known,
     merge_policies,
@@ -50,13 +52,16 @@ class RegisterSettings(Value):
         :param arguments: values by the settings' names.
         :raises UserError: a value is invalid; the message says what to give instead.
         """
-        if arguments["target"]:
-            check_text("target", arguments["target"], example="target='churned'")
-        for name in ("primary_key", "features", "excluded_columns"):
-            check_columns(name, arguments[name])
-        check_expected(arguments["expected"])
-        check_policies(arguments["policies"])
-        check_choice("persistence", arguments["persistence"], PERSISTENCE)
+        check_all(
+            lambda: check_column("target", arguments["target"]),
+            *(
+                partial(check_columns, name, arguments[name])
+                for name in ("primary_key", "features", "excluded_columns")
+            ),
+            lambda: check_expected(arguments["expected"]),
+            lambda: check_policies(arguments["policies"]),
+            lambda: check_choice("persistence", arguments["persistence"], PERSISTENCE),
+        )
 
     @classmethod
     def asked(cls, arguments: Mapping[str, Any]) -> Self:

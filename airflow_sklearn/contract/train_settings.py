@@ -6,6 +6,7 @@ it; a field of ``RecordedSettings`` is in the manifest too.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, JsonValue
@@ -13,6 +14,7 @@ from pydantic import Field, JsonValue
 from airflow_sklearn.contract.arguments import (
     PERSISTENCE,
     Preprocessing,
+    check_all,
     check_choice,
     check_columns,
     check_count,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 #: The arguments that users know by another name than the setting's: a job's ``search`` is its containers.
 CALLED = {"parameter_search": "search"}
+
+_COLUMNS = ("primary_key", "excluded_columns", "metrics_by")
 
 
 class RecordedSettings(Value):
@@ -102,18 +106,17 @@ class TrainSettings(RecordedSettings):
         :param arguments: values by the settings' names.
         :raises UserError: a value is invalid; the message says what to give instead.
         """
-        check_target(arguments["target"])
-        for name in ("primary_key", "excluded_columns", "sample_weight", "metrics_by"):
-            check_columns(name, arguments[name])
-        check_count("cross_validation", arguments["cross_validation"], 0)
-        check_validation(arguments["validation"])
-        folds_and_way(arguments)
-        check_fit_settings(arguments)
-        check_search(arguments["parameter_search"])
-        check_preprocessing(arguments["preprocessing"], arguments["preprocessing_params"])
-        check_policies(arguments["policies"])
-        check_choice("persistence", arguments["persistence"], PERSISTENCE)
-        check_will_score(arguments["will_score"])
+        check_all(
+            lambda: check_target(arguments["target"]),
+            *(partial(check_columns, name, arguments[name]) for name in _COLUMNS),
+            lambda: _check_ways(arguments),
+            lambda: check_fit_settings(arguments),
+            lambda: check_search(arguments["parameter_search"]),
+            lambda: check_preprocessing(arguments["preprocessing"], arguments["preprocessing_params"]),
+            lambda: check_policies(arguments["policies"]),
+            lambda: check_choice("persistence", arguments["persistence"], PERSISTENCE),
+            lambda: check_will_score(arguments["will_score"]),
+        )
 
     @classmethod
     def asked(cls, arguments: Mapping[str, Any]) -> Self:
@@ -140,6 +143,13 @@ class TrainSettings(RecordedSettings):
             "preprocessing_params": dict(arguments["preprocessing_params"] or {}),
         }
         return cls(**{**arguments, **meant})
+
+
+def _check_ways(arguments: Mapping[str, Any]) -> None:
+    """Check how the model is validated."""
+    check_count("cross_validation", arguments["cross_validation"], 0)
+    check_validation(arguments["validation"])
+    folds_and_way(arguments)
 
 
 def _target(value: Any) -> str | tuple[str, ...]:

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from airflow_sklearn import exceptions, settings
 from airflow_sklearn.airflow_compat import AirflowFailException, Asset, BaseOperator
 from airflow_sklearn.aws.connection import AwsConnection
-from airflow_sklearn.contract.arguments import check_names
+from airflow_sklearn.contract.arguments import check_names, is_known
 from airflow_sklearn.contract.exit_codes import is_final
+from airflow_sklearn.contract.faults import shown
 from airflow_sklearn.contract.shown import showing_values
 from airflow_sklearn.datasets.files import plain_uris
 from airflow_sklearn.exceptions import UserError
@@ -67,8 +68,10 @@ class SklearnOperator(BaseOperator):
     def check_arguments(self) -> None:
         """Check the arguments as far as they are known. A subclass adds its own checks.
 
-        :raises UserError: an argument is invalid.
+        :raises UserError: arguments are invalid; the message lists all faults.
         """
+        if self.aws_conn_id is not None and not isinstance(self.aws_conn_id, str) and is_known(self.aws_conn_id):
+            raise UserError(f"aws_conn_id={shown(self.aws_conn_id)}: give the id of an Airflow connection, or None.")
 
     def check_early(self) -> None:
         """Check the arguments when the DAG is parsed. Constructors call it at their end. A mapped task is checked when

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.airflow_compat import conf
-from airflow_sklearn.contract.arguments import check_flag
-from airflow_sklearn.contract.faults import counted
+from airflow_sklearn.contract.arguments import check_all, check_flag, is_known
+from airflow_sklearn.contract.faults import counted, shown
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.operators.links import PublishedDataLink, RunLedgerLink
 from airflow_sklearn.operators.statements import StatementsOperator
@@ -59,9 +59,16 @@ class SklearnCommitOperator(StatementsOperator):
 
     def check_arguments(self) -> None:
         """See ``SklearnOperator.check_arguments``."""
-        super().check_arguments()
-        check_flag("replace_newer", self.replace_newer)
-        check_flag("deferrable", self.deferrable)
+        check_all(
+            super().check_arguments,
+            self._check_plan,
+            lambda: check_flag("replace_newer", self.replace_newer),
+            lambda: check_flag("deferrable", self.deferrable),
+        )
+
+    def _check_plan(self) -> None:
+        if is_known(self.plan) and (isinstance(self.plan, bytes) or not isinstance(self.plan, Iterable)):
+            raise UserError(f"plan={shown(self.plan)}: give what SklearnPlanOperator returns (its .output).")
 
     def work(self, context: Context) -> dict[str, Any]:
         """Verify the run, and publish it. The class documents the result."""

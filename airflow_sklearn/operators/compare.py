@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.contract.arguments import check_text, is_known
+from airflow_sklearn.contract.arguments import check_all, check_column, check_text, is_known
 from airflow_sklearn.contract.faults import shown
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.operators.base import SklearnOperator
@@ -54,15 +55,23 @@ class SklearnCompareOperator(SklearnOperator):
 
     def check_arguments(self) -> None:
         """See ``SklearnOperator.check_arguments``."""
-        super().check_arguments()
-        if self.metric is not None:
-            check_text("metric", self.metric, example="metric='roc_auc'")
-        if not isinstance(self.target, str) and is_known(self.target):
-            raise UserError(f"target={shown(self.target)}: give the name of one target.")
-        if isinstance(self.models, str) and is_known(self.models):
-            raise UserError(f"models={shown(self.models)}: give a list of models.")
-        for model in self.models if isinstance(self.models, list | tuple) else ():
-            check_model(model)
+        check_all(
+            super().check_arguments,
+            self._check_models,
+            lambda: check_text("metric", self.metric or "roc_auc", example="metric='roc_auc'"),
+            lambda: check_column("target", self.target),
+        )
+
+    def _check_models(self) -> None:
+        if not is_known(self.models):
+            return
+        if isinstance(self.models, str | bytes | Mapping) or not isinstance(self.models, Iterable):
+            raise UserError(
+                f"models={shown(self.models)}: give a list of models, such as train.output of a mapped task."
+            )
+        if isinstance(self.models, list | tuple):  # not what a mapped task has returned, which is read once
+            for model in self.models:
+                check_model(model)
 
     def work(self, context: Context) -> dict[str, Any]:
         """Read the metrics and rank the models. The class documents the result."""

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow_sklearn.airflow_compat import AirflowException, conf
-from airflow_sklearn.contract.arguments import check_duration, check_flag, check_seconds
+from airflow_sklearn.contract.arguments import check_all, check_duration, check_flag, check_seconds
 from airflow_sklearn.contract.shown import values_shown
 from airflow_sklearn.exceptions import DocumentError, NoCapacityError, StorageError, ThrottledError
 from airflow_sklearn.operators.base import SklearnOperator, final_errors, own_copy, showing_as_configured, told_once
@@ -62,11 +62,13 @@ class RuntimeOperator(SklearnOperator):
 
     def check_arguments(self) -> None:
         """See ``SklearnOperator.check_arguments``."""
-        super().check_arguments()
-        check_runtime(self.runtime)
-        check_seconds("poll_interval", self.poll_interval)
-        check_duration("deadline", self.deadline)
-        check_flag("deferrable", self.deferrable)
+        check_all(
+            super().check_arguments,
+            lambda: check_runtime(self.runtime),
+            lambda: check_seconds("poll_interval", self.poll_interval),
+            lambda: check_duration("deadline", self.deadline),
+            lambda: check_flag("deferrable", self.deferrable),
+        )
 
     @abstractmethod
     def finish(self, context: Context, result: JobResult) -> Any:

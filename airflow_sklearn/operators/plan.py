@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn import settings
@@ -11,6 +12,7 @@ from airflow_sklearn.airflow_compat import conf
 from airflow_sklearn.contract.arguments import (
     METHODS,
     AskedMethod,
+    check_all,
     check_choice,
     check_columns,
     check_count,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.datasets.places import Readable, Writable
     from airflow_sklearn.runtimes.base import Runtime
 
+_COLUMNS = ("outputs", "targets", "primary_key", "passthrough")
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?\s*")
 _POWERS = ("", "K", "M", "G", "T")
 
@@ -144,27 +147,26 @@ class SklearnPlanOperator(StatementsOperator):
 
     def check_arguments(self) -> None:
         """See ``SklearnOperator.check_arguments``."""
-        super().check_arguments()
-        check_model(self.model)
-        check_source(self.source)
-        check_destination(self.destination)
+        check_all(
+            super().check_arguments,
+            lambda: check_model(self.model),
+            lambda: check_source(self.source),
+            lambda: check_destination(self.destination),
+            self._check_partition,
+            lambda: check_choice("method", self.method, METHODS),
+            *(partial(check_columns, name, getattr(self, name)) for name in _COLUMNS),
+            lambda: check_count("explain", self.explain, 0),
+            lambda: is_known(self.chunk_size) and to_bytes(self.chunk_size),
+            lambda: check_count("max_chunks", self.max_chunks, 1),
+            lambda: check_policies(self.policies),
+            *([partial(check_location, "ledger", self.ledger)] if self.ledger else []),
+            *([partial(check_runtime, self.runtime)] if self.runtime is not None else []),
+            lambda: check_flag("deferrable", self.deferrable),
+        )
+
+    def _check_partition(self) -> None:
         if is_known(self.partition) and not isinstance(self.partition, str):
             raise UserError(f"partition={self.partition!r}: give a text, such as 'date={{{{ ds }}}}'.")
-        check_choice("method", self.method, METHODS)
-        check_columns("outputs", self.outputs)
-        check_columns("targets", self.targets)
-        check_count("explain", self.explain, 0)
-        check_columns("primary_key", self.primary_key)
-        check_columns("passthrough", self.passthrough)
-        if is_known(self.chunk_size):
-            to_bytes(self.chunk_size)
-        check_count("max_chunks", self.max_chunks, 1)
-        check_policies(self.policies)
-        if self.ledger:
-            check_location("ledger", self.ledger)
-        if self.runtime is not None:
-            check_runtime(self.runtime)
-        check_flag("deferrable", self.deferrable)
 
     def work(self, context: Context) -> list[dict[str, str]]:
         """Plan the run, and store the plan. The class documents the result."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.airflow_compat import conf
+from airflow_sklearn.contract.arguments import check_all, is_known
+from airflow_sklearn.contract.faults import shown
 from airflow_sklearn.exceptions import JobLostError, UserError
 from airflow_sklearn.operators.base import identity_of
 from airflow_sklearn.operators.jobs import DEFAULT_DEADLINE, RuntimeOperator
@@ -13,7 +16,7 @@ from airflow_sklearn.operators.links import JobLink, JobLogLink, RunLedgerLink
 from airflow_sklearn.operators.summary import problem_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import timedelta
 
     from airflow_sklearn.airflow_compat import Context
@@ -68,6 +71,14 @@ class SklearnPredictOperator(RuntimeOperator):
         )
         self.chunk = chunk
         self.check_early()
+
+    def check_arguments(self) -> None:
+        """See ``SklearnOperator.check_arguments``."""
+        check_all(super().check_arguments, self._check_chunk)
+
+    def _check_chunk(self) -> None:
+        if is_known(self.chunk) and not isinstance(self.chunk, Mapping):
+            raise UserError(f"chunk={shown(self.chunk)}: give an element of what SklearnPlanOperator returns.")
 
     def work(self, context: Context) -> dict[str, Any]:
         """Predict the chunk. The class documents the result."""

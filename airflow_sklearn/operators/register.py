@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn import settings
 from airflow_sklearn.airflow_compat import conf
-from airflow_sklearn.contract.arguments import column_names, is_known
+from airflow_sklearn.contract.arguments import check_all, column_names, is_known
 from airflow_sklearn.contract.register_settings import RegisterSettings, check_digest
 from airflow_sklearn.operators.base import identity_of, own_copy, static_outlets
 from airflow_sklearn.operators.jobs import DEFAULT_DEADLINE
@@ -131,14 +131,19 @@ class SklearnRegisterOperator(ModelVersionOperator):
 
     def check_arguments(self) -> None:
         """See ``SklearnOperator.check_arguments``."""
-        super().check_arguments()
+        check_all(
+            super().check_arguments,
+            self._check_fitted,
+            lambda: check_digest("sha256", self.sha256),
+            lambda: check_source(self.source),
+            lambda: check_location("model", self.model),
+            lambda: RegisterSettings.check(self._asked()),
+        )
+
+    def _check_fitted(self) -> None:
         check_location("fitted", self.fitted)
         if is_known(self.fitted):
             form_of(self.fitted)
-        check_digest("sha256", self.sha256)
-        check_source(self.source)
-        check_location("model", self.model)
-        RegisterSettings.check(self._asked())
 
     def work(self, context: Context) -> dict[str, Any]:
         """Register the model, unless its version exists. The class documents the result."""

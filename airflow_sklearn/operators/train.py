@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn import settings as package_settings
 from airflow_sklearn.airflow_compat import conf
 from airflow_sklearn.contract.arguments import (
     Preprocessing,
+    check_all,
     check_estimator,
     check_estimator_of_each,
     check_flag,
+    check_target,
     column_names,
 )
 from airflow_sklearn.contract.faults import counted
@@ -225,24 +228,28 @@ class SklearnTrainOperator(ModelVersionOperator):
 
     def check_arguments(self) -> None:
         """See ``SklearnOperator.check_arguments``."""
-        super().check_arguments()
-        check_estimator(held(self.estimator), self.estimator_params)
-        check_estimator_of_each(held(self.estimator), self.target)
+        scored = as_will_score(self.will_score)
+        check_all(
+            super().check_arguments,
+            self._check_estimator,
+            lambda: TrainSettings.check(self._asked()),
+            lambda: check_location("model", self.model),
+            lambda: check_source(self.source),
+            lambda: check_flag("reuse", self.reuse),
+            *([partial(check_source, self.validation.source)] if isinstance(self.validation, HeldOut) else []),
+            *([partial(check_source, scored.source, "will_score")] if isinstance(scored, WillScore) else []),
+            *([partial(check_destination, self.out_of_sample, "out_of_sample")] if self.out_of_sample else []),
+        )
+
+    def _check_estimator(self) -> None:
+        estimator = held(self.estimator)
+        check_estimator(estimator, self.estimator_params)
+        check_target(self.target)
+        check_estimator_of_each(estimator, self.target)
         check_can_be_stored(self.estimator)
         check_can_be_stored(self.preprocessing)
-        TrainSettings.check(self._asked())
-        estimator = held(self.estimator)
         if self.target is None and isinstance(estimator, str) and estimator in PRESET_NAMES:
             raise UserError(f"{estimator} predicts a target: name its column, target='churned'.")
-        check_location("model", self.model)
-        check_source(self.source)
-        check_flag("reuse", self.reuse)
-        if isinstance(self.validation, HeldOut):
-            check_source(self.validation.source)
-        if isinstance(scored := as_will_score(self.will_score), WillScore):
-            check_source(scored.source, "will_score")
-        if self.out_of_sample:
-            check_destination(self.out_of_sample, "out_of_sample")
 
     def _asked(self) -> dict[str, Any]:
         """The arguments that are settings of a training, by name."""

@@ -62,6 +62,13 @@ def dag() -> Any:
         ({"will_score": WillScore(3)}, "will_score: .*3 is a number"),
         ({"will_score": WillScore("s3://b/x.csv", "exclud")}, "unfit_columns='exclud': .*Did you mean 'exclude'"),
         ({"will_score": WillScore("s3://b/x.csv", keep=[1])}, r"keep=\[1\]: give a column's name"),
+        ({"estimator_params": ["C"]}, r"estimator_params=\['C'\]: give a dict of parameters by name"),
+        ({"sample_weight": ["w"]}, r"sample_weight=\['w'\]: give a column's name"),
+        ({"aws_conn_id": 3}, "aws_conn_id=3: give the id of an Airflow connection"),
+        (
+            {"estimator": "sparse", "target": 3, "primary_key": 1, "cross_validation": "4", "persistence": "job"},
+            r"(?s)no such preset.*target=3: give a text.*primary_key=1.*cross_validation='4'.*persistence='job'",
+        ),
         ({"traget": "y"}, "no argument 'traget'. Did you mean 'target'"),
         ({"retrys": 2}, "no argument 'retrys'. Did you mean 'retries'"),
         ({"runtime": LocalRuntime}, r"runtime=LocalRuntime is the class: give an object, LocalRuntime\(...\)"),

@@ -67,7 +67,7 @@ def _date() -> dict[str, Any]:
         ({"models": "s3://b/m"}, "models='s3://b/m': give a list of models"),
         ({"models": ["m"]}, "'m' is a relative path"),
         ({"models": ["s3://b/m"], "metric": 3}, "metric=3: give a text"),
-        ({"models": ["s3://b/m"], "target": ["y"]}, "give the name of one target"),
+        ({"models": ["s3://b/m"], "target": ["y"]}, "target=.*: give a column's name"),
         ({"models": ["s3://b/m"], "metrics": "f1"}, "no argument 'metrics'. Did you mean 'metric'"),
     ],
 )
