@@ -27,6 +27,7 @@ from sklearn.preprocessing import StandardScaler
 
 from airflow_sklearn.contract.faults import suggestion
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.models.dates import DAYS, PERIODS
 from airflow_sklearn.models.preprocessing import TablePreprocessor
 from airflow_sklearn.models.selection import LassoSelector
 
@@ -76,7 +77,8 @@ def _expanded(estimator: BaseEstimator, task: Any, *, scale: bool = False) -> Pi
 
 
 def _native(estimator: BaseEstimator, task: Any) -> Pipeline:
-    table = TablePreprocessor(categories="native", impute=None, scale=False, target=task)
+    parts = [*PERIODS, DAYS]  # trees find seasons in the parts, and trends in the days
+    table = TablePreprocessor(categories="native", impute=None, scale=False, date_parts=parts, target=task)
     return Pipeline([("preprocessing", table), ("estimator", estimator)])
 
 

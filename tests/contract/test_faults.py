@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from airflow_sklearn.contract.document import Value
-from airflow_sklearn.contract.faults import either, explain, kind_of
+from airflow_sklearn.contract.faults import either, explain, kind_of, suggestion
 
 
 class Options(Value):
@@ -48,3 +48,20 @@ def test_values_are_named_in_words_of_people() -> None:
         "an Options",
     ]
     assert either(["a", "b", "c"]) == "'a', 'b' or 'c'"
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "said"),
+    [
+        ("stacking_regresser", ["stacking_regressor", "extra_trees_regressor"], " Did you mean 'stacking_regressor'?"),
+        (
+            "random_forest",
+            ["extra_trees_classifier", "random_forest_classifier"],
+            " Did you mean 'random_forest_classifier'?",
+        ),
+        ("naive_bayes_classifier", ["hist_gradient_boosting_classifier", "extra_trees_classifier"], ""),
+        ("gird", ["grid", "halving"], " Did you mean 'grid'?"),
+    ],
+)
+def test_a_word_is_suggested_where_it_is_a_sensible_one(word: str, known: list[str], said: str) -> None:
+    assert suggestion(word, known) == said
