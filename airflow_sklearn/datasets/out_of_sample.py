@@ -44,6 +44,12 @@ def publish_out_of_sample(
     """
     scores = manifest.out_of_sample
     if scores is None:
+        failed = [why for what, why in manifest.not_made.items() if what in ("validation", "out-of-sample scores")]
+        if failed:
+            raise UserError(
+                f"The model {manifest.model} is fitted, but has no out-of-sample scores to publish, because its "
+                f"validation failed: {failed[0]}"
+            )
         raise UserError(
             f"The model {manifest.model} was trained without validation, so it has no out-of-sample scores. "
             "Set cross_validation to 2 or more, or leave out_of_sample away."

@@ -5,19 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 
 
 def with_balanced_classes(estimator: Any) -> tuple[Any, bool]:
-    """A copy of an estimator in which each class counts the same, by ``class_weight="balanced"`` of its final step.
+    """A copy of an estimator in which each class counts the same, by ``class_weight="balanced"`` of all classifiers in
+    it.
 
-    :return: the copy; and whether the final step has no such parameter, so that the rows must be weighted.
+    :return: the copy; and whether a classifier in it has no such parameter, so that the rows must be weighted instead.
     """
     copy = clone(estimator, safe=False)
-    names = [name for name in copy.get_params(deep=True) if name.rpartition("__")[2] == "class_weight"]
-    if not names:
+    names = [f"{path}class_weight" for path, part in _classifiers(copy) if "class_weight" in part.get_params()]
+    if not names or len(names) < len(_classifiers(copy)):
         return copy, True
-    return copy.set_params(**{min(names, key=len): "balanced"}), False
+    return copy.set_params(**dict.fromkeys(names, "balanced")), False
+
+
+def _classifiers(estimator: Any) -> list[tuple[str, Any]]:
+    """The classifiers in an estimator that hold no other one, each with the prefix of its parameters' names."""
+    parts = {"": estimator, **{f"{name}__": part for name, part in estimator.get_params(deep=True).items()}}
+    found = {path: part for path, part in parts.items() if hasattr(part, "fit") and is_classifier(part)}
+    return [(path, part) for path, part in found.items() if not any(o != path and o.startswith(path) for o in found)]
 
 
 def balanced_weights(y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:

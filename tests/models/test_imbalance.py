@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.ensemble import GradientBoostingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
@@ -27,8 +27,12 @@ def rare(rows: int = 600) -> tuple[np.ndarray, np.ndarray]:
         make_pipeline(StandardScaler(), LogisticRegression()),
         GridSearchCV(make_pipeline(StandardScaler(), LogisticRegression()), {"logisticregression__C": [1.0]}, cv=2),
         make_pipeline(StandardScaler(), GradientBoostingClassifier(n_estimators=5)),
+        VotingClassifier([("a", LogisticRegression()), ("b", LogisticRegression(C=0.1))], voting="soft"),
+        VotingClassifier(
+            [("a", LogisticRegression()), ("b", GradientBoostingClassifier(n_estimators=5))], voting="soft"
+        ),
     ],
-    ids=["class_weight", "pipeline", "search", "weights"],
+    ids=["class_weight", "pipeline", "search", "weights", "vote", "mixed vote"],
 )
 def test_a_rare_class_is_predicted_more_often(estimator: object) -> None:
     X, y = rare()

@@ -128,13 +128,12 @@ def _check_targets(job: TrainJob, targets: Sequence[TargetRows]) -> None:
             for name, value in asked.items()
             if value is not None
         ]
-    several = len(targets) > 1  # a threshold is then for those of two classes
-    for target in targets if job.threshold is not None and not several else ():
-        if target.has_classes and (count := len(set(target.y.tolist()))) != 2:
-            faults.append(
-                f"threshold={job.threshold!r}: the target {target.name!r} has {count} classes, and a threshold decides "
-                "between two. Fix: leave it out."
-            )
+    counts = {target.name: len(set(target.y.tolist())) for target in targets if target.has_classes}
+    if job.threshold is not None and counts and 2 not in counts.values():  # of several targets it is for those of two
+        said = ", ".join(f"{name!r} has {count} classes" for name, count in counts.items())
+        faults.append(
+            f"threshold={job.threshold!r}: the target {said}, and a threshold decides between two. Fix: leave it out."
+        )
     if isinstance(job.threshold, str) and not job.cross_validation:
         faults.append(
             f"threshold={job.threshold!r} is tuned on the rows of the validation, and there is none. Fix: validate, or "
