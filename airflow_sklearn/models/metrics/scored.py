@@ -48,6 +48,8 @@ class Scored:
     :param is_probability: whether the scores are probabilities.
     :param n_classes: the number of classes; 0: regression.
     :param rankings: the orders of the scores' columns.
+    :param groups: shape (rows,): the number of each row's group, whose rows resemble each other; None: each row is for
+        itself.
     """
 
     task: MetricTask
@@ -58,6 +60,7 @@ class Scored:
     is_probability: bool = False
     n_classes: int = 0
     rankings: tuple[Ranking, ...] = ()
+    groups: np.ndarray | None = None
 
     def of(self, rows: np.ndarray) -> Scored:
         """Some of the rows.
@@ -72,6 +75,7 @@ class Scored:
             weight=self.weight[rows],
             scores=scores,
             rankings=_rankings(scores),
+            groups=None if self.groups is None else self.groups[rows],
         )
 
     def weighted(self, counts: np.ndarray) -> Scored:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import pyarrow as pa
 
 from airflow_sklearn.contract.metrics import ModelMetrics
 from airflow_sklearn.contract.model import StoredObject
+from airflow_sklearn.contract.validation import GroupFolds
 from airflow_sklearn.models.columns import decoded
-from airflow_sklearn.models.metrics.intervals import CONFIDENCE, METHOD
+from airflow_sklearn.models.metrics.intervals import CONFIDENCE, interval_method
 from airflow_sklearn.models.metrics.report import target_metrics
 from airflow_sklearn.models.metrics.scored import Scored, scored_classes, scored_numbers
 from airflow_sklearn.storage import join
@@ -28,16 +30,17 @@ if TYPE_CHECKING:
 
 def store_metrics(job: TrainJob, storage: Storage, folder: str, validated: Sequence[Validated]) -> StoredObject:
     """Store the metrics of all targets in ``folder``. The object's name contains its digest."""
+    groups = job.validation.column if isinstance(job.validation, GroupFolds) else None
     document = ModelMetrics(
         model=job.model,
         version=job.version,
         folds=job.cross_validation,
         validation=job.validation,
         confidence=CONFIDENCE,
-        interval_method=METHOD,
+        interval_method=interval_method(groups is not None),
         targets=tuple(
             target_metrics(
-                _scored(one),
+                replace(_scored(one), groups=_segments(one, groups)[0] if groups else None),
                 target=one.target.name,
                 labels=one.validation.classes,
                 weighted=one.weight is not None,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,3 +52,14 @@ def test_numbers_have_intervals_too() -> None:
     assert set(found) == {"r_squared", "rmse", "mae", "mad"}
     low, high = found["rmse"]
     assert low < 0.5 < high < 0.55
+
+
+@pytest.mark.parametrize("copies", [9, 100], ids=["few", "more than are drawn"])
+def test_rows_of_a_group_count_as_much_as_one_if_they_are_the_same(copies: int) -> None:
+    once = accurate(400)
+    rows = np.repeat(np.arange(400), copies)
+    (low, high), (low_of_groups, high_of_groups), (low_of_rows, high_of_rows) = (
+        intervals(one)["accuracy"] for one in (once, replace(once.of(rows), groups=rows), once.of(rows))
+    )
+    assert high_of_groups - low_of_groups == pytest.approx(high - low, rel=0.25)
+    assert high_of_rows - low_of_rows < (high - low) / 2
