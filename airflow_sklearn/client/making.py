@@ -11,13 +11,12 @@ from airflow_sklearn.client.model import Model, load
 from airflow_sklearn.client.rows import as_files, uri_of, with_defaults
 from airflow_sklearn.contract.arguments import check_names
 from airflow_sklearn.contract.jobs import JobIdentity
+from airflow_sklearn.contract.misplaced import belongs
 from airflow_sklearn.contract.preprocessing import is_replacement
 from airflow_sklearn.contract.register_settings import RegisterSettings
 from airflow_sklearn.contract.train_settings import CALLED, TrainSettings
-from airflow_sklearn.contract.validation import HeldOut
+from airflow_sklearn.contract.validation import HeldOut, HeldOutRows
 from airflow_sklearn.contract.will_score import WillScore, as_will_score, scored_table
-from airflow_sklearn.datasets.base import Attempt
-from airflow_sklearn.datasets.held_out import find_held_out
 from airflow_sklearn.runs.model_store import find_version
 from airflow_sklearn.runs.register_job import make_register_job
 from airflow_sklearn.runs.train_job import make_train_job
@@ -57,11 +56,13 @@ def train(
     :raises DataError: the table cannot be learned from; the error carries all problems.
     """
     storage, model = storage or Storage(), uri_of(model)
-    check_names("client.train", settings, {CALLED.get(name, name) for name in TrainSettings.model_fields} - {"target"})
+    names = {CALLED.get(name, name) for name in TrainSettings.model_fields} - {"target"}
+    check_names("client.train", settings, names, belongs)
     settings |= {name: settings.pop(argument) for name, argument in CALLED.items() if argument in settings}
     preprocessing = settings.get("preprocessing", "auto")
-    if isinstance(settings.get("validation"), HeldOut):
-        settings["validation"] = find_held_out(Attempt(storage, JobIdentity()), settings["validation"])
+    if isinstance(held_out := settings.get("validation"), HeldOut):
+        files = as_files(storage, held_out.source, join(model, "rows"))
+        settings["validation"] = HeldOutRows(source=files, objects=storage.expand(files.uris))
     if isinstance(scored := as_will_score(settings.get("will_score")), WillScore):
         files = as_files(storage, scored.source, join(model, "rows"))
         name, objects = ", ".join(files.uris), storage.expand(files.uris)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import tempfile
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from airflow_sklearn.client.rows import as_files, column_names_of, is_table, read_parts, uri_of
 from airflow_sklearn.client.scoring import run_chunk
-from airflow_sklearn.contract.arguments import column_names
+from airflow_sklearn.contract.arguments import (
+    METHODS,
+    check_all,
+    check_choice,
+    check_columns,
+    check_count,
+    check_policies,
+    column_names,
+)
 from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.explanation import ModelExplanation
 from airflow_sklearn.contract.jobs import PredictJob
@@ -141,6 +149,13 @@ class Model:
         :raises UserError: the request contradicts the model or the rows; the message lists all contradictions.
         :raises DataError: rows violate a policy; the error carries all problems.
         """
+        columns = {"outputs": outputs, "targets": targets, "primary_key": primary_key, "passthrough": passthrough}
+        check_all(
+            lambda: check_choice("method", method, METHODS),
+            *(partial(check_columns, name, value) for name, value in columns.items()),
+            lambda: check_count("explain", explain, 0),
+            lambda: check_policies(policies),
+        )
         with tempfile.TemporaryDirectory(prefix="airflow-sklearn-client-") as folder:
             asked = {
                 "method": method,

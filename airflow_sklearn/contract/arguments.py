@@ -79,15 +79,19 @@ def check_choice(argument: str, value: Any, choices: Collection[str]) -> None:
         raise UserError(f"{argument}={shown(value)}: give {either(choices)}.{hint}")
 
 
-def check_names(what: str, given: Iterable[str], known: Collection[str]) -> None:
+def check_names(
+    what: str, given: Iterable[str], known: Collection[str], belongs: Callable[[str], str] = lambda name: ""
+) -> None:
     """Check that all names exist.
 
     :param what: what the names are, for the message.
-    :raises UserError: some do not; for each the message suggests a similar one.
+    :param belongs: gives a sentence that says where else a name belongs; empty: nowhere.
+    :raises UserError: some do not; for each the message says where it belongs, or suggests a similar one.
     """
     unknown = [name for name in given if name not in known]
     if unknown:
-        told = " ".join(f"There is no argument {name!r}.{suggestion(name, known)}" for name in unknown)
+        hints = {name: belongs(name) or suggestion(name, known) for name in unknown}
+        told = " ".join(f"There is no argument {name!r}.{hint}" for name, hint in hints.items())
         raise UserError(f"{what}: {told}")
 
 

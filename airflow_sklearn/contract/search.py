@@ -69,7 +69,7 @@ class Search(Value):
     def _are_values(cls, params: dict[str, JsonValue]) -> dict[str, JsonValue]:
         faults = [fault for name, values in params.items() if (fault := _fault(name, values))]
         if faults:
-            raise ValueError(sentences(faults))
+            raise ValueError(sentences(faults).removeprefix("params: "))
         return params
 
     @model_validator(mode="after")
@@ -132,7 +132,8 @@ def check_search(value: Any) -> None:
 
 
 def as_search(value: Any) -> Search | None:
-    """The search that a user asks for: a ``Search``, a dict of its options, or a method's name.
+    """The search that a user asks for: a ``Search``, a dict of its options, a dict of lists, which is a grid, or a
+    method's name.
 
     :raises UserError: it is no search.
     """
@@ -141,6 +142,8 @@ def as_search(value: Any) -> Search | None:
     if isinstance(value, str):
         return Search(value)
     if isinstance(value, Mapping):
+        if value and not set(value) & set(Search.model_fields) and all(isinstance(one, list) for one in value.values()):
+            return Search("grid", dict(value))
         return Search(**{str(name): part for name, part in value.items()})
     raise UserError(
         f"search={shown(value)}: give a Search, a dict of its options, or a method: {either(get_args(SearchMethod))}."

@@ -90,8 +90,10 @@ def asking(estimator: Any, method: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
+        listed = type(error).__name__ == "InvalidParameterError" and "Got [" in str(error)
+        hint = " Fix: values to choose from belong in search={'name': [...]}." if listed else ""
         raise UserError(
-            f"{type(estimator).__name__}.{method} raised {type(error).__name__}: {shown_text(error)}"
+            f"{type(estimator).__name__}.{method} raised {type(error).__name__}: {shown_text(error)}{hint}"
         ) from error
 
 

@@ -26,6 +26,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from airflow_sklearn.contract.faults import suggestion
+from airflow_sklearn.contract.misplaced import belongs
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.dates import DAYS, PERIODS
 from airflow_sklearn.models.preprocessing import TablePreprocessor
@@ -265,9 +266,10 @@ def build_preset(name: str, params: Mapping[str, Any] | None = None) -> Pipeline
     meant = {param: param if param in valid else inner + param for param in params or {}}
     if unknown := [param for param, full in meant.items() if full not in valid]:
         known = [param.removeprefix(inner) for param in valid]
-        hints = " ".join(f"There is no parameter {param!r}.{suggestion(param, known)}" for param in unknown)
+        hints = {param: belongs(param) or suggestion(param, known) for param in unknown}
+        told = " ".join(f"There is no parameter {param!r}.{hint}" for param, hint in hints.items())
         raise UserError(
-            f"The preset {name!r} ({type(final).__name__}) cannot be made: {hints} Its parameters are {sorted(known)}."
+            f"The preset {name!r} ({type(final).__name__}) cannot be made: {told} Its parameters are {sorted(known)}."
         )
     final.set_params(**{meant[param]: value for param, value in (params or {}).items()})
     return pipeline

@@ -18,6 +18,7 @@ from airflow_sklearn.aws.connection import AwsConnection
 from airflow_sklearn.contract.arguments import check_names, is_known
 from airflow_sklearn.contract.exit_codes import is_final
 from airflow_sklearn.contract.faults import shown
+from airflow_sklearn.contract.misplaced import belongs
 from airflow_sklearn.contract.shown import showing_values
 from airflow_sklearn.datasets.files import plain_uris
 from airflow_sklearn.exceptions import UserError
@@ -57,7 +58,9 @@ class SklearnOperator(BaseOperator):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Refuse unknown arguments, before Airflow complains about missing ones."""
         if cls.__module__.startswith("airflow_sklearn."):  # users' subclasses may take other arguments
-            check_names(cls.__name__, (name for name in kwargs if not name.startswith("_")), argument_names(cls))
+            check_names(
+                cls.__name__, (name for name in kwargs if not name.startswith("_")), argument_names(cls), belongs
+            )
         return super().__new__(cls)
 
     def __init__(self, *, aws_conn_id: str | None = "aws_default", **kwargs: Any) -> None:

@@ -113,9 +113,10 @@ class SklearnTrainOperator(ModelVersionOperator):
         ``RedshiftQuery``. Before anything is fitted, columns that this table lacks, or that are constant or null there,
         and columns that alone predict the target almost perfectly, are listed together as an error;
         ``WillScore(..., unfit_columns="exclude", keep=["deposit"])`` leaves them out of learning. (templated)
-    :param search: a search for the best parameters, of any preset or estimator: ``"randomized"``, a dict, or
-        ``Search("hyperband", {"learning_rate": [0.05, 0.1]}, scoring="roc_auc")``. Without ``params`` the preset's own
-        are searched. The metrics are those of the whole search: each fold of the validation searches anew.
+    :param search: a search for the best parameters, of any preset or estimator: ``"randomized"``; a grid,
+        ``{"C": [0.1, 1]}``; or ``Search("hyperband", {"learning_rate": [0.05, 0.1]}, scoring="roc_auc")``. Without
+        ``params`` the preset's own are searched. The metrics are those of the whole search: each fold of the validation
+        searches anew. (templated)
     :param reuse: False: fit a new version in every run, and when the task is cleared. A retry still uses what an
         earlier attempt since the last clear has fitted.
     :param code_version: any value that changes with your code, such as a commit's hash or ``"2"``. It is a part of the

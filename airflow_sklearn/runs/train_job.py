@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_sklearn.contract.arguments import check_estimator
+from airflow_sklearn.contract.arguments import check_estimator, check_estimator_of_each
 from airflow_sklearn.contract.document import content_id
 from airflow_sklearn.contract.jobs import RegisterJob, TrainJob
 from airflow_sklearn.contract.model import (
@@ -75,6 +75,7 @@ def make_train_job(
     :raises UserError: parameters contradict each other, or the source is a Delta, Iceberg or Hudi table.
     """
     check_estimator(estimator, estimator_params)
+    check_estimator_of_each(estimator, settings.targets)
     objects = storage.expand(source.uris, allow_empty=snapshot is not None)
     if snapshot is None:
         refuse_table_formats(storage, source, objects)

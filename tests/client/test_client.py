@@ -12,7 +12,7 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.preprocessing import FunctionTransformer
 
-from airflow_sklearn import WillScore, client
+from airflow_sklearn import HeldOut, WillScore, client
 from airflow_sklearn.contract.receipt import Receipt
 from airflow_sklearn.exceptions import BrokenEnvironmentError, DataError, UserError
 from airflow_sklearn.storage import Storage
@@ -57,6 +57,35 @@ def test_rows_that_will_be_scored_are_compared_with_the_training_rows_first(cust
     model = trained(customers, will_score=WillScore(later, unfit_columns="exclude"))
     assert model.manifest.feature_schema.feature_names == ("age", "visits")
     assert model.manifest.unfit_columns == {"city": "the table that will be scored lacks it"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"estimator_params": {"C": [0.1, 1]}}, r"values to choose from belong in search=\{'name': \[...\]\}"),
+        ({"estimator_params": {"max_levels": 5}}, "It belongs in preprocessing_params={'max_levels': ...}"),
+        ({"unseen_levels": "count"}, "It belongs in policies={'unseen_levels': ...}"),
+        ({"cros_validation": 2}, "Did you mean 'cross_validation'"),
+        ({"threshold": 50}, "compared with probabilities. Fix: give a number from 0 to 1"),
+        (
+            {"target": ["churned", "city"], "estimator": {"churned": "sparse_logistic"}},
+            r"the targets \['city'\] have none",
+        ),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_mistake_is_named_with_what_to_give(customers: pd.DataFrame, changes: dict[str, Any], message: str) -> None:
+    estimator = changes.pop("estimator", "sparse_logistic")
+    asked = {"target": "churned", "primary_key": "id", "model": "models/churn", "cross_validation": 0, **changes}
+    with pytest.raises(UserError, match=message):
+        client.train(estimator, customers, **asked)
+
+
+def test_a_model_is_validated_on_a_frame_and_searched_by_a_dict_of_lists(customers: pd.DataFrame) -> None:
+    held_out = HeldOut(customers.tail(80))
+    model = trained(customers, validation=held_out, cross_validation=4, search={"C": [0.01, 1.0]})
+    assert len(model.out_of_sample) == 80
+    assert len(model.manifest.search_results[0].candidates) == 2
 
 
 def test_a_frame_is_predicted_as_a_container_would_with_its_own_index(customers: pd.DataFrame) -> None:

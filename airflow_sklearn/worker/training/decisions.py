@@ -43,7 +43,7 @@ def as_asked(job: TrainJob, estimators: Mapping[str, Any], data: TrainingData) -
     :param estimators: the unfitted estimators by target. Those of numbers stay as they are.
     :raises UserError: the targets do not allow it; the message lists all faults.
     """
-    _check_targets(job, data.targets)
+    _check_targets(job, data.targets, estimators)
     found = {}
     for name, estimator in estimators.items():
         balanced = False
@@ -119,7 +119,7 @@ def _few_rows_of_both(X: Any, y: Any) -> tuple[Any, Any]:
     return rows_of(X, rows), y[rows]
 
 
-def _check_targets(job: TrainJob, targets: Sequence[TargetRows]) -> None:
+def _check_targets(job: TrainJob, targets: Sequence[TargetRows], estimators: Mapping[str, Any]) -> None:
     faults = []
     asked = {"class_weight": job.class_weight, "calibration": job.calibration, "threshold": job.threshold}
     if not any(target.has_classes for target in targets):
@@ -134,6 +134,9 @@ def _check_targets(job: TrainJob, targets: Sequence[TargetRows]) -> None:
         faults.append(
             f"threshold={job.threshold!r}: the target {said}, and a threshold decides between two. Fix: leave it out."
         )
+    gives_probabilities = job.calibration or any(hasattr(one, "predict_proba") for one in estimators.values())
+    if isinstance(job.threshold, float) and gives_probabilities and not 0 <= job.threshold <= 1:
+        faults.append(f"threshold={job.threshold!r} is compared with probabilities. Fix: give a number from 0 to 1.")
     if isinstance(job.threshold, str) and not job.cross_validation:
         faults.append(
             f"threshold={job.threshold!r} is tuned on the rows of the validation, and there is none. Fix: validate, or "
