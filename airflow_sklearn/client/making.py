@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import uuid
 from typing import TYPE_CHECKING, Any
+
+import joblib
 
 from airflow_sklearn.client.jobs import run
 from airflow_sklearn.client.model import Model, load
@@ -13,10 +16,12 @@ from airflow_sklearn.contract.arguments import check_names
 from airflow_sklearn.contract.jobs import JobIdentity
 from airflow_sklearn.contract.misplaced import belongs
 from airflow_sklearn.contract.preprocessing import is_replacement
-from airflow_sklearn.contract.register_settings import RegisterSettings
+from airflow_sklearn.contract.register_settings import RegisterSettings, check_digest
 from airflow_sklearn.contract.train_settings import CALLED, TrainSettings
 from airflow_sklearn.contract.validation import HeldOut, HeldOutRows
 from airflow_sklearn.contract.will_score import WillScore, as_will_score, scored_table
+from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.models.factories import check_estimator_object
 from airflow_sklearn.runs.model_store import find_version
 from airflow_sklearn.runs.register_job import make_register_job
 from airflow_sklearn.runs.train_job import make_train_job
@@ -111,8 +116,10 @@ def register(
     """
     storage, model = storage or Storage(), uri_of(model)
     check_names("client.register", settings, frozenset(RegisterSettings.model_fields) - {"target"})
-    uri = uri_of(fitted) if isinstance(fitted, str) else ""
-    if not uri:
+    if isinstance(fitted, str):
+        check_digest("sha256", sha256)
+        uri = uri_of(fitted)
+    else:
         uri, sha256 = _stored(storage, fitted, join(model, "fitted"))
     job, job_uri = make_register_job(
         storage,
@@ -143,13 +150,19 @@ def _software(runtime: Runtime | None, estimator: Any) -> str:
 
 
 def _stored(storage: Storage, estimator: Any, folder: str) -> tuple[str, str]:
-    """Store a fitted estimator, named by its digest."""
-    import io
+    """Store a fitted estimator, named by its digest.
 
-    import joblib
-
+    :raises UserError: it is no estimator, or cannot be pickled.
+    """
+    check_estimator_object(estimator)
     buffer = io.BytesIO()
-    joblib.dump(estimator, buffer)
+    try:
+        joblib.dump(estimator, buffer)
+    except Exception as error:
+        raise UserError(
+            f"The {type(estimator).__name__} cannot be stored ({type(error).__name__}: {error}). Estimators must "
+            "survive pickling: replace lambdas and local classes by those of an importable module."
+        ) from error
     data = buffer.getvalue()
     digest = hashlib.sha256(data).hexdigest()
     uri = join(folder, f"{digest}.joblib")

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from functools import cached_property, partial
+from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from airflow_sklearn.client.rows import as_files, column_names_of, is_table, read_parts, uri_of
-from airflow_sklearn.client.scoring import run_chunk
-from airflow_sklearn.contract.arguments import (
-    METHODS,
-    check_all,
-    check_choice,
-    check_columns,
-    check_count,
-    check_policies,
-    column_names,
-)
+from airflow_sklearn.client.scoring import asked_of, run_chunk
+from airflow_sklearn.contract.arguments import column_names
 from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.explanation import ModelExplanation
 from airflow_sklearn.contract.jobs import PredictJob
@@ -37,7 +30,7 @@ from airflow_sklearn.worker.prediction.features import read_features
 from airflow_sklearn.worker.skops_files import from_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow_sklearn.contract.explanation import TargetExplanation
     from airflow_sklearn.contract.model import ModelManifest
@@ -53,7 +46,7 @@ def load(model: str | Mapping[str, Any], *, storage: Storage | None = None) -> M
     :raises ObjectNotFoundError: there is no such model.
     """
     storage = storage or Storage()
-    found = uri_of(model) if isinstance(model, str) else model
+    found = model if isinstance(model, Mapping) else uri_of(model)
     return Model(storage, *resolve_model(storage, found))
 
 
@@ -149,23 +142,9 @@ class Model:
         :raises UserError: the request contradicts the model or the rows; the message lists all contradictions.
         :raises DataError: rows violate a policy; the error carries all problems.
         """
-        columns = {"outputs": outputs, "targets": targets, "primary_key": primary_key, "passthrough": passthrough}
-        check_all(
-            lambda: check_choice("method", method, METHODS),
-            *(partial(check_columns, name, value) for name, value in columns.items()),
-            lambda: check_count("explain", explain, 0),
-            lambda: check_policies(policies),
-        )
         with tempfile.TemporaryDirectory(prefix="airflow-sklearn-client-") as folder:
-            asked = {
-                "method": method,
-                "outputs": column_names(outputs),
-                "targets": column_names(targets),
-                "explain": explain,
-                "primary_key": self._key(rows, primary_key),
-                "passthrough": column_names(passthrough),
-                "policies": policies,
-            }
+            key = self._key(rows, primary_key)
+            asked = asked_of(method, outputs, targets, explain, key, passthrough, policies)
             plan, uri = self._plan(rows, folder, **asked)
             for chunk in plan.chunks:
                 run_chunk(self._storage, plan, uri, chunk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_sklearn.contract.data import SourceFiles
+from airflow_sklearn.contract.faults import kind_of, shown
 from airflow_sklearn.contract.jobs import JobIdentity
 from airflow_sklearn.datasets.base import Attempt, WantedColumns
 from airflow_sklearn.datasets.registry import as_source
@@ -19,13 +21,18 @@ from airflow_sklearn.storage import join
 from airflow_sklearn.storage.uris import absolute_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from airflow_sklearn.storage import Storage
+
+_FILES = (str, list, tuple, Mapping)
 
 
 def uri_of(place: str) -> str:
-    """The URI of a place. A path may be relative, unlike in a DAG, because it is used at once."""
+    """The URI of a place. A path may be relative, unlike in a DAG, because it is used at once.
+
+    :raises UserError: it is no text, or has an unknown scheme.
+    """
+    if not isinstance(place, str) or not place:
+        raise UserError(f"{shown(place)} is no place: give a URI or a path.")
     return absolute_uri(place if "://" in place else os.path.abspath(place)).rstrip("/")
 
 
@@ -43,6 +50,11 @@ def as_files(storage: Storage, rows: Any, folder: str) -> SourceFiles:
     """
     if is_table(rows):
         return _stored(storage, rows, folder)
+    if isinstance(rows, pd.Series) or not (isinstance(rows, _FILES) or hasattr(rows, "to_source")):
+        raise UserError(
+            f"The rows are {kind_of(rows)}: give a DataFrame, a pyarrow Table, or files (a URI, a list of URIs, or a "
+            "Dataset)."
+        )
     source = as_source(uri_of(rows) if isinstance(rows, str) and not rows.endswith("/") else rows)
     if not source.is_in_place:
         raise UserError("The client reads files, DataFrames and Tables. Tables of Redshift are read by the operators.")

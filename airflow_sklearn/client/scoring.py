@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.client.jobs import run
 from airflow_sklearn.client.rows import as_files, uri_of
-from airflow_sklearn.contract.arguments import column_names
+from airflow_sklearn.contract.arguments import check_prediction, column_names
 from airflow_sklearn.contract.jobs import JobIdentity, PredictJob
 from airflow_sklearn.contract.planned import Planned
 from airflow_sklearn.datasets.base import Attempt
@@ -21,7 +22,7 @@ from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.skops_files import from_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow_sklearn.contract.plan import Chunk, Plan
     from airflow_sklearn.runtimes.base import Runtime
@@ -68,14 +69,8 @@ def predict(
         source=as_files(storage, rows, f"{target.document.uri}-rows"),
         destination=target.document,
         partition=partition,
-        model=uri_of(model) if isinstance(model, str) else model,
-        method=method,
-        outputs=column_names(outputs),
-        targets=column_names(targets),
-        explain=explain,
-        primary_key=None if primary_key is None else column_names(primary_key),
-        passthrough=column_names(passthrough),
-        policies=policies,
+        model=model if isinstance(model, Mapping) else uri_of(model),
+        **asked_of(method, outputs, targets, explain, primary_key, passthrough, policies),
         chunk_size=chunk_size,
         planned=Planned.now(),
         trusted_types=from_environment(),
@@ -91,6 +86,33 @@ def predict(
         "chunks": proof.chunks,
         "proof": done.proof_uri,
     }
+
+
+def asked_of(
+    method: str,
+    outputs: str | Sequence[str],
+    targets: str | Sequence[str],
+    explain: int,
+    primary_key: str | Sequence[str] | None,
+    passthrough: str | Sequence[str],
+    policies: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    """The arguments of a plan from a user's values; see ``SklearnPlanOperator``.
+
+    :raises UserError: a value is invalid; the message says what to give instead.
+    """
+    asked: dict[str, Any] = {
+        "method": method,
+        "outputs": outputs,
+        "targets": targets,
+        "explain": explain,
+        "primary_key": primary_key,
+        "passthrough": passthrough,
+        "policies": policies,
+    }
+    check_prediction(asked)
+    several = {name: column_names(asked[name]) for name in ("outputs", "targets", "passthrough")}
+    return {**asked, **several, "primary_key": None if primary_key is None else column_names(primary_key)}
 
 
 def run_chunk(storage: Storage, plan: Plan, plan_uri: str, chunk: Chunk, runtime: Runtime | None = None) -> None:

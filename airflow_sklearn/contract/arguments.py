@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
@@ -254,6 +255,21 @@ def check_policies(given: Any) -> None:
         harmless = Policies().model_dump()
         given = {name: value if is_known(value) else harmless.get(name, value) for name, value in given.items()}
     merge_policies(given)
+
+
+def check_prediction(asked: Mapping[str, Any]) -> None:
+    """Check what is asked of a prediction, as far as it is known: the columns that it writes, and its policies.
+
+    :param asked: ``method``, ``outputs``, ``targets``, ``explain``, ``primary_key``, ``passthrough`` and ``policies``.
+    :raises UserError: values are invalid; the message lists all, with what to give instead.
+    """
+    columns = ("outputs", "targets", "primary_key", "passthrough")
+    check_all(
+        lambda: check_choice("method", asked["method"], METHODS),
+        *(partial(check_columns, name, asked[name]) for name in columns),
+        lambda: check_count("explain", asked["explain"], 0),
+        lambda: check_policies(asked["policies"]),
+    )
 
 
 def merge_policies(given: Any, trained: Policies | None = None) -> Policies:

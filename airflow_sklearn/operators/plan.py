@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Any
 from airflow_sklearn import settings
 from airflow_sklearn.airflow_compat import conf
 from airflow_sklearn.contract.arguments import (
-    METHODS,
     AskedMethod,
     check_all,
-    check_choice,
-    check_columns,
     check_count,
     check_flag,
-    check_policies,
+    check_prediction,
     column_names,
     is_known,
     merge_policies,
@@ -38,7 +35,6 @@ if TYPE_CHECKING:
     from airflow_sklearn.datasets.places import Readable, Writable
     from airflow_sklearn.runtimes.base import Runtime
 
-_COLUMNS = ("outputs", "targets", "primary_key", "passthrough")
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?\s*")
 _POWERS = ("", "K", "M", "G", "T")
 
@@ -153,12 +149,9 @@ class SklearnPlanOperator(StatementsOperator):
             lambda: check_source(self.source),
             lambda: check_destination(self.destination),
             self._check_partition,
-            lambda: check_choice("method", self.method, METHODS),
-            *(partial(check_columns, name, getattr(self, name)) for name in _COLUMNS),
-            lambda: check_count("explain", self.explain, 0),
+            lambda: check_prediction(vars(self)),
             lambda: is_known(self.chunk_size) and to_bytes(self.chunk_size),
             lambda: check_count("max_chunks", self.max_chunks, 1),
-            lambda: check_policies(self.policies),
             *([partial(check_location, "ledger", self.ledger)] if self.ledger else []),
             *([partial(check_runtime, self.runtime)] if self.runtime is not None else []),
             lambda: check_flag("deferrable", self.deferrable),

@@ -148,6 +148,26 @@ def test_errors_of_the_worker_are_raised_here_with_their_problems(customers: pd.
     assert [problem.kind for problem in caught.value.problems] == ["missing_column"]
 
 
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda model, rows: model.predict(rows, outputs=3), "outputs=3: give a column's name"),
+        (lambda model, rows: model.predict(rows, explain="2"), "explain='2': give a whole number"),
+        (lambda model, rows: model.predict(rows["age"]), "The rows are a Series: give a DataFrame"),
+        (lambda model, rows: client.load(None), "None is no place: give a URI or a path"),
+        (lambda model, rows: client.register("x.joblib", rows, model="r"), "sha256='': give the file's SHA-256"),
+        (lambda model, rows: client.register(HistGradientBoostingClassifier, rows, model="r"), "is the class Hist"),
+        (lambda model, rows: client.register(len, rows, model="r"), "which is no estimator: it has no fit"),
+        (lambda model, rows: client.train("sparse_logistic", rows, model="r"), "LogisticRegression predicts a target"),
+    ],
+    ids=["outputs", "explain", "series", "place", "digest", "class", "function", "target"],
+)
+def test_what_a_user_gives_is_checked_in_our_own_words(customers: pd.DataFrame, ask: Any, told: str) -> None:
+    model = trained(customers, cross_validation=0)
+    with pytest.raises(UserError, match=re.escape(told)):
+        ask(model, customers)
+
+
 def test_a_chunk_that_failed_in_production_is_looked_into_here(customers: pd.DataFrame) -> None:
     trained(customers)
     customers.assign(visits=["many"] + ["3"] * 239).to_csv("bad.csv", index=False)

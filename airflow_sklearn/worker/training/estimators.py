@@ -7,6 +7,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 from sklearn import get_config, set_config
+from sklearn.pipeline import Pipeline
 
 from airflow_sklearn.contract.model import FactoryEstimator, PresetEstimator, SeveralEstimators
 from airflow_sklearn.exceptions import BrokenEnvironmentError, UserError
@@ -72,7 +73,8 @@ def check_task(estimator: Any, targets: Sequence[str]) -> None:
     :param targets: the columns to predict.
     :raises UserError: it does not, or does.
     """
-    name, task = type(estimator).__name__, task_of(estimator)
+    final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    name, task = type(final).__name__, task_of(estimator)
     usable = task is not None and (needs_target(task) or any(hasattr(estimator, name) for name in METHODS[task]))
     if not usable:
         raise UserError(

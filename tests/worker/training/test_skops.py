@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 import skops.io
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
+from airflow_sklearn import client
 from airflow_sklearn.contract.data import SourceFiles
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.worker.skops_files import TRUSTED_TYPES, load
@@ -74,3 +78,20 @@ def test_a_file_cannot_declare_its_own_types_trusted(tmp_path: Path) -> None:
 def test_an_artifact_of_joblib_leaves_the_types_out_of_the_plan(bench: Workbench, rows: SourceFiles) -> None:
     bench.train(rows)
     assert bench.plan(rows, trusted_types=TREES)[0].spec.trusted_types == ()
+
+
+def test_a_fitted_model_in_a_file_of_skops_is_registered_if_its_types_are_trusted(
+    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = pd.DataFrame({"key": range(60), "x": [n % 7 / 2 for n in range(60)]})
+    fitted = RandomForestClassifier(3, random_state=0).fit(rows[["x"]], rows["x"] > 1)
+    skops.io.dump(fitted, tmp_path / "model.skops")
+    digest = hashlib.sha256((tmp_path / "model.skops").read_bytes()).hexdigest()
+    asked: dict[str, Any] = {"sha256": digest, "target": "y", "primary_key": "key", "model": f"{bench.root}/registered"}
+    with pytest.raises(UserError, match=r"sklearn\.tree\._tree\.Tree"):
+        client.register(str(tmp_path / "model.skops"), rows, **asked)
+    monkeypatch.setenv(TRUSTED_TYPES, TREES[0])
+    model = client.register(str(tmp_path / "model.skops"), rows, persistence="skops", **asked)
+    assert model.manifest.artifact.serializer == "skops"
+    expected = fitted.predict_proba(rows[["x"]])[:, 1]
+    assert model.predict(rows, outputs=["proba:true"])["y_proba_true"].tolist() == expected.tolist()
