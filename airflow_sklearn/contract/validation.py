@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
+from airflow_sklearn.contract.arguments import is_known
 from airflow_sklearn.contract.data import SourceFiles, SourceObject
 from airflow_sklearn.contract.document import Value
 from airflow_sklearn.contract.faults import explain, sentences, shown, suggestion
@@ -107,11 +108,11 @@ def check_validation(value: Any) -> None:
 
     :raises UserError: it is none of the ways to validate.
     """
-    if value is None or isinstance(value, GroupFolds | TimeFolds | HeldOutRows | HeldOut):
+    if value is None or not is_known(value) or isinstance(value, GroupFolds | TimeFolds | HeldOutRows | HeldOut):
         return
     if isinstance(value, int) and not isinstance(value, bool) and (value == 0 or value >= 2):
         return
-    if value == "none":
+    if value == "none" or (isinstance(value, str) and value.isdecimal() and int(value) != 1):  # rendered
         return
     if isinstance(value, type) and issubclass(value, _Folds | HeldOut):
         raise UserError(f"validation={value.__name__} is the class: give an object, {value.__name__}(...).")
@@ -127,10 +128,10 @@ def folds_and_way(arguments: Mapping[str, Any]) -> tuple[int, Any]:
     :raises UserError: both are given, and contradict each other.
     """
     way, folds = arguments["validation"], arguments["cross_validation"]
-    if way is None:
+    if way is None or not is_known(way):
         return folds, None
-    if way == "none":
-        way = 0
+    if isinstance(way, str):
+        way = 0 if way == "none" else int(way)
     said: int = way if isinstance(way, int) else getattr(way, "folds", 1)
     if folds not in (DEFAULT_FOLDS, said):
         raise UserError(

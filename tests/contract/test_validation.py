@@ -30,6 +30,8 @@ def test_settings_without_a_way_are_written_as_before() -> None:
         (None, (4, None)),
         (5, (5, None)),
         ("none", (0, None)),
+        ("3", (3, None)),
+        ("{{ params.folds }}", (4, None)),
         (GroupFolds("customer", folds=3), (3, GroupFolds("customer", folds=3))),
     ],
     ids=str,
