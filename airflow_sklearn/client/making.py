@@ -22,7 +22,7 @@ from airflow_sklearn.contract.validation import HeldOut, HeldOutRows
 from airflow_sklearn.contract.will_score import WillScore, as_will_score, scored_table
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.factories import check_estimator_object
-from airflow_sklearn.runs.model_store import find_version
+from airflow_sklearn.runs.model_store import make_latest
 from airflow_sklearn.runs.register_job import make_register_job
 from airflow_sklearn.runs.train_job import make_train_job
 from airflow_sklearn.runtimes.software import describe
@@ -138,7 +138,7 @@ def register(
 
 
 def _made(storage: Storage, job: VersionJob, job_uri: str, runtime: Runtime | None) -> Model:
-    found = find_version(storage, job.model, job.version)
+    found = make_latest(storage, job.model, job.version)
     manifest_uri = found[0] if found else run(storage, job, job_uri, runtime).output_uri
     return load(manifest_uri, storage=storage)
 

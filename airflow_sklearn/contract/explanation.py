@@ -16,7 +16,7 @@ class ExplainedColumn(Value):
     feature: str = ""
     """The feature that it is made of; empty: of several."""
     mean: float = 0.0
-    """Its mean in training."""
+    """Its mean in at most 10,000 training rows."""
     coefficients: tuple[float, ...] = ()
     """Of a linear model: one for each of ``outputs``; 0 for a column that a selection has left out."""
 

@@ -19,6 +19,7 @@ from sklearn.ensemble._forest import BaseForest
 from sklearn.feature_selection import SelectorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.svm import LinearSVC, LinearSVR
 from sklearn.tree import BaseDecisionTree
 
 from airflow_sklearn.models.preprocessing import TablePreprocessor
@@ -94,7 +95,8 @@ def _only_estimator(estimator: Any) -> Any:
 
 def is_linear(last: Any) -> bool:
     """Whether an estimator's score is a sum of coefficients times columns, and the intercept."""
-    return hasattr(last, "coef_") and type(last).__module__.startswith(("sklearn.linear_model", "sklearn.svm"))
+    in_module = type(last).__module__.startswith("sklearn.linear_model")
+    return (in_module or isinstance(last, LinearSVC | LinearSVR)) and hasattr(last, "coef_")
 
 
 def is_trees(last: Any) -> bool:

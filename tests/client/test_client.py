@@ -131,6 +131,7 @@ def test_several_targets_are_one_model_of_which_some_can_be_asked(customers: pd.
 def test_the_same_training_again_is_the_same_version(customers: pd.DataFrame) -> None:
     assert trained(customers).uri == trained(customers).uri
     assert trained(customers.iloc[1:]).uri != trained(customers).uri
+    assert client.load("models/churn").uri == trained(customers).uri, "what was trained last is the latest"
 
 
 def test_a_changed_artifact_is_not_loaded(customers: pd.DataFrame) -> None:

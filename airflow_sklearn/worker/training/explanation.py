@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.worker.training.description import LearnedTable
 
 _MOST_ROWS = 10_000  # of which means and deviations are taken
+_MOST_VALUES = 20_000_000  # rows times columns: wide matrices are looked at on fewer rows
 _PERMUTED_ROWS = 200
 _MOST_COLUMNS = 5_000  # with more, the columns are left out of the document
 
@@ -60,18 +61,16 @@ def explain(
     :param data: the training rows. Means are those of at most 10,000 rows, spread over the table.
     :param permuted: importances by permutation, if the estimator has none.
     """
-    rows = np.unique(np.linspace(0, data.table.num_rows - 1, _MOST_ROWS).astype(int))
-    frame = to_frame(data.table.take(pa.array(rows)), data.features)
     inside = take_apart(estimator)
+    linear = is_linear(inside.last)
     with users_code():
         names = inside.names([feature.name for feature in data.features])
-        few = frame.iloc[np.linspace(0, len(frame) - 1, _PERMUTED_ROWS).astype(int)].reset_index(drop=True)
-        origins = made_of(inside, few, names)
-        columns = inside.columns(frame)
+        origins = made_of(inside, _some_rows(data, _PERMUTED_ROWS), names)
+        rows = min(_MOST_ROWS, max(_PERMUTED_ROWS, _MOST_VALUES // max(1, len(origins))))
+        columns = _matrix(inside.columns(_some_rows(data, rows))) if linear else None
     names = names if len(names) == len(origins) else [str(number) for number in range(len(origins))]
     kept = np.arange(len(origins)) if inside.kept is None else inside.kept
     used = {origins[number] for number in kept}
-    linear = is_linear(inside.last) and not hasattr(columns, "columns")
     found = _linear(inside, target, names, origins, columns) if linear else {}
     importances, method = _importances(inside, origins, kept, found.pop("importances", None), permuted)
     described = found.pop("columns", None) or _columns(names, origins)
@@ -87,6 +86,16 @@ def explain(
         columns=described,
         **found,
     )
+
+
+def _some_rows(data: LearnedTable, count: int) -> Any:
+    """Rows as the estimator takes them, spread over the table."""
+    rows = np.unique(np.linspace(0, data.table.num_rows - 1, count).astype(int))
+    return to_frame(data.table.take(pa.array(rows)), data.features)
+
+
+def _matrix(columns: Any) -> Any:
+    return columns if sparse.issparse(columns) else np.asarray(columns, dtype=np.float64)
 
 
 def _exact_sum(columns: Sequence[ExplainedColumn]) -> bool:

@@ -13,6 +13,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import SVC
 
 from airflow_sklearn.contract.explanation import ModelExplanation, TargetExplanation
 from tests.worker.workbench import Workbench
@@ -40,6 +41,10 @@ def mixed() -> Any:
     return make_pipeline(columns, PCA(2), LogisticRegression())
 
 
+def pairs() -> Any:
+    return make_pipeline(make_column_transformer((StandardScaler(), ["strong", "weak"])), SVC(kernel="linear"))
+
+
 def forest() -> RandomForestClassifier:
     return RandomForestClassifier(10, random_state=0)
 
@@ -64,6 +69,18 @@ def test_coefficients_of_a_linear_model_have_names_and_add_up_to_its_score(bench
     decisions = bench.predict(bench.source("table.parquet"), outputs=["decision"])["y_decision"].to_numpy()
     weights = sum(column.mean * column.coefficients[0] for column in found.columns)
     assert weights + found.intercepts[0] == pytest.approx(decisions.mean(), rel=1e-9)
+
+
+def test_a_linear_model_alone_is_explained_by_its_features(bench: Workbench) -> None:
+    changes = {"excluded_columns": ("the city",), "preprocessing": "none"}
+    found = explained(bench, "sklearn.linear_model:RidgeClassifier", **changes)
+    assert (found.kind, found.exact) == ("linear", True)
+    assert [column.name for column in found.columns] == ["strong", "weak", "noise"]
+
+
+def test_pairs_of_classes_are_no_linear_model(bench: Workbench) -> None:
+    found = explained(bench, "tests.worker.training.test_explanation:pairs", target="the city")
+    assert (found.kind, found.exact) == ("other", False)
 
 
 def test_columns_that_a_selection_leaves_out_have_no_weight(bench: Workbench) -> None:
