@@ -286,7 +286,7 @@ class SklearnTrainOperator(ModelVersionOperator):
             source=resolved.files,
             snapshot=resolved.snapshot,
             model=absolute_uri(self.model).rstrip("/"),
-            software=self._patiently(lambda: runtime.software_fingerprint(_module_of(self.estimator))),
+            software=self._patiently(self._software),
             image=runtime.image,
             deadline_seconds=self.deadline.total_seconds() if self.deadline else None,
             search=self._patiently(self._search_pool),
@@ -299,6 +299,13 @@ class SklearnTrainOperator(ModelVersionOperator):
             "Version %s of %s: %s, %.1f MB.", job.version, job.model, counted(len(job.objects), "object"), size / 1e6
         )
         return self.run_job(context, job_uri, job)
+
+    def _software(self) -> str:
+        """Identifies the software that fits, with the modules of factories."""
+        runtime = self._bound_runtime
+        transformer = _module_of(self.preprocessing)
+        of_transformer = runtime.software_fingerprint(transformer) if transformer else ""
+        return runtime.software_fingerprint(_module_of(self.estimator)) + of_transformer
 
     def _search_pool(self) -> SearchPool | None:
         from airflow_sklearn.contract.jobs import SearchPool
