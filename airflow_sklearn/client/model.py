@@ -8,17 +8,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 
 from airflow_sklearn.client.rows import as_files, column_names_of, is_table, read_parts, uri_of
 from airflow_sklearn.client.scoring import asked_of, run_chunk
 from airflow_sklearn.contract.arguments import column_names
 from airflow_sklearn.contract.data import OutputFiles
 from airflow_sklearn.contract.explanation import ModelExplanation
+from airflow_sklearn.contract.faults import either
 from airflow_sklearn.contract.jobs import PredictJob
 from airflow_sklearn.contract.metrics import ModelMetrics
 from airflow_sklearn.datasets.planning import make_plan
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.arrays import final_input
+from airflow_sklearn.models.outputs import estimator_of
 from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.runs.model_store import resolve_model
 from airflow_sklearn.storage import Storage
@@ -155,10 +158,11 @@ class Model:
             found.index = rows.index
         return found
 
-    def transform(self, rows: Any, *, policies: Mapping[str, str] | None = None) -> Any:
+    def transform(self, rows: Any, *, target: str = "", policies: Mapping[str, str] | None = None) -> Any:
         """The exact arrays that the last step of the model gets for rows.
 
         :param rows: a DataFrame, a pyarrow Table, or files.
+        :param target: the target whose last step it is, in a model with several.
         :param policies: values that override the model's policies, by name.
         :return: an array, a sparse matrix or a DataFrame, of shape (rows, columns).
         :raises DataError: rows cannot be read; the error carries all problems.
@@ -168,8 +172,16 @@ class Model:
             manifest = with_sample(self._storage, self.manifest)
             tables = [read_features(self._storage, _job(plan, n), manifest) for n in range(len(plan.chunks))]
         with configured(manifest.sklearn_config), threads_limited(1):
-            estimator, filler = self.estimator, filler_of(manifest)
-            return final_input(estimator, tables[0], self.features, manifest.batch_rows, filler)
+            estimator, filler = self._estimator_of(target), filler_of(manifest)
+            table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+            return final_input(estimator, table, self.features, manifest.batch_rows, filler)
+
+    def _estimator_of(self, target: str) -> Any:
+        """The estimator of a target; of one target, the model itself."""
+        known = [one.name for one in self.manifest.feature_schema.targets]
+        if target not in known and (target or len(known) > 1):
+            raise UserError(f"target={target!r}: name one of the model's targets, {either(known)}.")
+        return estimator_of(self.estimator, target if len(known) > 1 else "")
 
     def _plan(self, rows: Any, folder: str, **asked: Any) -> tuple[Plan, str]:
         return make_plan(

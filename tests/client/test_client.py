@@ -125,6 +125,11 @@ def test_several_targets_are_one_model_of_which_some_can_be_asked(customers: pd.
     model = trained(customers, target=["churned", "city"])
     assert list(model.predict(customers, targets="city", outputs=["pred"]).columns) == ["id", "city_pred"]
     assert set(model.metrics) == {"churned", "city"}
+    arrays = model.transform(customers, target="churned")
+    direct = model.estimator.estimators_by_target_["churned"][-1].predict_proba(arrays)[:, 1]
+    assert direct.tolist() == pytest.approx(model.predict(customers)["churned_proba_true"].tolist(), rel=1e-12)
+    with pytest.raises(UserError, match="name one of the model's targets, 'churned' or 'city'"):
+        model.transform(customers)
     assert [one.target for one in model.explanation] == ["churned", "city"]
 
 
