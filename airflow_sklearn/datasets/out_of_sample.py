@@ -44,7 +44,7 @@ def publish_out_of_sample(
     """
     scores = manifest.out_of_sample
     if scores is None:
-        failed = [why for what, why in manifest.not_made.items() if what in ("validation", "out-of-sample scores")]
+        failed = [why for what, why in manifest.not_made.items() if what.startswith(("validation", "out-of-sample"))]
         if failed:
             raise UserError(
                 f"The model {manifest.model} is fitted, but has no out-of-sample scores to publish, because its "

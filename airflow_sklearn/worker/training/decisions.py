@@ -80,14 +80,17 @@ def check_folds(job: TrainJob, target: TargetRows, splits: Sequence[Split]) -> N
             check_calibration(target.y[split.train])
 
 
-def decided(job: TrainJob, estimator: Any, X: Any, y: Any, one: Validated | None) -> tuple[Any, float | None, Any]:
+def decided(
+    job: TrainJob, estimator: Any, X: Any, y: Any, one: Validated | None, why: str = ""
+) -> tuple[Any, float | None, Validated | None]:
     """The fitted estimator with the threshold that the job asks for.
 
     :param X: the rows that it was fitted on.
     :param y: their classes.
     :param one: the validation of the target; None: there is none.
+    :param why: why there is none; empty: none was asked for.
     :return: the estimator, the threshold, and the validation with the classes that thresholds give.
-    :raises UserError: the estimator has no scores.
+    :raises UserError: the estimator has no scores, or there are none to tune the threshold on.
     """
     if job.threshold is None or len(getattr(estimator, "classes_", ())) != 2:
         return estimator, None, one
@@ -97,13 +100,18 @@ def decided(job: TrainJob, estimator: Any, X: Any, y: Any, one: Validated | None
             "Fix: leave threshold out, or use another estimator."
         )
     if one is None or scores_of(one.validation) is None:
-        threshold = float(job.threshold)
+        if isinstance(job.threshold, str):
+            raise UserError(
+                f"threshold={job.threshold!r} cannot be tuned, because {why or 'the folds have given no scores'}. Fix: "
+                "give a number, or leave threshold out."
+            )
+        threshold = job.threshold
     else:
         y_scored = one.target.y[one.validation.rows]
         if isinstance(job.threshold, str):
             threshold, found = with_tuned_threshold(one.validation, y_scored, one.weight, job.threshold)
         else:
-            threshold = float(job.threshold)
+            threshold = job.threshold
             found = with_threshold(one.validation, threshold, y_scored, one.weight)
         one = replace(one, validation=found)
     few, few_y = _few_rows_of_both(X, y)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sklearn.base import clone
 
-from airflow_sklearn.contract.shown import told
-from airflow_sklearn.exceptions import AirflowSklearnError, UserError
+from airflow_sklearn.contract.shown import told, values_shown
+from airflow_sklearn.exceptions import AirflowSklearnError
 from airflow_sklearn.models.fitting import fit
 from airflow_sklearn.models.frames import to_frame
 from airflow_sklearn.models.search import results_of
@@ -72,6 +72,7 @@ class FittedTarget:
     :param threshold: the score from which the last of two classes is predicted; None: the estimator decides.
     :param validated: the validation; None: there was none, or it failed.
     :param search_results: what the search for parameters has found; None: there was none.
+    :param seconds: the time of fitting on all rows.
     """
 
     rows: TargetRows | None
@@ -79,6 +80,7 @@ class FittedTarget:
     threshold: float | None = None
     validated: Validated | None = None
     search_results: SearchResults | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ def keeping_the_model(what: str, make: Callable[[], Any], not_made: dict[str, st
         if isinstance(error, AirflowSklearnError) and error.retryable:
             raise
         reason = str(error) if isinstance(error, AirflowSklearnError) else f"{type(error).__name__}: {error}"
-        _LOG.info("The %s failed:", what, exc_info=True)
+        if values_shown():  # a traceback quotes values
+            _LOG.info("The %s failed:", what, exc_info=True)
         not_made[what] = told(error, reason)
         warnings.warn(f"The model is kept, but without its {what}, which failed: {not_made[what]}", stacklevel=2)
         return None
@@ -138,35 +141,35 @@ def fit_and_validate(job: TrainJob, storage: Storage, unfitted: Mapping[str, Unf
     for target, splits in zip(data.targets, folds, strict=True):
         check_folds(job, target, splits)
     held_out = load_held_out(job, storage, data)
-    frame = to_frame(data.table, data.features)
+    frame, not_made = to_frame(data.table, data.features), dict[str, str]()
     held_frame = held_out and to_frame(held_out.table, data.features)
-    fitted, seconds, not_made = [], 0.0, dict[str, str]()
+    fitted: list[FittedTarget] = []
     with search_containers(job, [one.estimator for one in unfitted.values()]), users_code():
         for number, (target, splits) in enumerate(zip(data.targets, folds, strict=True)):
-            estimator = unfitted[target.name].estimator
-            X = _rows_with(target, frame)
-            params = replace(data.params, balanced=unfitted[target.name].balanced).of(target.rows)
-            again = clone(estimator, safe=False) if splits else None
-            started = time.monotonic()
-            one = fit(estimator, X, target.y, params)
-            seconds += time.monotonic() - started
-            _LOG.info("Fitted %s for %r in %.1f s", type(one).__name__, target.name, time.monotonic() - started)
-            found = None
-            if job.parameter_search:
-                found, one = results_of(one, target.name), one.best_estimator_
-                _LOG.info("Best of %d combinations: %s", len(found.candidates), found.best_params)
-            validated = None
-            if splits:
-                make = _cross_validation(job, again, X, data, target, splits, params)
-                validated = keeping_the_model("validation", make, not_made)
-            elif held_out:
-                make = _held_out_validation(one, held_frame, held_out, number)
-                validated = keeping_the_model("validation", make, not_made)
-            if validated is None and isinstance(job.threshold, str) and len(getattr(one, "classes_", ())) == 2:
-                raise UserError(f"threshold={job.threshold!r} cannot be tuned, because {not_made['validation']}")
-            one, threshold, validated = decided(job, one, X, target.y, validated)
-            fitted.append(FittedTarget(target, one, threshold, validated, found))
-    return Fitted(tuple(fitted), seconds, not_made)
+            X, asked = _rows_with(target, frame), unfitted[target.name]
+            params = replace(data.params, balanced=asked.balanced).of(target.rows)
+            make = _cross_validation(job, asked.estimator, X, data, target, splits, params) if splits else None
+            one = _fit_target(job, asked.estimator, X, target, params)
+            if held_out:
+                make = _held_out_validation(one.estimator, held_frame, held_out, number)
+            part = "validation" if len(folds) == 1 else f"validation of {target.name!r}"
+            validated = keeping_the_model(part, make, not_made) if make else None
+            why = not_made.get(part, "")
+            estimator, threshold, validated = decided(job, one.estimator, X, target.y, validated, why)
+            fitted.append(replace(one, estimator=estimator, threshold=threshold, validated=validated))
+    return Fitted(tuple(fitted), sum(one.seconds for one in fitted), not_made)
+
+
+def _fit_target(job: TrainJob, estimator: Any, X: Any, target: TargetRows, params: FitParams) -> FittedTarget:
+    """Fit an estimator in place; of a search for parameters, the best one is kept."""
+    started, found = time.monotonic(), None
+    fitted = fit(estimator, X, target.y, params)
+    seconds = time.monotonic() - started
+    _LOG.info("Fitted %s for %r in %.1f s", type(fitted).__name__, target.name, seconds)
+    if job.parameter_search:
+        found, fitted = results_of(fitted, target.name), fitted.best_estimator_
+        _LOG.info("Best of %d combinations: %s", len(found.candidates), found.best_params)
+    return FittedTarget(target, fitted, seconds=seconds, search_results=found)
 
 
 def _rows_with(target: TargetRows, frame: Any) -> Any:
@@ -182,6 +185,7 @@ def _cross_validation(
     splits: list[Split],
     params: FitParams,
 ) -> Callable[[], Validated]:
+    estimator = clone(estimator, safe=False)  # before it is fitted
     parallel = job.search is not None and bool(why_alone(estimator))  # else the estimator's own work is spread
 
     def make() -> Validated:
@@ -201,7 +205,7 @@ def _fit_alone(job: TrainJob, estimator: Any, data: TrainingData) -> Fitted:
         fit(estimator, to_frame(data.table, data.features), None, data.params)
         seconds = time.monotonic() - started
     _LOG.info("Fitted %s in %.1f s, without a target and a validation", type(estimator).__name__, seconds)
-    return Fitted((FittedTarget(None, estimator),), seconds)
+    return Fitted((FittedTarget(None, estimator, seconds=seconds),), seconds)
 
 
 def _held_out_validation(fitted: Any, frame: Any, held_out: HeldOutData, number: int) -> Callable[[], Validated]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_sklearn.contract.model import FactoryEstimator, ModelManifest, PresetEstimator, SeveralEstimators
 from airflow_sklearn.exceptions import StorageError, UserError
 from airflow_sklearn.worker.training.fitting import keeping_the_model
 from tests.worker.training.test_out_of_sample import noise
@@ -21,6 +22,28 @@ def test_a_validation_that_fails_leaves_the_model_and_says_so(
     (warning,) = [one for one in manifest.warnings if "without its validation" in one]
     assert warning.partition(": ")[2] in caplog.text
     assert bench.predict(source).num_rows == 400
+
+
+def test_values_stay_out_of_what_is_said_if_they_are_hidden(bench: Workbench, caplog: pytest.LogCaptureFixture) -> None:
+    job = bench.train_job(bench.write(noise(), "t.csv"), "tests.worker.factories:NeedsManyRows", cross_validation=4)
+    result = bench.run(job.model_copy(update={"show_values": False}))
+    manifest = ModelManifest.from_json(bench.storage.read(result.output_uri))
+    said = [manifest.not_made["validation"], *manifest.warnings, caplog.text]
+    assert not [text for text in said if "only 300 rows" in text]
+
+
+def test_of_several_targets_the_one_whose_validation_failed_is_named(bench: Workbench) -> None:
+    table = noise().append_column("z", noise()["y"])
+    estimator = SeveralEstimators(
+        by_target={
+            "y": PresetEstimator(name="sparse_logistic"),
+            "z": FactoryEstimator(path="tests.worker.factories:NeedsManyRows"),
+        }
+    )
+    manifest = bench.train(bench.write(table, "t.csv"), estimator, target=("y", "z"), cross_validation=4)
+    assert set(manifest.not_made) == {"validation of 'z'"}
+    assert "y.roc_auc" in manifest.metrics
+    assert not [name for name in manifest.metrics if name.startswith("z.")]
 
 
 def test_a_model_whose_threshold_cannot_be_tuned_is_none(bench: Workbench) -> None:
