@@ -41,6 +41,9 @@ RANDOM_STATE = 42
 
 _PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 
+#: Trees find seasons in the parts of dates, and trends in the days.
+_DATES = [*PERIODS, DAYS]
+
 #: Values to search, by parameter: a list, or a distribution as ``contract/search.py`` writes them.
 Distributions = dict[str, Any]
 
@@ -73,13 +76,12 @@ def _linear(estimator: BaseEstimator, task: Any, *, select: bool = True) -> Pipe
 
 
 def _expanded(estimator: BaseEstimator, task: Any, *, scale: bool = False) -> Pipeline:
-    table = TablePreprocessor(sparse=False, scale=scale, max_levels=50, target=task)
+    table = TablePreprocessor(sparse=False, scale=scale, max_levels=500, date_parts=_DATES, target=task)
     return Pipeline([("preprocessing", table), ("estimator", estimator)])
 
 
 def _native(estimator: BaseEstimator, task: Any) -> Pipeline:
-    parts = [*PERIODS, DAYS]  # trees find seasons in the parts, and trends in the days
-    table = TablePreprocessor(categories="native", impute=None, scale=False, date_parts=parts, target=task)
+    table = TablePreprocessor(categories="native", impute=None, scale=False, date_parts=_DATES, target=task)
     return Pipeline([("preprocessing", table), ("estimator", estimator)])
 
 
