@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from threadpoolctl import threadpool_limits
 
+from airflow_sklearn.contract.model import PresetEstimator, SeveralEstimators
 from airflow_sklearn.models.frames import to_frame
 from tests.worker.workbench import Workbench
 
@@ -20,6 +21,75 @@ OTHERS = [
     "tests.worker.factories:stack",
 ]
 BATCH_ROWS = 512  # so that chunks of a small table have several batches
+
+
+@pytest.fixture(scope="module")
+def difficult() -> pa.Table:
+    """Names with spaces, quotes, umlauts and SQL; strings with commas and quotes, dates, booleans, nulls, integers
+    beyond 2**53; three targets.
+    """
+    n, random = 600, np.random.default_rng(1)
+    x, skewed, absent = random.normal(size=n), np.exp(random.normal(size=n)), random.random(n) < 0.1
+    city = np.take(np.array(["Zürich", "New York, NY", 'the "Big" one', "東京"], object), random.integers(0, 4, n))
+    times = np.datetime64("2024-01-01", "us") + random.integers(0, 10**13, n).astype("timedelta64[us]")
+    return pa.table(
+        {
+            "key": np.arange(n),
+            "select": x,
+            "weight in kg ": pa.array(skewed, mask=absent),
+            'he said "hi"': pa.array(city, mask=np.roll(absent, 3)),
+            "größe; drop table": random.integers(0, 9, n),
+            "order by": pa.array(times, mask=np.roll(absent, 7)),
+            "is null": pa.array(random.random(n) > 0.5, mask=np.roll(absent, 9)),
+            "many": [f"v{i}" for i in random.integers(0, 120, n)],
+            "big": 2**53 + random.integers(0, 9, n),
+            "the class": np.where(x + (city == "東京") > 0.8, "hoch", np.where(x > -0.4, "mittel", "n/a")),
+            "two": np.where(x + random.normal(size=n) > 0, "yes", "no"),
+            "y": 3 * x + skewed,
+        }
+    )
+
+
+SEVERAL = SeveralEstimators(
+    by_target={
+        "the class": PresetEstimator(name="random_forest_classifier", params={"n_estimators": 10}),
+        "two": PresetEstimator(name="hist_gradient_boosting_classifier", params={"max_iter": 10}),
+        "y": PresetEstimator(name="sparse_ridge_regressor"),
+    }
+)
+OPTIONS = {
+    "several targets": (SEVERAL, ("the class", "two", "y"), {}, {}),
+    "a tuned threshold, percentiles and deciles": (
+        "sparse_logistic",
+        "two",
+        {"cross_validation": 2, "threshold": "f1", "class_weight": "balanced"},
+        {"outputs": ("label", "percentile", "decile", "proba:yes")},
+    ),
+    "calibrated probabilities of several classes": (
+        "multilayer_perceptron_classifier",
+        "the class",
+        {"params": {"max_iter": 10}, "calibration": "sigmoid"},
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_on_a_difficult_table_give_equal_bits_over_all_cuts(
+    bench: Workbench, difficult: pa.Table, name: str
+) -> None:
+    estimator, target, settings, asked = OPTIONS[name]
+    others = {"the class", "two", "y"} - {target, *(target if isinstance(target, tuple) else ())}
+    source = bench.write(difficult, "train.parquet")
+    manifest = bench.train(source, estimator, target=target, excluded_columns=tuple(sorted(others)), **settings)
+    model = bench.with_batch_rows(manifest, 128)
+    csv, parquet = bench.write(difficult, "predict.csv"), bench.write(difficult, "predict.parquet")
+    first = bench.predict(csv, model=model, **asked)
+    assert first["key"].to_pylist() == difficult["key"].to_pylist()
+    assert first.equals(bench.predict(csv, chunks=7, model=model, **asked))
+    assert first.equals(bench.predict(parquet, model=model, **asked))
+    many = 100 if manifest.batch_shape == "fixed" else 20
+    assert first.equals(bench.predict(parquet, chunks=many, model=model, **asked))
 
 
 @pytest.fixture(autouse=True)
