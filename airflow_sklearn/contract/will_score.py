@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 UnfitColumns = Literal["error", "exclude"]
 UNFIT_COLUMNS: tuple[str, ...] = get_args(UnfitColumns)
 
-#: What a column holds: values that differ, one value, or none.
+#: What a column holds: values that differ, null being one of them; the same value in all rows; or none.
 ColumnContent = Literal["various", "constant", "null"]
 
 

@@ -44,10 +44,11 @@ def contents(database: Database, source: UnloadSource, columns: Sequence[TableCo
 
 
 def _item(column: TableColumn) -> str:
-    """0 for a column without values, 1 for one value, 2 for several. Values of a type that is not learned from are not
-    compared.
+    """0 for a column without values, 1 for one value in all rows, 2 for several, or for nulls among them. Values of a
+    type that is not learned from are not compared.
     """
     name, kind = identifier(column.name), arrow_type(column.type)
     value = f"CAST({name} AS INTEGER)" if kind == "bool" else name  # MIN takes no booleans
-    one = f"WHEN MIN({value}) = MAX({value}) THEN 1 " if kind is not None else ""
+    same = f"WHEN COUNT({name}) = COUNT(*) AND MIN({value}) = MAX({value}) THEN 1 "
+    one = same if kind is not None else ""
     return f"CASE WHEN COUNT({name}) = 0 THEN 0 {one}ELSE 2 END"

@@ -1,7 +1,8 @@
-"""What the columns of files hold: values that differ, one value, or none."""
+"""What the columns of files hold: values that differ (null is one), one value, or none."""
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from airflow_sklearn.storage import Storage
 
 _FILES = 50  # the most files whose beginning is read
-_CONTENTS: tuple[ColumnContent, ...] = ("null", "constant", "various")
 
 
 @dataclass
@@ -31,27 +31,31 @@ class FoundContents:
 
     :param rows: the number of rows that were looked at.
     :param missing: columns that a file lacks.
+    :param extra: some columns that are not looked at.
     :param wrong: by column, what its values are not, such as "are not a number".
     """
 
     rows: int = 0
     missing: set[str] = field(default_factory=set)
     wrong: dict[str, str] = field(default_factory=dict)
+    extra: set[str] = field(default_factory=set)
     _values: dict[str, set[object]] = field(default_factory=dict)
 
     def of(self, name: str) -> ColumnContent:
         """What a column holds."""
-        return _CONTENTS[min(len(self._values[name]), 2)]
+        if len(values := self._values[name]) > 1:
+            return "various"
+        return "constant" if values - {None} else "null"
 
     def add(self, table: pa.Table) -> None:
         """Add the values of some rows."""
         self.rows += table.num_rows
         for name in table.column_names:
             if len(known := self._values.setdefault(name, set())) < 2:
-                values = pc.unique(decoded(table[name])).drop_null()
+                values = pc.unique(decoded(table[name]))
                 if pa.types.is_floating(values.type):
-                    values = values.filter(pc.invert(pc.is_nan(values)))
-                known.update(values.slice(0, 2).to_pylist())
+                    values = pc.if_else(pc.is_nan(values), None, values)
+                known.update(values.slice(0, 3).to_pylist())
 
     @property
     def undecided(self) -> set[str]:
@@ -99,6 +103,8 @@ def _blocks(
         for problem in problems.problems():
             if problem.kind == "missing_column":
                 found.missing.add(str(problem.column))
+            elif problem.kind == "extra_column":
+                found.extra.update(map(ast.literal_eval, problem.examples))  # names are quoted there
             elif problem.kind == "wrong_type":
                 found.wrong.setdefault(str(problem.column), problem.message)
         yield table

@@ -18,7 +18,7 @@ from airflow_sklearn.worker.data.contents import contents_of
 from airflow_sklearn.worker.training.checks import value_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from airflow_sklearn.contract.jobs import TrainJob
     from airflow_sklearn.contract.will_score import ScoredTable
@@ -85,7 +85,7 @@ def _unlike(job: TrainJob, storage: Storage, table: pa.Table) -> Iterator[tuple[
         if pa.types.is_null(kind):
             continue  # it has no value in training either, so that it is not used
         if name in found.missing:
-            yield name, "missing_column", "the table that will be scored lacks it"
+            yield name, "missing_column", _lacking(name, found.extra)
         elif name in found.wrong and job.policies.wrong_types == "error":
             yield name, "wrong_type", f"in the table that will be scored, {found.wrong[name]}"
         elif (content := found.of(name)) != "various":
@@ -96,10 +96,14 @@ def _unlike_database(scored: ScoredTable, names: Sequence[str]) -> Iterator[tupl
     there = Names(scored.contents)
     for name in names:
         if (known := there.find(name)) is None:
-            hint = suggestion(name, scored.contents)
-            yield name, "missing_column", f"the table that will be scored lacks it.{hint}".removesuffix(".")
+            yield name, "missing_column", _lacking(name, scored.contents)
         elif (content := scored.contents[known]) != "various":
             yield name, f"{content}_column", _MEANT[content]
+
+
+def _lacking(name: str, there: Iterable[str]) -> str:
+    hint = suggestion(name, there)
+    return f"the table that will be scored lacks it{f'.{hint}' if hint else ''}"
 
 
 def _telling(table: pa.Table, targets: Sequence[TargetRows]) -> Iterator[tuple[str, str, str]]:

@@ -85,6 +85,15 @@ def test_columns_that_do_not_suit_are_left_out_if_asked_and_the_manifest_and_the
     assert found.num_rows == N
 
 
+def test_nulls_among_one_value_tell_rows_apart_and_a_column_with_a_similar_name_is_suggested(bench: Workbench) -> None:
+    train = {name: TRAIN[name] for name in ("key", "x", "same", "gone", "y")}
+    paid = pa.array(np.ones(N, int), mask=ROW < N - 1)
+    check = scored(bench, columns={"key": ROW, "x": ROW, "same": paid, "gone ": ROW})
+    result = bench.run(bench.train_job(bench.write(pa.table(train), "train.csv"), will_score=check))
+    assert set(problems_of(result)) == {("missing_column", "gone")}
+    assert "lacks it. Did you mean 'gone '?" in error_of(result)
+
+
 def test_a_column_that_one_of_many_files_lacks_is_missing_and_one_that_varies_in_the_last_row_is_not_constant(
     bench: Workbench,
 ) -> None:
