@@ -88,6 +88,7 @@ class Redshift:
             password=self.password,
             database=self.database,
             ssl=False,
+            application_name="local-cloud",  # without one, the driver searches all loaded modules for its caller
         )
         connected.autocommit = autocommit
         return connected

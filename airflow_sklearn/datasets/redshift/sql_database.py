@@ -61,6 +61,7 @@ _TYPES = {
 _NUMERIC, _TEXTS = 1700, (1042, 1043)
 #: PostgreSQL's type modifier minus the length.
 _HEADER = 4
+_APPLICATION = "airflow-sklearn"
 _CANCELLING = "Cancelling a statement in Redshift"
 
 
@@ -173,7 +174,15 @@ class SqlDatabase(Database):
     def _hook(self) -> Any:
         from airflow.providers.amazon.aws.hooks.redshift_sql import RedshiftSQLHook
 
-        return RedshiftSQLHook(redshift_conn_id=self._redshift_conn_id, aws_conn_id=self._aws_conn_id)
+        class Hook(RedshiftSQLHook):
+            """Names the application, for administrators. Without a name the driver searches all loaded modules for its
+            caller at each connection, which takes longer than the connection.
+            """
+
+            def _get_conn_params(self) -> dict[str, Any]:
+                return {"application_name": _APPLICATION, **super()._get_conn_params()}
+
+        return Hook(redshift_conn_id=self._redshift_conn_id, aws_conn_id=self._aws_conn_id)
 
     def _place(self) -> str:
         known = self._hook.conn

@@ -50,6 +50,18 @@ def table(redshift: Redshift) -> str:
     return name
 
 
+def test_a_session_says_which_application_it_is_of_unless_the_connection_says_it(
+    redshift: Redshift, database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [S("SELECT CAST(current_setting('application_name') AS VARCHAR(64))")]
+    assert database.run(asked, step="look")[0].rows == (("airflow-sklearn",),)
+    connection = redshift.connection
+    connection["extra"]["application_name"] = "nightly"
+    monkeypatch.setenv("AIRFLOW_CONN_REDSHIFT_DEFAULT", json.dumps(connection))
+    named = open_database(RedshiftAccess(), AwsConnection(None), tag="airflow-sklearn d.t")
+    assert named.run(asked, step="look")[0].rows == (("nightly",),)
+
+
 def test_answers_have_columns_with_types_and_values_of_python(database: SqlDatabase) -> None:
     [answer] = database.run(
         [
