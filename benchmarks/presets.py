@@ -1,7 +1,7 @@
 """Each preset on real tables, beside the plain scikit-learn pipeline that it stands for, and skrub's.
 
     make .venv-benchmarks/ready
-    OMP_NUM_THREADS=1 .venv-benchmarks/bin/python -m benchmarks.presets             # 16 tables, about half an hour
+    OMP_NUM_THREADS=1 .venv-benchmarks/bin/python -m benchmarks.presets             # 16 tables, half an hour of CPU
     OMP_NUM_THREADS=1 .venv-benchmarks/bin/python -m benchmarks.presets --write     # into docs/presets.md, too
     .venv-benchmarks/bin/python -m benchmarks.presets --tables cars weather --presets best_regressor best_classifier
 
@@ -129,7 +129,9 @@ def _summary(results: Results) -> list[str]:
         behind = [
             f"{name} ({found[preset][0]:.3f}, {found[f'plain {preset}'][0]:.3f})"
             for name, found in results.items()
-            if f"plain {preset}" in found and _is_behind(found[preset][0], found[f"plain {preset}"][0])
+            if preset in found
+            and f"plain {preset}" in found
+            and _is_behind(found[preset][0], found[f"plain {preset}"][0])
         ]
         ratio = f"{geometric_mean([ours[1] / theirs[1] for ours, theirs in pairs]):.2g}" if pairs else ""
         peer = geometric_mean([found[preset][1] / found[SKRUB][1] for found in on])
