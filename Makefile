@@ -13,7 +13,7 @@ PYTEST_OPTIONS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo airflow cloud test test-quick test-airflow3 test-airflow2 test-worker test-local-cloud test-airflows test-sklearn lint format schemas \
+.PHONY: help demo airflow cloud test test-quick test-airflow3 test-airflow2 test-worker test-many-containers test-local-cloud test-airflows test-sklearn lint format schemas \
 	image package lock setup clean distclean
 
 help:  ## what there is
@@ -31,7 +31,7 @@ cloud: .venv/ready .venv-ministack/ready  ## a local AWS with real containers, a
 # Each process runs whole modules, those that wait most first. Two suites run at the same time: the first ones' tests wait
 # for containers and schedulers most of their time.
 # CONTAINER_SETUP: a command that those with containers wait for; the other suite does not.
-SUITES = test-airflow3 test-worker test-airflow2
+SUITES = test-airflow3 test-worker test-airflow2 test-many-containers
 PYTEST = python -m pytest $(PYTEST_OPTIONS)
 SUITE = $(PYTEST) --dist loadfile --no-loadscope-reorder --ran .ran/$@
 
@@ -49,13 +49,16 @@ containers:
 	@$(or $(CONTAINER_SETUP),:)
 
 test-airflow3: containers .venv/ready .venv-ministack/ready  ## the tests that need Airflow, in Airflow 3
-	.venv/bin/$(SUITE) --suite airflow3 -n 6
+	.venv/bin/$(SUITE) --suite airflow3 -n 4
 
 test-airflow2: containers .venv-airflow2/ready .venv-ministack/ready  ## those that may differ there, in Airflow 2.11
 	.venv-airflow2/bin/$(SUITE) --suite airflow2 -n 3
 
 test-worker: .venv-worker/ready .venv-ministack/ready  ## all others, where Airflow is not installed
 	.venv-worker/bin/$(SUITE) --suite worker -n 2
+
+test-many-containers: containers .venv/ready .venv-ministack/ready  ## fifty containers at once: others would wait for them
+	.venv/bin/$(PYTEST) --ran .ran/$@ --suite many
 
 test-local-cloud: .venv/ready .venv-ministack/ready  ## the local cloud's own tests; CI runs them when it has changed
 	.venv/bin/$(PYTEST) local_cloud/tests

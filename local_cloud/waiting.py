@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 #: Seconds. Long, because it costs nothing where all is well: tests run beside each other on few cores.
-PATIENCE = 300.0
+PATIENCE = 600.0
 
 T = TypeVar("T")
 

@@ -56,6 +56,8 @@ AIRFLOW_3 = (
     "worker/training/test_search.py",
     "worker/training/test_skops.py",
 )
+#: What keeps all cores busy for minutes: a suite of its own, which `make test` runs last.
+MANY = ("cloud/test_many_containers.py",)
 #: Those that run in Airflow 2.11 too, beside modules that are marked so: what Airflow does may differ there.
 BOTH_AIRFLOWS = ("aws/test_connection.py", "dags", "golden", "operators", "test_airflow_compat.py", "triggers")
 #: Fixtures that start servers, containers, pools of processes or a whole Airflow, or migrate its database.
@@ -103,7 +105,9 @@ def _is_one_of(path: Path, names: tuple[str, ...]) -> bool:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--suite", choices=["airflow3", "airflow2", "worker"], help="its tests only; see `make test`")
+    parser.addoption(
+        "--suite", choices=["airflow3", "airflow2", "worker", "many"], help="its tests only; see `make test`"
+    )
     parser.addoption("--quick", action="store_true", help="neither services nor slow tests; see `make test-quick`")
     parser.addoption("--ran", type=Path, metavar="FILE", help="write down which modules ran a test")
 
@@ -142,6 +146,9 @@ class _TellsOfAirflow:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     needs_airflow = _is_one_of(collection_path, AIRFLOW_3)
+    is_of_many = _is_one_of(collection_path, MANY) == (config.option.suite == "many")
+    if collection_path.match("test_*.py") and config.option.suite and not is_of_many:
+        return True
     if needs_airflow and (not HAS_AIRFLOW or config.option.suite == "worker"):
         return True
     if collection_path.match("test_*.py") and not needs_airflow and config.option.suite in ("airflow2", "airflow3"):

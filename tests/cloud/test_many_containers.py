@@ -12,7 +12,6 @@ from tests.operators.real_airflow import RealAirflow
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.usefixtures("one_at_a_time")
 def test_a_triggerer_that_restarts_loses_none_of_fifty_chunks_at_once(
     airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str
 ) -> None:

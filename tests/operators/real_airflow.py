@@ -20,8 +20,6 @@ from tests.operators.conftest import PREAMBLE
 from tests.operators.database import AIRFLOW_2, Database, Run
 from tests.waiting import PATIENCE, wait_for
 
-#: Seconds that a run may take on a machine that is busy with many others.
-LONG = 2 * PATIENCE
 #: After so many looks a test asks whether Airflow's services still run.
 _LOOKS = 50
 
@@ -97,7 +95,7 @@ class RealAirflow:
         self.command("dags", "trigger", dag_id, "--run-id", "triggered", "--conf", conf)
         return Run(self.database, dag_id, "triggered", "running")
 
-    def wait_for_run(self, run: Run, *, seconds: float = LONG) -> str:
+    def wait_for_run(self, run: Run, *, seconds: float = PATIENCE) -> str:
         """Until the run has ended; its state."""
         query = "SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ? AND state IN ('success', 'failed')"
         (state,) = self.wait_for(
@@ -105,7 +103,9 @@ class RealAirflow:
         )
         return str(state)
 
-    def wait_for_state(self, run: Run, task_id: str, state: str, map_index: int = -1, *, seconds: float = LONG) -> None:
+    def wait_for_state(
+        self, run: Run, task_id: str, state: str, map_index: int = -1, *, seconds: float = PATIENCE
+    ) -> None:
         self.wait_for(f"{task_id} to be {state}", lambda: run.states(task_id).get(map_index) == state, seconds=seconds)
 
     def mark(self, run: Run, task_id: str, state: str, map_index: int = -1) -> None:
@@ -124,7 +124,7 @@ class RealAirflow:
             f"fail(dag=SerializedDagModel.get_dag({run.dag_id!r}), run_id={run.run_id!r}, commit=True)\n",
         )
 
-    def wait_for(self, what: str, look: Callable[[], Any], *, seconds: float = LONG, pause: float = 0.2) -> Any:
+    def wait_for(self, what: str, look: Callable[[], Any], *, seconds: float = PATIENCE, pause: float = 0.2) -> Any:
         looks = itertools.count(1)
 
         def found() -> Any:

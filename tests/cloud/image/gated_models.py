@@ -44,4 +44,4 @@ def wait_at_the_gate() -> None:
         return
     LOG.warning("Waiting at the gate.")
     while not client.list_objects_v2(Bucket=bucket, Prefix=key)["KeyCount"]:
-        time.sleep(1)
+        time.sleep(3)  # fifty containers may wait here
