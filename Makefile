@@ -33,7 +33,7 @@ cloud: .venv/ready .venv-ministack/ready  ## a local AWS with real containers, a
 # CONTAINER_SETUP: a command that those with containers wait for; the other suite does not.
 SUITES = test-airflow3 test-worker test-airflow2 test-many-containers
 PYTEST = python -m pytest $(PYTEST_OPTIONS)
-SUITE = $(PYTEST) --dist loadfile --no-loadscope-reorder --ran .ran/$@
+SUITE = $(PYTEST) --dist loadfile --no-loadscope-reorder --ran=.ran/$@
 
 test:  ## lint, and all tests: in Airflow 3, or without Airflow; in Airflow 2.11 too what may differ there
 	@rm -rf .ran
@@ -58,7 +58,7 @@ test-worker: .venv-worker/ready .venv-ministack/ready  ## all others, where Airf
 	.venv-worker/bin/$(SUITE) --suite worker -n 2
 
 test-many-containers: containers .venv/ready .venv-ministack/ready  ## fifty containers at once: others would wait for them
-	.venv/bin/$(PYTEST) --ran .ran/$@ --suite many
+	.venv/bin/$(PYTEST) --ran=.ran/$@ --suite many
 
 test-local-cloud: .venv/ready .venv-ministack/ready  ## the local cloud's own tests; CI runs them when it has changed
 	.venv/bin/$(PYTEST) local_cloud/tests
