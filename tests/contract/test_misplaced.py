@@ -1,4 +1,4 @@
-"""An option in the wrong place is told where it belongs."""
+"""The error about an option in the wrong place says where the option belongs."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def wait_until_ready(home: Path) -> dict[str, Any]:
 
 
 def main(home: Path) -> None:
-    """Run an Airflow until this process is told to end, and do what others ask for."""
+    """Run an Airflow until SIGTERM, and start and stop its services for other processes."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Other software than at training is told when a prediction is planned, before anything runs."""
+"""Planning a prediction logs how the software differs from that of training, before anything runs."""
 
 from __future__ import annotations
 

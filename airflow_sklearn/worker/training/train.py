@@ -34,7 +34,7 @@ def _fit(job: TrainJob, storage: Storage) -> ModelManifest:
     with users_code():
         estimators = make_estimators(job, storage)
         for name, estimator in estimators.items():
-            searched(job, estimator, name)  # what it refuses is told before the table is read
+            searched(job, estimator, name)  # it raises its errors before the table is read
     config = changed_config()
     data = load(job, storage, estimators)
     with users_code():
