@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -83,7 +85,9 @@ def test_a_table_without_rows_has_the_columns_all_the_same(bench: Workbench) -> 
     assert empty.schema.field("y_effect_1").type == pa.float64()
 
 
-def test_trees_without_shap_are_told_what_to_install(bench: Workbench) -> None:
+def test_trees_without_shap_are_told_what_to_install(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec  # it may be installed here
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "shap" else find(name, *more))
     source = bench.write(table().slice(0, 100), "table.parquet")
     manifest = bench.train(source, "tests.worker.training.test_explanation:forest")
     assert manifest.explained == {"y": "trees"}
