@@ -12,6 +12,7 @@ from airflow_sklearn.contract.receipt import KeyHash, OutputPart
 from airflow_sklearn.contract.schema import (
     LARGEST_BATCH,
     Column,
+    Distribution,
     FeatureSchema,
     Method,
     OutputColumn,
@@ -239,6 +240,8 @@ class ModelManifest(RecordedSettings, Document):
     """None: no cross-validation."""
     score_percentiles: Annotated[dict[str, tuple[float, ...]], Later()] = {}
     """By output column, the 1st to the 99th percentile of the out-of-sample scores."""
+    score_distributions: Annotated[dict[str, Distribution], Later()] = {}
+    """By output column, the out-of-sample scores in bins, with which those of prediction runs are compared."""
     thresholds: Annotated[dict[str, float], Later()] = {}
     """By target with two classes, the probability of the second class (or the decision value, of a model without
     probabilities) from which on a row is decided to be of it."""

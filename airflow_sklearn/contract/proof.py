@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from airflow_sklearn.contract.bins import Counts
 from airflow_sklearn.contract.document import Document, Later, Value
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.planned import Planned
 from airflow_sklearn.contract.problems import Problem
-from airflow_sklearn.contract.receipt import KeyHash, OutputPart
+from airflow_sklearn.contract.receipt import FeatureSketch, KeyHash, OutputPart
 
 
 class Proof(Document):
@@ -36,6 +37,12 @@ class Proof(Document):
     """The problems of all chunks, with counts added up."""
     seconds_in_chunks: float = 0.0
     """Seconds of wall time, summed over chunks."""
+    sketches: Annotated[dict[str, FeatureSketch], Later()] = {}
+    """The distribution of each feature in the whole run."""
+    scores: Annotated[dict[str, Counts], Later()] = {}
+    """The distribution of each column of predictions; see ``Tally.scores``."""
+    prediction_counts: Annotated[dict[str, int], Later()] = {}
+    """The number of rows by label; see ``Tally.prediction_counts``."""
 
 
 class Publication(Value):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field
 
+from airflow_sklearn.contract.attempt import Host
+from airflow_sklearn.contract.bins import Counts, add_counts
 from airflow_sklearn.contract.data import SourceObject
 from airflow_sklearn.contract.document import Document, Later, Value
 from airflow_sklearn.contract.problems import Problem
@@ -76,6 +78,8 @@ class FeatureSketch(Value):
     """The number of rows with a category that training did not have."""
     minimum: Scalar = None
     maximum: Scalar = None
+    counts: Annotated[Counts, Later()] = ()
+    """Rows by the bins of ``airflow_sklearn.contract.bins``. Empty: text, or a worker of an earlier version."""
 
     def merge(self, other: FeatureSketch) -> FeatureSketch:
         """The sketch of the rows of both."""
@@ -84,6 +88,7 @@ class FeatureSketch(Value):
             unseen_levels=self.unseen_levels + other.unseen_levels,
             minimum=_pick(min, self.minimum, other.minimum),
             maximum=_pick(max, self.maximum, other.maximum),
+            counts=add_counts(self.counts, other.counts),
         )
 
 
@@ -121,6 +126,8 @@ class Tally(Value):
     sketches: dict[str, FeatureSketch] = {}
     prediction_counts: dict[str, int] = {}
     """The number of rows by label, for the method ``predict`` of a classifier."""
+    scores: Annotated[dict[str, Counts], Later()] = {}
+    """Rows by output column and by the bins of ``airflow_sklearn.contract.bins``, for columns of numbers."""
 
     @staticmethod
     def total(tallies: Sequence[Any]) -> dict[str, Any]:
@@ -128,19 +135,28 @@ class Tally(Value):
 
         :param tallies: objects with a tally's attributes, in the order of their rows.
         """
-        sketches: dict[str, FeatureSketch] = {}
-        for tally in tallies:
-            for name, sketch in tally.sketches.items():
-                sketches[name] = sketches[name].merge(sketch) if name in sketches else sketch
         return {
             "rows_in": sum(tally.rows_in for tally in tallies),
             "rows_quarantined": sum(tally.rows_quarantined for tally in tallies),
             "parts": tuple(part for tally in tallies for part in tally.parts),
             "quarantine": tuple(part for tally in tallies for part in tally.quarantine),
             "key_hash": KeyHash.total(tally.key_hash for tally in tallies),
-            "sketches": sketches,
-            "prediction_counts": dict(sum((Counter(tally.prediction_counts) for tally in tallies), Counter())),
+            **total_counts(tallies),
         }
+
+
+def total_counts(tallies: Iterable[Any]) -> dict[str, Any]:
+    """The sums of ``sketches``, ``scores`` and ``prediction_counts`` of several tallies, by these names."""
+    sketches: dict[str, FeatureSketch] = {}
+    scores: dict[str, Counts] = {}
+    labels: Counter[str] = Counter()
+    for tally in tallies:
+        for name, sketch in tally.sketches.items():
+            sketches[name] = sketches[name].merge(sketch) if name in sketches else sketch
+        for name, counts in tally.scores.items():
+            scores[name] = add_counts(scores[name], counts) if name in scores else counts
+        labels.update(tally.prediction_counts)
+    return {"sketches": sketches, "scores": scores, "prediction_counts": dict(labels)}
 
 
 class Receipt(Tally, Document):
@@ -165,3 +181,9 @@ class Receipt(Tally, Document):
     parity_max_relative_difference: float = 0.0
     job: str = ""
     """The task instance whose attempt was first."""
+    attempt: Annotated[str, Later()] = ""
+    """The name of that attempt's documents in the ledger's folder ``attempts``."""
+    started_at: Annotated[str, Later()] = ""
+    """When its worker started: ISO 8601, UTC."""
+    host: Annotated[Host, Later()] = Host()
+    """Where it ran."""

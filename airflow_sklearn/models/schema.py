@@ -157,7 +157,7 @@ def _learn_numbers(column: ArrowColumn) -> tuple[dict[str, Any], int]:
     if pat.is_integer(decoded(column).type) and len(finite):
         ends = pc.min_max(decoded(column))  # integers, exact also past 2**53
         minimum, maximum = ends["min"].as_py(), ends["max"].as_py()
-    fields = {"kind": "numeric", "minimum": minimum, "maximum": maximum, "distribution": _quantile_bins(finite)}
+    fields = {"kind": "numeric", "minimum": minimum, "maximum": maximum, "distribution": quantile_bins(finite)}
     return fields, int(np.isnan(values).sum())
 
 
@@ -165,7 +165,7 @@ def _learn_dates(column: ArrowColumn) -> tuple[dict[str, Any], int]:
     """Range and distribution of dates. The edges of the bins are seconds since 1970 in UTC."""
     moments, nulls = microseconds(column)
     known = moments[~nulls]
-    fields: dict[str, Any] = {"kind": "datetime", "distribution": _quantile_bins(known / 1e6)}
+    fields: dict[str, Any] = {"kind": "datetime", "distribution": quantile_bins(known / 1e6)}
     if len(known):
         fields |= {"minimum": _iso(int(known.min()), column.type), "maximum": _iso(int(known.max()), column.type)}
     return fields, int(nulls.sum())
@@ -181,7 +181,11 @@ def _learn_levels(column: ArrowColumn, ordered: bool) -> tuple[dict[str, Any], i
     return fields, len(column) - counts.total()
 
 
-def _quantile_bins(values: np.ndarray) -> Distribution:
+def quantile_bins(values: np.ndarray) -> Distribution:
+    """Numbers in at most ``BINS`` bins, each with about the same number of values.
+
+    :param values: finite numbers, of shape (rows,).
+    """
     if not len(values):
         return Distribution()
     edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.contract.proof import Proof
-from airflow_sklearn.contract.receipt import KEY_HASH_ALGORITHM, KeyHash
+from airflow_sklearn.contract.receipt import KEY_HASH_ALGORITHM, KeyHash, total_counts
 from airflow_sklearn.exceptions import IncompleteRunError
 from airflow_sklearn.runs.ledger import Ledger
 
@@ -71,6 +71,7 @@ def verify(storage: Storage, plan: Plan, plan_uri: str) -> Proof:
         quarantine=tuple(part for receipt in ordered for part in receipt.quarantine),
         problems=problems.problems(),
         seconds_in_chunks=sum(receipt.timings.wall for receipt in ordered),
+        **total_counts(ordered),
     )
 
 

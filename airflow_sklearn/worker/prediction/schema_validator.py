@@ -6,13 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_sklearn.contract.problem_collector import let_pass
 from airflow_sklearn.contract.receipt import FeatureSketch
-from airflow_sklearn.models.arrow_types import parse_type
+from airflow_sklearn.models.columns import microseconds, numbers
 from airflow_sklearn.worker.data.types import null_count
+from airflow_sklearn.worker.prediction.bin_counts import EdgeCounts, LevelCounts
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -23,10 +25,21 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Counts:
+    bins: EdgeCounts | LevelCounts | None
     nulls: int = 0
     unseen: int = 0
     low: float = math.inf
     high: float = -math.inf
+
+    def sketch(self) -> FeatureSketch:
+        known = self.low <= self.high
+        return FeatureSketch(
+            nulls=self.nulls,
+            unseen_levels=self.unseen,
+            minimum=self.low if known else None,
+            maximum=self.high if known else None,
+            counts=self.bins.counts if self.bins else (),
+        )
 
 
 class SchemaValidator:
@@ -38,25 +51,12 @@ class SchemaValidator:
 
     def __init__(self, schema: FeatureSchema, problems: ProblemCollector, infinite: Collection[str] = ()) -> None:
         self._schema, self._problems, self._infinite = schema, problems, frozenset(infinite)
-        self._levels = {
-            f.name: pa.array(f.levels, pa.string()).cast(parse_type(f.arrow_type))
-            for f in schema.features
-            if f.levels is not None and not f.is_unused
-        }
-        self._counts = {feature.name: _Counts() for feature in schema.features}
+        self._counts = {feature.name: _Counts(_bins(feature)) for feature in schema.features}
 
     @property
     def sketches(self) -> dict[str, FeatureSketch]:
         """The sketches of all rows so far, by feature."""
-        return {
-            name: FeatureSketch(
-                nulls=counts.nulls,
-                unseen_levels=counts.unseen,
-                minimum=counts.low if counts.low <= counts.high else None,
-                maximum=counts.high if counts.low <= counts.high else None,
-            )
-            for name, counts in self._counts.items()
-        }
+        return {name: counts.sketch() for name, counts in self._counts.items()}
 
     def check(self, table: pa.Table, file: str) -> pa.Table:
         """Check rows of one file. The more rows at a time, the less time for each.
@@ -67,9 +67,13 @@ class SchemaValidator:
         """
         for feature in self._schema.features:
             column, counts = table[feature.name], self._counts[feature.name]
-            if feature.kind == "numeric" and feature.name not in self._infinite and _has_infinite(column):
-                column = self._without_infinite(table, feature.name, file)
-                table = table.set_column(table.column_names.index(feature.name), feature.name, column)
+            if feature.kind == "numeric":
+                values = numbers(column)
+                if feature.name not in self._infinite and _has_infinite(values):
+                    column = self._without_infinite(table, feature.name, file)
+                    table = table.set_column(table.column_names.index(feature.name), feature.name, column)
+                    values = numbers(column)
+                _count_numbers(counts, values)
             nulls = null_count(column)
             counts.nulls += nulls
             if nulls and not feature.null_count:
@@ -82,10 +86,10 @@ class SchemaValidator:
                     fix="fill them in the source; train on data that have them; "
                     + let_pass("unexpected_nulls", count="counted"),
                 )
-            if feature.name in self._levels:
-                counts.unseen += self._check_levels(feature, column, file)
-            elif feature.kind == "numeric" and (limits := _range(column)):
-                counts.low, counts.high = min(counts.low, limits[0]), max(counts.high, limits[1])
+            if isinstance(counts.bins, LevelCounts):
+                counts.unseen += self._check_levels(feature, column, counts.bins, file)
+            elif counts.bins is not None and feature.kind in ("boolean", "datetime"):
+                counts.bins.add(_seconds(column) if feature.kind == "datetime" else numbers(column))
         return table
 
     def _without_infinite(self, table: pa.Table, name: str, file: str) -> pa.ChunkedArray:
@@ -106,38 +110,50 @@ class SchemaValidator:
         )
         return pc.if_else(infinite, pa.scalar(None, table[name].type), table[name])
 
-    def _check_levels(self, feature: Feature, column: pa.ChunkedArray, file: str) -> int:
-        total = 0
-        for chunk in column.chunks:
-            values, codes = (chunk.dictionary, chunk.indices) if pa.types.is_dictionary(chunk.type) else (chunk, None)
-            unseen = pc.and_(pc.invert(pc.is_in(values, self._levels[feature.name])), pc.is_valid(values))
-            if not pc.any(unseen).as_py():
-                continue
-            rows = pc.take(unseen, codes) if codes is not None else unseen
-            count = pc.sum(rows).as_py() or 0
-            if count:
-                total += count
-                self._problems.add(
-                    "unseen_level",
-                    "values that training did not have",
-                    column=feature.name,
-                    file=file,
-                    count=count,
-                    examples=[repr(value) for value in pc.unique(values.filter(unseen))[:5].to_pylist()],
-                    fix="train again with data that have them; correct their spelling; "
-                    + let_pass("unseen_levels", count="counted"),
-                )
-        return total
+    def _check_levels(self, feature: Feature, column: pa.ChunkedArray, bins: LevelCounts, file: str) -> int:
+        unseen, levels = bins.add(column)
+        if unseen:
+            self._problems.add(
+                "unseen_level",
+                "values that training did not have",
+                column=feature.name,
+                file=file,
+                count=unseen,
+                examples=[repr(value) for value in levels[:5].to_pylist()],
+                fix="train again with data that have them; correct their spelling; "
+                + let_pass("unseen_levels", count="counted"),
+            )
+        return unseen
 
 
-def _has_infinite(column: pa.ChunkedArray) -> bool:
-    if not pa.types.is_floating(column.type):
-        return False
-    limits = pc.min_max(column).as_py()  # ignores NaN
-    return any(limit is not None and math.isinf(limit) for limit in limits.values())
+def _bins(feature: Feature) -> EdgeCounts | LevelCounts | None:
+    if feature.levels is not None and not feature.is_unused:
+        return LevelCounts(feature)
+    return EdgeCounts(feature.distribution.edges) if feature.distribution.edges else None
 
 
-def _range(column: pa.ChunkedArray) -> tuple[float, float] | None:
-    limits = pc.min_max(column).as_py()
-    low, high = limits["min"], limits["max"]
-    return (float(low), float(high)) if low is not None and math.isfinite(low) and math.isfinite(high) else None
+def _has_infinite(values: np.ndarray) -> bool:
+    return any(map(math.isinf, _ends(values)))
+
+
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    """The smallest and the largest value; NaN if there is none. Vectorised, unlike Arrow's ``min_max``."""
+    if not len(values):
+        return math.nan, math.nan
+    return float(np.fmin.reduce(values)), float(np.fmax.reduce(values))
+
+
+def _count_numbers(counts: _Counts, values: np.ndarray) -> None:
+    low, high = _ends(values)
+    if math.isinf(low) or math.isinf(high):
+        low, high = _ends(values[np.isfinite(values)])
+    if low <= high:
+        counts.low, counts.high = min(counts.low, low), max(counts.high, high)
+    if isinstance(counts.bins, EdgeCounts):
+        counts.bins.add(values)
+
+
+def _seconds(column: pa.ChunkedArray) -> np.ndarray:
+    """Dates as seconds since 1970 in UTC; NaN for nulls."""
+    moments, nulls = microseconds(column)
+    return np.where(nulls, np.nan, moments / 1e6)

@@ -12,16 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from airflow_sklearn.contract.bins import score_edges
 from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart, Timings
 from airflow_sklearn.contract.schema import Column
 from airflow_sklearn.exceptions import DataError
+from airflow_sklearn.models.columns import numbers
 from airflow_sklearn.worker.artifact import file_sha256
 from airflow_sklearn.worker.data.output_types import DOES_NOT_FIT, OutputTypes
 from airflow_sklearn.worker.data.rebatch import rebatch
 from airflow_sklearn.worker.data.registry import read_piece
 from airflow_sklearn.worker.data.sinks import open_sink
 from airflow_sklearn.worker.parity import filler_of
+from airflow_sklearn.worker.prediction.bin_counts import EdgeCounts
 from airflow_sklearn.worker.prediction.explainer import Explainer
 from airflow_sklearn.worker.prediction.keys import KeyHasher
 from airflow_sklearn.worker.prediction.output_columns import columns_to_read, output_name
@@ -31,6 +34,7 @@ from airflow_sklearn.worker.predictor import Predictor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from airflow_sklearn.contract.bins import Counts
     from airflow_sklearn.contract.explanation import TargetExplanation
     from airflow_sklearn.contract.jobs import PredictJob
     from airflow_sklearn.contract.model import ModelManifest
@@ -71,6 +75,7 @@ class SliceResult:
     """Problems that the policies do not let pass: there is no output."""
     sketches: dict[str, FeatureSketch] = field(default_factory=dict)
     prediction_counts: Counter[str] = field(default_factory=Counter)
+    scores: dict[str, Counts] = field(default_factory=dict)
     parity: float = 0.0
     """The largest relative difference that the parity sample showed in this process."""
     key_hash: KeyHash = field(default_factory=KeyHash)
@@ -131,6 +136,8 @@ class SlicePredictor:
         self._predicted_columns = [(output.name, output.name) for output in job.spec.outputs]
         self._output_schema = pa.schema([(name, self._output_types.of(name, kind)) for name, kind in found.items()])
         self._known = frozenset([*(column.name for column in manifest.columns), *manifest.excluded_columns])
+        edges = {output.name: score_edges(manifest, output) for output in job.spec.outputs}
+        self._scores = {name: EdgeCounts(found) for name, found in edges.items() if found}
         self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def run(self, pieces: Sequence[Piece], name: str) -> SliceResult:
@@ -157,6 +164,8 @@ class SlicePredictor:
                 if output.method == "predict" and output.reason is None:
                     _count_labels(predicted, output, result.prediction_counts)
                     break
+            for name, counts in self._scores.items():
+                counts.add(numbers(predicted[name]))
             predicted = self._as_written(predicted, self._predicted_columns, self._job.chunk.label)
             with _Clock(self._seconds, "write"):
                 sink.write(pa.Table.from_arrays([*kept.columns, *predicted.columns], schema=schema))
@@ -166,6 +175,7 @@ class SlicePredictor:
         result.key_hash = keys.close()
         result.rows_quarantined = rejects.close()
         result.problems, result.sketches = self._problems.problems(), self._validator.sketches
+        result.scores = {name: counts.counts for name, counts in self._scores.items()}
         result.errors = self._errors.problems()
         result.refused = self._is_refused()
         if not result.refused:

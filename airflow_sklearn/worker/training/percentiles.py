@@ -1,4 +1,6 @@
-"""The percentiles of out-of-sample scores, by which prediction ranks a row without knowing the other rows."""
+"""The distribution of out-of-sample scores: percentiles, by which prediction ranks a row without knowing the other
+rows, and bins, with which those of prediction runs are compared.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from airflow_sklearn.models.schema import quantile_bins
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_sklearn.contract.schema import OutputColumn
+    from airflow_sklearn.contract.schema import Distribution, OutputColumn
     from airflow_sklearn.worker.training.out_of_sample import ScoredTarget
 
-_MOST_COLUMNS = 50  # with more classes there are no percentiles
+_MOST_COLUMNS = 50  # with more classes there are no percentiles and no bins
 _PERCENTS = np.arange(1, 100)
 
 
@@ -26,6 +30,12 @@ def score_percentiles(scored: ScoredTarget) -> dict[str, tuple[float, ...]]:
         for output, values in _scores(scored)
         if len(values) and np.isfinite(values).all()
     }
+
+
+def score_distributions(scored: ScoredTarget) -> dict[str, Distribution]:
+    """The bins of each column of a target's scores, by the column's name."""
+    found = {output.name: quantile_bins(values[np.isfinite(values)]) for output, values in _scores(scored)}
+    return {name: bins for name, bins in found.items() if bins.edges}
 
 
 def _scores(scored: ScoredTarget) -> Iterator[tuple[OutputColumn, np.ndarray]]:

@@ -15,7 +15,7 @@ from airflow_sklearn.worker.training.explanation import explain, store_explanati
 from airflow_sklearn.worker.training.fitting import keeping_the_model
 from airflow_sklearn.worker.training.metrics import store_metrics
 from airflow_sklearn.worker.training.out_of_sample import ScoredTarget, store_out_of_sample
-from airflow_sklearn.worker.training.percentiles import score_percentiles
+from airflow_sklearn.worker.training.percentiles import score_distributions, score_percentiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +71,7 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
         search_results=tuple(one.search_results for one in fitted.targets if one.search_results),
         out_of_sample=out_of_sample,
         score_percentiles={name: values for one in scored for name, values in score_percentiles(one).items()},
+        score_distributions={name: bins for one in scored for name, bins in score_distributions(one).items()},
         **described,
         unfit_columns=dict(data.unfit),
         **{**job.recorded(), "excluded_columns": (*job.excluded_columns, *data.unfit)},
