@@ -20,6 +20,8 @@ class Host(Value):
     """Cores that the worker may use; 0: not known."""
     memory: int = 0
     """The memory limit in bytes; 0: not known."""
+    log_url: str = ""
+    """A page with the worker's log; empty: not known."""
 
 
 class AttemptStart(Document):

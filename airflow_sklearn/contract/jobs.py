@@ -31,6 +31,11 @@ class JobIdentity(Value):
     map_index: int = -1
     try_number: int = 1
 
+    @property
+    def path(self) -> str:
+        """All of it in one text, as receipts have it."""
+        return f"{self.dag_id}/{self.task_id}/{self.run_id}/{self.map_index}/{self.try_number}"
+
 
 class Job(Document):
     """The common fields of all jobs."""

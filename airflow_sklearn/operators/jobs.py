@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.contract.jobs import JobResult, PredictJob, VersionJob
+    from airflow_sklearn.runtimes.outcome import JobEnd
 
 _T = TypeVar("_T")
 
@@ -78,6 +79,16 @@ class RuntimeOperator(SklearnOperator):
         """The task's result if its work was done before; else None."""
         return None
 
+    def record_end(self, context: Context, job_uri: str, end: JobEnd, handle: JobHandle | None = None) -> None:
+        """Record that a job has ended without the result that it should have. Called before the task fails or tries
+        another job; it must not raise.
+
+        :param job_uri: the job.
+        :param end: how it ended.
+        :param handle: its handle; None: it was never submitted.
+        """
+        return
+
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Continue after the trigger has seen the end of the job.
 
@@ -119,7 +130,7 @@ class RuntimeOperator(SklearnOperator):
             if not values_shown():
                 job = job.model_copy(update={"show_values": False})
             self.storage.write(job_uri, job.to_json())
-            handle = self._submit(job_uri, job)
+            handle = self._submit(context, job_uri, job)
             self.log.info("Submitted %s to %r.", job_uri, self.runtime)
         else:
             self.log.info("An earlier attempt submitted this work already: taking over %s.", handle.job_uri)
@@ -138,12 +149,15 @@ class RuntimeOperator(SklearnOperator):
             return self._defer(context, handle, expires_at)
         return self._complete(context, handle, status, log)
 
-    def _submit(self, job_uri: str, job: VersionJob | PredictJob) -> JobHandle:
+    def _submit(self, context: Context, job_uri: str, job: VersionJob | PredictJob) -> JobHandle:
         submit = partial(self._bound_runtime.submit, job_uri, job, survives_parent=self.deferrable)
         try:
             handle = self._patiently(lambda: submit(capacity_refusals=self._capacity_refusals))
-        except Exception:
+        except Exception as error:
+            from airflow_sklearn.runtimes.outcome import JobEnd
+
             self._abandon(job_uri)
+            self.record_end(context, job_uri, JobEnd.of_error(error))
             raise
         except BaseException:  # Airflow 2 kills by an exception, perhaps just after the job was started
             self._cancel_what_was_started(lambda: submit(capacity_refusals=self._capacity_refusals))
@@ -274,7 +288,7 @@ class RuntimeOperator(SklearnOperator):
             time.sleep(min(left, _LONGEST_SLEEP))
 
     def _complete(self, context: Context, handle: JobHandle, status: JobStatus, log: JobLog) -> Any:
-        from airflow_sklearn.runtimes.outcome import raise_unless_succeeded, read_result, was_stopped
+        from airflow_sklearn.runtimes.outcome import end_of, raise_unless_succeeded, read_result, was_stopped
 
         log.drain(self._bound_runtime, handle)
         result = read_result(self.storage, handle.result_uri)
@@ -282,6 +296,7 @@ class RuntimeOperator(SklearnOperator):
             return self.finish(context, result)
         if (answer := self._done_all_the_same(context, handle)) is not None:
             return answer
+        self.record_end(context, handle.job_uri, end_of(result, status, log.tail), handle)
         if handle.taken_over and was_stopped(result, status) and not self._killed:
             self.log.warning("The job that was taken over has been stopped (%s). Starting anew.", status.message)
             return self.work(context)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.plan import PlannedChunk
     from airflow_sklearn.contract.receipt import Receipt
     from airflow_sklearn.runs.ledger import Ledger
-    from airflow_sklearn.runtimes.base import Runtime
+    from airflow_sklearn.runtimes.base import JobHandle, Runtime
+    from airflow_sklearn.runtimes.outcome import JobEnd
 
 #: A ``map_index_template`` that names mapped tasks by their chunks, the default of ``SklearnPredictOperator.partial``.
 CHUNK_LABEL = "{{ task.chunk['label'] }}"
@@ -128,6 +129,26 @@ class SklearnPredictOperator(RuntimeOperator):
                 f"The job succeeded, but the ledger {planned.ledger} has no valid receipt for {planned.chunk.label}."
             )
         return self._answer(ledger, receipt, reused=False)
+
+    def record_end(self, context: Context, job_uri: str, end: JobEnd, handle: JobHandle | None = None) -> None:
+        """See ``RuntimeOperator.record_end``. A worker that could tell its end itself has the first word."""
+        from airflow_sklearn.contract.attempt import AttemptEnd
+        from airflow_sklearn.runs.attempts import now, record
+
+        ledger, _, file_name = job_uri.rpartition("/jobs/")
+        name = file_name.removesuffix(".json")
+        told = AttemptEnd(
+            chunk_id=name.partition("-")[0],
+            ended_at=now(),
+            cause=end.cause,
+            message=end.message,
+            told_by="airflow",
+            seconds=end.seconds,
+            job=identity_of(context).path,
+            job_url=self._bound_runtime.job_url(handle) if handle else "",
+            log_url=self._bound_runtime.log_url(handle) if handle else "",
+        )
+        record(self.storage, ledger, name, told)
 
     def _planned(self) -> PlannedChunk:
         from airflow_sklearn.runs.ledger import read_chunk

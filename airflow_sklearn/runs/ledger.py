@@ -8,6 +8,8 @@ The folder's name is the run's fingerprint, so that runs which compute the same 
     <ledger>/receipts/<chunk id>.json           one a chunk, stored by create-if-absent
     <ledger>/parts/<sha-256>.parquet            named by content; a part counts only if a receipt names it
     <ledger>/proofs/<partition>.json
+    <ledger>/attempts/<chunk id>-<attempt>...   what ``attempts`` records for the run's page
+    <ledger>/report.html                        the run's page
 """
 
 from __future__ import annotations

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_sklearn import exceptions
 from airflow_sklearn.contract import exit_codes
 from airflow_sklearn.contract.jobs import JobResult
-from airflow_sklearn.exceptions import FINAL_KINDS, JobFailedError, JobLostError, ObjectNotFoundError
+from airflow_sklearn.exceptions import FINAL_KINDS, JobFailedError, JobLostError, NoCapacityError, ObjectNotFoundError
 from airflow_sklearn.runtimes.base import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
 
+    from airflow_sklearn.contract.attempt import AttemptCause
     from airflow_sklearn.contract.jobs import JobError
     from airflow_sklearn.runtimes.base import JobStatus
     from airflow_sklearn.storage import Storage
 
 _NOT_UNDERSTOOD = "error: unrecognized arguments:"  # the beginning of argparse's message
+_CAUSES: dict[JobState, AttemptCause] = {
+    JobState.FAILED: "failed",
+    JobState.LOST: "lost",
+    JobState.OUT_OF_MEMORY: "out_of_memory",
+    JobState.NO_CAPACITY: "no_capacity",
+    JobState.CANCELLED: "cancelled",
+}
 _FINAL_EXIT_CODES = tuple(exit_codes.BY_KIND[kind] for kind in FINAL_KINDS)
 
 
@@ -64,6 +73,35 @@ def raise_unless_succeeded(result: JobResult | None, status: JobStatus, tail: Se
     if status.state is JobState.FAILED and status.exit_code in (None, *_FINAL_EXIT_CODES):
         raise JobFailedError(text)
     raise JobLostError(text)
+
+
+class JobEnd(NamedTuple):
+    """How a job ended that did not succeed, for a record of it."""
+
+    cause: AttemptCause
+    message: str
+    seconds: float = 0.0
+    """How long the worker ran; 0.0: not known."""
+
+    @classmethod
+    def of_error(cls, error: Exception) -> Self:
+        """The end of a job that could not be submitted."""
+        cause: AttemptCause = "no_capacity" if isinstance(error, NoCapacityError) else "failed"
+        return cls(cause, str(error))
+
+
+def end_of(result: JobResult | None, status: JobStatus, tail: Sequence[str]) -> JobEnd:
+    """How a job ended that did not succeed: the worker's word if it left one, else the runtime's.
+
+    :param result: the job's result; None: it wrote none.
+    :param status: the last status from the runtime.
+    :param tail: the last lines of the worker's log.
+    """
+    if result is not None and result.error is not None:
+        return JobEnd(result.error.kind, _describe(result.error), result.seconds)
+    cause = "deadline" if status.expired else _CAUSES.get(status.state, "unknown")
+    message = status.message or f"The job left no result; its state is {status.state}."
+    return JobEnd(cause, "\n".join([message, *tail]))
 
 
 def too_old(exit_code: int | None, lines: Sequence[str]) -> str:

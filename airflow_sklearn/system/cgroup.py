@@ -89,6 +89,11 @@ def image_with_digest(asked: str = "") -> str:
     return name if "@" in name or not (name and digest) else f"{name}@{digest}"
 
 
+def ecs_container() -> dict[str, Any]:
+    """What ECS tells about this container (task metadata endpoint, version 4); empty where there is no ECS."""
+    return _ask_ecs()
+
+
 def _ask_ecs(path: str = "") -> dict[str, Any]:
     """The answer of the ECS task metadata endpoint (version 4); empty where there is none."""
     uri = os.environ.get(_ECS_VARIABLE)

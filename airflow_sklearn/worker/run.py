@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from airflow_sklearn.contract import exit_codes
 from airflow_sklearn.contract.jobs import JobError, JobResult, PoolWorkerJob, PredictJob, RegisterJob
 from airflow_sklearn.contract.shown import showing_values, told, values_shown
-from airflow_sklearn.exceptions import AirflowSklearnError, DataError, DeadlineExceededError
+from airflow_sklearn.exceptions import AirflowSklearnError, DataError, DeadlineExceededError, with_problems
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.storage.full_disk import full_disk_error
 from airflow_sklearn.system.cgroup import oom_kills
@@ -26,6 +26,7 @@ from airflow_sklearn.system.out_of_memory import explained
 from airflow_sklearn.system.scratch import remove_own
 from airflow_sklearn.system.signals import Stopping
 from airflow_sklearn.system.software import prepare_for_prediction, prepare_for_training
+from airflow_sklearn.worker.attempts import record_end, record_start
 from airflow_sklearn.worker.job_document import UnreadableJobError, read_job
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def _run(job: AnyJob, storage: Storage) -> int:
     def end(error: BaseException) -> None:
         _end_at_once(job, storage, error, started, descendants)
 
+    record_start(job, storage)
     try:
         with descendants.adopting(), Stopping(end).listening() as stopping, _deadline(job, end):
             try:
@@ -76,11 +78,11 @@ def _run(job: AnyJob, storage: Storage) -> int:
                 if isinstance(error, exit_codes.Cancelled):
                     descendants.kill()
                 told = full_disk_error(error, _places(job)) or explained(error, kills)
-                return _fail(job.result_uri, storage, told, started)
+                return _fail_job(job, storage, told, started)
             return _succeed(job.result_uri, storage, output_uri, sha256, started)
     except exit_codes.Cancelled as error:  # it arrived between the job and its result
         descendants.kill()
-        return _fail(job.result_uri, storage, error, started)
+        return _fail_job(job, storage, error, started)
 
 
 def _places(job: AnyJob) -> list[str]:
@@ -133,6 +135,14 @@ def _succeed(result_uri: str, storage: Storage, output_uri: str, sha256: str, st
     return exit_codes.SUCCESS
 
 
+def _fail_job(job: AnyJob, storage: Storage, error: BaseException, started: float) -> int:
+    code = _fail(job.result_uri, storage, error, started)
+    problems = [problem.shown() for problem in error.problems] if isinstance(error, DataError) else []
+    message = with_problems(told(error, error.summary if isinstance(error, DataError) else None), problems)
+    record_end(job, storage, exit_codes.kind_of(error), message, time.monotonic() - started)
+    return code
+
+
 def _fail(result_uri: str, storage: Storage, error: BaseException, started: float) -> int:
     kind = exit_codes.kind_of(error)
     message, text = told(error, error.summary if isinstance(error, DataError) else None), _traceback(error)
@@ -170,7 +180,7 @@ def _traceback(error: BaseException) -> str:
 
 def _end_at_once(job: AnyJob, storage: Storage, error: BaseException, started: float, descendants: Descendants) -> None:
     """End the process with a result, whatever the job is doing. Called in another thread than the job's."""
-    code = _fail(job.result_uri, storage, error, started)
+    code = _fail_job(job, storage, error, started)
     descendants.kill()
     remove_own()
     _LOG.info("%s", exit_codes.last_line(code))

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from airflow_sklearn import __version__
+from airflow_sklearn.contract.attempt import AttemptEnd, AttemptStart
 from airflow_sklearn.contract.document import Document
 from airflow_sklearn.contract.explanation import ModelExplanation
 from airflow_sklearn.contract.job_queue import JobEnd, Placement, QueueEntry, QueueInstance
@@ -30,6 +31,8 @@ from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.job_document import read_job
 
 DOCUMENTS: tuple[type[Document], ...] = (
+    AttemptEnd,
+    AttemptStart,
     JobEnd,
     JobResult,
     ModelExplanation,
@@ -54,6 +57,8 @@ DOCUMENTS: tuple[type[Document], ...] = (
     TrainJob,
 )
 _BEFORE_0_2_0 = set(DOCUMENTS) - {
+    AttemptEnd,
+    AttemptStart,
     ModelExplanation,
     ModelMetrics,
     PlanIndex,

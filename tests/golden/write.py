@@ -25,6 +25,7 @@ from airflow_sklearn.contract.register_settings import RegisterSettings
 from airflow_sklearn.contract.tables import Snapshot
 from airflow_sklearn.contract.train_settings import TrainSettings
 from airflow_sklearn.datasets.planning import make_plan
+from airflow_sklearn.runs.attempts import read_attempts
 from airflow_sklearn.runs.ledger import Ledger, read_chunk
 from airflow_sklearn.runs.register_job import make_register_job
 from airflow_sklearn.runs.train_job import make_train_job
@@ -93,6 +94,15 @@ def documents(root: str) -> Iterator[tuple[str, Document]]:
     yield "planned-chunk", planned
     yield "predict-job", job
     yield "receipt", Receipt.from_json(storage.read(ledger.receipt_uri(chunk.id)))
+    storage.write(
+        ledger.job_uri(chunk.id, "2"), predict_job(planned, plan_uri, ledger.result_uri(chunk.id, "2")).to_json()
+    )
+    run_job(ledger.job_uri(chunk.id, "2"), storage, plan=plan_uri)
+    (attempt,), _ = read_attempts(storage, plan.ledger, [f"{one.id}-1" for one in plan.chunks], most=2)
+    assert attempt.start is not None
+    assert attempt.end is not None
+    yield "attempt-start", attempt.start
+    yield "attempt-end", attempt.end
     proof = verify(storage, plan, plan_uri)
     yield "proof", proof
     yield "published", publish(storage, plan, proof)[0]

@@ -63,8 +63,8 @@ MODEL_BY_WORKER = (
     "*latest.json",
 )
 _UPLOADED_TO_MODEL = ("*versions/*/artifact-*", _SCORES)
-LEDGER_BY_AIRFLOW = ("/plans/*", "/jobs/*", "/proofs/*")
-LEDGER_BY_WORKER = ("/jobs/*.result.json", "/receipts/*", "/parts/*")
+LEDGER_BY_AIRFLOW = ("/plans/*", "/jobs/*", "/proofs/*", "/attempts/*", "/report.html")
+LEDGER_BY_WORKER = ("/jobs/*.result.json", "/receipts/*", "/parts/*", "/attempts/*")
 _UPLOADED_TO_LEDGER = ("/parts/*",)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.contract.receipt import Consumed, Receipt, Tally, Timings
 from airflow_sklearn.exceptions import BrokenEnvironmentError, DataError, ObjectChangedError
+from airflow_sklearn.runs.attempts import attempt_name
 from airflow_sklearn.runs.chunking import split_pieces
 from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.system.cgroup import process_limit
@@ -20,6 +22,7 @@ from airflow_sklearn.system.scratch import scratch_folder
 from airflow_sklearn.system.software import check_versions, processor
 from airflow_sklearn.system.threads import left_by_users_code, users_code
 from airflow_sklearn.worker.artifact import fetch_artifact, open_estimator
+from airflow_sklearn.worker.attempts import record_end, this_host
 from airflow_sklearn.worker.parity import with_sample
 from airflow_sklearn.worker.prediction.chunk_work import ChunkWork
 from airflow_sklearn.worker.prediction.duplicate_keys import report_duplicates
@@ -49,6 +52,8 @@ def predict(job: PredictJob, storage: Storage) -> tuple[str, str]:
     receipt = ledger.read_receipt(job.chunk.id, job.fingerprint)
     if receipt is not None:
         _LOG.info("This chunk has a receipt already (%s rows); nothing is computed.", f"{receipt.rows_out:,}")
+        if receipt.attempt != attempt_name(job.ledger, job.result_uri):
+            record_end(job, storage, "not_used", "The chunk was predicted already.", time.monotonic() - started)
     else:
         try:
             computed = _compute(job, storage, started)
@@ -60,6 +65,7 @@ def predict(job: PredictJob, storage: Storage) -> tuple[str, str]:
         receipt, won = ledger.record(computed)
         if not won:
             _LOG.info("Another attempt at this chunk was first; its receipt counts, this one's output is not used.")
+            record_end(job, storage, "not_used", "Another attempt was first.", time.monotonic() - started)
     return ledger.receipt_uri(job.chunk.id), receipt.digest()
 
 
@@ -188,7 +194,6 @@ def _receipt(
     parity: float,
 ) -> Receipt:
     timings = Timings.total([result.timings for result in results])
-    who = job.identity
     return Receipt(
         fingerprint=job.fingerprint,
         chunk_id=job.chunk.id,
@@ -202,7 +207,10 @@ def _receipt(
         model_sha256=manifest.artifact.sha256,
         processor=processor(),
         parity_max_relative_difference=parity,
-        job=f"{who.dag_id}/{who.task_id}/{who.run_id}/{who.map_index}/{who.try_number}",
+        job=job.identity.path,
+        attempt=attempt_name(job.ledger, job.result_uri),
+        started_at=(datetime.now(UTC) - timedelta(seconds=wall)).isoformat(timespec="milliseconds"),
+        host=this_host(),
         **Tally.total(results),
     )
 
