@@ -29,6 +29,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [{"integration-name": "scikit-learn", "python-modules": ["airflow_sklearn.triggers.job"]}],
         "config": {"airflow_sklearn": {"description": "Settings of airflow-sklearn.", "options": OPTIONS}},
         "extra-links": [
+            "airflow_sklearn.operators.links.ModelPageLink",
             "airflow_sklearn.operators.links.ModelManifestLink",
             "airflow_sklearn.operators.links.RunLedgerLink",
             "airflow_sklearn.operators.links.PublishedDataLink",

@@ -52,6 +52,13 @@ class ModelManifestLink(UriLink):
     key = "airflow_sklearn_model_manifest"
 
 
+class ModelPageLink(UriLink):
+    """The page of the model version that a task trained or registered."""
+
+    name = "Model page"
+    key = "airflow_sklearn_model_page"
+
+
 class RunLedgerLink(UriLink):
     """The folder with the plan, the receipts and the proof of a prediction run."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from airflow_sklearn.exceptions import DocumentError
+from airflow_sklearn.exceptions import DocumentError, StorageError
 from airflow_sklearn.operators.base import clears_of, identity_of
 from airflow_sklearn.operators.jobs import RuntimeOperator
-from airflow_sklearn.operators.links import JobLink, JobLogLink, ModelManifestLink
+from airflow_sklearn.operators.links import JobLink, JobLogLink, ModelManifestLink, ModelPageLink
 from airflow_sklearn.operators.statements import StatementsOperator
-from airflow_sklearn.storage.uris import absolute_uri, parent
+from airflow_sklearn.storage.uris import absolute_uri, join, parent
 
 if TYPE_CHECKING:
     from airflow_sklearn.airflow_compat import Context
@@ -26,7 +26,7 @@ class ModelVersionOperator(StatementsOperator, RuntimeOperator):
     "manifest_sha256", "metrics", "rows", "reused"}``.
     """
 
-    operator_extra_links = (ModelManifestLink(), JobLink(), JobLogLink())
+    operator_extra_links = (ModelPageLink(), ModelManifestLink(), JobLink(), JobLogLink())
     ui_color = "#f7d9b8"
 
     model: str
@@ -93,6 +93,15 @@ class ModelVersionOperator(StatementsOperator, RuntimeOperator):
                 "is not what the worker wrote. Fix: find out who can write there, then clear the task."
             )
 
+    def _page_beside(self, manifest_uri: str) -> str:
+        """The URI of the version's page; empty: it has none, as versions that were made before there were pages."""
+        page = join(parent(manifest_uri), "report.html")
+        try:
+            return page if self.storage.exists(page) else ""
+        except StorageError as error:
+            self.log.warning("There is no link to the model's page: %s", error)
+            return ""
+
     def _answer(self, context: Context, manifest_uri: str, *, reused: bool) -> dict[str, Any]:
         from airflow_sklearn.contract.model import ModelManifest
         from airflow_sklearn.datasets.registry import as_source
@@ -102,6 +111,7 @@ class ModelVersionOperator(StatementsOperator, RuntimeOperator):
         self.state.update(manifest_uri=manifest_uri, reused=reused)
         model = absolute_uri(self.model).rstrip("/")  # not taken from the manifest, which containers write
         self.publish(context, manifest, parent(manifest_uri))
+        self.store_link(context, ModelPageLink, self._page_beside(manifest_uri))
         metrics = [f"{name} {value:.4g}" for name, value in manifest.metrics.items() if value is not None]
         self.log.info(
             "Model %s, version %s, %s %s rows: %s.",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: The key and the name of each series, for ``parts.figure``.
 Legend = list[tuple[str, str]]
 COLOURS = 6  # series of a chart that can be told apart
+_WIDEST_BAR = 15.0  # of a spark
 _STROKES = ("", " dashed", " dotted")
 
 
@@ -61,6 +62,21 @@ def line_legend(names: Sequence[str], reference: str = "") -> Legend:
         (f"k{n} line{_STROKES[n % 3].replace('dotted', 'dashed')}", name) for n, name in enumerate(names[:COLOURS])
     ]
     return [*found, *([("kr line dashed", reference)] if reference else [])]
+
+
+def dot_chart(points: Sequence[tuple[float, float, str]], x: Axis, y: Axis, label: str) -> Markup:
+    """Points with whiskers, the first of them in another colour.
+
+    :param points: for each its value, what the whiskers reach up and down, and what is shown where the mouse points.
+    """
+    frame = Frame(label, x, y)
+    for number, (value, reach, text) in enumerate(points, start=1):
+        colour, at = ("s1" if number == 1 else "s0"), frame.sx(number)
+        ends = {"y1": frame.sy(value - reach), "y2": frame.sy(value + reach)}
+        frame.add("line", class_=f"line {colour} through", x1=at, x2=at, **ends)
+        title = tag("title", f"{number}. {text}: {y.shown(value)}")
+        frame.add("circle", title, class_=f"dot {colour}", cx=at, cy=frame.sy(value), r=4)
+    return frame.draw()
 
 
 def bar_chart(
@@ -247,7 +263,7 @@ def spark(found: Spread, label: str, other: Spread | None = None) -> Markup:
     width, height = 150.0, 34.0
     most = max([*found.heights, *(other.heights if other else ()), 1e-9])
     scale = Scale(0, most, height - 1, 2)
-    step = width / max(1, len(found.heights))
+    step = min(width / max(1, len(found.heights)), _WIDEST_BAR)
     gap = min(1.0, step / 6)
     low = height - 1
     bars = "".join(
@@ -260,7 +276,7 @@ def spark(found: Spread, label: str, other: Spread | None = None) -> Markup:
         tag("path", class_="axis", d=path([(0, height - 0.5), (width, height - 0.5)])),
     ]
     if other and other.heights:
-        at = [number * width / len(other.heights) for number in range(len(other.heights) + 1)]
+        at = [number * step for number in range(len(other.heights) + 1)]
         points = list(zip(*_steps(at, [scale(value) for value in other.heights]), strict=True))
         parts.append(tag("path", class_="other", d=path(points)))
     return svg(*parts, width=width, height=height, label=label, class_="spark")

@@ -5,6 +5,7 @@
 <model>/versions/<version>/parity-<digest>.json    training rows and their predictions; models of 0.1.0 have none
 <model>/versions/<version>/metrics-<digest>.json    all metrics of the out-of-sample rows
 <model>/versions/<version>/explanation-<digest>.json    coefficients, importances, selected columns
+<model>/versions/<version>/report.html      the page for people, made of these documents
 <model>/latest.json                         the version that was trained, or found to exist, last
 """
 
@@ -36,6 +37,11 @@ def version_folder(model: str, version: str) -> str:
 def manifest_uri_of(model: str, version: str) -> str:
     """The URI of the manifest of one version of a model."""
     return join(version_folder(model, version), "manifest.json")
+
+
+def page_uri_of(model: str, version: str) -> str:
+    """The URI of the page of one version of a model."""
+    return join(version_folder(model, version), "report.html")
 
 
 def is_manifest_of(model: str, uri: str) -> bool:
@@ -86,10 +92,17 @@ def store_version(storage: Storage, manifest: ModelManifest) -> bool:
         return True
 
 
-def make_version(storage: Storage, model: str, version: str, make: Callable[[], ModelManifest]) -> tuple[str, str]:
+def make_version(
+    storage: Storage,
+    model: str,
+    version: str,
+    make: Callable[[], ModelManifest],
+    made: Callable[[Storage, str], None] = lambda storage, uri: None,
+) -> tuple[str, str]:
     """Make and store a version of a model, unless it exists, and let it be the latest.
 
     :param make: stores the version's parts, and returns its manifest.
+    :param made: called with the URI of the manifest after it was stored.
     :return: the manifest's URI and SHA-256.
     :raises ObjectNotFoundError: the version was removed while it was stored.
     """
@@ -97,7 +110,9 @@ def make_version(storage: Storage, model: str, version: str, make: Callable[[], 
     if found is not None:
         _LOG.info("This version exists already: %s", found[0])
         return found
-    if not store_version(storage, make()):
+    if store_version(storage, make()):
+        made(storage, manifest_uri_of(model, version))
+    else:
         _LOG.info("Another attempt at this version was first; its model counts.")
     found = make_latest(storage, model, version)
     if found is None:

@@ -112,7 +112,7 @@ class S3Store(Store):
     def write(self, uri: str, data: bytes) -> str:
         """See ``Storage.write``."""
         with _errors(uri):
-            return str(self._client.put_object(**_address(uri), Body=data)["ETag"])
+            return str(self._client.put_object(**_address(uri), **_shown(uri), Body=data)["ETag"])
 
     def create(self, uri: str, data: bytes) -> str:
         """See ``Storage.create``. S3 checks it: ``If-None-Match: *``."""
@@ -313,3 +313,8 @@ def _errors(uri: str, etag: str | None = None, precondition: StorageError | None
         if code_of(error):
             raise StorageError(f"S3 refuses {uri}: {error}") from error
         raise
+
+
+def _shown(uri: str) -> dict[str, str]:
+    """What lets a browser show an object: pages have their content type."""
+    return {"ContentType": "text/html; charset=utf-8"} if uri.endswith(".html") else {}

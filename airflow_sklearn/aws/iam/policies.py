@@ -51,7 +51,7 @@ _UNLOADED_ROWS = "*unloads/*/rows/*"
 _COPIES = "*tables/*/copies/*"
 
 _SCORES = "*versions/*/out_of_sample/*"
-MODEL_BY_AIRFLOW = ("*estimators/*", "*versions/*/jobs/*", "*latest.json")
+MODEL_BY_AIRFLOW = ("*estimators/*", "*versions/*/jobs/*", "*comparisons/*.html", "*latest.json")
 MODEL_BY_WORKER = (
     "*versions/*/artifact-*",
     "*versions/*/parity-*",
@@ -59,6 +59,7 @@ MODEL_BY_WORKER = (
     "*versions/*/explanation-*",
     _SCORES,
     "*versions/*/manifest.json",
+    "*versions/*/report.html",
     "*versions/*/jobs/*.result.json",
     "*latest.json",
 )

@@ -126,6 +126,12 @@ def score_histogram(scored: Scored) -> dict[str, np.ndarray]:
     return _histogram(scored, 0)
 
 
+@metric("binary", needs="ranking")
+def score_histogram_positive(scored: Scored) -> dict[str, np.ndarray]:
+    """The weight of positive rows by score, in the bins of ``score_histogram``."""
+    return _histogram(scored, 0, scored.positive(0))
+
+
 @metric("multiclass", name="score_histogram", needs="ranking")
 def score_histograms(scored: Scored) -> list[dict[str, np.ndarray]]:
     """The histogram of the scores of each class."""
@@ -158,7 +164,8 @@ def _calibration(scored: Scored, column: int) -> dict[str, np.ndarray]:
     }
 
 
-def _histogram(scored: Scored, column: int) -> dict[str, Any]:
+def _histogram(scored: Scored, column: int, counted: np.ndarray | float = 1.0) -> dict[str, Any]:
     scores = _scores(scored)[:, column]
-    values, edges = np.histogram(scores, BINS, (0, 1) if scored.is_probability else None, weights=scored.weight)
+    ends = (0, 1) if scored.is_probability else None
+    values, edges = np.histogram(scores, BINS, ends, weights=scored.weight * counted)
     return {"bin_edges": edges, "values": values}

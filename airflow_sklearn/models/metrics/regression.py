@@ -52,13 +52,40 @@ def residual_quantiles(scored: Scored) -> dict[str, Any]:
 
 
 @metric("regression")
+def residual_histogram(scored: Scored) -> dict[str, np.ndarray]:
+    """The weight of rows by the target minus the prediction: ``bin_edges`` and ``values``.
+
+    The bins hold the middle 98% of the residuals; the first and the last one hold all beyond them too.
+    """
+    residuals = scored.y - scored.predicted
+    low, high = weighted_quantiles(residuals, (0.01, 0.99), scored.weight)
+    if not low < high:  # all are the same, or no row has a weight
+        low, high = np.nan_to_num(low) - 0.5, np.nan_to_num(low) + 0.5
+    edges = np.histogram_bin_edges([], BINS, (low, high))
+    values, _ = np.histogram(np.clip(residuals, edges[0], edges[-1]), edges, weights=scored.weight)
+    return {"bin_edges": edges, "values": values}
+
+
+@metric("regression")
+def residuals_by_decile(scored: Scored) -> dict[str, Any]:
+    """For each tenth of the weight, from the lowest predictions to the highest: the mean ``predicted``, and
+    ``residual``, the 10%, 50% and 90% quantiles of the target minus the prediction. Tenths without rows are left out.
+    """
+    rows = [part for part in _decile_rows(scored) if scored.weight[part].sum() > 0]
+    quantiles = (0.1, 0.5, 0.9)
+    return {
+        "predicted": [np.average(scored.predicted[part], weights=scored.weight[part]) for part in rows],
+        "quantile": list(quantiles),
+        "residual": [
+            weighted_quantiles(scored.y[part] - scored.predicted[part], quantiles, scored.weight[part]) for part in rows
+        ],
+    }
+
+
+@metric("regression")
 def r_squared_by_decile(scored: Scored) -> list[np.ndarray]:
     """R² within each tenth of the weight, from the lowest predictions to the highest."""
-    order = np.argsort(scored.predicted, kind="stable")
-    weight = scored.weight[order]
-    middle = np.cumsum(weight) - weight / 2
-    decile = np.minimum((middle / weight.sum() * DECILES).astype(int), DECILES - 1)
-    rows = [order[decile == number] for number in range(DECILES)]
+    rows = _decile_rows(scored)
     return [_r_squared(scored.y[part], scored.predicted[part], scored.weight[part]) for part in rows]
 
 
@@ -106,6 +133,15 @@ def _interpolated(values: np.ndarray, quantiles: tuple[float, ...], weight: np.n
         return np.full(len(quantiles), np.nan)
     middle = (np.cumsum(weight) - weight / 2) / weight.sum()
     return np.interp(quantiles, middle, values)
+
+
+def _decile_rows(scored: Scored) -> list[np.ndarray]:
+    """The numbers of the rows of each tenth of the weight, from the lowest predictions to the highest."""
+    order = np.argsort(scored.predicted, kind="stable")
+    weight = scored.weight[order]
+    middle = np.cumsum(weight) - weight / 2
+    decile = np.minimum((middle / weight.sum() * DECILES).astype(int), DECILES - 1)
+    return [order[decile == number] for number in range(DECILES)]
 
 
 def _edges(scored: Scored) -> np.ndarray:

@@ -9,6 +9,7 @@ from airflow_sklearn.contract.model import ModelManifest, TrainingSource
 from airflow_sklearn.runs.model_store import make_version
 from airflow_sklearn.system.sklearn_config import changed_config
 from airflow_sklearn.system.threads import users_code
+from airflow_sklearn.worker.pages import add_model_page
 from airflow_sklearn.worker.registration.expected import check_expected
 from airflow_sklearn.worker.registration.fitted import load_fitted
 from airflow_sklearn.worker.registration.sample import load_sample, target_of
@@ -32,7 +33,9 @@ def register(job: RegisterJob, storage: Storage) -> tuple[str, str]:
     :raises UserError: the estimator has another digest, is not fitted, or does not fit the sample.
     :raises DataError: the sample cannot be read, or holds other values than expected; the error carries all problems.
     """
-    return make_version(storage, job.model, job.version, lambda: observed(lambda: _register(job, storage)))
+    return make_version(
+        storage, job.model, job.version, lambda: observed(lambda: _register(job, storage)), add_model_page
+    )
 
 
 def _register(job: RegisterJob, storage: Storage) -> ModelManifest:

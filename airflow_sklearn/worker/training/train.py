@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from airflow_sklearn.runs.model_store import make_version
 from airflow_sklearn.system.sklearn_config import changed_config
 from airflow_sklearn.system.threads import users_code
+from airflow_sklearn.worker.pages import add_model_page
 from airflow_sklearn.worker.training.decisions import as_asked, searched
 from airflow_sklearn.worker.training.description import observed
 from airflow_sklearn.worker.training.estimators import make_estimators
@@ -27,7 +28,7 @@ def train(job: TrainJob, storage: Storage) -> tuple[str, str]:
     :raises UserError: the estimator cannot be made or fitted as requested.
     :raises DataError: the table cannot be learned from; the error carries all problems.
     """
-    return make_version(storage, job.model, job.version, lambda: observed(lambda: _fit(job, storage)))
+    return make_version(storage, job.model, job.version, lambda: observed(lambda: _fit(job, storage)), add_model_page)
 
 
 def _fit(job: TrainJob, storage: Storage) -> ModelManifest:

@@ -71,6 +71,16 @@ def test_incidences_and_histograms_add_up() -> None:
     assert sum(found["score_histogram"][1]["values"]) == pytest.approx(weight.sum())
 
 
+def test_the_scores_of_positive_rows_are_a_part_of_all_scores() -> None:
+    y, _, probabilities, weight, scored = case(2, weighted=True)
+    found = computed(scored)
+    positive, every = found["score_histogram_positive"], found["score_histogram"]
+    assert positive["bin_edges"] == every["bin_edges"]
+    assert sum(positive["values"]) == pytest.approx(weight[y == "jam"].sum())
+    highest = (y == "jam") & (probabilities[:, 1] >= 0.95)
+    assert positive["values"][-1] == pytest.approx(weight[highest].sum())
+
+
 def test_a_calibrated_model_is_on_the_diagonal() -> None:
     rng = np.random.default_rng(0)
     scores = rng.random(40_000)

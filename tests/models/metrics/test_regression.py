@@ -77,3 +77,22 @@ def test_the_plot_counts_every_row_once() -> None:
     found = computed(scored_numbers(y, predicted))
     assert np.sum(found["y_yhat_plot"]["values"]) == np.sum(found["score_histogram"]["values"]) == 500
     assert np.allclose(np.sum(found["y_yhat_plot"]["values"], axis=1), found["training_histogram"]["values"])
+
+
+def test_the_histogram_of_residuals_holds_every_row_though_its_bins_end_before_outliers() -> None:
+    y, predicted, weight = case()
+    y[123] = 50.0
+    found = computed(scored_numbers(y, predicted, weight))["residual_histogram"]
+    assert sum(found["values"]) == pytest.approx(weight.sum())
+    assert found["bin_edges"][-1] < 5
+    same = computed(scored_numbers(y, y))["residual_histogram"]
+    assert (sum(same["values"]), same["bin_edges"][0]) == (500, -0.5)
+
+
+def test_residuals_by_decile_are_those_of_the_rows_with_such_predictions() -> None:
+    y, predicted, _ = case()
+    found = computed(scored_numbers(y, predicted))["residuals_by_decile"]
+    highest = np.argsort(predicted)[-50:]
+    assert found["predicted"][-1] == pytest.approx(predicted[highest].mean())
+    assert found["residual"][-1][1] == pytest.approx(np.median((y - predicted)[highest]))
+    assert len(found["residual"]) == 10

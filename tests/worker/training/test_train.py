@@ -14,6 +14,7 @@ from airflow_sklearn.contract.data import SourceFiles
 from airflow_sklearn.contract.jobs import JobResult
 from airflow_sklearn.contract.model import ModelManifest, ModelPointer
 from airflow_sklearn.contract.schema import Column
+from airflow_sklearn.report.stored import write_model_page
 from airflow_sklearn.worker.parity import SAMPLE_ROWS, with_sample
 from airflow_sklearn.worker.run import run_job
 from tests.worker.workbench import Workbench, error_of, problems_of
@@ -62,6 +63,24 @@ def test_the_artifact_has_the_manifests_digest_and_latest_points_to_it(bench: Wo
     data = bench.storage.read(pointer.manifest_uri)
     assert hashlib.sha256(data).hexdigest() == pointer.manifest_sha256
     assert ModelManifest.from_json(data) == manifest
+
+
+def test_a_page_for_people_lies_beside_the_manifest(bench: Workbench, source: SourceFiles) -> None:
+    manifest = bench.train(source, cross_validation=2)
+    page = bench.storage.read(f"{bench.root}/model/versions/{manifest.version}/report.html").decode()
+    assert "ROC curve" in page
+    assert all(feature in page for feature in manifest.feature_schema.feature_names)
+    assert write_model_page(bench.storage, f"{bench.root}/model").endswith("report.html")
+    assert bench.storage.read(f"{bench.root}/model/versions/{manifest.version}/report.html").decode() == page
+
+
+def test_a_page_that_cannot_be_written_fails_no_training(
+    bench: Workbench, source: SourceFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = bench.train_job(source, cross_validation=0)
+    bench.storage.write(f"{bench.root}/model/versions/{job.version}/report.html/in_the_way", b"")
+    assert bench.run(job).status == "succeeded"
+    assert "The model has no page, because this failed" in caplog.text
 
 
 def test_a_version_that_is_there_is_not_trained_again(bench: Workbench, source: SourceFiles) -> None:
