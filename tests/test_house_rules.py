@@ -26,7 +26,7 @@ SAME_IN_EVERY_AIRFLOW = (
     "airflow.triggers.base",
 )
 #: Of ``airflow_sklearn/``: a module that belongs to none of its folders.
-TOP_LEVEL = {"__init__", "airflow_compat", "exceptions", "provider_info", "settings", "task_groups"}
+TOP_LEVEL = {"__init__", "__main__", "airflow_compat", "exceptions", "provider_info", "settings", "task_groups"}
 
 
 def name_of(path: Path) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.client.model import Model
-from airflow_sklearn.client.rows import uri_of
 from airflow_sklearn.runs.leaderboard import leaderboard as _leaderboard
 from airflow_sklearn.storage import Storage
+from airflow_sklearn.storage.uris import place_uri
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ def leaderboard(
     :raises UserError: models cannot be compared; the message lists all faults.
     """
     found = [
-        model.uri if isinstance(model, Model) else uri_of(model) if isinstance(model, str) else model
+        model.uri if isinstance(model, Model) else place_uri(model) if isinstance(model, str) else model
         for model in models
     ]
     return _leaderboard(storage or Storage(), found, metric=metric, target=target)

@@ -11,7 +11,7 @@ import joblib
 
 from airflow_sklearn.client.jobs import run
 from airflow_sklearn.client.model import Model, load
-from airflow_sklearn.client.rows import as_files, uri_of, with_defaults
+from airflow_sklearn.client.rows import as_files, with_defaults
 from airflow_sklearn.contract.arguments import check_names
 from airflow_sklearn.contract.jobs import JobIdentity
 from airflow_sklearn.contract.misplaced import belongs
@@ -27,6 +27,7 @@ from airflow_sklearn.runs.register_job import make_register_job
 from airflow_sklearn.runs.train_job import make_train_job
 from airflow_sklearn.runtimes.software import describe
 from airflow_sklearn.storage import Storage, join
+from airflow_sklearn.storage.uris import place_uri
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,7 +61,7 @@ def train(
     :raises UserError: an argument is invalid, or the estimator cannot be fitted.
     :raises DataError: the table cannot be learned from; the error carries all problems.
     """
-    storage, model = storage or Storage(), uri_of(model)
+    storage, model = storage or Storage(), place_uri(model)
     names = {CALLED.get(name, name) for name in TrainSettings.model_fields} - {"target"}
     check_names("client.train", settings, names, belongs)
     settings |= {name: settings.pop(argument) for name, argument in CALLED.items() if argument in settings}
@@ -114,11 +115,11 @@ def register(
     :raises UserError: the estimator has another digest, is not fitted, or does not fit the sample.
     :raises DataError: the sample cannot be read; the error carries all problems.
     """
-    storage, model = storage or Storage(), uri_of(model)
+    storage, model = storage or Storage(), place_uri(model)
     check_names("client.register", settings, frozenset(RegisterSettings.model_fields) - {"target"})
     if isinstance(fitted, str):
         check_digest("sha256", sha256)
-        uri = uri_of(fitted)
+        uri = place_uri(fitted)
     else:
         uri, sha256 = _stored(storage, fitted, join(model, "fitted"))
     job, job_uri = make_register_job(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
-from airflow_sklearn.client.rows import as_files, column_names_of, is_table, read_parts, uri_of
+from airflow_sklearn.client.rows import as_files, column_names_of, is_table, read_parts
 from airflow_sklearn.client.scoring import asked_of, run_chunk
 from airflow_sklearn.contract.arguments import column_names
 from airflow_sklearn.contract.data import OutputFiles
@@ -25,6 +25,7 @@ from airflow_sklearn.models.outputs import estimator_of
 from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.runs.model_store import resolve_model
 from airflow_sklearn.storage import Storage
+from airflow_sklearn.storage.uris import place_uri
 from airflow_sklearn.system.sklearn_config import configured
 from airflow_sklearn.system.software import check_versions, threads_limited
 from airflow_sklearn.worker.artifact import load_estimator
@@ -49,7 +50,7 @@ def load(model: str | Mapping[str, Any], *, storage: Storage | None = None) -> M
     :raises ObjectNotFoundError: there is no such model.
     """
     storage = storage or Storage()
-    found = model if isinstance(model, Mapping) else uri_of(model)
+    found = model if isinstance(model, Mapping) else place_uri(model)
     return Model(storage, *resolve_model(storage, found))
 
 
@@ -63,7 +64,7 @@ class Model:
     """
 
     def __init__(self, storage: Storage, manifest: ModelManifest, uri: str, sha256: str) -> None:
-        self.manifest, self.uri, self._storage, self._sha256 = manifest, uri, storage, sha256
+        self.manifest, self.uri, self.sha256, self._storage = manifest, uri, sha256, storage
 
     def __repr__(self) -> str:
         """The class of the estimator, and where it is."""
@@ -189,7 +190,7 @@ class Model:
             source=as_files(self._storage, rows, f"file://{folder}/rows"),
             destination=OutputFiles(uri=f"file://{folder}/predictions"),
             partition="all",
-            model={"manifest_uri": self.uri, "manifest_sha256": self._sha256},
+            model={"manifest_uri": self.uri, "manifest_sha256": self.sha256},
             chunk_size=2**62,  # one chunk
             trusted_types=from_environment(),
             **asked,

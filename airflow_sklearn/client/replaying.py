@@ -11,14 +11,14 @@ import pandas as pd
 
 from airflow_sklearn.client.jobs import attempt, error_of
 from airflow_sklearn.client.model import Model, load
-from airflow_sklearn.client.rows import read_parts, uri_of
+from airflow_sklearn.client.rows import read_parts
 from airflow_sklearn.contract.jobs import JobIdentity, PredictJob, job_from_json
 from airflow_sklearn.contract.plan import PlannedChunk
 from airflow_sklearn.contract.receipt import Receipt
 from airflow_sklearn.exceptions import AirflowSklearnError, DataError, UserError
 from airflow_sklearn.runs.ledger import Ledger, read_chunk
 from airflow_sklearn.storage import Storage, join
-from airflow_sklearn.storage.uris import parent
+from airflow_sklearn.storage.uris import parent, place_uri
 from airflow_sklearn.worker.prediction.features import read_features
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _planned(storage: Storage, chunk: str | Mapping[str, str]) -> PlannedChunk:
         if found is None:
             raise UserError(f"The plan {chunk['plan']} has no chunk {chunk['id']}.")
         return found
-    uri = uri_of(chunk)
+    uri = place_uri(chunk)
     folder = parent(uri)
     kind, ledger = folder.rpartition("/")[2], parent(folder)
     if kind == "jobs":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,28 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_sklearn.contract.data import SourceFiles
-from airflow_sklearn.contract.faults import kind_of, shown
+from airflow_sklearn.contract.faults import kind_of
 from airflow_sklearn.contract.jobs import JobIdentity
 from airflow_sklearn.datasets.base import Attempt, WantedColumns
 from airflow_sklearn.datasets.registry import as_source
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.storage import join
-from airflow_sklearn.storage.uris import absolute_uri
+from airflow_sklearn.storage.uris import source_uris
 
 if TYPE_CHECKING:
     from airflow_sklearn.storage import Storage
 
 _FILES = (str, list, tuple, Mapping)
-
-
-def uri_of(place: str) -> str:
-    """The URI of a place. A path may be relative, unlike in a DAG, because it is used at once.
-
-    :raises UserError: it is no text, or has an unknown scheme.
-    """
-    if not isinstance(place, str) or not place:
-        raise UserError(f"{shown(place)} is no place: give a URI or a path.")
-    return absolute_uri(place if "://" in place else os.path.abspath(place)).rstrip("/")
 
 
 def is_table(rows: Any) -> bool:
@@ -55,7 +44,7 @@ def as_files(storage: Storage, rows: Any, folder: str) -> SourceFiles:
             f"The rows are {kind_of(rows)}: give a DataFrame, a pyarrow Table, or files (a URI, a list of URIs, or a "
             "Dataset)."
         )
-    source = as_source(uri_of(rows) if isinstance(rows, str) and not rows.endswith("/") else rows)
+    source = as_source(source_uris(rows))
     if not source.is_in_place:
         raise UserError("The client reads files, DataFrames and Tables. Tables of Redshift are read by the operators.")
     return source.resolve(Attempt(storage, JobIdentity()), WantedColumns({})).files

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.client.jobs import run
-from airflow_sklearn.client.rows import as_files, uri_of
+from airflow_sklearn.client.rows import as_files
 from airflow_sklearn.contract.arguments import check_prediction, column_names
 from airflow_sklearn.contract.jobs import JobIdentity, PredictJob
 from airflow_sklearn.contract.planned import Planned
@@ -19,12 +19,15 @@ from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.runs.prediction import DEFAULT_CHUNK_SIZE
 from airflow_sklearn.runs.verify import verify
 from airflow_sklearn.storage import Storage
+from airflow_sklearn.storage.uris import place_uri
 from airflow_sklearn.worker.skops_files import from_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_sklearn.contract.plan import Chunk, Plan
+    from airflow_sklearn.contract.proof import Proof
+    from airflow_sklearn.datasets.base import Destination
     from airflow_sklearn.runtimes.base import Runtime
 
 
@@ -63,13 +66,13 @@ def predict(
     :raises DataError: rows violate a policy; the error carries all problems.
     """
     storage = storage or Storage()
-    target = as_destination(uri_of(destination) if isinstance(destination, str) else destination)
+    target = as_destination(place_uri(destination) if isinstance(destination, str) else destination)
     plan, plan_uri = make_plan(
         storage,
         source=as_files(storage, rows, f"{target.document.uri}-rows"),
         destination=target.document,
         partition=partition,
-        model=model if isinstance(model, Mapping) else uri_of(model),
+        model=model if isinstance(model, Mapping) else place_uri(model),
         **asked_of(method, outputs, targets, explain, primary_key, passthrough, policies),
         chunk_size=chunk_size,
         planned=Planned.now(),
@@ -77,10 +80,20 @@ def predict(
     )
     for chunk in plan.chunks:
         run_chunk(storage, plan, plan_uri, chunk, runtime)
+    _, answer = publish(storage, plan, plan_uri, target)
+    return answer
+
+
+def publish(storage: Storage, plan: Plan, plan_uri: str, destination: Destination) -> tuple[Proof, dict[str, Any]]:
+    """Prove that a run is complete, and publish it, as ``SklearnCommitOperator`` does.
+
+    :return: the proof, and the result of ``predict``.
+    :raises IncompleteRunError: the receipts do not cover the source exactly.
+    """
     proof = verify(storage, plan, plan_uri)
-    done = publish_run(Attempt(storage, JobIdentity()), target, plan, proof)
-    return {
-        "uri": target.place(plan.partition),
+    done = publish_run(Attempt(storage, JobIdentity()), destination, plan, proof)
+    return proof, {
+        "uri": destination.place(plan.partition),
         "rows": done.rows,
         "rows_quarantined": proof.rows_quarantined,
         "chunks": proof.chunks,

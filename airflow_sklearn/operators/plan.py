@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +18,7 @@ from airflow_sklearn.contract.arguments import (
     merge_policies,
 )
 from airflow_sklearn.contract.faults import counted
+from airflow_sklearn.contract.sizes import to_bytes
 from airflow_sklearn.exceptions import PublicationRefusedError, UserError
 from airflow_sklearn.operators.base import own_copy
 from airflow_sklearn.operators.links import RunLedgerLink
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
     from airflow_sklearn.airflow_compat import Context
     from airflow_sklearn.datasets.places import Readable, Writable
     from airflow_sklearn.runtimes.base import Runtime
-
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?\s*")
-_POWERS = ("", "K", "M", "G", "T")
 
 
 class SklearnPlanOperator(StatementsOperator):
@@ -232,19 +228,3 @@ class SklearnPlanOperator(StatementsOperator):
         trained, here = manifest.versions.image, runtime.image
         if trained and here and here not in (trained, trained.partition("@")[0]):
             self.log.info("The model was made in the image %s, and is used in %s: workers compare.", trained, here)
-
-
-def to_bytes(size: float | str) -> int:
-    """A size in bytes: ``64_000_000`` for ``"64MB"`` and ``64e6``, ``67_108_864`` for ``"64MiB"``.
-
-    :raises UserError: it is no size, or less than one byte.
-    """
-    count = 0.0
-    if isinstance(size, str) and (found := _SIZE.fullmatch(size)):
-        number, letter, binary = found.groups()
-        count = float(number) * (1024 if binary else 1000) ** _POWERS.index(letter.upper())
-    elif isinstance(size, int | float) and not isinstance(size, bool):
-        count = size
-    if not 1 <= count < math.inf:
-        raise UserError(f"chunk_size={size!r} is no size. Give bytes, or a text such as '64MB', '1GB', '256MiB'.")
-    return int(count)

@@ -112,7 +112,9 @@ class Ledger:
         """The chunk's receipt if it is valid: of this fingerprint, and with all its parts in this ledger. Else None."""
         return self._read_receipt(chunk_id, fingerprint)
 
-    def _read_receipt(self, chunk_id: str, fingerprint: str, etag: str | None = None) -> Receipt | None:
+    def _read_receipt(
+        self, chunk_id: str, fingerprint: str, etag: str | None = None, *, with_parts: bool = True
+    ) -> Receipt | None:
         """:param etag: the version to read; None: the current one."""
         uri = self.receipt_uri(chunk_id)
         try:
@@ -122,12 +124,19 @@ class Ledger:
         if (receipt.fingerprint, receipt.chunk_id) != (fingerprint, chunk_id):
             return None
         parts = (*receipt.parts, *receipt.quarantine)
-        return receipt if all(map(self._is_own, parts)) and not self.parts_missing(parts) else None
+        if not all(map(self._is_own, parts)) or (with_parts and self.parts_missing(parts)):
+            return None
+        return receipt
 
-    def read_receipts(self, plan: Plan) -> dict[str, Receipt]:
-        """The valid receipts of a plan's chunks, by chunk id."""
+    def read_receipts(self, plan: Plan, *, with_parts: bool = True) -> dict[str, Receipt]:
+        """The valid receipts of a plan's chunks, by chunk id.
+
+        :param with_parts: False: the parts may be gone, because they were published and then removed here.
+        """
         with ThreadPoolExecutor(_THREADS) as pool:
-            found = pool.map(lambda chunk: self.read_receipt(chunk.id, plan.fingerprint), plan.chunks)
+            found = pool.map(
+                lambda chunk: self._read_receipt(chunk.id, plan.fingerprint, with_parts=with_parts), plan.chunks
+            )
             return {receipt.chunk_id: receipt for receipt in found if receipt is not None}
 
     def record(self, receipt: Receipt) -> tuple[Receipt, bool]:

@@ -134,6 +134,7 @@ def finish_plan(
     trusted_types: Sequence[str] = (),
     look_at_columns: bool = True,
     faults: Sequence[str] = (),
+    store: bool = True,
 ) -> tuple[Plan, str]:
     """Plan one prediction run, and store the plan in its ledger.
 
@@ -148,6 +149,7 @@ def finish_plan(
     :param trusted_types: the types that a model in the format skops may contain.
     :param look_at_columns: look for missing columns in a few of the source's files.
     :param faults: faults of the source and the destination that are known already.
+    :param store: False: a dry run, which stores nothing and has no URI.
     :return: the plan, and its URI.
     :raises UserError: the request contradicts the model or the source; the message lists all contradictions.
     """
@@ -193,7 +195,7 @@ def finish_plan(
         snapshot=snapshot,
         planned=planned or Planned.now(),
     )
-    return plan, Ledger(storage, folder).write_plan(plan)
+    return plan, Ledger(storage, folder).write_plan(plan) if store else ""
 
 
 def _needed_columns(unresolved: UnresolvedPlan) -> dict[str, str]:

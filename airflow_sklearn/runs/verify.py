@@ -21,17 +21,18 @@ _SHOWN = 20
 _EXAMPLES = 3
 
 
-def verify(storage: Storage, plan: Plan, plan_uri: str) -> Proof:
+def verify(storage: Storage, plan: Plan, plan_uri: str, *, with_parts: bool = True) -> Proof:
     """Prove that the receipts cover the plan's source exactly.
 
     :param storage: where the ledger is.
     :param plan: the run's plan.
     :param plan_uri: the plan's URI, which the proof records.
+    :param with_parts: False: the ledger's parts may be gone; what was published is checked instead.
     :raises IncompleteRunError: chunks have no receipt, or receipts leave gaps, overlap, or do not add up. The message
         lists all faults.
     """
     ledger = Ledger(storage, plan.ledger)
-    receipts = ledger.read_receipts(plan)
+    receipts = ledger.read_receipts(plan, with_parts=with_parts)
     missing = [
         f"no receipt for the chunk {chunk.label!r} ({chunk.id})" for chunk in plan.chunks if chunk.id not in receipts
     ]

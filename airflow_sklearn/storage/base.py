@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ class Store(ABC):
     @abstractmethod
     def list(self, selection: Selection) -> Iterator[SourceObject]:
         """Yield the selected objects, in order of their URIs."""
+
+    def last_change(self, selection: Selection) -> datetime | None:
+        """See ``Storage.last_change``. A store that cannot tell when objects were written says: just now."""
+        return datetime.now(UTC) if any(True for _ in self.list(selection)) else None
 
     def upload(self, path: str, uri: str) -> str:
         """See ``Storage.upload``. The result is empty, unless the store's versions identify an object's content."""

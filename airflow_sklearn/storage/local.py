@@ -8,6 +8,7 @@ import io
 import os
 import shutil
 import stat
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_sklearn.contract.data import SourceObject
@@ -134,6 +135,14 @@ class LocalStore(Store):
                         f"{error} It was found while {selection.what} was listed. "
                         "Fix: mount what it points to, or remove it."
                     ) from None
+
+    def last_change(self, selection: Selection) -> datetime | None:
+        """See ``Storage.last_change``."""
+        times = []
+        for obj in self.list(selection):
+            with contextlib.suppress(FileNotFoundError):
+                times.append(os.stat(_path(obj.uri)).st_mtime)
+        return datetime.fromtimestamp(max(times), UTC) if times else None
 
     def local_path(self, uri: str) -> str:
         """See ``Store.local_path``: the object's own path."""

@@ -23,6 +23,7 @@ from airflow_sklearn.system.retry import retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
 
     from airflow_sklearn.storage.uris import Selection
 
@@ -211,12 +212,20 @@ class S3Store(Store):
 
     def list(self, selection: Selection) -> Iterator[SourceObject]:
         """See ``Storage.list``."""
+        for uri, entry in self._entries(selection):
+            yield SourceObject(uri=uri, etag=entry["ETag"], size=entry["Size"])
+
+    def last_change(self, selection: Selection) -> datetime | None:
+        """See ``Storage.last_change``."""
+        return max((entry["LastModified"] for _, entry in self._entries(selection)), default=None)
+
+    def _entries(self, selection: Selection) -> Iterator[tuple[str, dict[str, Any]]]:
         bucket, _, key = split_scheme(selection.root)[1].partition("/")
         with _errors(selection.root):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
                 for entry in page.get("Contents", []):
                     if selection.takes(uri := f"s3://{bucket}/{entry['Key']}"):
-                        yield SourceObject(uri=uri, etag=entry["ETag"], size=entry["Size"])
+                        yield uri, entry
 
 
 class _ResumingReader(io.RawIOBase):

@@ -12,6 +12,7 @@ from airflow_sklearn.storage.registry import find_store, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from airflow_sklearn.contract.data import SourceObject
     from airflow_sklearn.storage.base import Store
@@ -188,6 +189,12 @@ class Storage:
     def list(self, prefix: str) -> Iterator[SourceObject]:
         """All objects whose URI starts with ``prefix``, in order of their URIs."""
         return self._store(prefix).list(_uris.with_prefix(prefix))
+
+    def last_change(self, prefix: str) -> datetime | None:
+        """When an object whose URI starts with ``prefix`` was written last, by the storage's clock; None: there is
+        none. What was deleted does not count.
+        """
+        return self._store(prefix).last_change(_uris.with_prefix(prefix))
 
     def expand(self, uris: Sequence[str], *, allow_empty: bool = False) -> tuple[SourceObject, ...]:
         """List the objects that URIs, globs and prefixes (ending in ``/``) stand for, each once, in order of their

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.storage.registry import find_store
@@ -164,3 +165,24 @@ def absolute_uri(uri: str) -> str:
     if "://" not in uri:
         raise UserError(f"{uri!r} is a relative path. Use s3://bucket/key, file:///absolute/path, or an absolute path.")
     return uri
+
+
+def place_uri(place: str) -> str:
+    """The URI of a place. A path may be relative, unlike in a DAG, because it is used at once.
+
+    :raises UserError: it is no text, or has an unknown scheme.
+    """
+    if not isinstance(place, str) or not place:
+        raise UserError(f"{place!r} is no place: give a URI or a path.")
+    uri = absolute_uri(place if "://" in place else os.path.abspath(place))
+    split_scheme(uri)
+    return uri.rstrip("/")
+
+
+def source_uris(given: Any) -> Any:
+    """A source whose paths may be relative, as a source of URIs. What is neither a text nor a list of texts stays."""
+    if isinstance(given, list | tuple) and all(isinstance(one, str) for one in given):
+        return [source_uris(one) for one in given]
+    if not isinstance(given, str):
+        return given
+    return f"{place_uri(given)}/" if given.endswith("/") else place_uri(given)

@@ -39,14 +39,16 @@ for tables in Redshift, --staging takes the place of --data and --destination:
 """
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, *, prog: str = "python -m airflow_sklearn.iam") -> int:
     """Print the policies, or a CloudFormation template.
 
     :param arguments: the command line's arguments; None: those of this process.
+    :param prog: the command's name, for its help.
     :return: the exit code.
     """
-    options = vars(_parser().parse_args(arguments))
+    options = vars(_parser(prog).parse_args(arguments))
     form, policy, folder = options.pop("format"), options.pop("policy"), options.pop("output")
+    as_json = options.pop("json")
     try:
         if form == "cloudformation" and policy:
             raise UserError("--policy goes with --format json: a template holds them all")
@@ -67,10 +69,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(one, indent=2))
         return 0
     folder.mkdir(parents=True, exist_ok=True)
-    for name, document in documents.items():
-        path = folder / f"{name}.json"
+    paths = [folder / f"{name}.json" for name in documents]
+    for path, document in zip(paths, documents.values(), strict=True):
         path.write_text(json.dumps(document, indent=2) + "\n")
-        print(path)
+    print(json.dumps({"written": list(map(str, paths))}) if as_json else "\n".join(map(str, paths)))
     return 0
 
 
@@ -85,11 +87,11 @@ def _policy_names() -> list[str]:
     return ["airflow", *roles, "pool-driver", *(f"{role}-trust" for role in roles)]
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m airflow_sklearn.iam",
+        prog=prog,
         description=_DESCRIPTION,
-        epilog=_EPILOG,
+        epilog=_EPILOG.replace("python -m airflow_sklearn.iam", prog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     where = parser.add_argument_group("where")
@@ -173,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     output = parser.add_argument_group("output")
     output.add_argument("--policy", choices=_policy_names(), help="only this one")
     output.add_argument("--format", choices=("json", "cloudformation"), default="json")
+    output.add_argument("--json", action="store_true", help="with --output, print the written paths as JSON")
     output.add_argument("--output", type=Path, metavar="FOLDER", help="write each to a file of its name there")
     return parser
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -25,20 +26,22 @@ Airflow's database is configured (beside the scheduler). Those of runs that this
 """
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, *, prog: str = "python -m airflow_sklearn.reaper") -> int:
     """Find and end left-behind hosts.
 
     :param arguments: the command line's arguments; None: those of this process.
+    :param prog: the command's name, for its help.
     :return: the exit code: 0, or 1 if a host could not be ended.
     """
     places = {name: runtime.leftovers for name, runtime in registry.load_all() if runtime.leftovers}
-    parser = _parser(places)
+    parser = _parser(places, prog)
     options = parser.parse_args(arguments)
     where = {name: _where(getattr(options, name)) for name in places}
     if not any(where.values()):
         flags = " or ".join(f"{one.flag} {one.metavar or ''}".rstrip() for one in places.values())
         parser.error(f"nothing to look at: give {flags}")
-    logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
+    log_to = sys.stderr if options.json else sys.stdout
+    logging.basicConfig(stream=log_to, level=logging.WARNING, format="%(message)s")
     logging.getLogger("airflow_sklearn.runtimes.reaper").setLevel(logging.INFO)
     # Airflow 3's own commands that read connections from the database do the same.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
@@ -50,6 +53,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     judged = judge(hosts, states_in_database, timedelta(minutes=options.grace))
     ended, failed = end_left_behind(judged, dry_run=options.dry_run)
+    if options.json:
+        counts = {"found": len(judged), "ended": ended, "failed": failed, "dry_run": options.dry_run}
+        print(json.dumps(counts, indent=2))
+        return 1 if failed else 0
     done = "would be ended" if options.dry_run else "ended"
     print(f"{len(judged)} found, {len(ended)} {done}" + (f", {len(failed)} could not be ended" if failed else ""))
     return 1 if failed else 0
@@ -60,12 +67,12 @@ def _where(given: bool | list[str]) -> list[str]:
     return given if isinstance(given, list) else [""] * given
 
 
-def _parser(places: Mapping[str, LeftoverOption]) -> argparse.ArgumentParser:
+def _parser(places: Mapping[str, LeftoverOption], prog: str) -> argparse.ArgumentParser:
     """The command line's parser.
 
     :param places: the options that say where to look for hosts, by the runtime's name.
     """
-    parser = argparse.ArgumentParser(prog="python -m airflow_sklearn.reaper", description=_DESCRIPTION)
+    parser = argparse.ArgumentParser(prog=prog, description=_DESCRIPTION)
     for name, one in places.items():
         how: dict[str, Any] = {"action": "append", "default": [], "metavar": one.metavar}
         parser.add_argument(one.flag, dest=name, help=one.help, **(how if one.metavar else {"action": "store_true"}))
@@ -84,6 +91,7 @@ def _parser(places: Mapping[str, LeftoverOption]) -> argparse.ArgumentParser:
     parser.add_argument("--region", help="default: the connection's")
     parser.add_argument("--aws-conn-id", default="aws_default", help="Airflow's connection (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be ended")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     return parser
 
 

@@ -11,11 +11,11 @@ import signal
 import time
 from typing import Any
 
+from airflow_sklearn.contract.progress_lines import RowProgress, remaining, seconds_between
 from airflow_sklearn.exceptions import AirflowSklearnError
 from airflow_sklearn.system.stacks import cpu_seconds, stacks_of
 from airflow_sklearn.system.ticker import Ticker
 
-_INTERVAL = 5.0  # seconds between lines
 STALLED = 300.0  # seconds without a finished row after which this is logged
 STALLED_END = 1200.0  # seconds without a finished row and without processor time after which processes are killed
 _IDLE = 0.01  # the share of processor time below which processes count as idle
@@ -39,7 +39,7 @@ class Progress(Ticker):
     """
 
     def __init__(self, total: int, slices: int, folder: str = "") -> None:
-        super().__init__(_INTERVAL)
+        super().__init__(seconds_between())
         self._total, self._folder = total, folder
         self._processes: list[int] = []
         self._seen: tuple[int, int] = (0, 0)
@@ -97,5 +97,4 @@ class Progress(Ticker):
         """The progress in one line: rows, rate, and the remaining time."""
         rows, done, seconds = sum(self._rows), sum(self._bytes), time.monotonic() - self._started
         share = done / self._total if self._total else 1.0
-        remains = f", about {seconds / share - seconds:,.0f} s remain" if 0 < share < 1 else ""
-        return f"{rows:,} rows, {share:.0%} of {self._total / 1e6:,.1f} MB, {rows / seconds:,.0f} rows/s{remains}"
+        return RowProgress(rows, share, self._total, rows / seconds, remaining(share, 1, seconds)).line()

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 import sklearn
 
+from airflow_sklearn.contract.progress_lines import SECONDS_VARIABLE
 from airflow_sklearn.system import threads
 from airflow_sklearn.system.forks import WorkerProcessDiedError, run_in_processes
 from airflow_sklearn.system.sklearn_config import changed_config, configured
@@ -96,7 +97,7 @@ def test_processes_that_wait_for_ever_are_shown_in_the_log_and_ended(
 
     monkeypatch.setattr(progress, "STALLED", 0.3)
     monkeypatch.setattr(progress, "STALLED_END", 0.5)
-    monkeypatch.setattr(progress, "_INTERVAL", 0.2)
+    monkeypatch.setenv(SECONDS_VARIABLE, "0.2")
 
     def work(number: int) -> int:
         offer_stack(str(tmp_path))
@@ -113,7 +114,7 @@ def test_a_process_that_works_without_a_row_is_shown_and_goes_on(
 ) -> None:
     monkeypatch.setattr(progress, "STALLED", 0.2)
     monkeypatch.setattr(progress, "STALLED_END", 0.2)
-    monkeypatch.setattr(progress, "_INTERVAL", 0.2)
+    monkeypatch.setenv(SECONDS_VARIABLE, "0.2")
     with Progress(100, 1, str(tmp_path)) as watched:
         until = time.monotonic() + 1.0
         while time.monotonic() < until:
