@@ -124,13 +124,13 @@ distclean: clean  ## the environments go too
 	@$(INSTALL) --python .venv-airflow2/bin/python --no-deps --editable .
 	@touch $@
 
-# As in a worker image: the lock of the container side, then the package alone. And pytest.
+# As in a worker image: the lock of the container side, then the package alone. And pytest, and the extra "cli".
 .venv-worker/ready: images/requirements.txt setup.cfg | .venv/bin/uv
 	@echo "Setting up .venv-worker (no Airflow)"
 	@$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-worker
 	@$(INSTALL) --python .venv-worker/bin/python --requirement images/requirements.txt
 	@$(INSTALL) --python .venv-worker/bin/python --no-deps --editable .
-	@$(INSTALL) --python .venv-worker/bin/python --constraint requirements/airflow3.txt pytest pytest-timeout pytest-xdist
+	@$(INSTALL) --python .venv-worker/bin/python --constraint requirements/airflow3.txt pytest pytest-timeout pytest-xdist psutil pyyaml rich typer
 	@touch $@
 
 # Older ones, each with the libraries of its time.
@@ -163,7 +163,7 @@ UPGRADE ?=
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command "make lock" $(UPGRADE)
 
 lock: | .venv/bin/uv  ## resolve the versions of all environments again
-	$(COMPILE) setup.cfg --extra worker --extra demo --extra dev --constraint requirements/airflow3.in -o requirements/airflow3.txt
+	$(COMPILE) setup.cfg --extra worker --extra cli --extra demo --extra dev --constraint requirements/airflow3.in -o requirements/airflow3.txt
 	$(COMPILE) setup.cfg --extra worker --extra dev --constraint requirements/airflow2.in -o requirements/airflow2.txt
 	$(COMPILE) images/requirements.in --constraint requirements/airflow3.txt -o images/requirements.txt
 	$(COMPILE) images/requirements.in requirements/benchmarks.in -o requirements/benchmarks.txt

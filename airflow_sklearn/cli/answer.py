@@ -162,6 +162,11 @@ def _message(error: BaseException) -> str:
 
     if isinstance(error, AirflowSklearnError):
         return str(error)
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"{error.name} is not installed here. Fix: pip install 'airflow-sklearn[cli,worker]'; without Airflow: "
+            f"pip install {error.name}"
+        )
     if isinstance(error, KeyboardInterrupt):
         return "Stopped. What is done stays done: the same command continues."
     if isinstance(error, ValidationError):

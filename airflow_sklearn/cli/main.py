@@ -20,7 +20,7 @@ def main() -> int:
             raise
         print(
             f"The command airflow-sklearn needs {error.name}, which is not installed here.\n"
-            "Fix: pip install 'airflow-sklearn[cli]'; without Airflow: pip install typer rich pyyaml",
+            "Fix: pip install 'airflow-sklearn[cli]'; without Airflow: pip install typer rich pyyaml psutil",
             file=sys.stderr,
         )
         return _BROKEN_ENVIRONMENT
