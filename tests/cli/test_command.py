@@ -93,9 +93,8 @@ def test_a_fault_of_the_program_shows_where_it_is() -> None:
 
 @pytest.mark.skipif(HAS_AIRFLOW, reason="Airflow is here")
 def test_without_airflow_what_needs_it_says_so(printed: Call, here: Path) -> None:
-    assert "--aws-conn-id aws_default needs Airflow" in printed(
-        "models", "list", ".", "--aws-conn-id", "aws_default", code=78
-    )
+    shown = printed("models", "list", ".", "--aws-conn-id", "aws_default", code=78)
+    assert "--aws-conn-id aws_default needs Airflow" in shown
     assert "reap asks Airflow's database" in printed("reap", "--ec2", code=78)
     assert "Airflow is not installed here" in printed("doctor")
 

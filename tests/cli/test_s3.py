@@ -33,14 +33,13 @@ def test_doctor_tries_each_right_and_leaves_nothing(
     assert [by_name[name]["status"] for name in ("credentials", "source", "destination")] == ["ok", "ok", "ok"]
     assert "create-if-absent, If-Match, list, read and delete work" in by_name["destination"]["message"]
     assert [obj.uri for obj in Storage(cloud.client).list(f"{root}/")] == [f"{root}/in/a.csv"]
-    gone = called("doctor", "--destination", f"s3://{bucket}-gone/out", "--source", f"{root}/no.csv", code=1)
+    asked = ["doctor", "--destination", f"s3://{bucket}-gone/out", "--source", f"{root}/no.csv"]
+    gone = called(*asked, code=1)
     failed = {check["name"]: check for check in gone["checks"] if check["status"] == "fail"}
     assert set(failed) == {"source", "destination"}
     assert "Create it, or correct its name" in failed["destination"]["message"]
     assert "s3:PutObject" in failed["destination"]["fix"]
-    assert "2 will fail" in printed(
-        "doctor", "--destination", f"s3://{bucket}-gone/out", "--source", f"{root}/no.csv", code=1
-    )
+    assert "2 will fail" in printed(*asked, code=1)
 
 
 def test_a_bucket_that_is_not_there_is_an_error_without_a_traceback(bucket: str, printed: Call) -> None:
