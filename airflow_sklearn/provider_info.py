@@ -19,6 +19,7 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": "scikit-learn",
                 "python-modules": [
                     "airflow_sklearn.operators.train",
+                    "airflow_sklearn.operators.compare",
                     "airflow_sklearn.operators.plan",
                     "airflow_sklearn.operators.predict",
                     "airflow_sklearn.operators.commit",
@@ -30,6 +31,7 @@ def get_provider_info() -> dict[str, Any]:
         "config": {"airflow_sklearn": {"description": "Settings of airflow-sklearn.", "options": OPTIONS}},
         "extra-links": [
             "airflow_sklearn.operators.links.ModelPageLink",
+            "airflow_sklearn.operators.links.ComparePageLink",
             "airflow_sklearn.operators.links.ModelManifestLink",
             "airflow_sklearn.operators.links.RunLedgerLink",
             "airflow_sklearn.operators.links.PublishedDataLink",

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.contract.arguments import check_all, check_column, check_text, is_known
 from airflow_sklearn.contract.faults import shown
+from airflow_sklearn.contract.shown import told
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.operators.base import SklearnOperator
+from airflow_sklearn.operators.links import ComparePageLink
 from airflow_sklearn.operators.places import check_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_sklearn.airflow_compat import Context
+    from airflow_sklearn.runs.leaderboard import Leaderboard
 
 
 class SklearnCompareOperator(SklearnOperator):
@@ -26,6 +29,9 @@ class SklearnCompareOperator(SklearnOperator):
     ``leaderboard``, a list of ``{"estimator", "model", "value", "low", "high", "fit_seconds"}``. Each value is an XCom
     of its own too: ``compare.output["estimator"]``.
 
+    A page for people is written below the best model, ``comparisons/<digest>.html``, and linked from the task. If that
+    fails, the log says so, and the task goes on.
+
     :param models: the models: URIs, or results of tasks, such as ``train.output`` of a mapped
         ``SklearnTrainOperator``. (templated)
     :param metric: a metric of ``metrics.json`` that is a number; None: ``roc_auc`` of two classes,
@@ -36,6 +42,7 @@ class SklearnCompareOperator(SklearnOperator):
 
     template_fields: Sequence[str] = ("models", "metric", "target", "aws_conn_id")
     text_fields = ("metric", "target", "aws_conn_id")
+    operator_extra_links = (ComparePageLink(),)
     ui_color = "#f7d9b8"
 
     def __init__(
@@ -79,5 +86,18 @@ class SklearnCompareOperator(SklearnOperator):
 
         ranked = leaderboard(self.storage, list(self.models), metric=self.metric or None, target=self.target)
         self.log.info("%s", ranked)
+        self._add_page(context, ranked)
         lines = [{**vars(one), "model": one.model["manifest_uri"]} for one in ranked.models]
         return {**ranked.best.model, "estimator": ranked.best.estimator, "leaderboard": lines}
+
+    def _add_page(self, context: Context, ranked: Leaderboard) -> None:
+        """Write the page, and link it."""
+        try:
+            from airflow_sklearn.report.stored import write_compare_page
+
+            uri = write_compare_page(self.storage, ranked)
+            self.log.info("The comparison's page is %s", uri)
+        except Exception as error:
+            self.log.warning("The comparison has no page, because this failed: %s", told(error))
+            uri = ""
+        self.store_link(context, ComparePageLink, uri)

@@ -59,6 +59,13 @@ class ModelPageLink(UriLink):
     key = "airflow_sklearn_model_page"
 
 
+class ComparePageLink(UriLink):
+    """The page that compares models."""
+
+    name = "Comparison"
+    key = "airflow_sklearn_compare_page"
+
+
 class RunLedgerLink(UriLink):
     """The folder with the plan, the receipts and the proof of a prediction run."""
 

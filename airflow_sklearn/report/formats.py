@@ -27,8 +27,8 @@ def number(value: float | None, digits: int = 4) -> str:
         return f"{mantissa} × 10{str(int(power)).translate(_SUPERSCRIPT)}".replace("-", "−")
     if float(value).is_integer():
         return f"{int(value):,}".replace("-", "−")
-    decimals = max(0, digits - (math.floor(math.log10(size)) + 1)) if size >= 1 else digits
-    return f"{value:,.{decimals}f}".replace("-", "−")
+    text = f"{value:,.{max(0, digits - 1 - math.floor(math.log10(size)))}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
 
 
 def fixed(value: float | None, decimals: int = 3) -> str:

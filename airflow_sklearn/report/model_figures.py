@@ -45,7 +45,7 @@ def figures(target: TargetMetrics, threshold: float | None = None) -> list[Figur
 
 def roc_figure(curves: Mapping[str, Mapping[str, Any]], sub: str = "") -> Figure:
     """ROC curves by name."""
-    series = [Series(name, *_points(one, "fpr", "tpr")) for name, one in curves.items()]
+    series = [Series(name, *points_of(one, "fpr", "tpr")) for name, one in curves.items()]
     axes = Axis("false positive rate"), Axis("true positive rate")
     picture = line_chart(series, *axes, "ROC curve", reference=[(0, 0), (1, 1)])
     return Figure("ROC curve", picture, sub, _legend(list(curves), "by chance"))
@@ -56,7 +56,7 @@ def precision_recall_figure(curves: Mapping[str, Mapping[str, Any]], incidence: 
 
     :param incidence: the share of positive rows, which is the precision by chance; None: not shown.
     """
-    series = [Series(name, *_points(one, "recall", "precision")) for name, one in curves.items()]
+    series = [Series(name, *points_of(one, "recall", "precision")) for name, one in curves.items()]
     reference = [] if incidence is None else [(0, incidence), (1, incidence)]
     picture = line_chart(series, Axis("recall"), Axis("precision"), "Precision-recall curve", reference=reference)
     return Figure("Precision and recall", picture, sub, _legend(list(curves), "by chance" if reference else ""))
@@ -64,7 +64,7 @@ def precision_recall_figure(curves: Mapping[str, Mapping[str, Any]], incidence: 
 
 def calibration_figure(curves: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Calibration curves by name."""
-    series = [Series(name, *_points(one, "predicted", "observed"), dots=True) for name, one in curves.items()]
+    series = [Series(name, *points_of(one, "predicted", "observed"), dots=True) for name, one in curves.items()]
     axes = Axis("predicted probability", shown=_percent), Axis("observed share", shown=_percent)
     picture = line_chart(series, *axes, "Calibration", reference=[(0, 0), (1, 1)])
     sub = "Of rows with a probability near 30%, are 30% positive?"
@@ -185,8 +185,8 @@ def _scores(histogram: Mapping[str, Any], positive: Any, names: Sequence[str], t
 
 
 def _by_threshold(curve: Mapping[str, Any], threshold: float | None) -> Figure:
-    xs, precision = _points(curve, "thresh", "precision")
-    _, recall = _points(curve, "thresh", "recall")
+    xs, precision = points_of(curve, "thresh", "precision")
+    _, recall = points_of(curve, "thresh", "recall")
     low, high = (0.0, 1.0) if all(0 <= x <= 1 for x in xs) else (min(xs), max(xs))
     mark = [] if threshold is None else [(threshold, 0.0), (threshold, 1.0)]
     series = [Series("precision", xs, precision), Series("recall", xs, recall)]
@@ -221,7 +221,8 @@ def _legend(names: Sequence[str], reference: str) -> Legend:
     return found if len(names) > 1 else found[1:]
 
 
-def _points(curve: Mapping[str, Any], x: str, y: str) -> tuple[list[float], list[float]]:
+def points_of(curve: Mapping[str, Any], x: str, y: str) -> tuple[list[float], list[float]]:
+    """The points of a stored curve, without those that are not known."""
     pairs = [(a, b) for a, b in zip(curve[x], curve[y], strict=True) if a is not None and b is not None]
     return [a for a, _ in pairs], [b for _, b in pairs]
 

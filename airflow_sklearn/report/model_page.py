@@ -20,6 +20,7 @@ from airflow_sklearn.report.words import (
     label,
     metric_name,
     model_name,
+    params_text,
     validation_words,
 )
 
@@ -189,11 +190,6 @@ def _search(found: SearchResults) -> dict[str, Any]:
         "scoring": found.scoring or "the estimator's own score",
         "spends": any(one.resources is not None for one in ranked),
     }
-
-
-def params_text(params: dict[str, Any]) -> str:
-    """Parameters as ``name=value, ...``."""
-    return ", ".join(f"{name}={number(v) if isinstance(v, float) else v}" for name, v in params.items())
 
 
 def _trained(manifest: ModelManifest) -> list[tuple[str, Any]]:

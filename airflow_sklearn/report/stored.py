@@ -11,12 +11,14 @@ from airflow_sklearn.contract.explanation import ModelExplanation
 from airflow_sklearn.contract.metrics import ModelMetrics
 from airflow_sklearn.exceptions import BrokenEnvironmentError, ObjectNotFoundError
 from airflow_sklearn.runs.model_store import page_uri_of, resolve_model
+from airflow_sklearn.storage.uris import join
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
     from airflow_sklearn.contract.model import ModelManifest, StoredObject
+    from airflow_sklearn.runs.leaderboard import Leaderboard
     from airflow_sklearn.storage import Storage
 
 _Kind = TypeVar("_Kind", bound=Document)
@@ -59,6 +61,25 @@ def write_model_page(storage: Storage, model: str | Mapping[str, Any]) -> str:
     found = read_model(storage, model)
     uri = page_uri_of(found.manifest.model, found.manifest.version)
     storage.write(uri, model_page(found.manifest, found.metrics, found.explanation).encode())
+    return uri
+
+
+def write_compare_page(storage: Storage, ranked: Leaderboard) -> str:
+    """Write the page that compares the models of a leaderboard, below the best one: ``comparisons/<digest>.html``.
+
+    The same versions, compared by the same metric, have the same page.
+
+    :return: the page's URI.
+    :raises BrokenEnvironmentError: a document is gone, or is no longer the one that a manifest names.
+    """
+    from airflow_sklearn.report.compare_page import compare_page
+
+    models = [read_model(storage, one.model) for one in ranked.models]
+    page = compare_page(models, target=ranked.target, metric=ranked.metric, warnings=ranked.warnings)
+    compared = [ranked.metric, ranked.target, *(one.model["manifest_sha256"] for one in ranked.models)]
+    digest = hashlib.sha256("\n".join(compared).encode()).hexdigest()[:16]
+    uri = join(ranked.best.model["model"], "comparisons", f"{digest}.html")
+    storage.write(uri, page.encode())
     return uri
 
 

@@ -138,11 +138,11 @@ class Frame:
     names: Sequence[str] = ()
     width: float = WIDTH
     height: float = HEIGHT
-    left: float = _LEFT
     _marks: list[Markup] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sx = Scale(self.x.low, self.x.high, self.left, self.width - _RIGHT)
+        longest = max((len(self.y.shown(value)) for value in self.y.ticks), default=0)
+        self.sx = Scale(self.x.low, self.x.high, max(_LEFT, 27 + 6.2 * longest), self.width - _RIGHT)
         self.sy = Scale(self.y.low, self.y.high, self.height - _BOTTOM, _TOP)
 
     def add(self, name: str, *content: object, **attributes: object) -> None:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.metrics import LOWER_IS_BETTER
 from airflow_sklearn.contract.schema import KIND_WORDS, label_text
-from airflow_sklearn.report.formats import counted
+from airflow_sklearn.report.formats import counted, number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from airflow_sklearn.contract.model import ModelManifest
     from airflow_sklearn.contract.schema import Feature, Scalar
@@ -111,3 +112,8 @@ def validation_words(folds: int, way: object) -> str:
     if folds == 1:
         return "rows of another source"
     return f"{folds} folds, shuffled" if folds else "none"
+
+
+def params_text(params: Mapping[str, Any]) -> str:
+    """Parameters as ``name=value, ...``."""
+    return ", ".join(f"{name}={number(v) if isinstance(v, float) else v}" for name, v in params.items())

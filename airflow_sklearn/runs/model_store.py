@@ -6,6 +6,7 @@
 <model>/versions/<version>/metrics-<digest>.json    all metrics of the out-of-sample rows
 <model>/versions/<version>/explanation-<digest>.json    coefficients, importances, selected columns
 <model>/versions/<version>/report.html      the page for people, made of these documents
+<model>/comparisons/<digest>.html           pages that compare this model with others
 <model>/latest.json                         the version that was trained, or found to exist, last
 """
 

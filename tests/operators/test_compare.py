@@ -51,6 +51,8 @@ def test_the_template_compares_presets_and_predicts_with_the_best_one(
     assert manifest.estimator.kind == "preset"
     assert manifest.estimator.name in presets
     assert sorted(path.name for path in (tmp_path / "models" / "late_by").iterdir()) == sorted(presets)
+    (page,) = tmp_path.glob("models/late_by/*/comparisons/*.html")
+    assert all(preset in page.read_text() for preset in presets)
     assert list((tmp_path / "predictions" / "late_calibrated").rglob("_manifest.json"))
 
 

@@ -89,12 +89,19 @@ def test_a_task_that_pushed_nothing_has_no_link(monkeypatch: pytest.MonkeyPatch)
 def test_every_link_of_an_operator_is_registered_with_the_provider() -> None:
     from airflow_sklearn import (
         SklearnCommitOperator,
+        SklearnCompareOperator,
         SklearnPlanOperator,
         SklearnPredictOperator,
         SklearnTrainOperator,
     )
 
-    operators = (SklearnTrainOperator, SklearnPlanOperator, SklearnPredictOperator, SklearnCommitOperator)
+    operators = (
+        SklearnTrainOperator,
+        SklearnPlanOperator,
+        SklearnPredictOperator,
+        SklearnCommitOperator,
+        SklearnCompareOperator,
+    )
     used = {f"{type(link).__module__}.{type(link).__name__}" for o in operators for link in o.operator_extra_links}
     assert used == set(get_provider_info()["extra-links"])
 

@@ -13,37 +13,16 @@ import numpy as np
 import pytest
 
 from airflow_sklearn.contract.explanation import Importance, ModelExplanation, TargetExplanation
-from airflow_sklearn.contract.metrics import ModelMetrics, TargetMetrics
+from airflow_sklearn.contract.metrics import ModelMetrics
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.contract.schema import Distribution, Feature, FeatureSchema, Target
-from airflow_sklearn.models.metrics.report import target_metrics
-from airflow_sklearn.models.metrics.scored import scored_classes, scored_numbers
 from airflow_sklearn.report.model_page import model_page
 from tests.factories import manifest as a_manifest
+from tests.report.documents import classified, metrics_of, regressed
 from tests.report.html import checked
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 HOSTILE = "<script>alert(1)</script>"
-
-
-def metrics_of(*targets: TargetMetrics) -> ModelMetrics:
-    return ModelMetrics(
-        model="file:///m", version="1", folds=4, confidence=0.95, interval_method="a bootstrap.", targets=targets
-    )
-
-
-def classified(classes: tuple[Any, ...], target: str = "churned", **options: Any) -> TargetMetrics:
-    rng = np.random.default_rng(0)
-    codes = rng.integers(0, len(classes), 60)
-    scores = rng.dirichlet(np.ones(len(classes)), 60) * 0.6 + 0.4 * np.eye(len(classes))[codes]
-    names = np.array(classes, dtype=object)
-    rows = scored_classes(names[codes], names[scores.argmax(axis=1)], classes, scores=scores, is_probability=True)
-    return target_metrics(rows, target=target, labels=classes, **options)
-
-
-def regressed(target: str = "spend") -> TargetMetrics:
-    y = np.random.default_rng(0).normal(size=60)
-    return target_metrics(scored_numbers(y, y * 0.9 + 0.1), target=target)
 
 
 def schema_of(*targets: Target, features: tuple[Feature, ...] = ()) -> FeatureSchema:
