@@ -58,8 +58,21 @@ AIRFLOW_3 = (
 )
 #: What keeps all cores busy for minutes: a suite of its own, which `make test` runs last.
 MANY = ("cloud/test_many_containers.py",)
-#: Those that run in Airflow 2.11 too, beside modules that are marked so: what Airflow does may differ there.
-BOTH_AIRFLOWS = ("aws/test_connection.py", "dags", "golden", "operators", "test_airflow_compat.py", "triggers")
+#: Those that run in Airflow 2.11 too, beside modules and tests that are marked so: what Airflow does may differ there.
+BOTH_AIRFLOWS = (
+    "aws/test_connection.py",
+    "dags",
+    "operators/test_arguments.py",
+    "operators/test_jobs.py",
+    "operators/test_kills.py",
+    "operators/test_links.py",
+    "operators/test_operators.py",
+    "operators/test_replacing.py",
+    "operators/test_summary.py",
+    "operators/test_task_states.py",
+    "test_airflow_compat.py",
+    "triggers",
+)
 #: Fixtures that start servers, containers, pools of processes or a whole Airflow, or migrate its database.
 SERVICES = {"real_airflow", "airflow_home", "cloud", "docker", "redshift_cloud", "local_pool", "shared_pool"}
 #: Folders whose tests need nothing less, most of them.

@@ -1,4 +1,4 @@
-"""Whoever stops a task, and whatever it waits in: its container stops too. In Airflow 2.11 and in Airflow 3."""
+"""Whoever stops a task, and whatever it waits in: its container stops too."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from tests.cloud.killed_worker import run_whose_worker_is_killed
 from tests.cloud.observing import at_the_gate, containers_by_chunk, finish, log_of
 from tests.cloud.workload import Workload
 from tests.operators.real_airflow import RealAirflow
-
-pytestmark = pytest.mark.both_airflows
 
 WAITING = pytest.mark.parametrize("deferrable", ["False", "True"], ids=["waiting", "deferred"])
 
@@ -26,6 +24,7 @@ def state_of_waiting(deferrable: str) -> str:
     return "deferred" if deferrable == "True" else "running"
 
 
+@pytest.mark.both_airflows
 @WAITING
 def test_a_task_that_a_person_fails_stops_its_container(
     airflow: RealAirflow, workload: Workload, gated_model: str, deferrable: str

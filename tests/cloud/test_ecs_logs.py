@@ -13,9 +13,8 @@ from tests.cloud.workload import Workload
 from tests.operators.database import AIRFLOW_2
 from tests.operators.real_airflow import RealAirflow
 
-pytestmark = pytest.mark.both_airflows
 
-
+@pytest.mark.both_airflows  # their logs differ
 @pytest.mark.parametrize("deferrable", ["False", "True"], ids=["waiting", "deferred"])
 def test_a_containers_lines_appear_once_at_their_levels_while_it_runs_and_after(
     airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str, deferrable: str

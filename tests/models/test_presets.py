@@ -20,6 +20,9 @@ SHORT: dict[str, dict[str, Any]] = {
     "random_forest": {"n_estimators": 20},
     "extra_trees": {"n_estimators": 60},
     "stacking_classifier": {
+        "sparse_logistic__Cs": 2,
+        "sparse_logistic__tol": 0.01,
+        "final_estimator__meta-estimator__Cs": 2,
         "gradient_boosting_classifier__n_estimators": 5,
         "random_forest_classifier__n_estimators": 5,
     },

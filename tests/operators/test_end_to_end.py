@@ -22,6 +22,7 @@ from tests.operators.fakes import task_context
 RunDag = Callable[..., Run]
 
 
+@pytest.mark.both_airflows
 @pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferred"])
 def test_a_table_is_trained_on_and_predicted_chunk_by_chunk(run_dag: RunDag, table: Path, deferrable: bool) -> None:
     option = {"deferrable": str(deferrable)}
@@ -88,6 +89,7 @@ def test_a_run_over_a_source_that_has_grown_replaces_the_rows_of_the_one_before(
     assert published_rows(table / "scores" / "date=2026-01-01") == list(range(ROWS // 2, ROWS + 10))
 
 
+@pytest.mark.both_airflows
 def test_a_source_that_changes_after_the_plan_is_an_error_never_a_mixture(
     run_dag: RunDag, table: Path, model: str
 ) -> None:
@@ -106,6 +108,7 @@ score.plan >> meddle() >> score.predict
     assert not (table / "scores" / "date=2026-01-01").exists()
 
 
+@pytest.mark.both_airflows
 def test_more_chunks_than_airflow_maps_make_larger_chunks(
     run_dag: RunDag, table: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +119,7 @@ def test_more_chunks_than_airflow_maps_make_larger_chunks(
     assert run.xcom("score.commit")["rows"] == ROWS
 
 
+@pytest.mark.both_airflows
 def test_an_empty_source_is_an_empty_committed_result(run_dag: RunDag, table: Path, model: str) -> None:
     (table / "nothing").mkdir()
     run = run_dag(predict(table, model, source=f"Dataset('{table}/nothing/', file_format='csv')"))
@@ -124,11 +128,13 @@ def test_an_empty_source_is_an_empty_committed_result(run_dag: RunDag, table: Pa
     assert published_rows(table / "scores" / "date=2026-01-01") == []
 
 
+@pytest.mark.both_airflows
 def test_chunks_are_labelled_for_people(run_dag: RunDag, table: Path, model: str) -> None:
     run = run_dag(predict(table, model, chunk_size="1000000"))
     assert run.labels("score.predict") == ["part-0.csv to part-1.csv, 2 files (1 of 1)"]
 
 
+@pytest.mark.both_airflows
 def test_a_bare_mapped_operator_is_labelled_too(run_dag: RunDag, table: Path, model: str) -> None:
     body = (
         f"plan = SklearnPlanOperator(task_id='plan', model='{model}', source='{table}/new/part-0.csv', "
@@ -139,6 +145,7 @@ def test_a_bare_mapped_operator_is_labelled_too(run_dag: RunDag, table: Path, mo
     assert run_dag(body).labels("predict") == ["part-0.csv (1 of 1)"]
 
 
+@pytest.mark.both_airflows
 def test_many_targets_are_mapped_over(run_dag: RunDag, table: Path) -> None:
     body = f"""
 SklearnTrainOperator.partial(
@@ -156,6 +163,7 @@ SklearnTrainOperator.partial(
     ]
 
 
+@pytest.mark.both_airflows
 def test_templates_render_in_every_place_and_each_run_anew(run_dag: RunDag, table: Path) -> None:
     """The same Dataset object serves two tasks and two runs in one process."""
     for date in ("2026-01-01", "2026-01-02"):
@@ -225,6 +233,7 @@ def test_changed_code_is_trained_anew(
     assert said["version"] not in {model["version"] for model in versions}
 
 
+@pytest.mark.both_airflows
 @pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferred"])
 def test_what_is_deleted_after_a_job_has_succeeded_is_computed_again(
     run_dag: RunDag, table: Path, deferrable: bool
@@ -267,6 +276,7 @@ def test_a_model_whose_artifact_is_gone_or_cut_is_not_taken_for_trained(table: P
     assert find_version(storage, job.model, job.version) is None
 
 
+@pytest.mark.both_airflows
 def test_without_reuse_a_retry_goes_on_and_a_cleared_task_fits_again() -> None:
     """``max_tries`` is what Airflow changes when a task is cleared, and only then."""
 

@@ -44,6 +44,7 @@ def warehouse(redshift_cloud: RedshiftCloud, connections: None) -> Iterator[Ware
     made.query(f"DROP SCHEMA {made.schema} CASCADE")
 
 
+@pytest.mark.both_airflows
 @pytest.mark.parametrize("way_in", WAYS_IN)
 def test_a_table_is_learned_from_and_predicted_into_a_table(
     run_dag: RunDag, warehouse: Warehouse, way_in: str, capfd: pytest.CaptureFixture[str]
@@ -89,7 +90,7 @@ def test_out_of_sample_scores_go_into_a_table(run_dag: RunDag, warehouse: Wareho
     assert warehouse.keys("out_of_sample") == list(range(ROWS))
 
 
-@pytest.mark.parametrize("way_in", WAYS_IN)
+@pytest.mark.parametrize("way_in", ["hook", "data api, deferred"])
 def test_the_table_that_will_be_scored_is_looked_at_in_the_database(
     run_dag: RunDag, warehouse: Warehouse, way_in: str
 ) -> None:

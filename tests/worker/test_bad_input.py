@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ from airflow_sklearn.runs.verify import verify
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker import parity
 from airflow_sklearn.worker.parity import with_sample
-from tests.worker.workbench import Workbench, error_of, problems_of
+from tests.worker.workbench import Workbench, error_of, folder, problems_of
 
 ROWS = 200
 
@@ -29,10 +30,16 @@ def rows(table: pa.Table) -> pa.Table:
     return table.slice(0, ROWS).drop_columns(["y"])
 
 
-@pytest.fixture(autouse=True)
-def model(bench: Workbench, table: pa.Table) -> ModelManifest:
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, table: pa.Table) -> ModelManifest:
     """With its parity sample in the manifest, so that a test can change both at once."""
+    bench = Workbench(folder(tmp_path_factory.mktemp("model")))
     return with_sample(bench.storage, bench.train(bench.write(table, "train.parquet")))
+
+
+@pytest.fixture
+def bench(tmp_path: Path, model: ModelManifest) -> Workbench:
+    return Workbench(folder(tmp_path), model=model.model)
 
 
 def predict(bench: Workbench, source: SourceFiles, **options: Any) -> JobResult:
@@ -162,10 +169,9 @@ def test_duplicate_keys_are_refused_or_counted(
     monkeypatch.setattr("airflow_sklearn.worker.prediction.predict._SLICE_BYTES", 1_000)
     keys = rows["key"].to_pylist()
     source = bench.write(replaced(rows, "key", [7, *keys[1:-1], 7]), name)
-    for output in ("csv", "parquet"):
-        result = predict(bench, source, output=output)
-        assert problems_of(result) == {("duplicate_key", "key"): 2}
-        assert "7 (3 times)" in error_of(result)
+    result = predict(bench, source, output=name.rpartition(".")[2])
+    assert problems_of(result) == {("duplicate_key", "key"): 2}
+    assert "7 (3 times)" in error_of(result)
     assert counted(bench, source, policies={"duplicate_keys": "count"})["duplicate_key", "key"] == 2
 
 
@@ -275,9 +281,8 @@ def test_a_source_that_changes_after_the_plan_is_an_error_and_never_a_mixture(be
     assert "Clear the plan task" in message
 
 
-def test_an_artifact_whose_bytes_changed_is_not_unpickled(
-    bench: Workbench, rows: pa.Table, model: ModelManifest
-) -> None:
+def test_an_artifact_whose_bytes_changed_is_not_unpickled(bench: Workbench, table: pa.Table, rows: pa.Table) -> None:
+    model = bench.train(bench.write(table, "train.parquet"))
     data = bench.storage.read(model.artifact.uri)
     bench.storage.write(model.artifact.uri, data[:-1] + bytes([data[-1] ^ 1]))
     result = predict(bench, bench.write(rows, "x.csv"))
@@ -286,9 +291,8 @@ def test_an_artifact_whose_bytes_changed_is_not_unpickled(
     assert "It is not unpickled" in error_of(result)
 
 
-def test_a_manifest_that_changed_after_the_plan_is_refused(
-    bench: Workbench, rows: pa.Table, model: ModelManifest
-) -> None:
+def test_a_manifest_that_changed_after_the_plan_is_refused(bench: Workbench, table: pa.Table, rows: pa.Table) -> None:
+    model = bench.train(bench.write(table, "train.parquet"))
     plan, _ = bench.plan(bench.write(rows, "x.csv"))
     changed = model.model_copy(update={"created_at": "2020-01-01T00:00:00+00:00"})
     bench.storage.write(plan.spec.model_manifest_uri, changed.to_json())
@@ -345,9 +349,8 @@ def test_last_bits_that_differ_are_recorded_and_let_pass(
 
 
 def test_an_estimator_that_raises_is_the_users_error_with_its_text(bench: Workbench, table: pa.Table) -> None:
-    result = bench.run(
-        bench.train_job(bench.source("train.parquet"), "tests.worker.factories:slow", params={"fail_on_predict": True})
-    )
+    source = bench.write(table, "train.parquet")
+    result = bench.run(bench.train_job(source, "tests.worker.factories:slow", params={"fail_on_predict": True}))
     assert result.error is not None
     assert result.error.kind == "user"
     assert "ZeroDivisionError: the user's estimator divides by zero" in error_of(result)

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.exceptions import UserError
-from tests.worker.workbench import Workbench
+from tests.worker.workbench import Workbench, folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, rows: pa.Table) -> ModelManifest:
+    bench = Workbench(folder(tmp_path_factory.mktemp("model")))
+    return bench.train(bench.write(rows, "table.parquet"), cross_validation=3)
+
+
+@pytest.fixture(scope="module")
+def rows(table: pa.Table) -> pa.Table:
+    """What is learned, and predicted."""
+    rows = table.slice(0, 900)
+    yes = pa.array(["yes" if value else "no" for value in rows["y"].to_pylist()])
+    return rows.set_column(rows.column_names.index("y"), "y", yes)
 
 
 @pytest.fixture
-def trained(bench: Workbench, table: pa.Table) -> Workbench:
-    rows = table.slice(0, 900)
-    yes = pa.array(["yes" if value else "no" for value in rows["y"].to_pylist()])
-    rows = rows.set_column(rows.column_names.index("y"), "y", yes)
-    bench.train(bench.write(rows, "table.parquet"), cross_validation=3)
+def trained(tmp_path: Path, rows: pa.Table, model: ModelManifest) -> Workbench:
+    bench = Workbench(folder(tmp_path), model=model.model)
+    bench.write(rows, "table.parquet")
     return bench
 
 
@@ -27,15 +42,16 @@ def test_one_column_of_two_classes_is_enough(trained: Workbench) -> None:
     assert one["y_proba_yes"].equals(whole["y_proba_yes"])
 
 
-def test_ranks_are_relative_to_training_and_do_not_depend_on_the_chunk(trained: Workbench) -> None:
+def test_ranks_are_relative_to_training_and_do_not_depend_on_the_chunk(
+    trained: Workbench, model: ModelManifest
+) -> None:
     outputs = ["percentile", "decile", "decile:no", "y_proba_yes", "pred"]
     source = trained.source("table.parquet")
-    whole, cut = (trained.predict(source, chunks=chunks, outputs=outputs) for chunks in (1, 40))
+    whole, cut = (trained.predict(source, chunks=chunks, outputs=outputs) for chunks in (1, 9))
     assert whole.equals(cut)
     assert whole.column_names[1:] == ["y_percentile", "y_decile", "y_decile_no", "y_proba_yes", "y_pred"]
-    manifest = trained.train(source, cross_validation=3)
-    assert manifest.out_of_sample is not None
-    scores = pq.read_table(manifest.out_of_sample.parts[0].uri.removeprefix("file://"))["y_proba_yes"].to_numpy()
+    assert model.out_of_sample is not None
+    scores = pq.read_table(model.out_of_sample.parts[0].uri.removeprefix("file://"))["y_proba_yes"].to_numpy()
     found = whole["y_proba_yes"].to_numpy()
     deciles = 1 + np.searchsorted(np.quantile(scores, np.arange(0.1, 1, 0.1)), found, side="right")
     assert whole["y_decile"].to_pylist() == deciles.tolist()
@@ -45,10 +61,9 @@ def test_ranks_are_relative_to_training_and_do_not_depend_on_the_chunk(trained: 
     assert (np.diff(percentiles[np.argsort(found)]) >= 0).all(), "a higher score has no lower rank"
 
 
-def test_the_decision_at_the_tuned_threshold_is_a_class(trained: Workbench) -> None:
-    manifest = trained.train(trained.source("table.parquet"), cross_validation=0)
-    uri = f"{trained.root}/model/versions/{manifest.version}/tuned.json"
-    trained.storage.write(uri, manifest.model_copy(update={"thresholds": {"y": 0.3}}).to_json())
+def test_the_decision_at_the_tuned_threshold_is_a_class(trained: Workbench, model: ModelManifest) -> None:
+    uri = f"{trained.root}/model/versions/{model.version}/tuned.json"
+    trained.storage.write(uri, model.model_copy(update={"thresholds": {"y": 0.3}}).to_json())
     source = trained.source("table.parquet")
     found = trained.predict(source, chunks=3, model=uri, outputs=["label", "proba:yes"])
     expected = ["yes" if value >= 0.3 else "no" for value in found["y_proba_yes"].to_pylist()]

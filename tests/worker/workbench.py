@@ -27,10 +27,13 @@ from tests.factories import publish
 
 
 class Workbench:
-    """:param root: a folder's URI."""
+    """:param root: a folder's URI.
+    :param model: the URI of the model to predict with; default: the one in the folder, as trained here.
+    """
 
-    def __init__(self, root: str, storage: Storage | None = None) -> None:
+    def __init__(self, root: str, storage: Storage | None = None, *, model: str = "") -> None:
         self.root, self.storage = root, storage or Storage()
+        self.model = model or f"{root}/model"
 
     def write(self, table: pa.Table, name: str) -> SourceFiles:
         """Store a table in the format that the name's ending says."""
@@ -77,6 +80,7 @@ class Workbench:
         job = self.train_job(source, estimator, **changes)
         result = self.run(job)
         assert result.status == "succeeded", result.error
+        self.model = job.model
         return ModelManifest.from_json(self.storage.read(result.output_uri))
 
     def with_batch_rows(self, manifest: ModelManifest, batch_rows: int) -> str:
@@ -93,7 +97,7 @@ class Workbench:
     ) -> tuple[Plan, str]:
         size = sum(found.size for found in self.storage.expand(source.uris, allow_empty=True))
         fields: dict[str, Any] = {
-            "model": f"{self.root}/model",
+            "model": self.model,
             "source": source,
             "destination": OutputFiles(uri=f"{self.root}/out-{uuid.uuid4()}", file_format=output),
             "partition": "p",
@@ -133,6 +137,10 @@ class Workbench:
         for number in range(len(plan.chunks)):
             result = self.run_chunk(plan, number)
             assert result.status == "succeeded", result.error
+        return self.publish(plan, uri)
+
+    def publish(self, plan: Plan, uri: str) -> pa.Table:
+        """Commit a plan whose chunks are done, and read what was published, in order."""
         published, _ = publish(self.storage, plan, verify(self.storage, plan, uri))
         return self.read_published([part.uri for part in published.files], plan.destination.file_format)
 
