@@ -241,7 +241,8 @@ class ModelManifest(RecordedSettings, Document):
     score_percentiles: Annotated[dict[str, tuple[float, ...]], Later()] = {}
     """By output column, the 1st to the 99th percentile of the out-of-sample scores."""
     score_distributions: Annotated[dict[str, Distribution], Later()] = {}
-    """By output column, the out-of-sample scores in bins, with which those of prediction runs are compared."""
+    """By output column, the out-of-sample scores in bins, with which those of prediction runs are compared. A model
+    without a target has the predictions of training rows instead."""
     thresholds: Annotated[dict[str, float], Later()] = {}
     """By target with two classes, the probability of the second class (or the decision value, of a model without
     probabilities) from which on a row is decided to be of it."""

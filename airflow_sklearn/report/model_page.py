@@ -9,6 +9,7 @@ from airflow_sklearn.report.formats import brief, count, counted, fixed, moment,
 from airflow_sklearn.report.model_code import scoring_code
 from airflow_sklearn.report.model_features import feature_rows
 from airflow_sklearn.report.model_figures import Figure, figures
+from airflow_sklearn.report.model_predictions import prediction_figures
 from airflow_sklearn.report.model_quality import class_rows, interval_text, main_metric, metric_rows, segment_rows
 from airflow_sklearn.report.page import render
 from airflow_sklearn.report.svg import Axis, rounded
@@ -62,6 +63,7 @@ def model_page(
         metrics=metrics,
         validated=validation_words(manifest.cross_validation, manifest.validation),
         targets=targets,
+        predictions=prediction_figures(manifest),
         features=feature_rows(manifest.feature_schema.features, importances),
         has_importances=bool(importances),
         trained=_trained(manifest),

@@ -93,6 +93,22 @@ def test_every_method_predicts_named_columns_with_the_same_bits_over_any_cut(
         assert whole.equals(cut)
     auto, _ = bench.plan(source)
     assert auto.spec.method == next(iter(COLUMNS[name]))
+    spread = manifest.score_distributions
+    assert {column: sum(bins.counts) for column, bins in spread.items()} == {
+        column: rows.num_rows for columns in COLUMNS[name].values() for column in columns
+    }
+    assert b'<section id="predictions">' in bench.storage.read(
+        f"{bench.root}/model/versions/{manifest.version}/report.html"
+    )
+
+
+def test_a_run_counts_clusters_by_the_bins_of_training(bench: Workbench, rows: pa.Table) -> None:
+    manifest = learn(bench, rows, "kmeans")
+    plan, _ = bench.plan(bench.source("table.parquet"), method="predict")
+    sizes = manifest.score_distributions["cluster_pred"]
+    assert sizes.edges == (0, 1, 2, 2)
+    assert bench.run_chunk(plan).status == "succeeded"
+    assert bench.receipt(plan).scores["cluster_pred"] == (0, *sizes.counts, 0)
 
 
 def test_outputs_of_several_methods_are_written_by_one_run(bench: Workbench, rows: pa.Table) -> None:

@@ -16,6 +16,7 @@ from airflow_sklearn.worker.training.fitting import keeping_the_model
 from airflow_sklearn.worker.training.metrics import store_metrics
 from airflow_sklearn.worker.training.out_of_sample import ScoredTarget, store_out_of_sample
 from airflow_sklearn.worker.training.percentiles import score_distributions, score_percentiles
+from airflow_sklearn.worker.training.training_scores import training_distributions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,7 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
     """
     not_made = dict(fitted.not_made)
     targets = [_learned(data, one) for one in fitted.targets]
-    _, described = describe(job, storage, fitted.estimator, data, targets, fit_seconds=fitted.seconds)
+    estimator, described = describe(job, storage, fitted.estimator, data, targets, fit_seconds=fitted.seconds)
     outputs = _outputs_by_target(described["parity"].outputs, targets)
     scored = [
         ScoredTarget(target, one.validated, outputs[target.name])
@@ -45,6 +46,11 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
     ]
     folder = version_folder(job.model, job.version)
     metrics = out_of_sample = None
+    spread = {name: bins for one in scored for name, bins in score_distributions(one).items()}
+    if not data.targets:
+        part = "distribution of predictions"
+        made = keeping_the_model(part, lambda: training_distributions(estimator, data.table, described), not_made)
+        spread = made or {}
     if scored:
         validated = [one.validated for one in scored]
         metrics = keeping_the_model("metrics", lambda: store_metrics(job, storage, folder, validated), not_made)
@@ -71,7 +77,7 @@ def store_parts(job: TrainJob, storage: Storage, data: TrainingData, fitted: Fit
         search_results=tuple(one.search_results for one in fitted.targets if one.search_results),
         out_of_sample=out_of_sample,
         score_percentiles={name: values for one in scored for name, values in score_percentiles(one).items()},
-        score_distributions={name: bins for one in scored for name, bins in score_distributions(one).items()},
+        score_distributions=spread,
         **described,
         unfit_columns=dict(data.unfit),
         **{**job.recorded(), "excluded_columns": (*job.excluded_columns, *data.unfit)},
