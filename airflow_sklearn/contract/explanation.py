@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from airflow_sklearn.contract.document import Document, Value
+from airflow_sklearn.contract.document import Document, Later, Value
+
+#: How rows can be explained. ``linear``: the score is a sum of coefficients times columns, and the intercept.
+#: ``stack``: it is such a sum of the members' answers. ``mean``: it is the mean of the members' scores.
+ExplainedKind = Literal["linear", "trees", "stack", "mean"]
 
 ImportanceMethod = Literal["coefficients", "impurity", "permutation"]
 
@@ -32,11 +36,11 @@ class TargetExplanation(Value):
     """The explanation of the estimator of one target."""
 
     target: str
-    kind: Literal["linear", "trees", "other"]
-    """The kind of the last step. ``linear``: its score is a sum of coefficients times columns, and the intercept."""
+    kind: ExplainedKind | Literal["other"]
+    """The kind of the last step."""
     exact: bool = False
-    """Whether each row's score can be explained exactly: the last step is linear, or of a known kind of trees, and each
-    column with a weight is made of one feature."""
+    """Whether each row's score can be explained, so that the effects add up to it: the last step is linear, of a known
+    kind of trees, or made of such members, and each column with a weight is made of one feature."""
     outputs: tuple[str, ...] = ()
     """Linear: the classes whose scores the coefficients belong to; of two classes the second one. Empty: one number."""
     intercepts: tuple[float, ...] = ()
@@ -52,6 +56,8 @@ class TargetExplanation(Value):
     ``permutation``: the loss of score on held-out rows when the feature is permuted (Breiman 2001), the mean of three
     permutations; ``scoring`` says which score."""
     scoring: str = ""
+    members: Annotated[tuple[TargetExplanation, ...], Later()] = ()
+    """The estimators of a ``stack`` or a ``mean``, in their order."""
 
 
 class ModelExplanation(Document):

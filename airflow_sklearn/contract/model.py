@@ -8,6 +8,7 @@ from pydantic import Field
 
 from airflow_sklearn.contract.data import SourceFiles, SourceObject
 from airflow_sklearn.contract.document import Document, Later, Value
+from airflow_sklearn.contract.explanation import ExplainedKind
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart
 from airflow_sklearn.contract.schema import (
     LARGEST_BATCH,
@@ -226,8 +227,8 @@ class ModelManifest(RecordedSettings, Document):
     ``excluded_columns`` too."""
     not_made: Annotated[dict[str, str], Later()] = {}
     """What failed after fitting, such as ``validation``, with the reason: the model was kept without it."""
-    explained: Annotated[dict[str, Literal["linear", "trees"]], Later()] = {}
-    """By target, the kind of its estimator, if each row's score can be explained exactly."""
+    explained: Annotated[dict[str, ExplainedKind], Later()] = {}
+    """By target, the kind of its estimator, if each row's score can be explained."""
     explanation_object: Annotated[StoredObject | None, Later()] = None
     """The object with coefficients and importances, a ``ModelExplanation``. None: a version that did not make one."""
     metrics_object: Annotated[StoredObject | None, Later()] = None

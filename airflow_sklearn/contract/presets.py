@@ -25,3 +25,6 @@ PresetName = Literal[
 ]
 
 PRESET_NAMES: tuple[str, ...] = get_args(PresetName)
+
+#: The presets whose single predictions cannot be explained: their scores are no sums over features or trees.
+UNEXPLAINED: tuple[PresetName, ...] = ("multilayer_perceptron_classifier", "multilayer_perceptron_regressor")

@@ -8,26 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import (
-    GradientBoostingClassifier,
-    GradientBoostingRegressor,
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-)
-from sklearn.ensemble._forest import BaseForest
+from sklearn.ensemble import StackingClassifier, StackingRegressor
 from sklearn.feature_selection import SelectorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC, LinearSVR
-from sklearn.tree import BaseDecisionTree
 
 from airflow_sklearn.models.preprocessing import TablePreprocessor
+from airflow_sklearn.models.tree_models import HISTOGRAMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_HISTOGRAMS = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 _MOST_PERMUTED = 200  # features
 
 
@@ -47,6 +42,13 @@ class Inside:
     def columns(self, X: Any) -> Any:
         """The columns before selections: an array, a sparse matrix or a DataFrame, of shape (rows, columns)."""
         return X if self.before is None else self.before.transform(X)
+
+    def last_input(self, X: Any) -> Any:
+        """What the last step gets, of shape (rows, kept columns)."""
+        columns = self.columns(X)
+        if self.kept is None:
+            return columns
+        return columns.iloc[:, self.kept] if isinstance(columns, pd.DataFrame) else columns[:, self.kept]
 
     def names(self, features: Sequence[str]) -> list[str]:
         """The names of these columns; numbers where a step does not name its columns."""
@@ -88,9 +90,50 @@ def unwrapped(estimator: Any) -> Any:
 
 
 def _only_estimator(estimator: Any) -> Any:
-    """The fitted estimator whose scores a threshold decides by. Other wrappers change the scores."""
-    name = type(estimator).__name__
-    return estimator.estimator_ if name in ("FixedThresholdClassifier", "TunedThresholdClassifierCV") else None
+    """The one fitted estimator by whose scores a threshold decides, or which a calibration takes. Other wrappers have
+    several, or change the scores in their order.
+    """
+    if type(estimator).__name__ in ("FixedThresholdClassifier", "TunedThresholdClassifierCV"):
+        return estimator.estimator_
+    inner = members_of(estimator) if isinstance(estimator, CalibratedClassifierCV) else []
+    return inner[0] if len(inner) == 1 else None
+
+
+def members_of(last: Any) -> list[Any]:
+    """The fitted estimators of which a calibration takes the mean, or that a stack weighs; empty: it is neither."""
+    if isinstance(last, CalibratedClassifierCV):
+        return [one.estimator for one in last.calibrated_classifiers_]
+    return list(last.estimators_) if is_stack(last) else []
+
+
+def is_stack(last: Any) -> bool:
+    """Whether an estimator weighs the answers of others by a last one."""
+    return isinstance(last, StackingClassifier | StackingRegressor)
+
+
+def linear_weights(final: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The weights by which a fitted linear model, perhaps behind scalers, adds up its input, and the intercepts.
+
+    :param final: an estimator that ``is_sum``.
+    :return: shapes (scores, columns) and (scores,).
+    """
+    inside = take_apart(final)
+    weights, start = np.atleast_2d(inside.last.coef_), np.atleast_1d(inside.last.intercept_)
+    for scaler in reversed(_steps(inside)):
+        weights = weights / (1.0 if scaler.scale_ is None else scaler.scale_)
+        start = start - (0.0 if scaler.mean_ is None else (weights * scaler.mean_).sum(axis=1))
+    return weights, start
+
+
+def is_sum(final: Any) -> bool:
+    """Whether ``linear_weights`` knows a fitted estimator."""
+    inside = take_apart(final)
+    steps = _steps(inside)
+    return is_linear(inside.last) and inside.kept is None and all(isinstance(one, StandardScaler) for one in steps)
+
+
+def _steps(inside: Inside) -> list[Any]:
+    return [] if inside.before is None else [step for _, step in inside.before.steps]
 
 
 def is_linear(last: Any) -> bool:
@@ -101,19 +144,7 @@ def is_linear(last: Any) -> bool:
 
 def is_trees(last: Any) -> bool:
     """Whether an estimator consists of decision trees."""
-    return hasattr(last, "feature_importances_") or isinstance(last, _HISTOGRAMS)
-
-
-def has_exact_trees(last: Any) -> bool:
-    """Whether the contributions to the scores of an estimator's trees can be computed exactly.
-
-    They can not for splits by categories, nor for gradient boosting of several classes.
-    """
-    if isinstance(last, _HISTOGRAMS):
-        return not np.any(last.is_categorical_)
-    if isinstance(last, GradientBoostingClassifier):
-        return len(last.classes_) == 2
-    return isinstance(last, (BaseForest, BaseDecisionTree, GradientBoostingRegressor))
+    return hasattr(last, "feature_importances_") or isinstance(last, HISTOGRAMS)
 
 
 def has_own_importances(estimator: Any) -> bool:
@@ -129,9 +160,12 @@ def made_of(inside: Inside, X: pd.DataFrame, names: Sequence[str]) -> list[str]:
     columns that change are made of it. Columns that never change in these rows, such as those of rare levels, belong to
     the feature with which their name begins; in wide tables all do.
 
-    :param X: some rows as the estimator takes them, of shape (rows, features).
+    :param X: some rows as the estimator takes them, of shape (rows, features): a DataFrame, or an array, the features
+        of which are then numbers from 0.
     :param names: the result of ``Inside.names``.
     """
+    framed = isinstance(X, pd.DataFrame)
+    X = X if framed else pd.DataFrame(_dense(X)).rename(columns=str)
     features = [str(name) for name in X.columns]
     if inside.before is None:
         return features
@@ -139,13 +173,17 @@ def made_of(inside: Inside, X: pd.DataFrame, names: Sequence[str]) -> list[str]:
         return [feature for feature, _ in inside.before.steps[0][1].column_origins()]
     if len(features) > _MOST_PERMUTED and names:
         return [_by_name(name, features) for name in names]
-    before = _dense(inside.columns(X))
+
+    def columns_of(frame: pd.DataFrame) -> np.ndarray:
+        return _dense(inside.columns(frame if framed else frame.to_numpy()))
+
+    before = columns_of(X)
     touched: list[list[str]] = [[] for _ in range(before.shape[1])]
     order = np.roll(np.arange(len(X)), 1)
     for feature in features:
         other = X.copy(deep=False)
         other[feature] = X[feature].iloc[order].set_axis(X.index)
-        for number in np.flatnonzero(~_same(before, _dense(inside.columns(other)))):
+        for number in np.flatnonzero(~_same(before, columns_of(other))):
             touched[number].append(feature)
     return [
         found[0] if len(found) == 1 else "" if found else _by_name(names[number] if names else "", features)

@@ -18,6 +18,7 @@ from airflow_sklearn.contract.arguments import (
     merge_policies,
 )
 from airflow_sklearn.contract.faults import counted
+from airflow_sklearn.contract.presets import UNEXPLAINED
 from airflow_sklearn.contract.sizes import to_bytes
 from airflow_sklearn.exceptions import PublicationRefusedError, UserError
 from airflow_sklearn.operators.base import own_copy
@@ -146,6 +147,7 @@ class SklearnPlanOperator(StatementsOperator):
             lambda: check_destination(self.destination),
             self._check_partition,
             lambda: check_prediction(vars(self)),
+            self._check_explained,
             lambda: is_known(self.chunk_size) and to_bytes(self.chunk_size),
             lambda: check_count("max_chunks", self.max_chunks, 1),
             *([partial(check_location, "ledger", self.ledger)] if self.ledger else []),
@@ -156,6 +158,15 @@ class SklearnPlanOperator(StatementsOperator):
     def _check_partition(self) -> None:
         if is_known(self.partition) and not isinstance(self.partition, str):
             raise UserError(f"partition={self.partition!r}: give a text, such as 'date={{{{ ds }}}}'.")
+
+    def _check_explained(self) -> None:
+        """Refuse ``explain`` of a preset that cannot be explained, where a task of the same DAG trains it."""
+        preset = getattr(getattr(self.model, "operator", None), "estimator", None)
+        if self.explain and preset in UNEXPLAINED:
+            raise UserError(
+                f"explain={self.explain}: single predictions of {preset!r} cannot be explained. Fix: leave explain "
+                "out, or train another preset."
+            )
 
     def work(self, context: Context) -> list[dict[str, str]]:
         """Plan the run, and store the plan. The class documents the result."""

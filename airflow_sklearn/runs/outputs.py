@@ -74,9 +74,9 @@ def reason_columns(manifest: ModelManifest, columns: Sequence[OutputColumn], cou
     chosen = [target for target in targets if target.name in first]
     if unknown := [target.name for target in chosen if target.name not in manifest.explained]:
         raise UserError(
-            f"explain={count}: {manifest.estimator_class} ({', '.join(unknown)}) is not explained row by row. Exact "
-            "reasons are known of linear models and of trees without splits by categories, whose columns are made of "
-            "one feature each. Fix: leave explain out, or use another model. What counts in the whole is in the "
+            f"explain={count}: {manifest.estimator_class} ({', '.join(unknown)}) is not explained row by row. "
+            "Reasons are known of linear models, trees, and stacks of these, whose columns are made of one feature "
+            "each. Fix: leave explain out, or use another model. What counts in the whole is in the "
             "explanation beside the model."
         )
     found = []

@@ -194,6 +194,12 @@ def test_a_mistake_in_a_prediction_is_named_with_what_to_give(changes: dict[str,
         sklearn_predict(**{**PREDICT, **changes})
 
 
+def test_reasons_of_a_preset_that_has_none_are_refused_when_the_dag_is_parsed() -> None:
+    train = SklearnTrainOperator(**{**TRAIN, "estimator": "multilayer_perceptron_classifier"})
+    with pytest.raises(UserError, match="single predictions of 'multilayer_perceptron_classifier' cannot be explained"):
+        sklearn_predict(**{**PREDICT, "model": train.output, "explain": 2})
+
+
 @pytest.mark.parametrize(
     "operator",
     [SklearnTrainOperator, SklearnPlanOperator, SklearnPredictOperator, SklearnCommitOperator, SklearnReapOperator],

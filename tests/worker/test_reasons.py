@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -68,12 +66,10 @@ def test_a_changed_explanation_is_not_used(bench: Workbench) -> None:
     assert "explanation is gone, or was changed after training" in error_of(bench.run_chunk(plan))
 
 
-@pytest.mark.parametrize(
-    "estimator", ["hist_gradient_boosting_classifier", "tests.worker.training.test_explanation:mixed"]
-)
+@pytest.mark.parametrize("estimator", ["pairs", "mixed"])
 def test_what_cannot_be_explained_exactly_is_refused_when_it_is_planned(bench: Workbench, estimator: str) -> None:
     source = bench.write(table().slice(0, 100), "table.parquet")
-    bench.train(source, estimator, cross_validation=0)
+    bench.train(source, f"tests.worker.training.test_explanation:{estimator}", cross_validation=0)
     with pytest.raises(UserError, match="is not explained row by row"):
         bench.plan(source, explain=2)
 
@@ -83,13 +79,3 @@ def test_a_table_without_rows_has_the_columns_all_the_same(bench: Workbench) -> 
     empty = bench.predict(bench.write(table().slice(0, 0), "empty.parquet"), explain=1)
     assert empty.column_names[-2:] == ["y_reason_1", "y_effect_1"]
     assert empty.schema.field("y_effect_1").type == pa.float64()
-
-
-def test_trees_without_shap_are_told_what_to_install(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    find = importlib.util.find_spec  # it may be installed here
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "shap" else find(name, *more))
-    source = bench.write(table().slice(0, 100), "table.parquet")
-    manifest = bench.train(source, "tests.worker.training.test_explanation:forest")
-    assert manifest.explained == {"y": "trees"}
-    plan, _ = bench.plan(source, explain=1)
-    assert "pip install 'airflow-sklearn[explain]'" in error_of(bench.run_chunk(plan))

@@ -13,7 +13,7 @@ from airflow_sklearn.exceptions import BrokenEnvironmentError, ObjectNotFoundErr
 from airflow_sklearn.models.arrays import in_batches
 from airflow_sklearn.models.fitting import asking
 from airflow_sklearn.models.outputs import estimator_of
-from airflow_sklearn.models.reasons import REASONS, strongest
+from airflow_sklearn.models.reasons import Reasons, strongest
 from airflow_sklearn.system.software import threads_limited
 
 if TYPE_CHECKING:
@@ -71,9 +71,8 @@ class Explainer:
         first = manifest.feature_schema.targets[0].name
         by_target = {one.target: one for one in explanations}
         self._reasons = {
-            target: REASONS[explanation.kind](estimator_of(estimator, target), explanation)
+            target: Reasons(estimator_of(estimator, target), by_target[target or first])
             for target in dict.fromkeys(output.target for output in outputs)
-            for explanation in [by_target[target or first]]
         }
         self._estimators = {target: estimator_of(estimator, target) for target in self._reasons}
         types = {"string": pa.string(), "double": pa.float64()}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +16,24 @@ from airflow_sklearn.contract.explanation import ExplainedColumn, Importance, Mo
 from airflow_sklearn.contract.model import StoredObject
 from airflow_sklearn.contract.schema import label_text
 from airflow_sklearn.models.frames import to_frame
-from airflow_sklearn.models.inspection import Inside, has_exact_trees, is_linear, is_trees, made_of, take_apart
+from airflow_sklearn.models.inspection import (
+    Inside,
+    is_linear,
+    is_stack,
+    is_sum,
+    is_trees,
+    made_of,
+    members_of,
+    take_apart,
+)
+from airflow_sklearn.models.reasons import adds_up
+from airflow_sklearn.models.tree_models import has_known_trees
 from airflow_sklearn.runs.model_store import version_folder
 from airflow_sklearn.storage import join
 from airflow_sklearn.system.threads import users_code
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence, Set
 
     from airflow_sklearn.contract.jobs import VersionJob
     from airflow_sklearn.contract.schema import Target
@@ -28,6 +41,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.storage import Storage
     from airflow_sklearn.worker.training.description import LearnedTable
 
+_LOG = logging.getLogger("airflow_sklearn.worker")
 _MOST_ROWS = 10_000  # of which means and deviations are taken
 _MOST_VALUES = 20_000_000  # rows times columns: wide matrices are looked at on fewer rows
 _PERMUTED_ROWS = 200
@@ -39,6 +53,8 @@ def store_explanation(job: VersionJob, storage: Storage, targets: Sequence[Targe
 
     :return: the manifest's fields about it.
     """
+    if unknown := [one.target for one in targets if not one.exact]:
+        _LOG.info("Single predictions of %s cannot be explained (explain=).", " and ".join(map(repr, unknown)))
     data = ModelExplanation(model=job.model, version=job.version, targets=tuple(targets)).to_json()
     digest = hashlib.sha256(data).hexdigest()
     uri = join(version_folder(job.model, job.version), f"explanation-{digest[:16]}.json")
@@ -61,31 +77,75 @@ def explain(
     :param data: the training rows. Means are those of at most 10,000 rows, spread over the table.
     :param permuted: importances by permutation, if the estimator has none.
     """
-    inside = take_apart(estimator)
-    linear = is_linear(inside.last)
+    names = tuple(feature.name for feature in data.features)
     with users_code():
-        names = inside.names([feature.name for feature in data.features])
-        origins = made_of(inside, _some_rows(data, _PERMUTED_ROWS), names)
-        rows = min(_MOST_ROWS, max(_PERMUTED_ROWS, _MOST_VALUES // max(1, len(origins))))
-        columns = _matrix(inside.columns(_some_rows(data, rows))) if linear else None
+        return _explained(estimator, target, _Rows(lambda count: _some_rows(data, count), names, names), permuted)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows as an estimator takes them.
+
+    :param some: gives at most so many rows, of shape (rows, columns).
+    :param names: the names of the columns.
+    :param origins: the feature that each column is made of; empty: of several.
+    """
+
+    some: Callable[[int], Any]
+    names: Sequence[str]
+    origins: Sequence[str]
+
+
+def _explained(estimator: Any, target: Target, rows: _Rows, permuted: Importances | None = None) -> TargetExplanation:
+    inside = take_apart(estimator)
+    last, few = inside.last, rows.some(_PERMUTED_ROWS)
+    names = inside.names(rows.names)
+    own = made_of(inside, few, names)
+    by_column = dict(zip(map(str, few.columns), rows.origins, strict=True)) if hasattr(few, "columns") else {}
+    origins = [by_column.get(name, "") if by_column else rows.origins[int(name)] if name else "" for name in own]
     names = names if len(names) == len(origins) else [str(number) for number in range(len(origins))]
     kept = np.arange(len(origins)) if inside.kept is None else inside.kept
-    used = {origins[number] for number in kept}
-    found = _linear(inside, target, names, origins, columns) if linear else {}
+    found = _linear(inside, target, names, origins, rows) if is_linear(last) else {}
     importances, method = _importances(inside, origins, kept, found.pop("importances", None), permuted)
-    described = found.pop("columns", None) or _columns(names, origins)
-    return TargetExplanation(
+    taken = _Rows(
+        lambda count: inside.last_input(rows.some(count)), [names[k] for k in kept], [origins[k] for k in kept]
+    )
+    used = set(taken.origins)
+    explanation = TargetExplanation(
         target=target.name,
-        kind="linear" if linear else "trees" if is_trees(inside.last) else "other",
-        exact=bool(described)
-        and (_exact_sum(described) if linear else has_exact_trees(inside.last) and "" not in used),
-        used_features=tuple(feature.name for feature in data.features if feature.name in used),
+        kind=_kind(last),
+        used_features=tuple(feature for feature in dict.fromkeys(rows.origins) if feature in used),
         importances=importances,
         importance_method=method,
         scoring=permuted.scoring if permuted and method == "permutation" else "",
-        columns=described,
+        columns=found.pop("columns", None) or _columns(names, origins),
+        members=tuple(_explained(one, target, taken) for one in members_of(last)),
         **found,
     )
+    return explanation.model_copy(update={"exact": _is_exact(estimator, explanation, used, few)})
+
+
+def _kind(last: Any) -> Any:
+    kinds = {"linear": is_linear, "trees": is_trees, "stack": is_stack, "mean": members_of}
+    return next((kind for kind, is_one in kinds.items() if is_one(last)), "other")
+
+
+def _is_exact(estimator: Any, explanation: TargetExplanation, used: Set[str], few: Any) -> bool:
+    """Whether rows can be explained, so that the effects add up to their scores.
+
+    :param used: the features of the columns that the last step gets.
+    :param few: some rows as the estimator takes them.
+    """
+    last, members = take_apart(estimator).last, all(one.exact for one in explanation.members)
+    if explanation.kind == "linear":
+        return bool(explanation.columns) and _exact_sum(explanation.columns)
+    if explanation.kind == "trees":
+        return bool(explanation.columns) and has_known_trees(last) and "" not in used
+    if explanation.kind == "stack":
+        labels = is_classifier(last) and "predict" in last.stack_method_
+        weighed = members and not last.passthrough and not labels and is_sum(last.final_estimator_)
+        return weighed and adds_up(estimator, explanation, few)
+    return explanation.kind == "mean" and members
 
 
 def _some_rows(data: LearnedTable, count: int) -> Any:
@@ -109,9 +169,12 @@ def _columns(names: Sequence[str], origins: Sequence[str]) -> tuple[ExplainedCol
 
 
 def _linear(
-    inside: Inside, target: Target, names: Sequence[str], origins: Sequence[str], columns: Any
+    inside: Inside, target: Target, names: Sequence[str], origins: Sequence[str], rows: _Rows
 ) -> dict[str, Any]:
     """Coefficients, means and importances of a linear model."""
+    columns = _matrix(
+        inside.columns(rows.some(min(_MOST_ROWS, max(_PERMUTED_ROWS, _MOST_VALUES // max(1, len(origins))))))
+    )
     coefficients = np.zeros((np.atleast_2d(inside.last.coef_).shape[0], len(origins)))
     coefficients[:, slice(None) if inside.kept is None else inside.kept] = np.atleast_2d(inside.last.coef_)
     squares = columns.multiply(columns) if sparse.issparse(columns) else np.square(columns)
