@@ -73,4 +73,6 @@ def predict(
     )
     problems = [str(problem) for problem in proof.problems]
     document = {**answer, "plan": uri, "chunks_done_before": len(done), "problems": problems}
-    return Answer(document, [*(f"Warning: {text}" for text in problems), line])
+    # The log of one chunk has just said the same.
+    merged = [f"Warning: {text}" for text in problems] if len(plan.chunks) > 1 else []
+    return Answer(document, [*merged, line])

@@ -98,6 +98,5 @@ def train(
     manifest = made.manifest
     document = {**summary(made.uri, manifest), "manifest_sha256": made.sha256, "warnings": list(manifest.warnings)}
     numbers = [(name, "-" if value is None else f"{value:,.4f}") for name, value in manifest.metrics.items()]
-    warnings = [f"Warning: {text}" for text in manifest.warnings]
     line = f"The model {manifest.model} has the version {manifest.version}: {made.uri}"
-    return Answer(document, [*warnings, *([Rows(("metric", ">mean of folds"), numbers)] if numbers else []), line])
+    return Answer(document, [*([Rows(("metric", ">mean of folds"), numbers)] if numbers else []), line])

@@ -14,6 +14,7 @@ from joblib import Parallel, delayed
 from sklearn import metrics
 from sklearn.base import clone, is_classifier
 
+from airflow_sklearn.contract.progress_lines import StepProgress, remaining
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.models.fitting import FitParams, asking, fit
 from airflow_sklearn.models.permutation import Importances, permuted_importances
@@ -86,11 +87,13 @@ def cross_validate(
     params = params or FitParams()
     collected = _Collected(y, is_classifier(estimator))
     calls = (delayed(_fold)(estimator, X, y, split, params, number) for number, split in enumerate(splits, start=1))
+    started = time.monotonic()
     folds: Iterable[_Fold] = Parallel()(calls) if parallel else (call(*args, **more) for call, args, more in calls)
     for number, (split, fold) in enumerate(zip(splits, folds, strict=True), start=1):
         collected.add(fold, split.test, number)
         shown = ", ".join(f"{name} {value:.4f}" for name, value in fold.metrics.items() if value is not None)
-        log.info("Fold %d of %d: %s (%.1f s)", number, len(splits), shown, fold.seconds)
+        rest = remaining(number, len(splits), time.monotonic() - started)
+        log.info(StepProgress("Fold", number, len(splits), f"{shown} ({fold.seconds:.1f} s)", rest).line())
     return collected.result()
 
 

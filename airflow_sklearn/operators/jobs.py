@@ -60,6 +60,8 @@ class RuntimeOperator(SklearnOperator):
         self._bound: Runtime | None = None
         self._waits, self._capacity_refusals, self._asked_since = 0, 0, 0.0
         self._killed = False
+        #: Whether the job's log is in this task's log, so that what it says need not be said again.
+        self.job_log_was_shown = False
 
     def check_arguments(self) -> None:
         """See ``SklearnOperator.check_arguments``."""
@@ -291,6 +293,7 @@ class RuntimeOperator(SklearnOperator):
         from airflow_sklearn.runtimes.outcome import end_of, raise_unless_succeeded, read_result, was_stopped
 
         log.drain(self._bound_runtime, handle)
+        self.job_log_was_shown = bool(log.tail)
         result = read_result(self.storage, handle.result_uri)
         if result is not None and result.status == "succeeded":
             return self.finish(context, result)

@@ -165,9 +165,9 @@ class SklearnPredictOperator(RuntimeOperator):
         return planned
 
     def _answer(self, ledger: Ledger, receipt: Receipt, *, reused: bool) -> dict[str, Any]:
-        for line in problem_lines(receipt.problems):
+        for line in problem_lines(receipt.problems) if not self.job_log_was_shown else ():
             self.log.warning("%s", line)
-        if not reused:
+        if not (reused or self.job_log_was_shown):
             rows, seconds = f"{receipt.rows_out:,}", receipt.timings.wall
             self.log.info("Predicted %s rows in %.1f s, loading the model included.", rows, seconds)
         return {

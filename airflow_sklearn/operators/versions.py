@@ -112,12 +112,8 @@ class ModelVersionOperator(StatementsOperator, RuntimeOperator):
         model = absolute_uri(self.model).rstrip("/")  # not taken from the manifest, which containers write
         self.publish(context, manifest, parent(manifest_uri))
         self.store_link(context, ModelPageLink, self._page_beside(manifest_uri))
-        metrics = [f"{name} {value:.4g}" for name, value in manifest.metrics.items() if value is not None]
-        self.log.info(
-            "Model %s, version %s, %s %s rows: %s.",
-            *(model, manifest.version, "checked on" if manifest.estimator.kind == "registered" else "fitted on"),
-            *(f"{manifest.source.rows_used:,}", ", ".join(metrics) or "no metrics"),
-        )
+        if not self.job_log_was_shown:
+            self._tell(manifest)
         answer = {
             "model": model,
             "version": manifest.version,
@@ -130,3 +126,13 @@ class ModelVersionOperator(StatementsOperator, RuntimeOperator):
         self.announce(context, model, answer)
         as_source(self.source).discard(self.attempt_in(context), manifest.source.snapshot, served=manifest_uri)
         return answer
+
+    def _tell(self, manifest: ModelManifest) -> None:
+        """Log what the version is."""
+        metrics = [f"{name} {value:.4g}" for name, value in manifest.metrics.items() if value is not None]
+        self.log.info(
+            "Model %s, version %s, %s %s rows: %s.",
+            *(manifest.model, manifest.version),
+            "checked on" if manifest.estimator.kind == "registered" else "fitted on",
+            *(f"{manifest.source.rows_used:,}", ", ".join(metrics) or "no metrics"),
+        )

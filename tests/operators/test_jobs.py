@@ -15,7 +15,12 @@ from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.exceptions import DiskFullError, JobLostError, NoCapacityError, ThrottledError
 from airflow_sklearn.operators import jobs
 from airflow_sklearn.operators.base import final_errors, told_once
+from airflow_sklearn.operators.predict import SklearnPredictOperator
+from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.runtimes.base import JobHandle, JobState
+from airflow_sklearn.runtimes.local import LocalRuntime
+from airflow_sklearn.storage import Storage
+from tests.factories import csv_plan, receipt
 from tests.operators.fakes import Script, ScriptedOperator, ScriptedRuntime, status, store_result, task_context
 from tests.runtimes.conftest import make_job
 
@@ -394,3 +399,31 @@ def test_a_full_disk_is_told_as_one(tmp_path: Path) -> None:
 
     with pytest.raises(DiskFullError, match=f"The disk of {tmp_path} is full"):
         told_once(write)
+
+
+def test_the_operator_knows_whether_the_jobs_log_is_in_its_own(
+    operator: Any, script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script.polls = [status(JobState.RUNNING), status(JobState.SUCCEEDED)]
+    script.on_submit = lambda: store_result(make_job(tmp_path))
+    script.lines = ["INFO Done: 25 rows", "INFO Exit code 0."]
+    task = operator()
+    run(task)
+    assert task.job_log_was_shown
+    assert capsys.readouterr().out.count("Done: 25 rows") == 1
+    script.lines, script.polled = [], 0
+    run(silent := operator())
+    assert not silent.job_log_was_shown
+
+
+def test_what_the_jobs_log_has_said_is_not_said_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    storage = Storage()
+    plan, uri = csv_plan(storage, f"file://{tmp_path}")
+    done = receipt(storage, plan, 0, problems=(Problem(kind="unseen_level", message="is new", column="x"),))
+    task = SklearnPredictOperator(task_id="t", chunk={"plan": uri, "id": done.chunk_id}, runtime=LocalRuntime())
+    task._answer(Ledger(storage, plan.ledger), done, reused=False)
+    said = capsys.readouterr().out
+    assert said.count("Predicted 25 rows") == said.count("unseen_level") == 1
+    task.job_log_was_shown = True
+    task._answer(Ledger(storage, plan.ledger), done, reused=False)
+    assert not capsys.readouterr().out

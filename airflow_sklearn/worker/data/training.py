@@ -27,7 +27,7 @@ from airflow_sklearn.worker.data.registry import PieceReader, read_piece
 from airflow_sklearn.worker.data.types import is_text, plain_type
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from airflow_sklearn.contract.data import SourceFiles, SourceObject
     from airflow_sklearn.contract.problem_collector import ProblemCollector
@@ -72,6 +72,7 @@ def read_table(
     keys: Collection[str] = (),
     labels: Collection[str] = (),
     problems: ProblemCollector,
+    advance: Callable[[int, int], None] | None = None,
 ) -> TrainingTable:
     """Read all objects as one table, in their order.
 
@@ -84,6 +85,7 @@ def read_table(
         (``250.10``, ``+49151``), and only empty text is null.
     :param labels: columns of classes. Only empty text is null, so that a class may be called ``None``.
     :param problems: collects all faults.
+    :param advance: called with the numbers of rows and bytes of each block that was read; None: nobody wants to know.
     :return: strings are ``dictionary<int32, string>`` unless most values are distinct; other columns have the types
         that were found. The metadata describe the dtypes that pandas would give (see ``models.dtypes``).
     :raises DataError: files do not agree on columns or types, or hold no data.
@@ -105,7 +107,7 @@ def read_table(
     for obj in objects:
         reader = _whole_reader(storage, files, obj, columns, exclude, problems)
         try:
-            blocks += list(reader)
+            blocks += _read(reader, advance)
         except DataError:
             continue  # the file's problems are collected
     problems.raise_if_any(_SUMMARY)
@@ -247,6 +249,17 @@ def _whole_reader(
         ignored=frozenset(ignored),
         for_training=True,
     )
+
+
+def _read(reader: PieceReader, advance: Callable[[int, int], None] | None) -> list[pa.Table]:
+    """All blocks of a file."""
+    blocks, before = [], 0
+    for block in reader:
+        blocks.append(block)
+        if advance is not None:
+            advance(block.num_rows, reader.bytes_read - before)
+            before = reader.bytes_read
+    return blocks
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

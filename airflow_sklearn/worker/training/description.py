@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -121,9 +122,10 @@ def observed(make: Callable[[], ModelManifest]) -> ModelManifest:
     with PeakMemory() as memory, warnings.catch_warnings(record=True) as caught, configured({}):
         warnings.simplefilter("always")
         manifest = make()
-    for warning in caught:
-        _LOG.warning("%s: %s", warning.category.__name__, shown_warning(warning))
-    warned = tuple(dict.fromkeys(f"{w.category.__name__}: {shown_warning(w)}" for w in caught))
+    times = Counter(f"{warning.category.__name__}: {shown_warning(warning)}" for warning in caught)
+    for text, count in times.items():  # the fit, and each fold, may give the same one
+        _LOG.warning("%s%s", text, f" [{count:,} times]" if count > 1 else "")
+    warned = tuple(times)
     performance = manifest.performance.model_copy(update={"peak_memory_bytes": memory.bytes})
     return manifest.model_copy(update={"performance": performance, "warnings": warned})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import warnings
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sklearn.base import clone
 
+from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.shown import told, values_shown
 from airflow_sklearn.exceptions import AirflowSklearnError
 from airflow_sklearn.models.fitting import fit
@@ -22,10 +24,11 @@ from airflow_sklearn.system.threads import users_code
 from airflow_sklearn.worker.training.decisions import check_folds, decided
 from airflow_sklearn.worker.training.folds import make_folds
 from airflow_sklearn.worker.training.held_out import load_held_out
+from airflow_sklearn.worker.training.progress import telling_search_steps
 from airflow_sklearn.worker.training.search import search_containers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
     import pyarrow as pa
@@ -144,7 +147,7 @@ def fit_and_validate(job: TrainJob, storage: Storage, unfitted: Mapping[str, Unf
     frame, not_made = to_frame(data.table, data.features), dict[str, str]()
     held_frame = held_out and to_frame(held_out.table, data.features)
     fitted: list[FittedTarget] = []
-    with search_containers(job, [one.estimator for one in unfitted.values()]), users_code():
+    with _fitting(job, [one.estimator for one in unfitted.values()]):
         for number, (target, splits) in enumerate(zip(data.targets, folds, strict=True)):
             X, asked = _rows_with(target, frame), unfitted[target.name]
             params = replace(data.params, balanced=asked.balanced).of(target.rows)
@@ -160,9 +163,17 @@ def fit_and_validate(job: TrainJob, storage: Storage, unfitted: Mapping[str, Unf
     return Fitted(tuple(fitted), sum(one.seconds for one in fitted), not_made)
 
 
+@contextlib.contextmanager
+def _fitting(job: TrainJob, estimators: Sequence[Any]) -> Iterator[None]:
+    """Within the context, user code may be fitted, here or in further containers; searches tell their steps."""
+    with search_containers(job, estimators), users_code(), telling_search_steps(here=job.search is None):
+        yield
+
+
 def _fit_target(job: TrainJob, estimator: Any, X: Any, target: TargetRows, params: FitParams) -> FittedTarget:
     """Fit an estimator in place; of a search for parameters, the best one is kept."""
     started, found = time.monotonic(), None
+    _LOG.info("Fitting %s for %r on %s", type(estimator).__name__, target.name, counted(len(target.y), "row"))
     fitted = fit(estimator, X, target.y, params)
     seconds = time.monotonic() - started
     _LOG.info("Fitted %s for %r in %.1f s", type(fitted).__name__, target.name, seconds)
@@ -200,7 +211,7 @@ def _cross_validation(
 
 def _fit_alone(job: TrainJob, estimator: Any, data: TrainingData) -> Fitted:
     """Fit an estimator that has no target, so that nothing can be compared with its predictions."""
-    with search_containers(job, [estimator]), users_code():
+    with _fitting(job, [estimator]):
         started = time.monotonic()
         fit(estimator, to_frame(data.table, data.features), None, data.params)
         seconds = time.monotonic() - started

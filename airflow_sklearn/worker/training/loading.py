@@ -28,6 +28,7 @@ from airflow_sklearn.worker.training.columns import named_columns, not_learned_f
 from airflow_sklearn.worker.training.description import LearnedTable
 from airflow_sklearn.worker.training.learned_from import tell_what_is_learned_from
 from airflow_sklearn.worker.training.memory import check_memory
+from airflow_sklearn.worker.training.progress import ReadingProgress
 from airflow_sklearn.worker.training.will_score import unfit_columns
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def load(job: TrainJob, storage: Storage, estimators: Mapping[str, Any]) -> Trai
         keys=job.primary_key,
         labels=[name for name in job.targets if is_classifier(estimators[name])],
         problems=problems,
+        advance=ReadingProgress(sum(obj.size for obj in job.objects)).advance,
     )
     table = read.table
     problems.raise_if_any("The training data cannot be read:")
