@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -57,10 +56,15 @@ class RealAirflow:
         return self._python("-m", module, *arguments)
 
     def connect(self, **connections: dict[str, Any]) -> None:
-        """Add connections to its database, as people keep them, by their ids."""
-        file = self.home / f"connections-{uuid.uuid4().hex}.json"
-        file.write_text(json.dumps(connections))
-        self.command("connections", "import", "--overwrite", str(file))
+        """Add connections to its database, by their ids; ``airflow connections import`` takes seconds of a core."""
+        for name, fields in connections.items():
+            columns = {"conn_id": name, **fields, "extra": json.dumps(fields.get("extra", {}))}
+            self.database.write("DELETE FROM connection WHERE conn_id = ?", name)
+            self.database.write(
+                f"INSERT INTO connection ({', '.join(columns)}, is_encrypted, is_extra_encrypted) "
+                f"VALUES ({', '.join('?' * len(columns))}, false, false)",
+                *columns.values(),
+            )
 
     def add_file(self, name: str, source: str) -> None:
         """Into the DAGs folder, in one step: half a file would be parsed, and then not again for a while.
