@@ -2,7 +2,7 @@
 
     make .venv-benchmarks/ready
     OMP_NUM_THREADS=1 .venv-benchmarks/bin/python -m benchmarks.presets             # 16 tables, half an hour of CPU
-    OMP_NUM_THREADS=1 .venv-benchmarks/bin/python -m benchmarks.presets --write     # into docs/presets.md, too
+    OMP_NUM_THREADS=1 .venv-benchmarks/bin/python -m benchmarks.presets --write     # into docs/guides/presets.md, too
     .venv-benchmarks/bin/python -m benchmarks.presets --tables cars weather --presets best_regressor best_classifier
 
 Prints AUC (of several classes: the mean of one against the rest) or r2 in three shuffled folds, and the seconds of CPU
@@ -27,7 +27,7 @@ from airflow_sklearn.models.presets import PRESETS, build_preset
 from benchmarks.preset_peers import plain, skrubs
 from benchmarks.preset_tables import Table, tables
 
-PAGE = Path(__file__).parent.parent / "docs" / "presets.md"
+PAGE = Path(__file__).parent.parent / "docs" / "guides" / "presets.md"
 BEGIN, END = "<!-- benchmarks.presets: begin -->", "<!-- benchmarks.presets: end -->"
 CLASSES = [name for name in PRESETS if name.endswith(("classifier", "logistic"))]
 SKRUB = "skrub"
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--tables", nargs="*", choices=list(tables()), default=list(tables()))
     parser.add_argument("--presets", nargs="*", choices=list(PRESETS), default=list(PRESETS))
     parser.add_argument("--results", type=Path, default=Path("presets.json"), help="default: %(default)s")
-    parser.add_argument("--write", action="store_true", help="write the tables into docs/presets.md")
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/guides/presets.md")
     options = parser.parse_args()
     results: Results = json.loads(options.results.read_text()) if options.results.exists() else {}
     for name in options.tables:
@@ -93,7 +93,7 @@ def _score(fitted: Any, X: Any, y: Any, task: str) -> float:
 
 
 def report(results: Results) -> str:
-    """The tables of docs/presets.md, and what must hold."""
+    """The tables of docs/guides/presets.md, and what must hold."""
     loaded = tables()
     lines = []
     for task, metric in (("classes", "AUC"), ("numbers", "r2")):

@@ -55,7 +55,7 @@ def of_software() -> Iterator[Check]:
             "warn",
             f"Not installed here: {', '.join(missing)}. Jobs can only run elsewhere",
             "pip install 'airflow-sklearn[worker]'; beside an old Airflow, an environment of its own "
-            "(LocalRuntime(python=...), docs/install.md). Nothing, if jobs run in containers.",
+            "(LocalRuntime(python=...), docs/guides/install.md). Nothing, if jobs run in containers.",
         )
     else:
         shown = ", ".join(f"{name} {_version(name)}" for name in ("scikit-learn", "pandas", "pyarrow", "numpy"))
@@ -210,7 +210,7 @@ def of_ecs(
                 yield Check("log", "ok", f"log group {task.log_group}")
             roles = client.describe_task_definition(taskDefinition=task.arn)["taskDefinition"]
             if not roles.get("taskRoleArn"):
-                fix = "Add taskRoleArn: the container has no other rights (docs/iam.md)."
+                fix = "Add taskRoleArn: the container has no other rights (docs/guides/iam.md)."
                 yield Check("task role", "fail", f"{definition} has no task role", fix)
             else:
                 yield Check("task role", "ok", roles["taskRoleArn"])

@@ -104,7 +104,7 @@ class SklearnTrainOperator(ModelVersionOperator):
         transformed target). Or a transformer of your own, as an object or ``"package.module:callable"``; it replaces
         a preset's as well.
     :param preprocessing_params: parameters of the package's preprocessing, such as ``{"max_levels": 100,
-        "min_frequency": 5}``: see docs/presets.md. Or the arguments of the callable. (templated)
+        "min_frequency": 5}``: see docs/guides/presets.md. Or the arguments of the callable. (templated)
     :param policies: how prediction handles values that training did not have, by the names in ``Policies``. (templated)
     :param persistence: the format in which the model is stored: ``joblib``, or ``skops``, which holds no pickle. The
         worker needs ``skops`` then, and all types in the model must be trusted: by skops itself, by Airflow's

@@ -17,7 +17,7 @@ from airflow_sklearn.contract.receipt import Receipt
 from airflow_sklearn.exceptions import BrokenEnvironmentError, DataError, UserError
 from airflow_sklearn.storage import Storage
 
-PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "notebooks.md").read_text()
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ def test_what_an_argument_may_be_is_said_when_the_dag_is_parsed(changes: dict[st
 
 
 def test_the_example_of_the_documentation_is_a_dag() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "register.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "register.md").read_text()
     names: dict[str, Any] = {name: getattr(airflow_sklearn, name) for name in airflow_sklearn.__all__}
     with DAG("dag", start_date=datetime(2026, 1, 1), schedule=None) as dag:
         exec(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0], names)

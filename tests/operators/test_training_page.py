@@ -15,7 +15,7 @@ from airflow_sklearn.contract.metrics import ModelMetrics
 from airflow_sklearn.contract.model import ModelManifest
 from tests.operators.database import Run
 
-PAGE = Path(__file__).parents[2] / "docs" / "training.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "training.md"
 
 
 def customers(rows: int = 240) -> pd.DataFrame:

@@ -127,7 +127,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--list-whole-buckets",
         dest="lists_whole_buckets",
         action="store_true",
-        help="allow listing in all of each bucket, for when what is absent looks denied (see docs/iam.md)",
+        help="allow listing in all of each bucket, for when what is absent looks denied (see docs/guides/iam.md)",
     )
     names = parser.add_argument_group("names")
     names.add_argument(

@@ -1,4 +1,4 @@
-"""The IAM policies: which role may do what, and why. ``docs/iam.md`` explains each statement.
+"""The IAM policies: which role may do what, and why. ``docs/guides/iam.md`` explains each statement.
 
 Resources and conditions follow the Service Authorization Reference of each service (2026). ``*`` is the resource only
 where a service defines none for the action.

@@ -65,7 +65,7 @@ def allow(
 ) -> Statement:
     """A statement that allows actions.
 
-    :param sid: its name, which ``docs/iam.md`` explains.
+    :param sid: its name, which ``docs/guides/iam.md`` explains.
     :param action: one action or several, such as ``s3:GetObject``.
     :param resources: ARNs, which may contain wild cards.
     :param condition: the statement's condition; None: no condition.

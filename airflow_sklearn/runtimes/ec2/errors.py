@@ -77,10 +77,10 @@ def explained() -> Iterator[None]:
 
 def _advice(code: str, said: str) -> str:
     if "iam:PassRole" in said:
-        return "\nAirflow's role must be allowed to pass the instances' role: see docs/iam.md."
+        return "\nAirflow's role must be allowed to pass the instances' role: see docs/guides/iam.md."
     if code in ("UnauthorizedOperation", "AccessDenied", "AuthFailure"):
         return (
-            "\nAirflow's role needs what `python -m airflow_sklearn.iam --ec2` prints: see docs/iam.md. "
+            "\nAirflow's role needs what `python -m airflow_sklearn.iam --ec2` prints: see docs/guides/iam.md. "
             "`aws sts decode-authorization-message` says which right was missing."
         )
     if "iamInstanceProfile" in said or "IAM Instance Profile" in said:

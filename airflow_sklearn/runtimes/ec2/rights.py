@@ -1,4 +1,4 @@
-"""The AWS permissions that ``Ec2Runtime`` needs. ``docs/iam.md`` explains each statement."""
+"""The AWS permissions that ``Ec2Runtime`` needs. ``docs/guides/iam.md`` explains each statement."""
 
 from __future__ import annotations
 

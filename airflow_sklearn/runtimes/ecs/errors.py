@@ -97,9 +97,9 @@ def raise_failures(cluster: str, failures: Sequence[Mapping[str, Any]]) -> NoRet
 
 def _advice(code: str, said: str) -> str:
     if "iam:PassRole" in said:
-        return "\nAirflow's role must be allowed to pass the task role and the execution role: see docs/iam.md."
+        return "\nAirflow's role must be allowed to pass the task role and the execution role: see docs/guides/iam.md."
     if code == "AccessDeniedException":
-        return "\nAirflow's role needs what `python -m airflow_sklearn.iam` prints: see docs/iam.md."
+        return "\nAirflow's role needs what `python -m airflow_sklearn.iam` prints: see docs/guides/iam.md."
     if code == "ClusterNotFoundException":
         return "\nIs it in another region? EcsRuntime(region_name=...), or the region of the Airflow connection."
     if "network configuration" in said.lower():

@@ -775,4 +775,4 @@ def test_the_task_definition_of_the_documentation_can_be_registered_and_used(ecs
 
 
 def documentation(name: str) -> str:
-    return (Path(__file__).parents[3] / "docs" / name).read_text()
+    return (Path(__file__).parents[3] / "docs" / "guides" / name).read_text()
