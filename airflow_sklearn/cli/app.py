@@ -15,6 +15,7 @@ from airflow_sklearn.cli.modules import HANDED_ON, policies, reap
 from airflow_sklearn.cli.plan import plan
 from airflow_sklearn.cli.predict import predict
 from airflow_sklearn.cli.register import register
+from airflow_sklearn.cli.report import report
 from airflow_sklearn.cli.runs import runs
 from airflow_sklearn.cli.train import train
 from airflow_sklearn.cli.verify import verify
@@ -54,6 +55,7 @@ command(app, "predict")(predict)
 command(app, "verify")(verify)
 app.add_typer(models, name="models")
 app.add_typer(runs, name="runs")
+command(app, "report")(report)
 command(app, "register")(register)
 app.command("policies", context_settings=HANDED_ON)(told(policies))
 app.command("reap", context_settings=HANDED_ON)(told(reap))

@@ -59,10 +59,8 @@ def predict(
     with shown(sum(chunk.size for chunk in plan.chunks)) as progress:
         runtime = watched_runtime(progress.line, aws_conn_id, python, processes)
         for number, chunk in enumerate(plan.chunks, start=1):
-            progress.chunk(number, len(plan.chunks), chunk.label)
-            if chunk.id in done:
-                progress.done_before(chunk.size)
-            else:
+            progress.chunk(number, len(plan.chunks), chunk, is_done=chunk.id in done)
+            if chunk.id not in done:
                 run_chunk(storage, plan, uri, chunk, runtime)
     proof, answer = publish(storage, plan, uri, to)
     aside = f", {answer['rows_quarantined']:,} set aside" if answer["rows_quarantined"] else ""

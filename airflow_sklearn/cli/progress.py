@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
+    from airflow_sklearn.contract.plan import Chunk
     from airflow_sklearn.runtimes.base import JobHandle, JobStatus
-
-Line = tuple[int, str]
 
 
 @dataclass(repr=False)
@@ -68,25 +67,30 @@ class TextProgress:
         """Print a line of a job's log."""
         print(text, file=self._file, flush=True)
 
-    def chunk(self, number: int, total: int, label: str) -> None:
-        """Print which chunk begins."""
-        print(f"Chunk {number} of {total}: {label}", file=self._file, flush=True)
+    def chunk(self, number: int, total: int, chunk: Chunk, *, is_done: bool) -> None:
+        """Print which chunk begins.
 
-    def done_before(self, size: int) -> None:
-        """Count a chunk that was computed before."""
+        :param number: its number, from 1 on, of ``total``.
+        :param is_done: whether it was computed before, so that no job says more.
+        """
+        done = ", computed before" if is_done else ""
+        print(f"Chunk {number} of {total}: {chunk.label}{done}", file=self._file, flush=True)
 
 
 class BarProgress:
     """Progress as a bar of rich: of bytes, with the rows that are done. Other lines are printed above it.
 
     :param bar: the bar.
-    :param total: bytes of all chunks; 0: the job says how many.
+    :param total: bytes of all chunks; 0: steps and bytes as the job says them.
     """
 
     def __init__(self, bar: Any, total: int) -> None:
         self._bar, self._total = bar, total
         self._task = bar.add_task("Starting", total=total or None, rows="")
-        self._before_bytes, self._before_rows, self._size, self._rows = 0.0, 0, 0.0, 0
+        self._bytes, self._rows = 0, 0
+        """Those of the chunks before this one."""
+        self._size, self._now = 0, 0
+        """The bytes of this chunk, and its rows so far."""
 
     def line(self, level: int, text: str) -> None:
         """Move the bar if a line tells progress; else print it."""
@@ -94,32 +98,24 @@ class BarProgress:
         if isinstance(told, RowProgress):
             self._move(told)
         elif isinstance(told, StepProgress):
-            self._bar.update(
-                self._task, description=told.what, completed=told.done, total=told.total, rows=told.note[:_NOTE]
-            )
+            note = told.note[:_NOTE]
+            self._bar.update(self._task, description=told.what, completed=told.done, total=told.total, rows=note)
         else:
             self._bar.console.print(text, markup=False, highlight=False)
 
     def _move(self, told: RowProgress) -> None:
-        self._rows, self._size = told.rows, told.share * told.total
-        rows = f"{self._before_rows + told.rows:,} rows, {told.rate:,.0f} rows/s"
-        whole = self._total or told.total
-        what = self._what if self._total else told.what or "Reading"
-        done = min(self._before_bytes + self._size, whole)
-        self._bar.update(self._task, description=what, completed=done, total=whole, rows=rows)
+        self._now = told.rows
+        rows = f"{self._rows + told.rows:,} rows, {told.rate:,.0f} rows/s"
+        if self._total:
+            self._bar.update(self._task, completed=self._bytes + told.share * self._size, rows=rows)
+        else:
+            self._bar.update(self._task, description=told.what, completed=told.share, total=1.0, rows=rows)
 
-    _what = "Predicting"
-
-    def chunk(self, number: int, total: int, label: str) -> None:
-        """Begin a chunk."""
-        self._before_bytes, self._before_rows = self._before_bytes + self._size, self._before_rows + self._rows
-        self._size, self._rows = 0.0, 0
-        self._what = f"Chunk {number} of {total}"
-        self._bar.update(self._task, description=self._what)
-
-    def done_before(self, size: int) -> None:
-        """Count a chunk that was computed before."""
-        self._size = float(size)
+    def chunk(self, number: int, total: int, chunk: Chunk, *, is_done: bool) -> None:
+        """Begin a chunk. See ``TextProgress.chunk``."""
+        self._bytes, self._rows = self._bytes + self._size, self._rows + self._now
+        self._size, self._now = chunk.size, 0
+        self._bar.update(self._task, description=f"Chunk {number} of {total}", completed=self._bytes)
 
 
 _NOTE = 60  # characters beside the bar

@@ -88,7 +88,7 @@ def chunk_states(storage: Storage, run: KnownRun) -> list[dict[str, Any]]:
     plan = run.plan
     folder = LedgerFolder(plan.ledger, {obj.uri: obj.size for obj in storage.list(join(plan.ledger, "jobs", ""))})
     jobs = attempts_by_chunk(folder)
-    receipts = Ledger(storage, plan.ledger).read_receipts(plan, with_parts=run.state != "published")
+    receipts = Ledger(storage, plan.ledger).read_receipts(plan, check_parts=run.state != "published")
     states = []
     for chunk in plan.chunks:
         attempts, receipt = jobs.get(chunk.id, []), receipts.get(chunk.id)

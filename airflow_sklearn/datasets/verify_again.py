@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_sklearn.datasets.publish_files import MANIFEST_NAME
 from airflow_sklearn.exceptions import IncompleteRunError, ObjectChangedError, ObjectNotFoundError
+from airflow_sklearn.runs.ledger import Ledger
 from airflow_sklearn.runs.verify import verify
 from airflow_sklearn.storage import join
 
@@ -44,7 +45,8 @@ def verify_again(storage: Storage, run: KnownRun) -> Verified:
     """
     published = run.published if run.state == "published" else None
     # The ledger's parts may have been removed since: the published files are what counts then.
-    proof = verify(storage, run.plan, run.plan_uri, with_parts=published is None)
+    receipts = Ledger(storage, run.plan.ledger).read_receipts(run.plan, check_parts=published is None)
+    proof = verify(storage, run.plan, run.plan_uri, receipts)
     if published is None:
         return Verified(proof, 0)
     folder = join(run.plan.destination.uri, run.plan.partition)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow_sklearn.contract.document import Document
+    from airflow_sklearn.contract.plan import Chunk
     from airflow_sklearn.contract.receipt import OutputPart
     from airflow_sklearn.storage import Storage
 
@@ -113,7 +114,7 @@ class Ledger:
         return self._read_receipt(chunk_id, fingerprint)
 
     def _read_receipt(
-        self, chunk_id: str, fingerprint: str, etag: str | None = None, *, with_parts: bool = True
+        self, chunk_id: str, fingerprint: str, etag: str | None = None, *, check_parts: bool = True
     ) -> Receipt | None:
         """:param etag: the version to read; None: the current one."""
         uri = self.receipt_uri(chunk_id)
@@ -124,19 +125,21 @@ class Ledger:
         if (receipt.fingerprint, receipt.chunk_id) != (fingerprint, chunk_id):
             return None
         parts = (*receipt.parts, *receipt.quarantine)
-        if not all(map(self._is_own, parts)) or (with_parts and self.parts_missing(parts)):
+        if not all(map(self._is_own, parts)) or (check_parts and self.parts_missing(parts)):
             return None
         return receipt
 
-    def read_receipts(self, plan: Plan, *, with_parts: bool = True) -> dict[str, Receipt]:
+    def read_receipts(self, plan: Plan, *, check_parts: bool = True) -> dict[str, Receipt]:
         """The valid receipts of a plan's chunks, by chunk id.
 
-        :param with_parts: False: the parts may be gone, because they were published and then removed here.
+        :param check_parts: whether all their parts must be there. A page need not know.
         """
+
+        def read(chunk: Chunk) -> Receipt | None:
+            return self._read_receipt(chunk.id, plan.fingerprint, check_parts=check_parts)
+
         with ThreadPoolExecutor(_THREADS) as pool:
-            found = pool.map(
-                lambda chunk: self._read_receipt(chunk.id, plan.fingerprint, with_parts=with_parts), plan.chunks
-            )
+            found = pool.map(read, plan.chunks)
             return {receipt.chunk_id: receipt for receipt in found if receipt is not None}
 
     def record(self, receipt: Receipt) -> tuple[Receipt, bool]:

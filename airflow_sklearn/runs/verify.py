@@ -11,7 +11,7 @@ from airflow_sklearn.exceptions import IncompleteRunError
 from airflow_sklearn.runs.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from airflow_sklearn.contract.plan import Plan
     from airflow_sklearn.contract.receipt import Consumed, Receipt
@@ -21,18 +21,17 @@ _SHOWN = 20
 _EXAMPLES = 3
 
 
-def verify(storage: Storage, plan: Plan, plan_uri: str, *, with_parts: bool = True) -> Proof:
+def verify(storage: Storage, plan: Plan, plan_uri: str, receipts: Mapping[str, Receipt] | None = None) -> Proof:
     """Prove that the receipts cover the plan's source exactly.
 
     :param storage: where the ledger is.
     :param plan: the run's plan.
     :param plan_uri: the plan's URI, which the proof records.
-    :param with_parts: False: the ledger's parts may be gone; what was published is checked instead.
+    :param receipts: the plan's valid receipts, by chunk id; None: they are read.
     :raises IncompleteRunError: chunks have no receipt, or receipts leave gaps, overlap, or do not add up. The message
         lists all faults.
     """
-    ledger = Ledger(storage, plan.ledger)
-    receipts = ledger.read_receipts(plan, with_parts=with_parts)
+    receipts = Ledger(storage, plan.ledger).read_receipts(plan) if receipts is None else receipts
     missing = [
         f"no receipt for the chunk {chunk.label!r} ({chunk.id})" for chunk in plan.chunks if chunk.id not in receipts
     ]

@@ -19,7 +19,7 @@ from tests.conftest import HAS_AIRFLOW
 
 SLOW_TO_IMPORT = ("airflow", "boto3", "joblib", "numpy", "pandas", "pydantic", "pyarrow", "sklearn")
 COMMANDS = [
-    ["plan"], ["train"], ["predict"], ["verify"], ["register"], ["clean"], ["doctor"], ["models", "list"],
+    ["plan"], ["train"], ["predict"], ["verify"], ["report"], ["register"], ["clean"], ["doctor"], ["models", "list"],
     ["models", "show"], ["models", "compare"], ["runs", "list"], ["runs", "show"],
 ]  # fmt: skip
 

@@ -87,3 +87,16 @@ def test_mistakes_are_named_before_anything_runs(folder: Path, here: Path, calle
     assert "sparse_logistic" in message
     assert "estimator: not given" in called(*asked, code=64)["error"]["message"]
     assert not (here / "m").exists()
+
+
+def test_the_page_of_a_model_is_written_and_copied(folder: Path, here: Path, called: Call) -> None:
+    found = called("report", folder / "model", "--output", "pages/model.html")
+    page = Path(found["page"].removeprefix("file://"))
+    assert page.is_relative_to(folder / "model")
+    assert found["file"] == "pages/model.html"
+    assert page.read_text() == (here / "pages/model.html").read_text()
+    assert "random_forest_classifier" in page.read_text()
+    both = called("report", folder / "model", client.load(f"{folder}/model").uri, "--target", "churned")
+    assert Path(both["file"]).exists()
+    assert "/comparisons/" in both["page"]
+    called("report", "nothing", code=70)
