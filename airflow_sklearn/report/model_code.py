@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING
 
 from airflow_sklearn.contract.schema import label_text
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def scoring_code(manifest: ModelManifest) -> list[tuple[str, str]]:
-    """Titles with code: in a DAG, and in a notebook."""
+    """Titles with code: in a DAG, in a notebook, and on the command line."""
     latest, version = json.dumps(manifest.model), json.dumps(manifest_uri_of(manifest.model, manifest.version))
     output = f"    outputs=[{json.dumps(_output(manifest))}],\n" if _output(manifest) else ""
     dag = (
@@ -34,7 +35,11 @@ def scoring_code(manifest: ModelManifest) -> list[tuple[str, str]]:
         f"model = client.load({version})\n"
         "scores = model.predict(rows)  # a DataFrame with the features' columns"
     )
-    return [("In a DAG", dag), ("In a notebook", notebook)]
+    command = (
+        f"airflow-sklearn predict --model {shlex.quote(manifest.model)} \\\n"
+        "    --source to_score.parquet --destination scores"
+    )
+    return [("In a DAG", dag), ("In a notebook", notebook), ("On the command line", command)]
 
 
 def _output(manifest: ModelManifest) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.report.charts import dot_chart
-from airflow_sklearn.report.formats import brief, count, counted, fixed, moment, number, seconds, share, size
+from airflow_sklearn.report.formats import brief, clipped, count, counted, fixed, moment, number, seconds, share, size
 from airflow_sklearn.report.model_code import scoring_code
 from airflow_sklearn.report.model_features import feature_rows
 from airflow_sklearn.report.model_figures import Figure, figures
@@ -61,7 +61,7 @@ def model_page(
         warnings=_warnings(manifest),
         left_out=[f"{column}: {reason}" for column, reason in manifest.unfit_columns.items()],
         metrics=metrics,
-        validated=validation_words(manifest.cross_validation, manifest.validation),
+        validated=validation_words(metrics.folds, metrics.validation) if metrics else "",
         targets=targets,
         predictions=prediction_figures(manifest),
         features=feature_rows(manifest.feature_schema.features, importances),
@@ -203,7 +203,7 @@ def _trained(manifest: ModelManifest) -> list[tuple[str, Any]]:
         ("Source", ", ".join(source.files.uris[:3]) + (", …" if len(source.files.uris) > 3 else "")),
         ("Objects", f"{counted(len(source.objects), 'object')}, {size(objects)}, {source.files.file_format}"),
         ("Rows", f"{count(source.rows_used)} of {count(source.rows_read)} read"),
-        ("Snapshot", _snapshot(manifest)),
+        ("Query", clipped(source.snapshot.query, 400) if source.snapshot else None),
         ("Primary key", ", ".join(one.name for one in schema.primary_key)),
         ("Not learned from", _listed(manifest.excluded_columns)),
         ("Weights", weights),
@@ -217,13 +217,6 @@ def _trained(manifest: ModelManifest) -> list[tuple[str, Any]]:
         ("Threshold", ", ".join(f"{target}: {number(value)}" for target, value in manifest.thresholds.items())),
         ("Parameters", _params(manifest)),
     ]
-
-
-def _snapshot(manifest: ModelManifest) -> str:
-    snapshot = manifest.source.snapshot
-    if snapshot is None:
-        return ""
-    return str(getattr(snapshot, "table", "") or getattr(snapshot, "uri", "") or "of a table")
 
 
 def _listed(names: tuple[str, ...], most: int = 20) -> str:

@@ -39,3 +39,7 @@ sklearn_predict(
     assert manifest["rows"] == ROWS
     link = run.xcom("score.commit", key="airflow_sklearn_published_data")
     assert link == f"s3://{bucket}/scores/p/"
+    page = run.xcom("train", key="airflow_sklearn_model_page")
+    assert page == run.xcom("train")["manifest_uri"].replace("manifest.json", "report.html")
+    shown = cloud.client().get_object(Bucket=bucket, Key=page.removeprefix(f"s3://{bucket}/"))
+    assert shown["ContentType"] == "text/html; charset=utf-8"
