@@ -36,6 +36,7 @@ MadeOnce = Callable[[str], AbstractContextManager[Path]]
 #: where Airflow is not installed, as in a container.
 AIRFLOW_3 = (
     "aws",
+    "cli/test_airflow.py",
     "client/test_runtime.py",
     "cloud",
     "dags",

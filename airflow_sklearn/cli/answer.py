@@ -7,7 +7,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,7 +56,8 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> None:
             as_json = bool(kwargs.get("as_json"))
-            with _errors(as_json):
+            # Airflow's log goes to the standard output, which is the answer's.
+            with _errors(as_json), redirect_stdout(sys.stderr):
                 answer = function(*args, **kwargs)
             show(answer, as_json=as_json)
             if answer.code:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_sklearn.runtimes.base import LeftoverOption
+    from airflow_sklearn.runtimes.reaper.reap import Judged
 
 _DESCRIPTION = """
 End instances and containers that airflow-sklearn started for Airflow tasks that have ended since. Run it where
@@ -40,19 +42,9 @@ def main(arguments: list[str] | None = None, *, prog: str = "python -m airflow_s
     if not any(where.values()):
         flags = " or ".join(f"{one.flag} {one.metavar or ''}".rstrip() for one in places.values())
         parser.error(f"nothing to look at: give {flags}")
-    log_to = sys.stderr if options.json else sys.stdout
-    logging.basicConfig(stream=log_to, level=logging.WARNING, format="%(message)s")
-    logging.getLogger("airflow_sklearn.runtimes.reaper").setLevel(logging.INFO)
-    # Airflow 3's own commands that read connections from the database do the same.
-    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
-    hosts = find_hosts(
-        AwsConnection(options.aws_conn_id),
-        where,
-        region_name=options.region,
-        tags=dict(options.tag),
-    )
-    judged = judge(hosts, states_in_database, timedelta(minutes=options.grace))
-    ended, failed = end_left_behind(judged, dry_run=options.dry_run)
+    # The standard output is the JSON document's alone; Airflow's log goes there too.
+    with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
+        judged, ended, failed = _reap(options, where)
     if options.json:
         counts = {"found": len(judged), "ended": ended, "failed": failed, "dry_run": options.dry_run}
         print(json.dumps(counts, indent=2))
@@ -60,6 +52,21 @@ def main(arguments: list[str] | None = None, *, prog: str = "python -m airflow_s
     done = "would be ended" if options.dry_run else "ended"
     print(f"{len(judged)} found, {len(ended)} {done}" + (f", {len(failed)} could not be ended" if failed else ""))
     return 1 if failed else 0
+
+
+def _reap(options: argparse.Namespace, where: Mapping[str, list[str]]) -> tuple[list[Judged], list[str], list[str]]:
+    """Find, judge and end hosts.
+
+    :return: all hosts, and the names of those that were ended, and that could not be.
+    """
+    logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
+    logging.getLogger("airflow_sklearn.runtimes.reaper").setLevel(logging.INFO)
+    # Airflow 3's own commands that read connections from the database do the same.
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    aws, tags = AwsConnection(options.aws_conn_id), dict(options.tag)
+    hosts = find_hosts(aws, where, region_name=options.region, tags=tags)
+    judged = judge(hosts, states_in_database, timedelta(minutes=options.grace))
+    return judged, *end_left_behind(judged, dry_run=options.dry_run)
 
 
 def _where(given: bool | list[str]) -> list[str]:
