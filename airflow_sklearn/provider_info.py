@@ -34,6 +34,7 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_sklearn.operators.links.ComparePageLink",
             "airflow_sklearn.operators.links.ModelManifestLink",
             "airflow_sklearn.operators.links.RunLedgerLink",
+            "airflow_sklearn.operators.links.RunPageLink",
             "airflow_sklearn.operators.links.PublishedDataLink",
             "airflow_sklearn.operators.links.JobLink",
             "airflow_sklearn.operators.links.JobLogLink",

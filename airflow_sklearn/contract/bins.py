@@ -9,26 +9,54 @@ forms:
   levels, and the last bin holds all other levels. With few levels, each has its own.
 
 Nulls and levels that training did not have are counted elsewhere.
+
+Documents hold counts as a text of numbers with commas between them. A commit reads 1,000 receipts of 500 features: 11
+million numbers as JSON arrays would take five times the memory.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from airflow_sklearn.contract.model import ModelManifest
     from airflow_sklearn.contract.schema import Distribution, Feature, OutputColumn
 
 #: The largest number of bins of a category.
 MOST_LEVEL_BINS = 20
+_TEXT = re.compile(r"[0-9,]+")
 _PROBABILITY_EDGES = tuple(i / 20 for i in range(21))
 
 Counts = tuple[int, ...]
 
 
-def add_counts(one: Counts, other: Counts) -> Counts:
-    """The sum of counts on the same bins; empty if one of both was not counted, because a part says nothing."""
-    return tuple(map(int.__add__, one, other)) if len(one) == len(other) else ()
+def packed(counts: Iterable[int]) -> str:
+    """Counts as documents hold them."""
+    return ",".join(map(str, counts))
+
+
+def unpacked(text: str) -> Counts:
+    """Counts from a document; empty if it is no text of counts."""
+    if not _TEXT.fullmatch(text):
+        return ()
+    try:
+        return tuple(json.loads(f"[{text}]"))  # four times as fast as int() for each
+    except ValueError:
+        return ()
+
+
+def total_packed(texts: Sequence[str]) -> str:
+    """The sum of counts on the same bins; empty if one of them was not counted, because a part says nothing."""
+    bins = {text.count(",") + 1 for text in texts}
+    counts = unpacked(",".join(texts)) if len(bins) == 1 else ()
+    if not counts:
+        return ""
+    step = bins.pop()
+    return packed(sum(counts[place::step]) for place in range(step))
 
 
 def level_bins(feature: Feature) -> Counts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from airflow_sklearn.contract.bins import Counts
 from airflow_sklearn.contract.document import Document, Later, Value
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.planned import Planned
@@ -38,9 +37,11 @@ class Proof(Document):
     seconds_in_chunks: float = 0.0
     """Seconds of wall time, summed over chunks."""
     sketches: Annotated[dict[str, FeatureSketch], Later()] = {}
-    """The distribution of each feature in the whole run."""
-    scores: Annotated[dict[str, Counts], Later()] = {}
-    """The distribution of each column of predictions; see ``Tally.scores``."""
+    """Of each feature in the whole run."""
+    feature_counts: Annotated[dict[str, str], Later()] = {}
+    """Rows by feature and bin; see ``Tally.feature_counts``."""
+    score_counts: Annotated[dict[str, str], Later()] = {}
+    """Rows by output column and bin; see ``Tally.score_counts``."""
     prediction_counts: Annotated[dict[str, int], Later()] = {}
     """The number of rows by label; see ``Tally.prediction_counts``."""
 

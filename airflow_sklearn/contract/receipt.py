@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field
 
 from airflow_sklearn.contract.attempt import Host
-from airflow_sklearn.contract.bins import Counts, add_counts
+from airflow_sklearn.contract.bins import total_packed
 from airflow_sklearn.contract.data import SourceObject
 from airflow_sklearn.contract.document import Document, Later, Value
 from airflow_sklearn.contract.problems import Problem
 from airflow_sklearn.contract.schema import Column, Scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 KEY_HASH_ALGORITHM = "fnv1a-64-sum"
 
@@ -78,21 +78,19 @@ class FeatureSketch(Value):
     """The number of rows with a category that training did not have."""
     minimum: Scalar = None
     maximum: Scalar = None
-    counts: Annotated[Counts, Later()] = ()
-    """Rows by the bins of ``airflow_sklearn.contract.bins``. Empty: text, or a worker of an earlier version."""
 
-    def merge(self, other: FeatureSketch) -> FeatureSketch:
-        """The sketch of the rows of both."""
-        return FeatureSketch(
-            nulls=self.nulls + other.nulls,
-            unseen_levels=self.unseen_levels + other.unseen_levels,
-            minimum=_pick(min, self.minimum, other.minimum),
-            maximum=_pick(max, self.maximum, other.maximum),
-            counts=add_counts(self.counts, other.counts),
+    @classmethod
+    def total(cls, sketches: Sequence[FeatureSketch]) -> Self:
+        """The sketch of the rows of all."""
+        return cls(
+            nulls=sum(sketch.nulls for sketch in sketches),
+            unseen_levels=sum(sketch.unseen_levels for sketch in sketches),
+            minimum=_pick(min, [sketch.minimum for sketch in sketches]),
+            maximum=_pick(max, [sketch.maximum for sketch in sketches]),
         )
 
 
-def _pick(choose: Callable[[list[Any]], Any], *values: Any) -> Any:
+def _pick(choose: Callable[[list[Any]], Any], values: Iterable[Any]) -> Any:
     present = [value for value in values if value is not None]
     return choose(present) if present else None
 
@@ -126,8 +124,10 @@ class Tally(Value):
     sketches: dict[str, FeatureSketch] = {}
     prediction_counts: dict[str, int] = {}
     """The number of rows by label, for the method ``predict`` of a classifier."""
-    scores: Annotated[dict[str, Counts], Later()] = {}
-    """Rows by output column and by the bins of ``airflow_sklearn.contract.bins``, for columns of numbers."""
+    feature_counts: Annotated[dict[str, str], Later()] = {}
+    """Rows by feature and by the bins of ``airflow_sklearn.contract.bins``. Texts are not counted."""
+    score_counts: Annotated[dict[str, str], Later()] = {}
+    """The same by output column, for columns of numbers."""
 
     @staticmethod
     def total(tallies: Sequence[Any]) -> dict[str, Any]:
@@ -146,17 +146,33 @@ class Tally(Value):
 
 
 def total_counts(tallies: Iterable[Any]) -> dict[str, Any]:
-    """The sums of ``sketches``, ``scores`` and ``prediction_counts`` of several tallies, by these names."""
-    sketches: dict[str, FeatureSketch] = {}
-    scores: dict[str, Counts] = {}
-    labels: Counter[str] = Counter()
-    for tally in tallies:
-        for name, sketch in tally.sketches.items():
-            sketches[name] = sketches[name].merge(sketch) if name in sketches else sketch
-        for name, counts in tally.scores.items():
-            scores[name] = add_counts(scores[name], counts) if name in scores else counts
-        labels.update(tally.prediction_counts)
-    return {"sketches": sketches, "scores": scores, "prediction_counts": dict(labels)}
+    """The sums of ``sketches``, ``feature_counts``, ``score_counts`` and ``prediction_counts`` of several tallies, by
+    these names.
+    """
+    tallies = list(tallies)
+    totals = {
+        name: {key: total(found) for key, found in _by_key(getattr(tally, name) for tally in tallies).items()}
+        for name, total in _TOTALS.items()
+    }
+    return {
+        **totals,
+        "prediction_counts": dict(sum((Counter(tally.prediction_counts) for tally in tallies), Counter())),
+    }
+
+
+_TOTALS: dict[str, Callable[[list[Any]], Any]] = {
+    "sketches": FeatureSketch.total,
+    "feature_counts": total_packed,
+    "score_counts": total_packed,
+}
+
+
+def _by_key(mappings: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for mapping in mappings:
+        for key, value in mapping.items():
+            found.setdefault(key, []).append(value)
+    return found
 
 
 class Receipt(Tally, Document):

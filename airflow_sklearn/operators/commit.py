@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 from airflow_sklearn.airflow_compat import conf
 from airflow_sklearn.contract.arguments import check_all, check_flag, is_known
 from airflow_sklearn.contract.faults import counted, shown
+from airflow_sklearn.contract.shown import told
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.operators.links import PublishedDataLink, RunLedgerLink
+from airflow_sklearn.operators.links import PublishedDataLink, RunLedgerLink, RunPageLink
 from airflow_sklearn.operators.statements import StatementsOperator
 from airflow_sklearn.operators.summary import problem_lines
 
 if TYPE_CHECKING:
     from airflow_sklearn.airflow_compat import Context
+    from airflow_sklearn.contract.plan import Plan
+    from airflow_sklearn.contract.proof import Proof
+    from airflow_sklearn.contract.receipt import Receipt
 
 _FILES_SHOWN = 5
 
@@ -39,7 +43,7 @@ class SklearnCommitOperator(StatementsOperator):
     """
 
     template_fields: Sequence[str] = ("plan", "aws_conn_id")
-    operator_extra_links = (PublishedDataLink(), RunLedgerLink())
+    operator_extra_links = (RunPageLink(), PublishedDataLink(), RunLedgerLink())
     ui_color = "#e6d9f7"
 
     def __init__(
@@ -72,18 +76,34 @@ class SklearnCommitOperator(StatementsOperator):
 
     def work(self, context: Context) -> dict[str, Any]:
         """Verify the run, and publish it. The class documents the result."""
-        from airflow_sklearn.datasets.publishing import publish_run
-        from airflow_sklearn.datasets.registry import destination_of
-        from airflow_sklearn.runs.ledger import read_plan
-        from airflow_sklearn.runs.verify import verify
+        from airflow_sklearn.exceptions import StatementRunningError
+        from airflow_sklearn.report.stored_runs import page_uri, store_page
+        from airflow_sklearn.runs.ledger import Ledger, read_plan
 
         storage, uri = self.storage, plan_uri(self.plan)
         plan = read_plan(storage, uri)
+        self.store_link(context, RunLedgerLink, f"{plan.ledger}/")
+        self.store_link(context, RunPageLink, page_uri(plan.ledger))
+        receipts = Ledger(storage, plan.ledger).read_receipts(plan)
+        try:
+            proof, answer = self._publish(context, plan, receipts)
+        except StatementRunningError:
+            raise
+        except Exception as error:
+            store_page(storage, uri, plan=plan, receipts=receipts, failure=told(error))
+            raise
+        store_page(storage, uri, plan=plan, receipts=receipts, proof=proof)
+        return answer
+
+    def _publish(self, context: Context, plan: Plan, receipts: Mapping[str, Receipt]) -> tuple[Proof, dict[str, Any]]:
+        from airflow_sklearn.datasets.publishing import publish_run
+        from airflow_sklearn.datasets.registry import destination_of
+        from airflow_sklearn.runs.verify import verify
+
         destination = destination_of(plan.destination)
         place = destination.place(plan.partition)
-        self.store_link(context, RunLedgerLink, f"{plan.ledger}/")
         self.store_link(context, PublishedDataLink, place)
-        proof = verify(storage, plan, uri)
+        proof = verify(self.storage, plan, plan_uri(self.plan), receipts)
         problems = problem_lines(proof.problems)
         for line in problems:
             self.log.warning("%s", line)
@@ -120,7 +140,7 @@ class SklearnCommitOperator(StatementsOperator):
             "problems": problems,
         }
         self.announce(context, plan.destination.uri, answer)
-        return answer
+        return proof, answer
 
 
 def plan_uri(plan: str | Mapping[str, str] | Sequence[Mapping[str, str]]) -> str:

@@ -73,6 +73,13 @@ class RunLedgerLink(UriLink):
     key = "airflow_sklearn_run_ledger"
 
 
+class RunPageLink(UriLink):
+    """The page of a prediction run: complete or not and why, its time, and its data beside those of training."""
+
+    name = "Run page"
+    key = "airflow_sklearn_run_page"
+
+
 class PublishedDataLink(UriLink):
     """The folder with the published predictions, or the query editor of the database."""
 

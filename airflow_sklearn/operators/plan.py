@@ -22,7 +22,7 @@ from airflow_sklearn.contract.presets import UNEXPLAINED
 from airflow_sklearn.contract.sizes import to_bytes
 from airflow_sklearn.exceptions import PublicationRefusedError, UserError
 from airflow_sklearn.operators.base import own_copy
-from airflow_sklearn.operators.links import RunLedgerLink
+from airflow_sklearn.operators.links import RunLedgerLink, RunPageLink
 from airflow_sklearn.operators.places import check_destination, check_location, check_model, check_source
 from airflow_sklearn.operators.statements import StatementsOperator
 from airflow_sklearn.runtimes.registry import check_runtime
@@ -94,7 +94,7 @@ class SklearnPlanOperator(StatementsOperator):
     )
     text_fields = ("partition", "method", "ledger", "aws_conn_id")
     template_fields_renderers = {"policies": "json"}
-    operator_extra_links = (RunLedgerLink(),)
+    operator_extra_links = (RunPageLink(), RunLedgerLink())
     ui_color = "#d9e8f7"
 
     def __init__(
@@ -173,6 +173,7 @@ class SklearnPlanOperator(StatementsOperator):
         from airflow_sklearn.contract.planned import Planned
         from airflow_sklearn.datasets.planning import plan_prediction
         from airflow_sklearn.datasets.registry import as_destination, as_source
+        from airflow_sklearn.report.stored_runs import page_uri, store_first_page
 
         attempt = self.attempt_in(context)
         who = attempt.identity
@@ -203,6 +204,8 @@ class SklearnPlanOperator(StatementsOperator):
         for fault in destination.replacement_faults(attempt, plan):
             raise PublicationRefusedError(fault)
         self.store_link(context, RunLedgerLink, f"{plan.ledger}/")
+        store_first_page(self.storage, plan, uri)
+        self.store_link(context, RunPageLink, page_uri(plan.ledger))
         size = sum(obj.size for obj in plan.objects)
         self.log.info(
             "Planned %s over %s (%.1f MB) with %s, method %s, into %s/%s.",

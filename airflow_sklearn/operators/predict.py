@@ -12,7 +12,7 @@ from airflow_sklearn.contract.faults import shown
 from airflow_sklearn.exceptions import JobLostError, UserError
 from airflow_sklearn.operators.base import identity_of
 from airflow_sklearn.operators.jobs import DEFAULT_DEADLINE, RuntimeOperator
-from airflow_sklearn.operators.links import JobLink, JobLogLink, RunLedgerLink
+from airflow_sklearn.operators.links import JobLink, JobLogLink, RunLedgerLink, RunPageLink
 from airflow_sklearn.operators.summary import problem_lines
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class SklearnPredictOperator(RuntimeOperator):
 
     template_fields: Sequence[str] = ("chunk", "runtime", "aws_conn_id")
     template_fields_renderers = {"chunk": "json"}
-    operator_extra_links = (RunLedgerLink(), JobLink(), JobLogLink())
+    operator_extra_links = (RunPageLink(), RunLedgerLink(), JobLink(), JobLogLink())
     ui_color = "#d9f7dd"
 
     def __init__(
@@ -84,6 +84,7 @@ class SklearnPredictOperator(RuntimeOperator):
     def work(self, context: Context) -> dict[str, Any]:
         """Predict the chunk. The class documents the result."""
         from airflow_sklearn.contract.jobs import PredictJob
+        from airflow_sklearn.report.stored_runs import page_uri
         from airflow_sklearn.runs.ledger import Ledger
 
         if context.get("map_index_template") is None:
@@ -91,6 +92,7 @@ class SklearnPredictOperator(RuntimeOperator):
         planned = self._planned()
         ledger, chunk = Ledger(self.storage, planned.ledger), planned.chunk
         self.store_link(context, RunLedgerLink, f"{planned.ledger}/")
+        self.store_link(context, RunPageLink, page_uri(planned.ledger))
         identity = identity_of(context)
         attempt = f"{identity.try_number}-{secrets.token_hex(4)}"
         job = PredictJob(
@@ -133,6 +135,7 @@ class SklearnPredictOperator(RuntimeOperator):
     def record_end(self, context: Context, job_uri: str, end: JobEnd, handle: JobHandle | None = None) -> None:
         """See ``RuntimeOperator.record_end``. A worker that could tell its end itself has the first word."""
         from airflow_sklearn.contract.attempt import AttemptEnd
+        from airflow_sklearn.report.stored_runs import store_page_of_failure
         from airflow_sklearn.runs.attempts import now, record
 
         ledger, _, file_name = job_uri.rpartition("/jobs/")
@@ -149,6 +152,7 @@ class SklearnPredictOperator(RuntimeOperator):
             log_url=self._bound_runtime.log_url(handle) if handle else "",
         )
         record(self.storage, ledger, name, told)
+        store_page_of_failure(self.storage, self.chunk["plan"], ledger)
 
     def _planned(self) -> PlannedChunk:
         from airflow_sklearn.runs.ledger import read_chunk

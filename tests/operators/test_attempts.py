@@ -47,6 +47,7 @@ def test_the_end_of_a_container_that_is_gone_is_told_by_airflow(
     with pytest.raises(JobLostError):
         predict(plan, uri, request)
     (end,) = ends(plan)
+    assert "The host was reclaimed." in Storage().read(f"{plan.ledger}/report.html").decode()
     assert (end.cause, end.told_by, end.job) == (str(state), "airflow", "dag/task/run/-1/1")
     assert end.message == "The host was reclaimed."
 

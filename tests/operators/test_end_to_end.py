@@ -46,6 +46,8 @@ def test_a_table_is_trained_on_and_predicted_chunk_by_chunk(run_dag: RunDag, tab
     assert done["published"] is True
     assert Path(done["proof"].removeprefix("file://")).exists()
     assert published_rows(table / "scores" / "date=2026-01-01") == list(range(ROWS))
+    page = Path(done["proof"].removeprefix("file://")).parents[1] / "report.html"
+    assert "The receipts cover the source exactly" in page.read_text()
 
 
 def test_a_second_run_computes_nothing_again_and_says_so(run_dag: RunDag, table: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_sklearn.contract.bins import packed
 from airflow_sklearn.contract.problem_collector import let_pass
 from airflow_sklearn.contract.receipt import FeatureSketch
 from airflow_sklearn.models.columns import microseconds, numbers
@@ -38,7 +39,6 @@ class _Counts:
             unseen_levels=self.unseen,
             minimum=self.low if known else None,
             maximum=self.high if known else None,
-            counts=self.bins.counts if self.bins else (),
         )
 
 
@@ -57,6 +57,11 @@ class SchemaValidator:
     def sketches(self) -> dict[str, FeatureSketch]:
         """The sketches of all rows so far, by feature."""
         return {name: counts.sketch() for name, counts in self._counts.items()}
+
+    @property
+    def feature_counts(self) -> dict[str, str]:
+        """All rows so far, by feature and by training's bins."""
+        return {name: packed(counts.bins.counts) for name, counts in self._counts.items() if counts.bins}
 
     def check(self, table: pa.Table, file: str) -> pa.Table:
         """Check rows of one file. The more rows at a time, the less time for each.

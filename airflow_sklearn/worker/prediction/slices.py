@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from airflow_sklearn.contract.bins import score_edges
+from airflow_sklearn.contract.bins import packed, score_edges
 from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.contract.receipt import KeyHash, OutputPart, Timings
 from airflow_sklearn.contract.schema import Column
@@ -34,7 +34,6 @@ from airflow_sklearn.worker.predictor import Predictor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from airflow_sklearn.contract.bins import Counts
     from airflow_sklearn.contract.explanation import TargetExplanation
     from airflow_sklearn.contract.jobs import PredictJob
     from airflow_sklearn.contract.model import ModelManifest
@@ -75,7 +74,8 @@ class SliceResult:
     """Problems that the policies do not let pass: there is no output."""
     sketches: dict[str, FeatureSketch] = field(default_factory=dict)
     prediction_counts: Counter[str] = field(default_factory=Counter)
-    scores: dict[str, Counts] = field(default_factory=dict)
+    feature_counts: dict[str, str] = field(default_factory=dict)
+    score_counts: dict[str, str] = field(default_factory=dict)
     parity: float = 0.0
     """The largest relative difference that the parity sample showed in this process."""
     key_hash: KeyHash = field(default_factory=KeyHash)
@@ -175,7 +175,8 @@ class SlicePredictor:
         result.key_hash = keys.close()
         result.rows_quarantined = rejects.close()
         result.problems, result.sketches = self._problems.problems(), self._validator.sketches
-        result.scores = {name: counts.counts for name, counts in self._scores.items()}
+        result.feature_counts = self._validator.feature_counts
+        result.score_counts = {name: packed(counts.counts) for name, counts in self._scores.items()}
         result.errors = self._errors.problems()
         result.refused = self._is_refused()
         if not result.refused:
