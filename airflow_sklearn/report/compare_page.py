@@ -68,12 +68,14 @@ def compare_page(
     return render(
         "compare.html",
         title=f"Versions of {model_name(models[0].manifest.model)}" if of_one else f"Models of {first.target}",
+        noun="version" if of_one else "model",
         target=first.target,
         metric=metric_name(by),
         way="lower" if by in LOWER_IS_BETTER else "higher",
         warnings=list(warnings),
         models=[_ranked(number, one, compared, by) for number, one in enumerate(compared)],
         tiles=_tiles(compared, by),
+        scale=_scale_text(compared, by),
         as_columns=len(compared) <= _MOST_COLUMNS,
         metrics=_metric_table(compared, list(dict.fromkeys(names))),
         with_difference=len(compared) == 2,
@@ -153,11 +155,21 @@ def _places(
     """The value and its interval as parts of the range of all models."""
     if value is None:
         return None
-    ends = [end for one in compared for end in (one.value(by), *_ends(one.interval(by))) if end is not None]
-    low, high = min(ends), max(ends)
+    low, high = _range(compared, by)
     span = (high - low) or 1.0
     ends = [(end - low) / span for end in _ends(interval)]
     return ((value - low) / span, *ends) if ends else ((value - low) / span, None, None)  # type: ignore[return-value]
+
+
+def _range(compared: Sequence[Compared], by: str) -> tuple[float, float]:
+    """The least and the largest value of a metric in all models, with their intervals."""
+    ends = [end for one in compared for end in (one.value(by), *_ends(one.interval(by))) if end is not None]
+    return min(ends, default=0.0), max(ends, default=0.0)
+
+
+def _scale_text(compared: Sequence[Compared], by: str) -> str:
+    low, high = _range(compared, by)
+    return f"From {fixed(low)} to {fixed(high)}" if low < high else ""
 
 
 def _ends(interval: Interval | None) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.report.charts import dot_chart
@@ -24,6 +25,7 @@ from airflow_sklearn.report.words import (
     params_text,
     validation_words,
 )
+from airflow_sklearn.runs.model_store import version_folder
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.explanation import ModelExplanation, TargetExplanation
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.contract.schema import Target
     from airflow_sklearn.contract.search import SearchResults
 
+_DOCUMENT = re.compile(r"[a-z]+-[0-9a-f]+\.json")
 _MOST_TILES = 3  # of targets
 _MOST_COEFFICIENTS = 500  # columns of a linear model on the page
 _MOST_OUTPUTS = 6  # classes whose coefficients have a column each
@@ -69,6 +72,7 @@ def model_page(
         trained=_trained(manifest),
         made=_made(manifest),
         code=scoring_code(manifest),
+        documents=_documents(manifest),
     )
 
 
@@ -217,6 +221,14 @@ def _trained(manifest: ModelManifest) -> list[tuple[str, Any]]:
         ("Threshold", ", ".join(f"{target}: {number(value)}" for target, value in manifest.thresholds.items())),
         ("Parameters", _params(manifest)),
     ]
+
+
+def _documents(manifest: ModelManifest) -> list[str]:
+    """The names of the version's documents, which lie in the page's folder."""
+    folder = f"{version_folder(manifest.model, manifest.version)}/"
+    found = (manifest.metrics_object, manifest.explanation_object)
+    names = [one.uri.removeprefix(folder) for one in found if one and one.uri.startswith(folder)]
+    return ["manifest.json", *(name for name in names if _DOCUMENT.fullmatch(name))]
 
 
 def _listed(names: tuple[str, ...], most: int = 20) -> str:
