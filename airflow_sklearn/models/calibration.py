@@ -11,6 +11,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from airflow_sklearn.contract.shown import shown
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.models.row_folds import RowFolds
 from airflow_sklearn.models.splits import RANDOM_STATE
 
 if TYPE_CHECKING:
@@ -21,13 +22,14 @@ FOLDS = 5
 _NEWEST_METHOD, _ITS_VERSION = "temperature", (1, 8)
 
 
-def calibrated(estimator: Any, method: str) -> CalibratedClassifierCV:
-    """An estimator whose probabilities are calibrated on the predictions of five shuffled, stratified folds.
+def calibrated(estimator: Any, method: str, folds: Any = None) -> CalibratedClassifierCV:
+    """An estimator whose probabilities are calibrated on the predictions of five folds.
 
     The estimator itself is fitted on all rows, once more than there are folds. See Niculescu-Mizil and Caruana,
     "Predicting good probabilities with supervised learning" (2005).
 
     :param method: ``sigmoid``, ``isotonic`` or ``temperature``.
+    :param folds: a splitter; None: shuffled and stratified ones.
     :raises UserError: the installed scikit-learn does not have the method.
     """
     version = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
@@ -36,8 +38,18 @@ def calibrated(estimator: Any, method: str) -> CalibratedClassifierCV:
             f"calibration={method!r} needs scikit-learn 1.8 or newer, and the worker has {sklearn.__version__}. Fix: "
             "use 'sigmoid' or 'isotonic', or an image with a newer one."
         )
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=RANDOM_STATE)
-    return CalibratedClassifierCV(estimator, method=method, cv=folds, ensemble=False)
+    return CalibratedClassifierCV(estimator, method=method, cv=folds or _shuffled(), ensemble=False)
+
+
+def without_rows(estimator: Any) -> Any:
+    """A fitted estimator, which no longer knows the groups or times of the rows that it was calibrated on."""
+    if isinstance(estimator, CalibratedClassifierCV) and isinstance(estimator.cv, RowFolds):
+        estimator.cv = _shuffled()
+    return estimator
+
+
+def _shuffled() -> StratifiedKFold:
+    return StratifiedKFold(FOLDS, shuffle=True, random_state=RANDOM_STATE)
 
 
 def check_calibration(y: np.ndarray) -> None:

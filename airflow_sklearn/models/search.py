@@ -34,12 +34,13 @@ if TYPE_CHECKING:
     from sklearn.model_selection._search import BaseSearchCV
 
 
-def make_search(estimator: Any, asked: Search, preset: str | None = None) -> BaseSearchCV:
+def make_search(estimator: Any, asked: Search, preset: str | None = None, folds: Any = None) -> BaseSearchCV:
     """The unfitted search over an estimator. Its preprocessing is inside, so that no fold learns from another one.
 
     :param estimator: the estimator.
     :param asked: the search that is asked for.
     :param preset: the preset that the estimator was made of; None: none.
+    :param folds: a splitter; None: shuffled folds, stratified for a classifier.
     :raises UserError: there is nothing to search, or a parameter or scorer does not exist; the message lists all
         faults.
     """
@@ -52,7 +53,7 @@ def make_search(estimator: Any, asked: Search, preset: str | None = None) -> Bas
     names = _full_names(estimator, [*params, *cost])
     _check_scoring(asked.scoring)
     values = {names[name]: _values(one) for name, one in params.items()}
-    shared = {"cv": shuffled(asked.cv, estimator, asked.random_state), "scoring": _scoring(asked, estimator)}
+    shared = {"cv": folds or shuffled(asked.cv, estimator, asked.random_state), "scoring": _scoring(asked, estimator)}
     if asked.method == "grid":
         return GridSearchCV(estimator, values, **shared)
     shared["random_state"] = asked.random_state

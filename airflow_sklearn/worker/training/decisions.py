@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from airflow_sklearn.contract.model import PresetEstimator
 from airflow_sklearn.exceptions import UserError
-from airflow_sklearn.models.calibration import calibrated, check_calibration
+from airflow_sklearn.models.calibration import FOLDS, calibrated, check_calibration
 from airflow_sklearn.models.imbalance import with_balanced_classes
 from airflow_sklearn.models.search import make_search
 from airflow_sklearn.models.threshold import fixed_threshold, scores_of, with_threshold, with_tuned_threshold
 from airflow_sklearn.models.validation import rows_of
 from airflow_sklearn.worker.training.estimators import spec_of
+from airflow_sklearn.worker.training.folds import inner_folds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pyarrow as pa
 
     from airflow_sklearn.contract.jobs import TrainJob
+    from airflow_sklearn.models.row_folds import RowFolds
     from airflow_sklearn.models.splits import Split
     from airflow_sklearn.worker.training.fitting import Validated
     from airflow_sklearn.worker.training.loading import TargetRows, TrainingData
@@ -46,19 +53,23 @@ def as_asked(job: TrainJob, estimators: Mapping[str, Any], data: TrainingData) -
     _check_targets(job, data.targets, estimators)
     found = {}
     for name, estimator in estimators.items():
-        balanced = False
-        if any(target.name == name and target.has_classes for target in data.targets):
+        balanced, has_classes = False, any(one.name == name and one.has_classes for one in data.targets)
+        if has_classes:
             if job.class_weight:
                 estimator, balanced = with_balanced_classes(estimator)
             if job.calibration:
-                estimator = calibrated(estimator, job.calibration)
-        found[name] = Unfitted(searched(job, estimator, name), balanced)
+                within = inner_folds(job, data.table, FOLDS, True, all_scored=True)
+                estimator = calibrated(estimator, job.calibration, within)
+        asked = job.parameter_search
+        within = inner_folds(job, data.table, asked.cv, has_classes) if asked else None
+        found[name] = Unfitted(searched(job, estimator, name, within), balanced)
     return found
 
 
-def searched(job: TrainJob, estimator: Any, target: str) -> Any:
+def searched(job: TrainJob, estimator: Any, target: str, folds: RowFolds | None = None) -> Any:
     """The search over an estimator that the job asks for; the estimator itself if it asks for none.
 
+    :param folds: the folds of the search; None: shuffled ones.
     :raises UserError: there is nothing to search, or no target.
     """
     if job.parameter_search is None:
@@ -66,18 +77,38 @@ def searched(job: TrainJob, estimator: Any, target: str) -> Any:
     if not job.targets:
         raise UserError("search compares predictions with a target, and there is none. Fix: leave search out.")
     spec = spec_of(job.estimator, target)
-    return make_search(estimator, job.parameter_search, spec.name if isinstance(spec, PresetEstimator) else None)
+    return make_search(estimator, job.parameter_search, spec.name if isinstance(spec, PresetEstimator) else None, folds)
 
 
-def check_folds(job: TrainJob, target: TargetRows, splits: Sequence[Split]) -> None:
-    """Check that calibration finds enough rows of each class in all rows and in each fold.
+def check_folds(job: TrainJob, table: pa.Table, target: TargetRows, splits: Sequence[Split]) -> None:
+    """Check that calibration and search find enough rows, groups or moments of each class in all rows and in each fold.
 
-    :raises UserError: a class is too rare.
+    :param table: the training table.
+    :raises UserError: a class is too rare, or there are too few groups or moments.
     """
-    if job.calibration and target.has_classes:
-        check_calibration(target.y)
-        for split in splits:
-            check_calibration(target.y[split.train])
+    fitted = [np.arange(len(target.y)), *(split.train for split in splits)]
+    calibrates = bool(job.calibration and target.has_classes)
+    asked = [(FOLDS, True)] if calibrates else []
+    asked += [(job.parameter_search.cv, False)] if job.parameter_search else []
+    for rows in fitted:
+        if calibrates:
+            check_calibration(target.y[rows])
+    for folds, all_scored in asked:
+        within = inner_folds(job, table, folds, target.has_classes, all_scored=all_scored)
+        for rows in fitted if within else []:
+            with _saying_for("calibration" if all_scored else "search", folds):
+                within.splits(target.rows[rows], target.y[rows])
+
+
+@contextlib.contextmanager
+def _saying_for(setting: str, folds: int) -> Iterator[None]:
+    """Say in errors of folds whose folds they are."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(
+            f"{setting} fits in {folds} folds of its own, which keep to groups or time as the validation does. {error}"
+        ) from None
 
 
 def decided(
@@ -120,8 +151,6 @@ def decided(
 
 def _few_rows_of_both(X: Any, y: Any) -> tuple[Any, Any]:
     """Some rows, with both classes among them."""
-    import numpy as np
-
     first = [int(np.flatnonzero(y == label)[0]) for label in np.unique(y)]
     rows = np.unique([*first, *range(min(len(y), _FEW_ROWS))])
     return rows_of(X, rows), y[rows]

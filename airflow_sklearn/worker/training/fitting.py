@@ -14,6 +14,7 @@ from sklearn.base import clone
 from airflow_sklearn.contract.faults import counted
 from airflow_sklearn.contract.shown import told, values_shown
 from airflow_sklearn.exceptions import AirflowSklearnError
+from airflow_sklearn.models.calibration import without_rows
 from airflow_sklearn.models.fitting import fit
 from airflow_sklearn.models.frames import to_frame
 from airflow_sklearn.models.search import results_of
@@ -142,7 +143,7 @@ def fit_and_validate(job: TrainJob, storage: Storage, unfitted: Mapping[str, Unf
         return _fit_alone(job, unfitted[""].estimator, data)
     folds = [make_folds(job, data.table, target, target.has_classes) for target in data.targets]
     for target, splits in zip(data.targets, folds, strict=True):
-        check_folds(job, target, splits)
+        check_folds(job, data.table, target, splits)
     held_out = load_held_out(job, storage, data)
     frame, not_made = to_frame(data.table, data.features), dict[str, str]()
     held_frame = held_out and to_frame(held_out.table, data.features)
@@ -180,7 +181,7 @@ def _fit_target(job: TrainJob, estimator: Any, X: Any, target: TargetRows, param
     if job.parameter_search:
         found, fitted = results_of(fitted, target.name), fitted.best_estimator_
         _LOG.info("Best of %d combinations: %s", len(found.candidates), found.best_params)
-    return FittedTarget(target, fitted, seconds=seconds, search_results=found)
+    return FittedTarget(target, without_rows(fitted), seconds=seconds, search_results=found)
 
 
 def _rows_with(target: TargetRows, frame: Any) -> Any:

@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
 
 from airflow_sklearn.contract.model import ModelManifest
+from airflow_sklearn.contract.search import Search
 from airflow_sklearn.contract.validation import GroupFolds, HeldOutRows, TimeFolds
 from tests.worker.training.test_out_of_sample import scores
 from tests.worker.workbench import Workbench, error_of, problems_of
@@ -118,3 +120,39 @@ def test_linear_models_without_probabilities_keep_their_decision_values(bench: W
     manifest = bench.train(bench.write(table, "t.csv"), "sklearn.linear_model:RidgeClassifier", cross_validation=3)
     assert scores(manifest).column_names == ["key", "y", "fold", "y_pred", *(f"y_decision_{c}" for c in "abc")]
     assert 0.5 < (manifest.metrics["roc_auc_macro"] or 0) <= 1
+
+
+@pytest.mark.slow
+def test_a_search_does_not_see_a_customer_on_both_sides_either(bench: Workbench) -> None:
+    asked = Search(method="grid", params={"n_neighbors": [1, 60]}, scoring="accuracy", cv=3)
+    options: dict[str, Any] = {"parameter_search": asked, "validation": GroupFolds("customer", folds=2)}
+    manifest = bench.train(bench.write(visits(), "t.csv"), NEIGHBOUR, excluded_columns=("day",), **options)
+    (found,) = manifest.search_results
+    assert found.best_score is not None
+    assert found.best_score < 0.7, "the nearest neighbour is the customer's own other visit, if the folds allow it"
+
+
+@pytest.mark.slow
+def test_a_calibration_keeps_to_groups_and_time_and_forgets_the_rows(bench: Workbench) -> None:
+    source = bench.write(visits(), "t.csv")
+    for way in (GroupFolds("customer", folds=2), TimeFolds("day", folds=2, gap=timedelta(days=2))):
+        options: dict[str, Any] = {"params": {"n_neighbors": 1}, "calibration": "sigmoid", "validation": way}
+        options["cross_validation"] = 2
+        excluded = ("day",) if isinstance(way, GroupFolds) else ("customer",)
+        manifest = bench.train(source, NEIGHBOUR, excluded_columns=excluded, **options)
+        fitted = bench.estimator(manifest)
+        assert not manifest.not_made
+        assert isinstance(fitted.cv, StratifiedKFold)
+        assert manifest.metrics["log_loss"] is not None
+        if isinstance(way, GroupFolds):
+            assert manifest.metrics["log_loss"] < 0.8, (
+                "calibrated on the customer's own visits it would be sure, and wrong"
+            )
+
+
+def test_too_few_moments_for_the_folds_of_a_calibration_are_told_before_anything_is_fitted(bench: Workbench) -> None:
+    rows = visits().set_column(3, "day", pa.array([n % 4 for n in range(400)]))
+    options: dict[str, Any] = {"calibration": "sigmoid", "validation": TimeFolds("day", folds=2), "cross_validation": 2}
+    said = error_of(bench.run(bench.train_job(bench.write(rows, "t.csv"), NEIGHBOUR, **options)))
+    assert "calibration fits in 5 folds" in said
+    assert "TimeFolds('day')" in said
