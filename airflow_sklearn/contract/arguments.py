@@ -114,7 +114,9 @@ def check_columns(argument: str, value: Any) -> None:
     """
     if not is_known(value) or value is None or isinstance(value, str):
         return
-    if not isinstance(value, list | tuple | set | frozenset) or not all(isinstance(name, str) for name in value):
+    if isinstance(value, set | frozenset):
+        raise UserError(f"{argument}={shown(value)}: a set has no order. Give a list of names.")
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
         raise UserError(f"{argument}={shown(value)}: give a column's name, or a list of names.")
 
 

@@ -30,7 +30,7 @@ class WillScore:
     :param source: a URI, several, a ``Dataset``, a ``RedshiftTable`` or a ``RedshiftQuery``. (templated)
     :param unfit_columns: ``error``: columns that the check finds are an error, before anything is fitted; ``exclude``:
         they are not learned from.
-    :param keep: columns that are learned from whatever the check finds. (templated)
+    :param keep: columns that are not checked. (templated)
     """
 
     template_fields: ClassVar[tuple[str, ...]] = ("source", "keep")

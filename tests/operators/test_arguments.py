@@ -104,6 +104,7 @@ def dag() -> Any:
         ({"preprocessing_params": ["max_levels"]}, "preprocessing_params=.*: give a dict"),
         ({"preprocessing_params": {"max_levels": 3}, "preprocessing": "none"}, "preprocessing='none' has none"),
         ({"target": ["a", "a"]}, "'a' is named twice"),
+        ({"primary_key": {"id", "day"}}, "primary_key=.*: a set has no order. Give a list of names"),
         ({"target": []}, "give a column's name, or a list"),
         ({"target": ""}, "give a text"),
         ({"model": "models/x"}, "model='models/x' is a relative path"),

@@ -110,6 +110,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     folders = parser.add_argument_group("folders in S3, each may be repeated; one may hold several")
     for name, dest, help_text in (
         ("data", "data", "what is trained on and predicted: a folder (slash at its end) or an object; only read"),
+        (
+            "compared",
+            "compared",
+            "what a training only looks at: the files of will_score=... and of HeldOut(...); only read",
+        ),
         ("model", "models", "a model's URI"),
         ("destination", "destinations", "where predictions are published; the ledgers of the runs are below it"),
         ("ledger", "ledgers", "a folder for ledgers, if plans name one (ledger=...)"),

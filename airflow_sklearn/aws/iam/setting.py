@@ -246,6 +246,7 @@ def read_setting(
     runtimes: Sequence[str] = (),
     partition: str | None = None,
     data: Sequence[str] = (),
+    compared: Sequence[str] = (),
     models: Sequence[str] = (),
     destinations: Sequence[str] = (),
     ledgers: Sequence[str] = (),
@@ -287,7 +288,7 @@ def read_setting(
         reader.faults.append(f"--partition {partition} does not have the region {region}: it is in {own}")
     if search_containers and not models:
         reader.faults.append("--search-containers goes with --model: a train job's pools lie below its model's URI")
-    if not (data or models or destinations or ledgers or staging or pools):
+    if not (data or compared or models or destinations or ledgers or staging or pools):
         reader.faults.append(
             "no folder is given: give --data, --model and --destination, --staging for tables (each may be repeated)"
         )
@@ -336,7 +337,7 @@ def read_setting(
         task_role=reader.role("--task-role", task_role),
         execution_role=reader.role("--execution-role", execution_role),
         repositories=_each(repositories, reader.repository),
-        data=places("--data", data),
+        data=tuple(dict.fromkeys([*places("--data", data), *places("--compared", compared)])),
         models=folders("--model", models),
         destinations=folders("--destination", destinations),
         ledgers=folders("--ledger", ledgers),

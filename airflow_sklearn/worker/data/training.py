@@ -160,7 +160,7 @@ def _check_expected(
                     f"named in {role}, but no file has such a column; there are {shown}."
                     f"{suggestion(name, there)}{hint}",
                     column=name,
-                    fix=f"correct the name in {role}=..., or the source.",
+                    fix=f"correct the name in {role}, or the source.",
                 )
 
 

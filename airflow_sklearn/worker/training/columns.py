@@ -9,6 +9,9 @@ from airflow_sklearn.contract.validation import GroupFolds, TimeFolds
 if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import TrainJob
 
+#: The settings that may name the column of the weights. A job does not tell which one did.
+WEIGHTS = "sample_weight, or fit_params['sample_weight']"
+
 
 def named_columns(job: TrainJob) -> dict[str, tuple[str, ...]]:
     """All columns that the job names, by the setting. The table must have them."""
@@ -16,10 +19,10 @@ def named_columns(job: TrainJob) -> dict[str, tuple[str, ...]]:
         "target": job.targets,
         "primary_key": job.primary_key,
         "excluded_columns": job.excluded_columns,
-        "sample_weight": (job.sample_weight,) if job.sample_weight else (),
+        WEIGHTS: (job.sample_weight,) if job.sample_weight else (),
         "validation": (job.validation.column,) if isinstance(job.validation, GroupFolds | TimeFolds) else (),
         "metrics_by": job.metrics_by,
-        "fit_params": tuple(job.fit_params.values()),
+        **{f"fit_params[{name!r}]": (column,) for name, column in job.fit_params.items()},
         "will_score": job.will_score.keep if job.will_score else (),
     }
     return {setting: names for setting, names in found.items() if names}

@@ -95,7 +95,9 @@ def check_folds(job: TrainJob, table: pa.Table, target: TargetRows, splits: Sequ
             check_calibration(target.y[rows])
     for folds, all_scored in asked:
         within = inner_folds(job, table, folds, target.has_classes, all_scored=all_scored)
-        for rows in fitted if within else []:
+        if within is None:
+            return
+        for rows in fitted:
             with _saying_for("calibration" if all_scored else "search", folds):
                 within.splits(target.rows[rows], target.y[rows])
 

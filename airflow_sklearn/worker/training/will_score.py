@@ -32,6 +32,11 @@ _FIX = (
     "keep=[{!r}] to learn from this one nevertheless."
 )
 
+_FIX_KEY = (
+    "correct the tables, or name another key; WillScore(..., keep=[{!r}]) says that predictions will have a "
+    "primary_key of their own."
+)
+
 _MEANT = {
     "constant": "it has the same value in all rows of the table that will be scored",
     "null": "it has no value in the table that will be scored",
@@ -46,20 +51,25 @@ def unfit_columns(
     :param table: the training rows.
     :param names: the columns that would be learned from.
     :return: the columns to leave out, each with the reason. The log says them.
-    :raises DataError: there are some, and the job does not leave them out; the error carries all. Or the table that
-        will be scored cannot be read.
+    :raises DataError: there are some, and the job does not leave them out, or the primary key is among them; the error
+        carries all. Or the table that will be scored cannot be read.
     """
     if job.will_score is None:
         return {}
-    judged = table.select([name for name in names if name not in job.will_score.keep])
+    judged, key = ([name for name in some if name not in job.will_score.keep] for some in (names, job.primary_key))
     found: dict[str, tuple[str, str]] = {}
-    for column, kind, message in (*_unlike(job, storage, judged), *_telling(judged, targets)):
+    unlike = _unlike(job, storage, table.select([*judged, *key]))
+    for column, kind, message in (*unlike, *_telling(table.select(judged), targets)):
         found.setdefault(column, (kind, message))
+    problems = ProblemCollector()
+    for column in [column for column in found if column in job.primary_key]:
+        kind, message = found.pop(column)
+        if kind != "constant_column" or len(job.primary_key) == 1:  # the other columns of a key may tell rows apart
+            problems.add(kind, f"a column of the primary key: {message}", column=column, fix=_FIX_KEY.format(column))
     if job.will_score.unfit_columns == "error":
-        problems = ProblemCollector()
         for column, (kind, message) in found.items():
             problems.add(kind, message, column=column, fix=_FIX.format(column))
-        problems.raise_if_any(f"Columns do not suit the table that will be scored ({job.will_score.name}):")
+    problems.raise_if_any(f"Columns do not suit the table that will be scored ({job.will_score.name}):")
     for column, (_, message) in found.items():
         _LOG.warning("Not learned from: column %r: %s", column, message)
     return {column: message for column, (_, message) in found.items()}

@@ -380,6 +380,16 @@ def test_the_container_has_no_right_outside_of_s3() -> None:
     assert {action.partition(":")[0] for action in actions} == {"s3"}
 
 
+def test_what_a_training_only_looks_at_is_listed_and_read() -> None:
+    """``will_score=`` and ``HeldOut``: Airflow finds the files, the container reads them."""
+    found, prefix = roles(compared=["s3://acme/to_score/"]), "to_score/2026/"
+    for side in ("airflow", "task"):
+        assert found[side].may("s3:ListBucket", "arn:aws:s3:::acme", s3__prefix=prefix) or side == "task"
+        assert found[side].may_on_object("GetObject", f"s3://acme/{prefix}a.csv")
+        assert not found[side].may_on_object("PutObject", f"s3://acme/{prefix}a.csv")
+        assert not roles()[side].may_on_object("GetObject", f"s3://acme/{prefix}a.csv")
+
+
 @pytest.mark.parametrize("side", ["airflow", "task"])
 def test_only_the_folders_are_listed(side: str) -> None:
     role = roles()[side]

@@ -153,3 +153,11 @@ def test_a_class_too_rare_for_calibration_is_named_with_its_rows(bench: Workbenc
     source = bench.write(table.set_column(5, "y", pa.array(labels)), "t.csv")
     result = bench.run(bench.train_job(source, calibration="sigmoid", cross_validation=3))
     assert "{'rare': 4}" in error_of(result)
+
+
+def test_a_column_for_fit_that_is_not_there_is_told_under_the_name_of_the_parameter(bench: Workbench) -> None:
+    source = bench.write(rare(100), "t.csv")
+    result = bench.run(bench.train_job(source, fit_params={"note": "nowhere"}, sample_weight="nothing"))
+    said = error_of(result)
+    assert "named in fit_params['note']" in said
+    assert "named in sample_weight, or fit_params['sample_weight']" in said

@@ -109,7 +109,7 @@ def test_a_column_that_one_of_many_files_lacks_is_missing_and_one_that_varies_in
 
 
 def test_a_database_that_has_looked_itself_is_believed(bench: Workbench) -> None:
-    contents = {"X": "various", "x": "constant", "same": "various", "empty": "null"}
+    contents = {"key": "various", "X": "various", "x": "constant", "same": "various", "empty": "null"}
     train = {name: TRAIN[name] for name in ("key", "x", "same", "empty", "gone", "y")}
     check = ScoredTable(name="customers", contents=contents)
     result = bench.run(bench.train_job(bench.write(pa.table(train), "train.csv"), will_score=check))
@@ -130,3 +130,16 @@ def test_a_kept_column_that_the_training_table_lacks_is_said(bench: Workbench) -
     said = error_of(bench.run(bench.train_job(source, will_score=scored(bench, keep=("closed_on",)))))
     assert "named in will_score" in said
     assert "Did you mean 'closed on'" in said
+
+
+@pytest.mark.parametrize("unfit_columns", ["error", "exclude"])
+@pytest.mark.parametrize(("keys", "kind"), [(None, "missing_column"), ([None] * N, "null_column")])
+def test_the_primary_key_is_looked_for_too(bench: Workbench, keys: Any, kind: str, unfit_columns: str) -> None:
+    source = bench.write(pa.table({name: TRAIN[name] for name in ("key", "x", "y")}), "train.csv")
+    columns = {"x": SCORED["x"], **({} if keys is None else {"key": pa.array(keys, pa.int64())})}
+    asked: dict[str, Any] = {"columns": columns, "unfit_columns": unfit_columns}
+    result = bench.run(bench.train_job(source, will_score=scored(bench, **asked)))
+    assert set(problems_of(result)) == {(kind, "key")}
+    assert "WillScore(..., keep=['key']) says that predictions will have a primary_key of their own" in error_of(result)
+    if unfit_columns == "error" and keys is None:
+        bench.train(source, will_score=scored(bench, **asked, keep=("key",)))
