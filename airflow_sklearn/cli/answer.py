@@ -14,6 +14,7 @@ from typing import Any
 import typer
 
 _WIDE = 240  # characters
+_NOT_FOUND = 66  # EX_NOINPUT of sysexits.h. A task would be retried, since its source may appear; a person is told.
 
 
 @dataclass(frozen=True)
@@ -133,11 +134,12 @@ def _told(error: BaseException, as_json: bool) -> int:
     :return: its exit code.
     """
     from airflow_sklearn.contract.exit_codes import BY_KIND, kind_of
-    from airflow_sklearn.exceptions import AirflowSklearnError, DataError
+    from airflow_sklearn.exceptions import AirflowSklearnError, DataError, ObjectNotFoundError
     from airflow_sklearn.storage.full_disk import full_disk_error
 
     error = full_disk_error(error) or error
     kind = kind_of(error)
+    code = _NOT_FOUND if isinstance(error, ObjectNotFoundError) else BY_KIND[kind]
     message = _message(error)
     if kind == "internal" and not isinstance(error, AirflowSklearnError) and not _is_of_aws(error):
         traceback.print_exception(error, file=sys.stderr)  # a fault of this package or of a library, not of the user
@@ -149,10 +151,10 @@ def _told(error: BaseException, as_json: bool) -> int:
             "message": message,
             "problems": [problem.model_dump(mode="json") for problem in problems],
         }
-        print(json.dumps({"error": told, "exit_code": BY_KIND[kind]}, indent=2))
+        print(json.dumps({"error": told, "exit_code": code}, indent=2))
     else:
         console_of(sys.stderr).print(f"Error: {message}", markup=False, highlight=False, soft_wrap=True)
-    return BY_KIND[kind]
+    return code
 
 
 def _message(error: BaseException) -> str:

@@ -22,8 +22,8 @@ from airflow_sklearn.cli.verify import verify
 
 _EPILOG = (
     "Exit codes: 0 done; 1 a check found a fault; 2 wrong options; 64 the request cannot be fulfilled; 65 the data or "
-    "a run are not whole; 70 internal error; 71 out of memory; 78 something is not installed, or versions differ; "
-    "124 deadline; 143 stopped. Documentation: docs/reference/command.md"
+    "a run are not whole; 66 not found; 70 internal error; 71 out of memory; 78 something is not installed, or "
+    "versions differ; 124 deadline; 143 stopped. Documentation: docs/reference/command.md"
 )
 
 app = typer.Typer(

@@ -43,4 +43,4 @@ def test_doctor_tries_each_right_and_leaves_nothing(
 
 
 def test_a_bucket_that_is_not_there_is_an_error_without_a_traceback(bucket: str, printed: Call) -> None:
-    assert "No bucket for" in printed("runs", "list", f"s3://{bucket}-gone/out", code=70)
+    assert "No bucket for" in printed("runs", "list", f"s3://{bucket}-gone/out", code=66)

@@ -99,4 +99,4 @@ def test_the_page_of_a_model_is_written_and_copied(folder: Path, here: Path, cal
     both = called("report", folder / "model", client.load(f"{folder}/model").uri, "--target", "churned")
     assert Path(both["file"]).exists()
     assert "/comparisons/" in both["page"]
-    called("report", "nothing", code=70)
+    called("report", "nothing", code=66)
