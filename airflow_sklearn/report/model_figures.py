@@ -126,7 +126,10 @@ def _regression(target: TargetMetrics) -> Iterator[Figure]:
     if isinstance(found := values.get("residual_histogram"), dict):
         picture = charts.histogram(found["bin_edges"], found["values"], "Residuals", x="true value minus prediction")
         yield Figure("Residuals", picture, "The outermost bars hold all rows beyond them too.")
-    if isinstance(found := values.get("residuals_by_decile"), dict) and len(found["predicted"]) > 1:
+    if (
+        isinstance(found := values.get("residuals_by_decile"), dict)
+        and len(points_of(found, "predicted", "residual")[0]) > 1
+    ):
         yield _residuals(found)
     truth, scores = values.get("training_histogram"), values.get("score_histogram")
     if isinstance(truth, dict) and isinstance(scores, dict):
@@ -185,11 +188,11 @@ def _scores(histogram: Mapping[str, Any], positive: Any, names: Sequence[str], t
 
 
 def _by_threshold(curve: Mapping[str, Any], threshold: float | None) -> Figure:
-    xs, precision = points_of(curve, "thresh", "precision")
-    _, recall = points_of(curve, "thresh", "recall")
+    precision, recall = points_of(curve, "thresh", "precision"), points_of(curve, "thresh", "recall")
+    xs = [*precision[0], *recall[0]] or [0.0, 1.0]
     low, high = (0.0, 1.0) if all(0 <= x <= 1 for x in xs) else (min(xs), max(xs))
     mark = [] if threshold is None else [(threshold, 0.0), (threshold, 1.0)]
-    series = [Series("precision", xs, precision), Series("recall", xs, recall)]
+    series = [Series("precision", *precision), Series("recall", *recall)]
     title = "Precision and recall by threshold"
     picture = line_chart(series, Axis("threshold", low, high), Axis("share", shown=_percent), title, reference=mark)
     return Figure(title, picture, "", _legend(["precision", "recall"], "the model's threshold" if mark else ""))
@@ -202,12 +205,15 @@ def _confusion(target: TargetMetrics) -> Iterator[Figure]:
 
 
 def _residuals(found: Mapping[str, Any]) -> Figure:
-    middles = found["predicted"]
-    tops = [value for row in found["residual"] for value in row if value is not None]
+    middles, rows = points_of(found, "predicted", "residual")
+    tops = [value for row in rows for value in row if value is not None]
     low, high = rounded(min([*tops, 0.0]), max([*tops, 0.0]))
     names = [f"{share(quantile, 0)} quantile" for quantile in found["quantile"]]
     order = sorted(range(len(names)), key=lambda number: abs(found["quantile"][number] - 0.5))
-    series = [Series(names[n], middles, [row[n] for row in found["residual"]], dots=n == order[0]) for n in order]
+    curves = [{"x": middles, "y": [row[n] for row in rows]} for n in order]
+    series = [
+        Series(names[n], *points_of(one, "x", "y"), dots=n == order[0]) for n, one in zip(order, curves, strict=True)
+    ]
     x = Axis("prediction", min(middles), max(middles))
     axis = Axis("true value minus prediction", low, high)
     picture = line_chart(series, x, axis, "Residuals by prediction", reference=[(x.low, 0), (x.high, 0)])
@@ -221,7 +227,7 @@ def _legend(names: Sequence[str], reference: str) -> Legend:
     return found if len(names) > 1 else found[1:]
 
 
-def points_of(curve: Mapping[str, Any], x: str, y: str) -> tuple[list[float], list[float]]:
+def points_of(curve: Mapping[str, Any], x: str, y: str) -> tuple[list[Any], list[Any]]:
     """The points of a stored curve, without those that are not known."""
     pairs = [(a, b) for a, b in zip(curve[x], curve[y], strict=True) if a is not None and b is not None]
     return [a for a, _ in pairs], [b for _, b in pairs]

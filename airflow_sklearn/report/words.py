@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from airflow_sklearn.contract.metrics import LOWER_IS_BETTER
 from airflow_sklearn.contract.schema import KIND_WORDS, label_text
 from airflow_sklearn.report.formats import counted, number
+from airflow_sklearn.runs.leaderboard import estimator_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,14 +78,10 @@ def estimator_name(manifest: ModelManifest, target: str = "") -> str:
 
     :param target: of several estimators, that of this target.
     """
-    spec = manifest.estimator
-    if spec.kind == "several":
-        if not target:
-            return "an estimator for each target"
-        spec = spec.by_target[target]
-    if spec.kind == "preset":
-        return spec.name
-    return spec.path if spec.kind == "factory" else manifest.estimator_class.rpartition(".")[2]
+    if manifest.estimator.kind == "several" and not target:
+        return "an estimator for each target"
+    found = estimator_of(manifest, target)
+    return found.rpartition(".")[2] if found == manifest.estimator_class else found
 
 
 def model_name(model: str) -> str:

@@ -171,12 +171,15 @@ def _ranked(one: _Read, target: TargetMetrics, name: str) -> RankedModel:
     }
     number = float(value) if isinstance(value, int | float) else None
     low, high = (interval.low, interval.high) if isinstance(interval, Interval) else (None, None)
-    estimator = _estimator_of(manifest, target.target)
+    estimator = estimator_of(manifest, target.target)
     return RankedModel(estimator, result, number, low, high, manifest.performance.fit_seconds)
 
 
-def _estimator_of(manifest: ModelManifest, target: str) -> str:
-    """What ``SklearnTrainOperator`` takes as ``estimator``; of an object, its class."""
+def estimator_of(manifest: ModelManifest, target: str) -> str:
+    """What ``SklearnTrainOperator`` takes as ``estimator``; of an object, its class.
+
+    :param target: of several estimators, the one of this target is meant.
+    """
     spec = manifest.estimator
     if spec.kind == "several":
         spec = spec.by_target[target]

@@ -16,6 +16,8 @@ from airflow_sklearn.contract.explanation import Importance, ModelExplanation, T
 from airflow_sklearn.contract.metrics import ModelMetrics
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.contract.schema import Distribution, Feature, FeatureSchema, Target
+from airflow_sklearn.models.metrics.report import target_metrics
+from airflow_sklearn.models.metrics.scored import scored_classes, scored_numbers
 from airflow_sklearn.report.model_page import model_page
 from tests.factories import manifest as a_manifest
 from tests.report.documents import classified, metrics_of, regressed
@@ -77,6 +79,21 @@ def test_a_model_without_a_target_has_a_page_without_metrics(task: Any, words: s
     text = checked(model_page(a_manifest("file:///m", feature_schema=schema_of(target), metrics={})))
     assert words in text
     assert "Quality" not in text
+
+
+@pytest.mark.parametrize("rows", [1, 30])
+def test_metrics_that_the_rows_do_not_allow_break_no_page(rows: int) -> None:
+    """All rows have one class, and a regressor predicts no finite number for some."""
+    names, random = np.array(["no", "yes"], dtype=object), np.random.default_rng(0)
+    codes, scores = np.zeros(rows, int), random.random((rows, 2))
+    one_class = scored_classes(names[codes], names[codes], ["no", "yes"], scores=scores, is_probability=True)
+    y = random.normal(size=rows)
+    infinite = scored_numbers(y, np.where(np.arange(rows) % 2, y, np.inf))
+    for scored, task in ((one_class, "classification"), (infinite, "regression")):
+        found = target_metrics(scored, target="y", labels=("no", "yes") if task == "classification" else ())
+        target = Target(name="y", arrow_type="string", task=task, classes=found.classes)  # type: ignore[arg-type]
+        manifest = a_manifest("file:///m", feature_schema=schema_of(target))
+        assert "–" in checked(model_page(manifest, metrics_of(found)))
 
 
 def test_text_from_data_is_escaped_wherever_it_stands() -> None:

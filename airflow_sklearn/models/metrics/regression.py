@@ -58,7 +58,8 @@ def residual_histogram(scored: Scored) -> dict[str, np.ndarray]:
     The bins hold the middle 98% of the residuals; the first and the last one hold all beyond them too.
     """
     residuals = scored.y - scored.predicted
-    low, high = weighted_quantiles(residuals, (0.01, 0.99), scored.weight)
+    known = np.isfinite(residuals)
+    low, high = weighted_quantiles(residuals[known], (0.01, 0.99), scored.weight[known])
     if not low < high:  # all are the same, or no row has a weight
         low, high = np.nan_to_num(low) - 0.5, np.nan_to_num(low) + 0.5
     edges = np.histogram_bin_edges([], BINS, (low, high))
