@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from airflow_sklearn.cli import prediction
 from airflow_sklearn.cli.access import need_worker, storage_by
 from airflow_sklearn.cli.answer import Answer
@@ -51,18 +53,25 @@ def predict(
     from airflow_sklearn.cli.progress import shown, watched_runtime
     from airflow_sklearn.client.scoring import publish, run_chunk
     from airflow_sklearn.contract.faults import counted
+    from airflow_sklearn.report.stored_runs import store_page
     from airflow_sklearn.runs.ledger import Ledger
 
     storage = storage_by(aws_conn_id)
     plan, uri, to = prediction.make_plan(storage, asked, store=True)
     done = Ledger(storage, plan.ledger).read_receipts(plan)
-    with shown(sum(chunk.size for chunk in plan.chunks)) as progress:
-        runtime = watched_runtime(progress.line, aws_conn_id, python, processes)
-        for number, chunk in enumerate(plan.chunks, start=1):
-            progress.chunk(number, len(plan.chunks), chunk, is_done=chunk.id in done)
-            if chunk.id not in done:
-                run_chunk(storage, plan, uri, chunk, runtime)
-    proof, answer = publish(storage, plan, uri, to)
+    try:
+        with shown(sum(chunk.size for chunk in plan.chunks)) as progress:
+            runtime = watched_runtime(progress.line, aws_conn_id, python, processes)
+            for number, chunk in enumerate(plan.chunks, start=1):
+                progress.chunk(number, len(plan.chunks), chunk, is_done=chunk.id in done)
+                if chunk.id not in done:
+                    run_chunk(storage, plan, uri, chunk, runtime)
+        proof, answer = publish(storage, plan, uri, to)
+    except Exception:
+        if page := store_page(storage, uri, plan=plan):
+            print(f"The page of the run, with each attempt, is {page}", file=sys.stderr)
+        raise
+    page = store_page(storage, uri, plan=plan, proof=proof)
     aside = f", {answer['rows_quarantined']:,} set aside" if answer["rows_quarantined"] else ""
     again = f", {len(done)} of them computed before" if done else ""
     line = (
@@ -70,7 +79,7 @@ def predict(
         f"{answer['uri']}"
     )
     problems = [str(problem) for problem in proof.problems]
-    document = {**answer, "plan": uri, "chunks_done_before": len(done), "problems": problems}
+    document = {**answer, "plan": uri, "chunks_done_before": len(done), "problems": problems, "page": page}
     # The log of one chunk has just said the same.
     merged = [f"Warning: {text}" for text in problems] if len(plan.chunks) > 1 else []
-    return Answer(document, [*merged, line])
+    return Answer(document, [*merged, line, *([f"The page of the run is {page}"] if page else [])])

@@ -1,4 +1,4 @@
-"""``airflow-sklearn report``: write or open the page of a model, or of several that are compared."""
+"""``airflow-sklearn report``: write or open the page of a model, of several that are compared, or of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def report(
-    what: Annotated[list[str], typer.Argument(help="A model, or several models to compare.")],
+    what: Annotated[list[str], typer.Argument(help="A model, several models to compare, or a run.")],
     metric: Annotated[str | None, typer.Option(help="Of a comparison: the metric to rank by.")] = None,
     target: Annotated[str, typer.Option(help="Of a comparison: the target, of models with several.")] = "",
     output: Annotated[Path | None, typer.Option(help="Write the page to this file too.")] = None,
@@ -25,7 +25,7 @@ def report(
     aws_conn_id: AwsConnId = None,
     as_json: AsJson = False,
 ) -> Answer:
-    """Write the page of a model beside it, or that of several models below the best one."""
+    """Write the page of a model beside it, of several below the best one, or of a run into its ledger."""
     storage, places = storage_by(aws_conn_id), uris(what)
     page = _page(storage, places, metric, target)
     path = _local_file(storage, page, output, needed=open_it)
@@ -45,7 +45,28 @@ def _page(storage: Storage, places: list[str], metric: str | None, target: str) 
 
     if len(places) > 1:
         return write_compare_page(storage, leaderboard(storage, places, metric=metric, target=target))
-    return write_model_page(storage, places[0])
+    return write_model_page(storage, places[0]) if _is_model(storage, places[0]) else _run_page(storage, places[0])
+
+
+def _run_page(storage: Storage, place: str) -> str:
+    from airflow_sklearn.datasets.run_catalog import find_run
+    from airflow_sklearn.exceptions import UserError
+    from airflow_sklearn.report.stored_runs import make_page, page_uri
+
+    try:
+        run = find_run(storage, place)
+    except UserError as error:
+        raise UserError(f"{place} is no model (it has no latest.json), and {error}") from None
+    uri = page_uri(run.plan.ledger)
+    storage.write(uri, make_page(storage, run.plan, run.plan_uri).encode())
+    return uri
+
+
+def _is_model(storage: Storage, place: str) -> bool:
+    """Whether a place is a model, or the manifest of one of its versions."""
+    from airflow_sklearn.storage import join
+
+    return place.endswith("/manifest.json") or storage.exists(join(place, "latest.json"))
 
 
 def _local_file(storage: Storage, page: str, output: Path | None, *, needed: bool) -> Path | None:

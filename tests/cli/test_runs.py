@@ -146,3 +146,13 @@ def test_a_plan_names_all_that_does_not_fit(root: str, here: Path, called: Call)
     assert all(f"'{name}'" in message for name in ("x", "id", "name"))
     called("plan", *asked, "--chunk-size", "huge", code=64)
     assert "model, source, destination: not given" in called("plan", code=64)["error"]["message"]
+
+
+def test_a_run_that_has_not_ended_has_a_page(root: str, here: Path, called: Call) -> None:
+    storage = Storage()
+    plan, uri = csv_plan(storage, root)
+    record(storage, plan, range(1))
+    found = called("report", uri, "--output", "run.html")
+    assert found["page"].startswith(plan.ledger)
+    assert "1 of 4" in (here / "run.html").read_text()
+    called("report", "in", code=64)

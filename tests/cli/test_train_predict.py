@@ -54,6 +54,12 @@ def test_predictions_are_those_of_the_client_and_are_not_computed_again(
     assert called(*asked)["chunks_done_before"] == 2
     assert "in 2 chunks, 2 of them computed before" in printed(*asked)
     assert called("verify", "out/all")["rows_out"] == 400
+    page = Path(found["page"].removeprefix("file://"))
+    made = page.read_text()
+    page.unlink()
+    assert called("report", "out/all")["file"] == str(page)
+    assert "400" in made
+    assert "400" in page.read_text()
     assert called("doctor", "--model", folder / "model")["fail"] == 0
 
 
@@ -63,6 +69,7 @@ def test_bad_rows_end_with_65_and_all_problems(folder: Path, here: Path, called:
     error = called(*asked, code=65)["error"]
     assert {(problem["kind"], problem["column"]) for problem in error["problems"]} >= {("wrong_type", "age")}
     assert error["message"].count("wrong_type: column 'age'") == 1
+    assert list(here.glob("bad/_airflow_sklearn/*/*.html")), "a failed run has a page too"
     assert "failed" in called("runs", "show", next(here.glob("bad/_airflow_sklearn/*")))["chunks"][0]["state"]
 
 
@@ -99,4 +106,4 @@ def test_the_page_of_a_model_is_written_and_copied(folder: Path, here: Path, cal
     both = called("report", folder / "model", client.load(f"{folder}/model").uri, "--target", "churned")
     assert Path(both["file"]).exists()
     assert "/comparisons/" in both["page"]
-    called("report", "nothing", code=66)
+    assert "is no model" in called("report", "nothing", code=64)["error"]["message"]
