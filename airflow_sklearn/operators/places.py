@@ -10,6 +10,7 @@ from typing import Any
 from airflow_sklearn.contract.arguments import is_known, is_place
 from airflow_sklearn.contract.faults import kind_of, shown
 from airflow_sklearn.datasets.files import Dataset
+from airflow_sklearn.datasets.held_out import check_is_files
 from airflow_sklearn.datasets.registry import as_destination, as_source
 from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.storage.uris import split_scheme
@@ -65,6 +66,14 @@ def check_source(source: Any, argument: str = "source") -> None:
     :raises UserError: it is no source, or has invalid options.
     """
     _check(source, argument, as_source)
+
+
+def check_held_out(source: Any) -> None:
+    """Check the source of ``HeldOut``.
+
+    :raises UserError: it is no source, is no files, or has invalid options.
+    """
+    _check(source, "HeldOut", lambda value: check_is_files(as_source(value)))
 
 
 def check_destination(destination: Any, argument: str = "destination") -> None:

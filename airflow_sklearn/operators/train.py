@@ -27,7 +27,7 @@ from airflow_sklearn.exceptions import UserError
 from airflow_sklearn.operators.base import clears_of, identity_of, own_copy, static_outlets
 from airflow_sklearn.operators.jobs import DEFAULT_DEADLINE
 from airflow_sklearn.operators.links import ModelManifestLink
-from airflow_sklearn.operators.places import check_destination, check_location, check_source
+from airflow_sklearn.operators.places import check_destination, check_held_out, check_location, check_source
 from airflow_sklearn.operators.versions import ModelVersionOperator
 from airflow_sklearn.runs.estimator_objects import check_can_be_stored, held, wrapped
 from airflow_sklearn.runs.search import check_spreads, checked_containers
@@ -237,7 +237,7 @@ class SklearnTrainOperator(ModelVersionOperator):
             lambda: check_location("model", self.model),
             lambda: check_source(self.source),
             lambda: check_flag("reuse", self.reuse),
-            *([partial(check_source, self.validation.source)] if isinstance(self.validation, HeldOut) else []),
+            *([partial(check_held_out, self.validation.source)] if isinstance(self.validation, HeldOut) else []),
             *([partial(check_source, scored.source, "will_score")] if isinstance(scored, WillScore) else []),
             *([partial(check_destination, self.out_of_sample, "out_of_sample")] if self.out_of_sample else []),
         )

@@ -57,6 +57,7 @@ def dag() -> Any:
         ({"validation": "non"}, "validation='non': give a number of folds .*Did you mean 'none'"),
         ({"validation": 3, "cross_validation": 2}, "cross_validation=2 and validation=3 contradict each other"),
         ({"validation": HeldOut("ftp://b/x.csv")}, "ftp"),
+        ({"validation": HeldOut(RedshiftTable("a.t", staging="s3://b/s"))}, "HeldOut: .* is a table. Fix: give files"),
         ({"will_score": WillScore}, r"will_score=WillScore is the class: give an object, WillScore\(...\)"),
         ({"will_score": "scores.csv"}, "will_score='scores.csv' is a relative path"),
         ({"will_score": WillScore(3)}, "will_score: .*3 is a number"),

@@ -20,13 +20,12 @@ from airflow_sklearn.models.frames import to_frame
 from airflow_sklearn.models.search import results_of
 from airflow_sklearn.models.several_targets import SeveralTargets
 from airflow_sklearn.models.validation import Validation, cross_validate, rows_of, validate_fitted
-from airflow_sklearn.runs.search import why_alone
 from airflow_sklearn.system.threads import users_code
 from airflow_sklearn.worker.training.decisions import check_folds, decided
 from airflow_sklearn.worker.training.folds import make_folds
 from airflow_sklearn.worker.training.held_out import load_held_out
 from airflow_sklearn.worker.training.progress import telling_search_steps
-from airflow_sklearn.worker.training.search import search_containers
+from airflow_sklearn.worker.training.search import search_containers, searches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -198,7 +197,7 @@ def _cross_validation(
     params: FitParams,
 ) -> Callable[[], Validated]:
     estimator = clone(estimator, safe=False)  # before it is fitted
-    parallel = job.search is not None and bool(why_alone(estimator))  # else the estimator's own work is spread
+    parallel = job.search is not None and not searches(estimator)  # else the fits of the search are spread
 
     def make() -> Validated:
         started = time.monotonic()

@@ -7,6 +7,8 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
+from sklearn.model_selection._search import BaseSearchCV
+
 from airflow_sklearn.exceptions import UserError
 
 if TYPE_CHECKING:
@@ -54,3 +56,12 @@ def search_containers(job: TrainJob, estimators: Sequence[Any]) -> Iterator[None
             statistics["bytes_stored"] / 1e6,
             statistics["bytes_fetched"] / 1e6,
         )
+
+
+def searches(estimator: Any) -> bool:
+    """Whether an unfitted estimator is a search for parameters, or has one in it.
+
+    A search gives each container more to do than its few folds do. Of all other estimators, whole folds are spread.
+    """
+    parts = [estimator, *estimator.get_params(deep=True).values()]
+    return any(isinstance(part, BaseSearchCV) for part in parts)

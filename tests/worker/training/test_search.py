@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 pytest.importorskip("psutil", reason="LocalRuntime needs it; a worker image has no use for it")
 
@@ -15,6 +21,7 @@ from airflow_sklearn.runtimes.base import JobState
 from airflow_sklearn.runtimes.local.runtime import LocalRuntime
 from airflow_sklearn.storage import Storage
 from airflow_sklearn.worker.parity import with_sample
+from airflow_sklearn.worker.training.search import searches
 from tests.waiting import wait_for
 from tests.worker.workbench import Workbench, error_of
 
@@ -121,3 +128,17 @@ def test_a_preset_is_searched_in_containers_by_hyperband(
     assert [c.score for c in spread.search_results[0].candidates] == [
         c.score for c in alone.search_results[0].candidates
     ]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "found"),
+    [
+        (Ridge(), False),
+        (ExtraTreesRegressor(), False),
+        (GridSearchCV(Ridge(), {"alpha": [1]}), True),
+        (make_pipeline(StandardScaler(), GridSearchCV(Ridge(), {"alpha": [1]})), True),
+    ],
+    ids=["one piece", "an ensemble", "a search", "a search at the end"],
+)
+def test_whole_folds_are_spread_but_of_a_search_its_fits(estimator: Any, found: bool) -> None:
+    assert searches(estimator) is found
