@@ -15,7 +15,7 @@ from airflow_sklearn.storage import join
 from airflow_sklearn.system.scratch import scratch_folder
 from airflow_sklearn.worker import skops_files
 from airflow_sklearn.worker.artifact import file_sha256
-from airflow_sklearn.worker.registration.mlflow import ModelFile, model_file
+from airflow_sklearn.worker.registration.mlflow import ModelFile, model_file, signature_of
 
 if TYPE_CHECKING:
     from airflow_sklearn.contract.jobs import RegisterJob
@@ -53,13 +53,28 @@ def load_fitted(job: RegisterJob, storage: Storage) -> Any:
     return estimator
 
 
+def load_signature(spec: RegisteredEstimator, storage: Storage) -> dict[str, str]:
+    """The features and their types that the folder of an MLflow model tells; empty: it tells none, or is another file.
+
+    :raises UserError: the folder is no MLflow model.
+    """
+    return signature_of(_described(_folder(spec), storage)) if spec.form == "mlflow" else {}
+
+
+def _folder(spec: RegisteredEstimator) -> str:
+    return join(spec.uri.rstrip("/"), "")
+
+
 def _file_of(spec: RegisteredEstimator, storage: Storage) -> ModelFile:
     if spec.form != "mlflow":
         return ModelFile(spec.uri, spec.form)
-    folder = join(spec.uri.rstrip("/"), "")
+    return model_file(_described(_folder(spec), storage), _folder(spec))
+
+
+def _described(folder: str, storage: Storage) -> bytes:
     uri = f"{folder}MLmodel"
     try:
-        return model_file(storage.read(uri), folder)
+        return storage.read(uri)
     except ObjectNotFoundError:
         raise UserError(
             f"{folder} is no MLflow model: there is no {uri}. Fix: give the folder that mlflow.sklearn.save_model made."

@@ -1,10 +1,12 @@
 """The description of a model in the format of MLflow: a folder with a file ``MLmodel`` in YAML.
 
-Only the part about scikit-learn is read, and of that two values, so that neither MLflow nor a YAML library is needed.
+Only the part about scikit-learn is read, and the inputs of the signature, so that neither MLflow nor a YAML library is
+needed.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Literal, NamedTuple
 
@@ -17,6 +19,7 @@ _FORMS: dict[str, Literal["pickle", "skops"]] = {
     "skops": "skops",
 }
 _LINE = re.compile(r"(?P<indent> *)(?P<name>[\w.]+):\s*(?P<value>.*?)\s*")
+_INPUTS = re.compile(r"^signature:\n(?:  .*\n)*?  inputs: '(?P<quoted>(?:[^']|'')*)'", re.MULTILINE)
 _FILE_NAME = re.compile(r"[\w][\w.-]*")
 
 
@@ -50,6 +53,23 @@ def model_file(description: bytes, folder: str) -> ModelFile:
             f"{', '.join(_FORMS)} was expected. Fix: register the estimator's own file."
         )
     return ModelFile(f"{folder}{name}", _FORMS[form])
+
+
+def signature_of(description: bytes) -> dict[str, str]:
+    """The inputs of an MLflow model, and their types in MLflow's words; empty: it has no signature with names.
+
+    MLflow writes them as JSON in a quoted text, which YAML may break into several lines.
+
+    :param description: the content of ``MLmodel``.
+    """
+    found = _INPUTS.search(description.decode(errors="replace"))
+    if found is None:
+        return {}
+    text = re.sub(r"\n\s*", " ", found["quoted"].replace("''", "'"))
+    try:
+        return {str(one["name"]): str(one["type"]) for one in json.loads(text)}
+    except (ValueError, KeyError, TypeError):  # tensors have no names
+        return {}
 
 
 def _flavor(text: str, wanted: str) -> dict[str, str]:

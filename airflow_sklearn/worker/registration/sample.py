@@ -13,21 +13,25 @@ from sklearn.base import is_classifier
 from airflow_sklearn.contract.faults import counted, suggestion
 from airflow_sklearn.contract.problem_collector import ProblemCollector
 from airflow_sklearn.exceptions import UserError
+from airflow_sklearn.models.columns import kind_of
 from airflow_sklearn.models.frames import accepts_arrow
 from airflow_sklearn.models.schema import learn_features, learn_target
 from airflow_sklearn.models.tasks import needs_target, task_of, untargeted
 from airflow_sklearn.worker.data.training import read_table
-from airflow_sklearn.worker.training.checks import check_snapshot, check_unloaded
+from airflow_sklearn.worker.registration.fitted import load_signature
+from airflow_sklearn.worker.training.checks import check_snapshot, check_unloaded, value_type
 from airflow_sklearn.worker.training.description import LearnedTable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_sklearn.contract.jobs import RegisterJob
     from airflow_sklearn.contract.schema import Target
     from airflow_sklearn.storage import Storage
 
 _LOG = logging.getLogger("airflow_sklearn.worker")
+#: Types of MLflow's signatures, and the kinds of columns that they mean.
+_SIGNED = {**dict.fromkeys(("integer", "long", "float", "double"), "numeric"), "string": "string"}
 _SUMMARY = "The sample does not fit the model:"
 
 
@@ -60,8 +64,10 @@ def load_sample(job: RegisterJob, storage: Storage, estimator: Any) -> LearnedTa
     check_snapshot(job, table, problems)
     if not table.num_rows:
         problems.add("too_few_rows", "the sample has no rows", fix="give at least one row, better a few hundred.")
-    names = _feature_names(job, estimator, table.column_names)
+    signature = load_signature(job.estimator, storage)
+    names = _feature_names(job, estimator, signature, table.column_names)
     _check_names(names, table.column_names, job, problems)
+    _check_types(signature, table.select([name for name in names if name in table.column_names]), problems)
     problems.raise_if_any(_SUMMARY)
     _check_count(names, estimator, job)
     _LOG.info("Checking on %s with %s", counted(table.num_rows, "row"), counted(len(names), "feature"))
@@ -97,12 +103,14 @@ def target_of(job: RegisterJob, estimator: Any, sample: LearnedTable) -> Target:
     return learn_target(column, job.target, classifier, classes)
 
 
-def _feature_names(job: RegisterJob, estimator: Any, there: Sequence[str]) -> list[str]:
+def _feature_names(job: RegisterJob, estimator: Any, signature: Mapping[str, str], there: Sequence[str]) -> list[str]:
     if job.features:
         return list(job.features)
     fitted_on = getattr(estimator, "feature_names_in_", None)
     if fitted_on is not None:
         return [str(name) for name in fitted_on]
+    if signature and len(signature) == getattr(estimator, "n_features_in_", len(signature)):
+        return list(signature)
     roles = {job.target, *job.primary_key, *job.excluded_columns, *job.expected.values()}
     return [name for name in there if name not in roles]
 
@@ -123,6 +131,20 @@ def _check_names(names: Sequence[str], there: Sequence[str], job: RegisterJob, p
             column=name,
             fix="leave it out of target, primary_key and excluded_columns.",
         )
+
+
+def _check_types(signature: Mapping[str, str], table: pa.Table, problems: ProblemCollector) -> None:
+    """Collect columns that hold text where the model's signature says numbers, or the reverse."""
+    for name in table.column_names:
+        said, kind = _SIGNED.get(signature.get(name, "")), kind_of(value_type(table[name].type))
+        if said is not None and kind in _SIGNED.values() and said != kind:
+            problems.add(
+                "wrong_type",
+                f"the signature of the model says {signature[name]}, and the sample has values of type "
+                f"{value_type(table[name].type)}",
+                column=name,
+                fix="correct the sample, or say its type: Dataset(..., types={...}).",
+            )
 
 
 def _check_count(names: Sequence[str], estimator: Any, job: RegisterJob) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 import uuid
 from pathlib import Path
@@ -197,4 +198,26 @@ def test_an_mlflow_model_is_registered_by_its_folder(notebook: Notebook, tmp_pat
     (folder / "MLmodel").write_text("flavors:\n  sklearn:\n    pickled_model: ../../elsewhere.pkl\n")
     assert "names the file '../../elsewhere.pkl'" in error_of(
         notebook.register(folder, frame(), digest=digest, target="third")
+    )
+
+
+def test_the_signature_of_an_mlflow_model_names_its_features_and_their_types(
+    notebook: Notebook, tmp_path: Path
+) -> None:
+    data, folder = frame().rename(columns={"n": "how many, of 'all'"}), tmp_path / "mlflow_model"
+    names = ["how many, of 'all'", "x"]
+    folder.mkdir()
+    (folder / "model.pkl").write_bytes(pickle.dumps(Ridge().fit(data[names].to_numpy(float), data["x"] * 3)))
+    inputs = json.dumps([{"type": "double", "name": name, "required": True} for name in names]).replace("'", "''")
+    inputs = inputs.replace('{"type": "double", "name": "x"', '{"type":\n    "double", "name": "x"')  # as YAML folds it
+    text = f"flavors:\n  sklearn:\n    pickled_model: model.pkl\nsignature:\n  inputs: '{inputs}'\n  outputs: null\n"
+    (folder / "MLmodel").write_text(text)
+    digest = sha256(folder / "model.pkl")
+    manifest = notebook.manifest(notebook.register(folder, data, digest=digest, target="z"))
+    assert list(manifest.feature_schema.feature_names) == names
+    found = notebook.bench.predict(notebook.bench.source("sample.parquet"))
+    assert found["z_pred"].to_pylist() == pytest.approx((data["x"] * 3).tolist(), abs=0.1)
+    data["x"] = data["x"].astype(str)
+    assert "the signature of the model says double" in error_of(
+        notebook.register(folder, data, digest=digest, target="other")
     )
