@@ -26,6 +26,7 @@ import pytest
 
 from local_cloud import ministack
 from tests.cloud.images import build_test_image
+from tests.durations import Durations, by_module, recorded
 
 if TYPE_CHECKING:
     from tests.operators.real_airflow import RealAirflow
@@ -76,6 +77,8 @@ BOTH_AIRFLOWS = (
 )
 #: Fixtures that start servers, containers, pools of processes or a whole Airflow, or migrate its database.
 SERVICES = {"real_airflow", "airflow_home", "cloud", "docker", "redshift_cloud", "local_pool", "shared_pool"}
+#: Seconds of CPU, as recorded, that a test of `make test-quick` may take.
+QUICK_SECONDS = 0.5
 #: Folders whose tests need nothing less, most of them.
 FOLDERS_OF_SERVICES = ("cloud", "images")
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
@@ -122,11 +125,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--suite", choices=["airflow3", "airflow2", "worker", "many"], help="its tests only; see `make test`"
     )
-    parser.addoption("--quick", action="store_true", help="neither services nor slow tests; see `make test-quick`")
+    parser.addoption("--quick", action="store_true", help="neither services nor long tests; see `make test-quick`")
+    parser.addoption("--record-durations", action="store_true", help="into tests/durations.json")
     parser.addoption("--ran", type=Path, metavar="FILE", help="write down which modules ran a test")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.option.record_durations:
+        config.pluginmanager.register(Durations())
     if hasattr(config, "workerinput"):  # a process of pytest-xdist's, and not the one that controls them
         return
     if config.option.suite in ("airflow2", "airflow3") and getattr(config.option, "numprocesses", None):
@@ -178,13 +184,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.services)
         if _is_one_of(item.path, BOTH_AIRFLOWS):
             item.add_marker(pytest.mark.both_airflows)
+    seconds = recorded()
     if config.option.quick:
-        _leave_out(
-            config, items, [item for item in items if _has_marker(item, "services") or _has_marker(item, "slow")]
-        )
+        long = {test for test, value in seconds.items() if value > QUICK_SECONDS}
+        _leave_out(config, items, [item for item in items if _has_marker(item, "services") or item.nodeid in long])
     if config.option.suite == "airflow2":
         _leave_out(config, items, [item for item in items if not _has_marker(item, "both_airflows")])
-    items.sort(key=_order)
+    modules = by_module(seconds)
+    items.sort(key=lambda item: (_order(item), -modules[item.nodeid.partition("::")[0]]))
 
 
 def _has_marker(item: pytest.Item, name: str) -> bool:
@@ -223,7 +230,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if config.option.quick:
         terminalreporter.write_line(
             "Left out: tests with local clouds, databases, containers or a whole Airflow "
-            f"(among them tests/{', tests/'.join(FOLDERS_OF_SERVICES)}), tests that are marked slow, mypy, "
+            f"(among them tests/{', tests/'.join(FOLDERS_OF_SERVICES)}), tests that take long, mypy, "
             "and all in Airflow 2.11 and without Airflow. `make test` runs them."
         )
 

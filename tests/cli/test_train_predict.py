@@ -13,8 +13,6 @@ import pytest
 from airflow_sklearn import client
 from tests.cli.conftest import Call, called
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -13,7 +13,6 @@ from airflow_sklearn.exceptions import DataError
 from airflow_sklearn.runtimes.local import LocalRuntime
 
 
-@pytest.mark.slow
 def test_jobs_may_run_in_processes_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     frame = pd.DataFrame({"id": range(240), "x": [i * 37 % 101 for i in range(240)]})

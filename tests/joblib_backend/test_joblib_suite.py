@@ -7,12 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
 def test_joblibs_own_tests_pass() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.joblib_backend.joblib_suite"],

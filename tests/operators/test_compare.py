@@ -21,7 +21,6 @@ RunDag = Callable[..., Run]
 TEMPLATE = Path(__file__).parents[2] / "dags" / "compare_presets.py"
 
 
-@pytest.mark.slow
 def test_the_template_compares_presets_and_predicts_with_the_best_one(
     tmp_path: Path, airflow_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,7 +60,6 @@ def register(folder: Path, path: Path, digest: str, **changes: str) -> str:
     return f"register = SklearnRegisterOperator({', '.join(f'{k}={v}' for k, v in arguments.items())})\n"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferred"])
 def test_a_registered_model_scores_like_a_trained_one(run_dag: RunDag, table: Path, deferrable: bool) -> None:
     path, digest = fitted(table)
@@ -75,7 +74,6 @@ def test_a_registered_model_scores_like_a_trained_one(run_dag: RunDag, table: Pa
         assert run_dag(body).xcom("register")["reused"] is True
 
 
-@pytest.mark.slow
 def test_a_file_with_another_digest_fails_the_task_without_a_retry(run_dag: RunDag, table: Path) -> None:
     path, _ = fitted(table)
     run = run_dag(register(table, path, "0" * 64, retries="2", retry_delay="timedelta(seconds=0)"))
@@ -83,7 +81,6 @@ def test_a_file_with_another_digest_fails_the_task_without_a_retry(run_dag: RunD
     assert run.attempts("register") == 1
 
 
-@pytest.mark.slow
 def test_the_template_registers_and_scores(tmp_path: Path, airflow_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "csv").mkdir()
     for month in ("2013-06", "2013-07"):

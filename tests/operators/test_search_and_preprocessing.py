@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import joblib
-import pytest
 
 from airflow_sklearn.contract.model import ModelManifest
 from airflow_sklearn.contract.search import Search
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from tests.operators.database import Run
 
 
-@pytest.mark.slow
 def test_a_search_and_a_transformer_are_objects_of_a_dag(run_dag: Callable[..., Run], table: Path) -> None:
     run = run_dag(
         f"""

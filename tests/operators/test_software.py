@@ -54,7 +54,6 @@ def test_only_what_is_known_is_compared(model: str) -> None:
     assert version_differences(manifest.versions, {"numpy": ""})[0].startswith("numpy is not installed here")
 
 
-@pytest.mark.slow
 def test_the_task_group_plans_with_its_runtime(run_dag: Callable[..., Any], table: Any, other_model: str) -> None:
     from tests.operators.conftest import predict
 

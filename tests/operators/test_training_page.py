@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from airflow_sklearn.contract.metrics import ModelMetrics
 from airflow_sklearn.contract.model import ModelManifest
@@ -39,7 +38,6 @@ def manifest(run: Run, task: str) -> ModelManifest:
     return ModelManifest.from_json(Path(run.xcom(task)["manifest_uri"].removeprefix("file://")).read_bytes())
 
 
-@pytest.mark.slow
 def test_the_examples_of_the_documentation_run(run_dag: Callable[..., Run], tmp_path: Path) -> None:
     new = customers().drop(columns=["churned"])
     frames = {

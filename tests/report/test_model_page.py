@@ -171,7 +171,6 @@ print(json.dumps({{
 """
 
 
-@pytest.mark.slow
 def test_a_page_of_five_hundred_features_is_small_quick_and_needs_no_heavy_library() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run([sys.executable, "-c", LARGE], env=environment, check=True, capture_output=True, text=True)

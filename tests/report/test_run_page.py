@@ -203,7 +203,6 @@ def test_a_manifest_that_was_changed_is_not_shown(tmp_path: Path) -> None:
     assert "version changed" not in words(storage.read(page_uri(plan.ledger)).decode())
 
 
-@pytest.mark.slow
 def test_a_thousand_chunks_and_five_hundred_features_stay_below_two_megabytes(tmp_path: Path) -> None:
     plan, uri, storage = planned(tmp_path)
     first = receipt(storage, plan, 0)

@@ -94,7 +94,6 @@ for estimator in (
 """
 
 
-@pytest.mark.slow
 def test_digests_and_descriptions_are_the_same_in_every_process() -> None:
     found = {
         subprocess.run(

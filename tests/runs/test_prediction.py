@@ -61,7 +61,6 @@ def test_an_empty_source_is_planned(root: str) -> None:
     assert len(plan.chunks) == 1
 
 
-@pytest.mark.slow
 def test_ten_thousand_objects_are_planned(root: str) -> None:
     storage = Storage()
     for number in range(10_000):

@@ -19,8 +19,6 @@ from airflow_sklearn.system.out_of_memory import OutOfMemoryError, explained
 from airflow_sklearn.worker import run
 from tests.worker.workbench import Workbench
 
-pytestmark = pytest.mark.slow  # worker processes
-
 HUNGRY = "tests.worker.factories:hungry"
 
 

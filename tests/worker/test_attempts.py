@@ -5,14 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 import pyarrow as pa
-import pytest
 
 from airflow_sklearn.contract.plan import Plan
 from airflow_sklearn.runs.attempts import Attempt, read_attempts
 from airflow_sklearn.runs.ledger import Ledger
 from tests.worker.workbench import Workbench
-
-pytestmark = pytest.mark.slow
 
 
 def attempts(bench: Workbench, plan: Plan, counted: tuple[str, ...] = ()) -> list[Attempt]:

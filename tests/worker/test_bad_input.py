@@ -159,7 +159,6 @@ def test_a_column_that_is_all_null_or_all_integers_reads_as_any_other(
     assert bench.predict(integers).equals(bench.predict(floats))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x.csv", "x.parquet"])
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_duplicate_keys_are_refused_or_counted(
@@ -181,7 +180,6 @@ def test_rows_without_a_key_are_refused(bench: Workbench, rows: pa.Table) -> Non
     assert problems_of(result) == {("null_key", "key"): 1}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_all_that_refuses_a_file_is_named_at_once_with_places_and_nothing_else_is(
     bench: Workbench, rows: pa.Table, processes: str, monkeypatch: pytest.MonkeyPatch

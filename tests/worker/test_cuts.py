@@ -11,8 +11,6 @@ from airflow_sklearn.contract.model import PresetEstimator, SeveralEstimators
 from airflow_sklearn.models.frames import to_frame
 from tests.worker.workbench import Workbench
 
-pytestmark = pytest.mark.slow  # each model over many cuts
-
 TREES: dict[str, dict[str, int]] = {
     "hist_gradient_boosting_classifier": {"max_iter": 20},
     "tests.worker.factories:forest": {},

@@ -17,8 +17,6 @@ from airflow_sklearn.contract.jobs import Job, JobResult
 from tests.waiting import PATIENCE, wait_for
 from tests.worker.workbench import Workbench
 
-pytestmark = pytest.mark.slow  # worker processes
-
 SLOW = "tests.worker.factories:slow"
 
 

@@ -83,8 +83,8 @@ def with_nulls() -> pa.Table:
         ("histograms", "y", "y_decision", "trees"),
         ("categories", "y", "y_decision", "trees"),
         ("boosting", "strong", "strong_pred", "trees"),
-        pytest.param("stack", "strong", "strong_pred", "stack", marks=pytest.mark.slow),
-        pytest.param("best", "y", "y_decision", "stack", marks=pytest.mark.slow),
+        ("stack", "strong", "strong_pred", "stack"),
+        ("best", "y", "y_decision", "stack"),
     ],
 )
 def test_effects_add_up_to_the_score_and_are_the_same_over_any_cut(

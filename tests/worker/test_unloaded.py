@@ -20,8 +20,6 @@ from airflow_sklearn.contract.tables import Snapshot, TableColumn
 from airflow_sklearn.worker.key_hash import hash_columns
 from tests.worker.workbench import Workbench, error_of, problems_of
 
-pytestmark = pytest.mark.slow  # trainings
-
 ROWS = 240
 _START = dt.datetime(1969, 12, 31, 23, 59, 59, 999_999)
 _LONG_AGO, _FOR_EVER = dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31)

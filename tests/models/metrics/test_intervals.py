@@ -29,7 +29,6 @@ def test_an_interval_has_the_width_that_theory_gives() -> None:
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.8 * 0.2 / 2000), rel=0.25)
 
 
-@pytest.mark.slow
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     found = [intervals(accurate(300, seed))["accuracy"] for seed in range(60)]
     assert np.mean([low <= 0.8 <= high for low, high in found]) > 0.85

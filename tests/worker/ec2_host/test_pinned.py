@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
-import pytest
 
 from airflow_sklearn.contract import exit_codes
 from airflow_sklearn.contract.job_queue import QueueEntry
@@ -16,7 +15,6 @@ from airflow_sklearn.worker.ec2_host.__main__ import main
 from tests.worker.workbench import Workbench
 
 
-@pytest.mark.slow
 def test_chunks_of_the_plan_are_done_and_a_job_of_another_plan_is_refused(tmp_path: Path) -> None:
     bench, storage = Workbench(f"file://{tmp_path}"), Storage()
     table = pa.table({"key": range(40), "x": [float(i % 7) for i in range(40)], "y": [i % 2 for i in range(40)]})

@@ -60,7 +60,6 @@ def test_counts_of_a_worker_that_did_not_count_make_no_sum() -> None:
     assert bins.total_packed(["1,2", "3,4"]) == "4,6"
 
 
-@pytest.mark.slow
 def test_a_runs_counts_do_not_depend_on_the_cut_and_equal_trainings_on_the_same_rows(bench: Workbench) -> None:
     n, random = 400, np.random.default_rng(1)
     table = pa.table(

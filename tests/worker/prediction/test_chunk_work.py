@@ -54,7 +54,6 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
     return name
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("module", ["at_import", "in_transform"], indirect=True)
 def test_an_estimator_with_threads_predicts_in_several_processes(
     bench: Workbench, table: pa.Table, module: str, monkeypatch: pytest.MonkeyPatch

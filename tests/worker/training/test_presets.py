@@ -43,7 +43,6 @@ def hard() -> pa.Table:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_predicts_the_same_bits_over_any_cut(name: str, bench: Workbench, hard: pa.Table) -> None:

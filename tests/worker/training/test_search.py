@@ -34,7 +34,6 @@ def pool(folder: Path) -> SearchPool:
     return SearchPool(containers=2, runtime=runtime, folder=f"file://{folder}/pools")
 
 
-@pytest.mark.slow
 def test_a_search_in_containers_fits_the_same_model(
     bench: Workbench, table: pa.Table, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -49,7 +48,6 @@ def test_a_search_in_containers_fits_the_same_model(
     assert not list((tmp_path / "pools").iterdir())
 
 
-@pytest.mark.slow
 def test_the_folds_of_a_preset_run_in_containers_with_the_same_result(
     bench: Workbench, table: pa.Table, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -68,7 +66,6 @@ def test_the_folds_of_a_preset_run_in_containers_with_the_same_result(
     assert spread.out_of_sample.parts[0].sha256 == alone.out_of_sample.parts[0].sha256
 
 
-@pytest.mark.slow
 def test_a_job_that_ends_with_its_task_starts_containers_that_do_not(
     bench: Workbench, table: pa.Table, tmp_path: Path
 ) -> None:
@@ -113,7 +110,6 @@ def test_a_search_that_cannot_be_made_fails_before_the_table_is_read(bench: Work
     assert "There is no parameter 'c'. Did you mean 'C'?" in error_of(bench.run(job))
 
 
-@pytest.mark.slow
 def test_a_preset_is_searched_in_containers_by_hyperband(
     bench: Workbench, table: pa.Table, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -122,7 +122,6 @@ def test_linear_models_without_probabilities_keep_their_decision_values(bench: W
     assert 0.5 < (manifest.metrics["roc_auc_macro"] or 0) <= 1
 
 
-@pytest.mark.slow
 def test_a_search_does_not_see_a_customer_on_both_sides_either(bench: Workbench) -> None:
     asked = Search(method="grid", params={"n_neighbors": [1, 60]}, scoring="accuracy", cv=3)
     options: dict[str, Any] = {"parameter_search": asked, "validation": GroupFolds("customer", folds=2)}
@@ -132,7 +131,6 @@ def test_a_search_does_not_see_a_customer_on_both_sides_either(bench: Workbench)
     assert found.best_score < 0.7, "the nearest neighbour is the customer's own other visit, if the folds allow it"
 
 
-@pytest.mark.slow
 def test_a_calibration_keeps_to_groups_and_time_and_forgets_the_rows(bench: Workbench) -> None:
     source = bench.write(visits(), "t.csv")
     for way in (GroupFolds("customer", folds=2), TimeFolds("day", folds=2, gap=timedelta(days=2))):

@@ -225,7 +225,6 @@ def test_usual_spellings_are_understood(tmp_path: Path, spelled: bytes, kind: pa
     assert (str(found) if pa.types.is_time(kind) else found) == value
 
 
-@pytest.mark.slow
 def test_a_value_means_the_same_wherever_blocks_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the fast path takes and what the careful path takes: the same values, whatever stands beside them."""
     rng = random.Random(1)
@@ -635,7 +634,6 @@ def test_numbers_whose_spelling_must_be_kept_are_no_codes(tmp_path: Path) -> Non
     assert [row[0] for row in read(obj, columns(a=INT)).rows] == [123, 5, 0, 5, 5, 5, None]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("newlines_in_values", [False, True])
 def test_files_of_any_bytes_are_read_or_refused_and_never_raise_something_else(
     tmp_path: Path, newlines_in_values: bool, small_blocks: None
