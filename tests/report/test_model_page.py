@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -180,3 +181,27 @@ def test_a_page_of_five_hundred_features_is_small_quick_and_needs_no_heavy_libra
     assert found["seconds"] < 2
     assert found["megabytes"] < 200
     assert not found["heavy"]
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
+SCRIPTS = "<script>document.title = 'It ran'</script><img src=x onerror=\"document.title='It ran'\">"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium: apt-get install chromium")
+def test_a_browser_shows_the_page_and_runs_nothing_of_it(tmp_path: Path) -> None:
+    schema = FeatureSchema(
+        features=(Feature(name=SCRIPTS, kind="numeric", arrow_type="double"),),
+        targets=(Target(name="y", arrow_type="string", task="classification", classes=("no", SCRIPTS)),),
+    )
+    document = a_manifest("file:///models/churn", feature_schema=schema, warnings=(SCRIPTS,))
+    page = tmp_path / "report.html"
+    page.write_text(model_page(document, metrics_of(classified(("no", SCRIPTS), "y"))))
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={tmp_path}"]
+    shown = subprocess.run(
+        [CHROMIUM, *options, "--dump-dom", page.as_uri()], check=True, capture_output=True, text=True, timeout=120
+    )
+    assert "<title>churn · model</title>" in shown.stdout
+    assert shown.stdout.count("<svg") > 5
+    assert "<script" not in shown.stdout
+    assert ":CONSOLE" not in shown.stderr  # where a browser says what the page may not do, or what it does not know
