@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import joblib
+import numpy as np
+import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from airflow_sklearn.datasets.redshift.sql import literal
 from airflow_sklearn.exceptions import UserError
 from local_cloud.redshift_cloud import RedshiftCloud
 from tests.operators.database import Run
-from tests.operators.warehouse import ROWS, Warehouse
+from tests.operators.warehouse import ROWS, RUNTIME, Warehouse
 
 RunDag = Callable[..., Run]
 DATA_API = "data_api=RedshiftDataApi(database='{database}', workgroup_name='{workgroup}')"
@@ -113,6 +119,28 @@ def test_the_table_that_will_be_scored_is_looked_at_in_the_database(
         "kind": "it has no value in the table that will be scored",
     }
     assert [feature["name"] for feature in manifest["feature_schema"]["features"]] == ["x"]
+
+
+def test_a_model_from_elsewhere_is_registered_on_rows_of_a_table_and_scores_it(
+    run_dag: RunDag, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    x, path = np.arange(ROWS) * 37 % 101 / 10.0, tmp_path / "notebook.joblib"
+    joblib.dump(LogisticRegression().fit(pd.DataFrame({"x": x}), x > 5.05), path)
+    digest, sample = hashlib.sha256(path.read_bytes()).hexdigest(), warehouse.table("customers")
+    register = (
+        f"register = SklearnRegisterOperator(task_id='register', fitted='{path}', sha256='{digest}', source={sample}, "
+        f"target='y', primary_key='id', model='{warehouse.staging}/model', runtime={RUNTIME})\n"
+    )
+    run = run_dag(register + warehouse.predict().replace("train.output", "register.output"))
+    assert run.state == "success"
+    assert warehouse.keys() == list(range(ROWS))
+    wrong = warehouse.query(
+        f"SELECT count(*) FROM {warehouse.schema}.scores JOIN {warehouse.schema}.customers USING (id) "
+        "WHERE (y_proba_true > 0.5) <> y"
+    )
+    assert wrong == [(0,)]
+    left = [key.rpartition("/")[2] for key in warehouse.objects("unloads/")]
+    assert set(left) == {"snapshot.json"}, "what was unloaded has served"
 
 
 def test_a_backfill_replaces_one_day_and_leaves_the_others(run_dag: RunDag, warehouse: Warehouse, model: str) -> None:
