@@ -172,14 +172,14 @@ def confusion(matrix: Sequence[Sequence[float]], names: Sequence[str], label: st
         for column, value in enumerate(values):
             x, y, strength = left + column * cell, top + row * tall, value / total
             title = tag("title", f"{names[row]}, predicted {names[column]}: {count(value)} ({share(value / total)})")
-            shade = round(0.04 + 0.96 * strength, 2)
+            shade = round(0.04 + 0.56 * strength, 2)  # so that text on it can be read, in light and dark
             parts.append(tag("rect", title, class_="cell", x=x, y=y, width=cell, height=tall, fill_opacity=shade))
             if n <= 6:
-                side = "strong mid ontop" if strength > 0.5 else "strong mid"
-                parts.append(tag("text", brief(value), class_=side, x=x + cell / 2, y=middle + (0 if n <= 3 else 4)))
+                parts.append(
+                    tag("text", brief(value), class_="strong mid", x=x + cell / 2, y=middle + (0 if n <= 3 else 4))
+                )
             if n <= 3:
-                side = "mid ontop" if strength > 0.5 else "mid"
-                parts.append(tag("text", share(value / total), class_=side, x=x + cell / 2, y=middle + 16))
+                parts.append(tag("text", share(value / total), class_="ink mid", x=x + cell / 2, y=middle + 16))
     for column, name in enumerate(names):
         longest = max(3, int(cell / 6.5))
         at = {"x": left + (column + 0.5) * cell, "y": top - 8}
