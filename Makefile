@@ -13,7 +13,7 @@ PYTEST_OPTIONS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo airflow cloud test test-quick test-airflow3 test-airflow2 test-worker test-many-containers test-local-cloud test-airflows test-sklearn lint format schemas \
+.PHONY: help demo airflow cloud test test-quick test-airflow3 test-airflow2 test-worker test-many-containers test-local-cloud test-airflows test-sklearn lint format schemas docs \
 	image package lock setup clean distclean
 
 help:  ## what there is
@@ -89,6 +89,11 @@ format: .venv/ready  ## mend what ruff can mend
 schemas: .venv/ready  ## write docs/schemas from airflow_sklearn/contract
 	.venv/bin/python -m docs.write_schemas
 
+docs: .venv-docs/ready  ## the documentation's site, into docs/_build; every warning is an error
+	@AIRFLOW_HOME=$(CURDIR)/docs/_build/airflow .venv-docs/bin/python -m sphinx -E -W --keep-going -q \
+		-d docs/_build/doctrees docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 image:  ## the worker's container image, airflow-sklearn-worker:local; PYTHON_IMAGE=... takes another base
 	docker build $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) -f images/Dockerfile -t airflow-sklearn-worker:local .
 
@@ -98,11 +103,11 @@ package: .venv/ready  ## dist/: the source distribution, and the wheel; AIRFLOW_
 setup: .venv/ready .venv-airflow2/ready .venv-worker/ready .venv-ministack/ready  ## the environments of all of the above
 
 clean:  ## forget the demo's data, models and Airflow, and all caches; the environments stay
-	rm -rf .demo .mypy_cache .pytest_cache .ran .ruff_cache .import_linter_cache build dist *.egg-info
+	rm -rf .demo docs/_build .mypy_cache .pytest_cache .ran .ruff_cache .import_linter_cache build dist *.egg-info
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## the environments go too
-	rm -rf .venv .venv-airflow2 .venv-airflows .venv-worker .venv-workers .venv-ministack .venv-benchmarks
+	rm -rf .venv .venv-airflow2 .venv-airflows .venv-worker .venv-workers .venv-ministack .venv-benchmarks .venv-docs
 
 # --- Environments: each from a lock file, so that a fresh machine gets the versions that were tested ---
 
@@ -150,6 +155,14 @@ distclean: clean  ## the environments go too
 	@$(INSTALL) --python .venv-benchmarks/bin/python --no-deps --editable .
 	@touch $@
 
+# Airflow is in it, because the reference is made from docstrings.
+.venv-docs/ready: requirements/docs.txt setup.cfg | .venv/bin/uv
+	@echo "Setting up .venv-docs (Sphinx, Airflow 3)"
+	@$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-docs
+	@$(INSTALL) --python .venv-docs/bin/python --requirement requirements/docs.txt
+	@$(INSTALL) --python .venv-docs/bin/python --no-deps --editable .
+	@touch $@
+
 # The local cloud has an environment of its own: it pins its own botocore.
 .venv-ministack/ready: requirements/ministack.txt | .venv/bin/uv
 	@echo "Setting up .venv-ministack (a local AWS)"
@@ -167,6 +180,7 @@ lock: | .venv/bin/uv  ## resolve the versions of all environments again
 	$(COMPILE) setup.cfg --extra worker --extra dev --constraint requirements/airflow2.in -o requirements/airflow2.txt
 	$(COMPILE) images/requirements.in --constraint requirements/airflow3.txt -o images/requirements.txt
 	$(COMPILE) images/requirements.in requirements/benchmarks.in -o requirements/benchmarks.txt
+	$(COMPILE) setup.cfg requirements/docs.in --extra worker --extra cli --constraint requirements/airflow3.txt -o requirements/docs.txt
 	$(COMPILE) requirements/ministack.in -o requirements/ministack.txt
 	for version in $(basename $(notdir $(wildcard requirements/airflows/*.in))); do \
 		$(COMPILE) setup.cfg --extra worker --constraint requirements/airflows/$$version.in \

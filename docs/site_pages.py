@@ -1,0 +1,107 @@
+"""What a page of the site holds beside its own text: files of the repository, and tables that are made from code."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from airflow_sklearn.settings import OPTIONS
+from docs.write_schemas import documents, schema_of
+
+ROOT = Path(__file__).parents[1]
+
+#: Pages that are a file of the repository.
+SHOWN = {
+    "changelog": "CHANGELOG.md",
+    "contributing": "CONTRIBUTING.md",
+    "guides/image": "images/README.md",
+    "guides/local_cloud": "local_cloud/README.md",
+}
+_PAGES = {path: f"docs/{page}.md" for page, path in SHOWN.items()} | {
+    "README.md": "docs/index.md",
+    "SECURITY.md": "docs/guides/security.md",
+}
+_LINK = re.compile(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
+
+
+def read_page(app: Any, page: str, source: list[str]) -> None:
+    """Sphinx's event ``source-read``: ``source`` holds the page's text, and takes the text that is shown.
+
+    :param app: Sphinx's application, which is not used.
+    :param page: the page's name, such as ``guides/ecs``.
+    """
+    text, path = source[0], Path(f"docs/{page}.md")
+    if page in SHOWN:
+        path = Path(SHOWN[page])
+        text = (ROOT / path).read_text()
+    for mark, table in TABLES.items():
+        if mark in text:
+            text = text.replace(mark, table())
+    source[0] = _LINK.sub(lambda link: _link(link[1], link[2], path.parent, page), text)
+
+
+def _link(label: str, target: str, folder: Path, page: str) -> str:
+    """A link as the site needs it: to its own pages, or to a copy of a file; of a folder the label alone."""
+    place, mark, heading = target.partition("#")
+    if not place or re.match(r"[a-z]+:", place):
+        return f"[{label}]({target})"
+    path = os.path.normpath(folder / place)
+    path = _PAGES.get(path, path)
+    if (ROOT / path).is_dir():
+        return label
+    return f"[{label}]({os.path.relpath(path, f'docs/{page}/..')}{mark}{heading})"
+
+
+def settings_table() -> str:
+    """The settings of ``[airflow_sklearn]`` as a table."""
+    rows = [
+        f"| `{name}` | {one['type']} | `{one['default'] or '(empty)'}` | {one['description']} | `{one['example']}` |"
+        for name, one in OPTIONS.items()
+    ]
+    return "\n".join(["| key | type | default | what it does | example |", "|---|---|---|---|---|", *rows])
+
+
+def document_sections() -> str:
+    """A section for each stored document: what it is, its fields, and a link to its schema."""
+    sections = []
+    for kind in documents():
+        name = kind.FORMAT.rpartition("/")[2]
+        lines = inspect.cleandoc(kind.__doc__ or "").replace("``", "`").partition("\n:param")[0]
+        schema = schema_of(kind)
+        rows = [f"| `{field}` | {_type_of(one)} | {_cell(one)} |" for field, one in schema["properties"].items()]
+        file = f"{name}.v{kind.VERSION}.json"
+        sections += [f"## {name}", lines, f"Format `{kind.FORMAT}/{kind.VERSION}`. Schema: [{file}](../schemas/{file})"]
+        sections += ["\n".join(["| field | type | meaning |", "|---|---|---|", *rows])]
+    return "\n\n".join(sections)
+
+
+def _type_of(field: dict[str, Any]) -> str:
+    if "$ref" in field:
+        return f"`{field['$ref'].rpartition('/')[2]}`"
+    if "anyOf" in field:
+        return " or ".join(dict.fromkeys(_type_of(one) for one in field["anyOf"]))
+    if "const" in field:
+        return f"`{field['const']}`"
+    if "items" in field and isinstance(field["items"], dict):
+        return f"list of {_type_of(field['items'])}"
+    if "prefixItems" in field:
+        return "list"
+    if isinstance(field.get("additionalProperties"), dict):
+        return f"object of {_type_of(field['additionalProperties'])}"
+    return str(field.get("type", "any"))
+
+
+def _cell(field: dict[str, Any]) -> str:
+    text = " ".join(field.get("description", "").split()).replace("``", "`")
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "<!-- table: settings -->": settings_table,
+    "<!-- table: documents -->": document_sections,
+}
+"""By the comment that a page has in their place."""
