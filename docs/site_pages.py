@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import os
 import re
+import textwrap
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from airflow_sklearn.contract.document import Document
 from airflow_sklearn.settings import OPTIONS
 from docs.write_schemas import documents, schema_of
 
@@ -25,6 +29,7 @@ _PAGES = {path: f"docs/{page}.md" for page, path in SHOWN.items()} | {
     "README.md": "docs/index.md",
     "SECURITY.md": "docs/guides/security.md",
 }
+_PARAM = re.compile(r"^:param (\w+): (.+(?:\n +.+)*)", re.MULTILINE)
 _LINK = re.compile(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 
 
@@ -71,8 +76,9 @@ def document_sections() -> str:
     for kind in documents():
         name = kind.FORMAT.rpartition("/")[2]
         lines = inspect.cleandoc(kind.__doc__ or "").replace("``", "`").partition("\n:param")[0]
-        schema = schema_of(kind)
-        rows = [f"| `{field}` | {_type_of(one)} | {_cell(one)} |" for field, one in schema["properties"].items()]
+        meanings = _meanings(kind)
+        fields = schema_of(kind)["properties"]
+        rows = [f"| `{field}` | {_type_of(one)} | {_cell(meanings.get(field, ''))} |" for field, one in fields.items()]
         file = f"{name}.v{kind.VERSION}.json"
         sections += [f"## {name}", lines, f"Format `{kind.FORMAT}/{kind.VERSION}`. Schema: [{file}](../schemas/{file})"]
         sections += ["\n".join(["| field | type | meaning |", "|---|---|---|", *rows])]
@@ -95,9 +101,23 @@ def _type_of(field: dict[str, Any]) -> str:
     return str(field.get("type", "any"))
 
 
-def _cell(field: dict[str, Any]) -> str:
-    text = " ".join(field.get("description", "").split()).replace("``", "`")
-    return text.replace("|", "\\|").replace("<", "&lt;")
+def _meanings(kind: type[Document]) -> dict[str, str]:
+    """What the docstrings of a document's class, and of its fields, say of each field."""
+    found = {"format": "The document's format, and its version."}
+    for one in (base for base in reversed(kind.__mro__) if base.__module__.startswith("airflow_sklearn.contract")):
+        found |= dict(_PARAM.findall(inspect.cleandoc(one.__doc__ or "")))
+        (defined,) = ast.parse(textwrap.dedent(inspect.getsource(one))).body
+        body = cast("ast.ClassDef", defined).body
+        for field, text in pairwise(body):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(said))):
+                    found[name] = said
+    return found
+
+
+def _cell(text: str) -> str:
+    """A text as a cell of a table."""
+    return " ".join(text.split()).replace("``", "`").replace("|", "\\|").replace("<", "&lt;")
 
 
 TABLES: dict[str, Callable[[], str]] = {
