@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow_sklearn.storage import Storage
 
 _SHOWN = 20  # chunks
+_FOOTERS = 100  # of Parquet files, by which the rows of more files are estimated
 _HEAD = 1 << 18  # bytes of a CSV file by which its rows are estimated
 
 
@@ -130,4 +131,8 @@ def _rows_of(storage: Storage, plan: Plan) -> tuple[int | None, bool]:
         from airflow_sklearn.worker.data.parquet.file import read_footer
     except ImportError:  # pyarrow is the worker's
         return None, False
-    return sum(read_footer(storage, obj).metadata.num_rows for obj in plan.objects), True
+    read = plan.objects[:_FOOTERS]
+    rows = sum(read_footer(storage, obj).metadata.num_rows for obj in read)
+    if len(read) == len(plan.objects):
+        return rows, True
+    return round(rows * sum(obj.size for obj in plan.objects) / sum(obj.size for obj in read)), False

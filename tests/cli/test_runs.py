@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from airflow_sklearn.contract.jobs import JobError, JobIdentity, JobResult, PredictJob
@@ -136,6 +138,22 @@ def test_a_plan_is_shown_and_nothing_is_stored(root: str, here: Path, called: Ca
     assert found["output_columns"] == ["id", "y_proba_0", "y_proba_1"]
     assert "about 500 rows" in printed("plan", *asked)
     assert not (here / "out").exists()
+
+
+def test_rows_of_parquet_files_are_counted_or_estimated_where_there_are_many(
+    root: str, here: Path, called: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored_model(Storage(), f"{root}/model")
+    (here / "rows").mkdir()
+    for number in range(4):
+        table = pa.table({"id": range(100), "x": range(number, number + 100)})
+        pq.write_table(table, here / f"rows/{number}.parquet")
+    asked = ["--model", "model", "--source", "rows/*.parquet", "--destination", "out"]
+    assert [called("plan", *asked)[name] for name in ("rows", "rows_are_exact")] == [400, True]
+    monkeypatch.setattr("airflow_sklearn.cli.plan._FOOTERS", 2)
+    found = called("plan", *asked)
+    assert found["rows"] == pytest.approx(400, rel=0.02)
+    assert not found["rows_are_exact"]
 
 
 def test_a_plan_names_all_that_does_not_fit(root: str, here: Path, called: Call) -> None:

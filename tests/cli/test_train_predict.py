@@ -58,7 +58,6 @@ def test_predictions_are_those_of_the_client_and_are_not_computed_again(
     assert called("report", "out/all")["file"] == str(page)
     assert "400" in made
     assert "400" in page.read_text()
-    assert called("doctor", "--model", folder / "model")["fail"] == 0
 
 
 def test_bad_rows_end_with_65_and_all_problems(folder: Path, here: Path, called: Call) -> None:
