@@ -12,7 +12,6 @@ import pytest
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 
 
-@pytest.mark.slow
 def test_the_code_of_the_tutorial_runs(
     airflow_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
