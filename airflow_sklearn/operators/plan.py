@@ -60,8 +60,7 @@ class SklearnPlanOperator(StatementsOperator):
         ``"label"``, the class at the threshold that training has tuned. (templated)
     :param targets: the target or targets to predict, of a model with several; default: all. (templated)
     :param explain: add the features that moved each row's score most, and their effects on it: so many pairs of columns
-        ``{target}_reason_1`` and ``{target}_effect_1``. Exact; for linear models and for trees, for
-        which the worker needs shap.
+        ``{target}_reason_1`` and ``{target}_effect_1``. For linear models, trees, calibrated models and stacks.
     :param primary_key: the column or columns that identify a row here; an empty list: none. Default: those of training.
         (templated)
     :param passthrough: the column or columns of the source to copy into each row of predictions. (templated)
