@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,32 +74,50 @@ class LevelCounts:
     def __init__(self, feature: Feature) -> None:
         self._levels = pa.array(feature.levels, pa.string()).cast(parse_type(feature.arrow_type))
         self._bins = np.array(level_bins(feature), dtype=np.int64)
-        self._counts = np.zeros(self._bins.max(initial=-1) + 1, dtype=np.int64)
+        self._counts = np.zeros(self._bins.max(initial=-1) + 2, dtype=np.int64)  # the last one is of no level
+        self._looked_up: _LookedUp | None = None
 
     @property
     def counts(self) -> Counts:
         """The counts so far."""
-        return tuple(self._counts.tolist())
+        return tuple(self._counts[:-1].tolist())
 
     def add(self, column: pa.ChunkedArray) -> tuple[int, pa.Array]:
-        """Count the rows of a column. Of a dictionary, each value is looked up once.
+        """Count the rows of a column. A dictionary is looked up once, and again when it changes.
 
         :return: the number of rows with a level that training did not have, and those levels.
         """
         unseen, levels = 0, []
         for chunk in column.chunks:
             if pat.is_dictionary(chunk.type):
-                values, rows = chunk.dictionary, _occurrences(chunk.indices, len(chunk.dictionary))
+                found, rows = self._look_up(chunk.dictionary), _occurrences(chunk.indices, len(chunk.dictionary))
             else:
-                values, rows = chunk, np.ones(len(chunk), dtype=np.int64)
-            places = pc.index_in(values, value_set=self._levels)
-            known = places.is_valid().to_numpy(zero_copy_only=False)
-            np.add.at(self._counts, self._bins[places.fill_null(0).to_numpy()[known]], rows[known])
-            strange = ~known & values.is_valid().to_numpy(zero_copy_only=False) & (rows > 0)
-            if strange.any():
-                unseen += int(rows[strange].sum())
-                levels.append(pc.unique(values.filter(pa.array(strange))))
+                found, rows = self._look_up(chunk), np.ones(len(chunk), dtype=np.int64)
+            np.add.at(self._counts, found.bins, rows)
+            if len(found.unseen) and (there := found.unseen[rows[found.unseen] > 0]).size:
+                unseen += int(rows[there].sum())
+                levels.append(pc.unique(found.values.take(pa.array(there))))
         return unseen, contiguous(pa.chunked_array(levels, type=_value_type(column.type)))
+
+    def _look_up(self, values: pa.Array) -> _LookedUp:
+        """The bins of values; those of the values before, if they are the same."""
+        if self._looked_up is None or not values.equals(self._looked_up.values):
+            places = pc.index_in(values, value_set=self._levels)
+            bins = np.append(self._bins, -1)[places.fill_null(len(self._bins)).to_numpy()]
+            known = values.is_valid().to_numpy(zero_copy_only=False)
+            self._looked_up = _LookedUp(values, bins, np.flatnonzero((bins < 0) & known))
+        return self._looked_up
+
+
+@dataclass(frozen=True)
+class _LookedUp:
+    """:param bins: the bin of each value; -1: it is no level.
+    :param unseen: the places of values that are no levels of training.
+    """
+
+    values: pa.Array
+    bins: np.ndarray
+    unseen: np.ndarray
 
 
 def _occurrences(indices: pa.Array, size: int) -> np.ndarray:
