@@ -217,8 +217,8 @@ def _settings(home: Path, database: str, port: int) -> dict[str, str]:
         "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "1",
         "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "1800",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        # Not LOCAL_TASK_JOB_HEARTBEAT_SEC: it is also how long a task of Airflow 2 may be silent before it ends itself.
         "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "1",
-        "AIRFLOW__SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "1",
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         # On a busy machine the API server answers late. A call that is made again is a conflict with the first one.
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
