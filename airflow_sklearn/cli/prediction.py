@@ -66,7 +66,7 @@ def make_plan(storage: Storage, asked: dict[str, Any], *, store: bool) -> tuple[
     source, model, to = as_source(source_uris(asked["source"])), asked["model"], asked["destination"]
     if not source.is_in_place:
         raise UserError("The command predicts files. Tables of Redshift are predicted by the operators in a DAG.")
-    destination = as_destination(place_uri(to) if isinstance(to, str) else to)
+    destination = as_destination(place_uri(to) if isinstance(to, str) else source_uris(to))
     attempt = Attempt(storage, JobIdentity())
     plan, uri = plan_prediction(
         attempt,

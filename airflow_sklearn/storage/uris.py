@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -180,7 +181,11 @@ def place_uri(place: str) -> str:
 
 
 def source_uris(given: Any) -> Any:
-    """A source whose paths may be relative, as a source of URIs. What is neither a text nor a list of texts stays."""
+    """A source whose paths may be relative, as a source of URIs: a text, a list of texts, or a mapping with ``uri``.
+    Other values are returned as they are.
+    """
+    if isinstance(given, Mapping):
+        return {**given, "uri": source_uris(given["uri"])} if "uri" in given else given
     if isinstance(given, list | tuple) and all(isinstance(one, str) for one in given):
         return [source_uris(one) for one in given]
     if not isinstance(given, str):

@@ -156,6 +156,18 @@ def test_rows_of_parquet_files_are_counted_or_estimated_where_there_are_many(
     assert not found["rows_are_exact"]
 
 
+def test_a_source_and_a_destination_with_options_come_from_a_file_of_settings(
+    root: str, here: Path, called: Call
+) -> None:
+    stored_model(Storage(), f"{root}/model")
+    (here / "rows.csv").write_text("id;x\n1;2\n")
+    (here / "plan.yaml").write_text(
+        "model: model\nsource: {uri: rows.csv, delimiter: ';'}\ndestination: {uri: out, file_format: csv}\n"
+    )
+    found = called("plan", "--settings", "plan.yaml")
+    assert (found["rows"], found["destination"]) == (1, f"{root}/out/all/")
+
+
 def test_a_plan_names_all_that_does_not_fit(root: str, here: Path, called: Call) -> None:
     stored_model(Storage(), f"{root}/model")
     (here / "rows.csv").write_text("key,z\n1,2\n")
