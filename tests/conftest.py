@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parent
 MadeOnce = Callable[[str], AbstractContextManager[Path]]
-#: Folders and modules that need Airflow, or what is only in its environment: they run in Airflow 3. All others run
+#: Folders and modules that need Airflow, or what is only beside it (Chromium, too): they run in Airflow 3. All others run
 #: where Airflow is not installed, as in a container.
 AIRFLOW_3 = (
     "aws",
@@ -49,6 +49,7 @@ AIRFLOW_3 = (
     "joblib_backend",
     "operators",
     "pool/driver",
+    "report",
     "runtimes",
     "test_airflow_compat.py",
     "test_house_rules.py",

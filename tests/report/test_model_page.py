@@ -187,7 +187,6 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 SCRIPTS = "<script>document.title = 'It ran'</script><img src=x onerror=\"document.title='It ran'\">"
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium: apt-get install chromium")
 def test_a_browser_shows_the_page_and_runs_nothing_of_it(tmp_path: Path) -> None:
     schema = FeatureSchema(
