@@ -84,6 +84,7 @@ def train(
     from airflow_sklearn import client
     from airflow_sklearn.cli.models import summary
     from airflow_sklearn.cli.progress import shown, watched_runtime
+    from airflow_sklearn.runs.model_store import page_uri_of
 
     storage = storage_by(aws_conn_id)
     with shown() as progress:
@@ -96,7 +97,13 @@ def train(
             **asked,
         )
     manifest = made.manifest
-    document = {**summary(made.uri, manifest), "manifest_sha256": made.sha256, "warnings": list(manifest.warnings)}
+    page = page_uri_of(manifest.model, manifest.version)
+    document = {
+        **summary(made.uri, manifest),
+        "manifest_sha256": made.sha256,
+        "warnings": list(manifest.warnings),
+        "page": page if storage.exists(page) else None,
+    }
     numbers = [(name, "-" if value is None else f"{value:,.4f}") for name, value in manifest.metrics.items()]
     line = f"The model {manifest.model} has the version {manifest.version}: {made.uri}"
     return Answer(document, [*([Rows(("metric", ">mean of folds"), numbers)] if numbers else []), line])

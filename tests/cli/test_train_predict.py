@@ -30,6 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trained = called("train", *asked)
     assert trained["model"] == f"file://{folder}/model"
     assert set(trained["metrics"]) >= {"roc_auc", "accuracy"}
+    assert Path(trained["page"].removeprefix("file://")).exists()
     return folder
 
 
