@@ -37,6 +37,10 @@ html_title = "airflow-sklearn"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_favicon = "_static/favicon.svg"
+# Pages without pages below them have no menu at their left.
+html_sidebars: dict[str, list[str]] = {
+    page: [] for page in ("index", "tutorial", "architecture", "benchmarks", "proven", "changelog", "contributing")
+}
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options: dict[str, Any] = {
@@ -55,5 +59,5 @@ html_theme_options: dict[str, Any] = {
 
 
 def setup(app: Any) -> None:
-    """Pages that are files of the repository, and tables that are made from code, are read as they are now."""
+    """Pages that are files of the repository, and sections that are made from code, are read as they are now."""
     app.connect("source-read", read_page)

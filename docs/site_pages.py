@@ -1,4 +1,4 @@
-"""What a page of the site holds beside its own text: files of the repository, and tables that are made from code."""
+"""What a page of the site holds beside its own text: files of the repository, and sections that are made from code."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def read_page(app: Any, page: str, source: list[str]) -> None:
     if page in SHOWN:
         path = Path(SHOWN[page])
         text = (ROOT / path).read_text()
-    for mark, table in TABLES.items():
+    for mark, sections in SECTIONS.items():
         if mark in text:
-            text = text.replace(mark, table())
+            text = text.replace(mark, sections())
     source[0] = _LINK.sub(lambda link: _link(link[1], link[2], path.parent, page), text)
 
 
@@ -61,13 +61,14 @@ def _link(label: str, target: str, folder: Path, page: str) -> str:
     return f"[{label}]({os.path.relpath(path, f'docs/{page}/..')}{mark}{heading})"
 
 
-def settings_table() -> str:
-    """The settings of ``[airflow_sklearn]`` as a table."""
-    rows = [
-        f"| `{name}` | {one['type']} | `{one['default'] or '(empty)'}` | {one['description']} | `{one['example']}` |"
+def settings_sections() -> str:
+    """A section for each setting of ``[airflow_sklearn]``."""
+    return "\n\n".join(
+        f"## {name}\n\n{one['description']}\n\n"
+        f"Type: {one['type']}. Default: {_code(one['default']) or 'empty'}. "
+        f"Example: {_code(one['example'])}. Since {one['version_added']}."
         for name, one in OPTIONS.items()
-    ]
-    return "\n".join(["| key | type | default | what it does | example |", "|---|---|---|---|---|", *rows])
+    )
 
 
 def document_sections() -> str:
@@ -115,13 +116,17 @@ def _meanings(kind: type[Document]) -> dict[str, str]:
     return found
 
 
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
 def _cell(text: str) -> str:
     """A text as a cell of a table."""
     return " ".join(text.split()).replace("``", "`").replace("|", "\\|").replace("<", "&lt;")
 
 
-TABLES: dict[str, Callable[[], str]] = {
-    "<!-- table: settings -->": settings_table,
-    "<!-- table: documents -->": document_sections,
+SECTIONS: dict[str, Callable[[], str]] = {
+    "<!-- sections: settings -->": settings_sections,
+    "<!-- sections: documents -->": document_sections,
 }
 """By the comment that a page has in their place."""
