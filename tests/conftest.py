@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parent
 MadeOnce = Callable[[str], AbstractContextManager[Path]]
-#: Folders and modules that need Airflow, or what is only beside it (Chromium, too): they run in Airflow 3. All others run
-#: where Airflow is not installed, as in a container.
+#: Folders and modules that need Airflow, or what is only beside it (Chromium, too): they run in Airflow 3. All others
+#: run where Airflow is not installed, as in a container.
 AIRFLOW_3 = (
     "aws",
     "cli/test_airflow.py",
