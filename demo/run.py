@@ -145,6 +145,7 @@ def conclude(months: Sequence[report.Month], *, trained_now: bool) -> None:
     for what, where in (
         ("predictions", settings.PREDICTIONS / months[0].name),
         ("what proves them complete", months[0].proof),
+        ("the page of its run", months[0].proof.parent.parent / "report.html"),
         ("the model's page", report.path_of(model.artifact.uri).with_name("report.html")),
         ("the model, its metrics and schema", report.path_of(model.artifact.uri).with_name("manifest.json")),
         ("the DAG", settings.DAGS / f"{settings.DAG_ID}.py"),
