@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_sklearn.contract.bins import edge_counts, level_bins, score_edges, training_counts, unpacked
+from airflow_sklearn.contract.bins import MOST_LEVEL_BINS, edge_counts, score_edges, training_counts, unpacked
 from airflow_sklearn.report.charts import Spread, histogram, spark, spread
 from airflow_sklearn.report.formats import brief, clipped, date, share
 from airflow_sklearn.runs.drift import Drift, drift
@@ -87,8 +87,11 @@ def _picture(feature: Feature, sketch: FeatureSketch, counts: Counts, before: Co
         trained, run = _spreads(feature.distribution.edges, counts, before)
         return spark(run, label, trained)
     total, trained_total = sum(counts) + sketch.unseen_levels or 1, sum(before) or 1
-    bars = tuple(n / total for n in counts)
-    lines = tuple(n / trained_total for n in before)
+    shown = len(counts) - (
+        len(feature.levels or ()) > MOST_LEVEL_BINS
+    )  # all rare levels in one bar would dwarf the others
+    bars = tuple(n / total for n in counts[:shown])
+    lines = tuple(n / trained_total for n in before[:shown])
     if sketch.unseen_levels:
         bars, lines = (*bars, sketch.unseen_levels / total), (*lines, 0.0)
     return spark(Spread(bars, 0, len(bars)), label, Spread(lines, 0, len(lines)))
@@ -103,14 +106,6 @@ def _spreads(edges: Sequence[float], counts: Counts, before: Counts) -> tuple[Sp
     heights[0] += counts[0] / total
     heights[-1] += counts[-1] / total
     return trained, Spread(tuple(heights), trained.low, trained.high, trained.is_cut)
-
-
-def level_names(feature: Feature) -> list[str]:
-    """The names of a category's bins."""
-    names: dict[int, list[str]] = {}
-    for level, place in zip(feature.levels or (), level_bins(feature), strict=True):
-        names.setdefault(place, []).append(level)
-    return [found[0] if len(found) == 1 else f"{len(found):,} other levels" for _, found in sorted(names.items())]
 
 
 def _range(low: Scalar, high: Scalar) -> str:

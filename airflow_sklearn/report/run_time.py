@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_sklearn.report.charts import Span, time_line
-from airflow_sklearn.report.formats import clipped, count, moment, number, seconds
+from airflow_sklearn.report.formats import clipped, count, counted, moment, number, seconds
 from airflow_sklearn.report.svg import Axis
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _time_line(plan: Plan, tries: Sequence[Try], first: float, last: float) -> t
         took = f", {seconds(one.end - one.start)}" if one.start is not None and one.end is not None else ""
         drawn.append((one, f"{labels.get(one.chunk_id, one.chunk_id)}{retry}: {how}{took}"))
     lanes = _lanes(drawn, last, by_host=True)
-    about = f"{count(len({one.host for one, _ in drawn}))} containers or machines"
+    about = counted(len({one.host for one, _ in drawn}), "container or machine", "containers or machines")
     if len(lanes) > MOST_LINES:
         lanes = _lanes(drawn, last, by_host=False)
         about = f"At most {count(len(lanes))} at the same time"
