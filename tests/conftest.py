@@ -76,6 +76,8 @@ BOTH_AIRFLOWS = (
     "test_airflow_compat.py",
     "triggers",
 )
+#: A folder that needs what is not beside Airflow 2.11: typer.
+NOT_IN_AIRFLOW_2 = ("cli",)
 #: Fixtures that start servers, containers, pools of processes or a whole Airflow, or migrate its database.
 SERVICES = {"real_airflow", "airflow_home", "cloud", "docker", "redshift_cloud", "local_pool", "shared_pool"}
 #: Seconds of CPU, as recorded, that a test of `make test-quick` may take.
@@ -173,6 +175,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if needs_airflow and (not HAS_AIRFLOW or config.option.suite == "worker"):
         return True
     if collection_path.match("test_*.py") and not needs_airflow and config.option.suite in ("airflow2", "airflow3"):
+        return True
+    if config.option.suite == "airflow2" and _is_one_of(collection_path, NOT_IN_AIRFLOW_2):
         return True
     if config.option.quick and _is_one_of(collection_path, FOLDERS_OF_SERVICES):
         return True
