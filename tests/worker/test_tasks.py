@@ -108,7 +108,7 @@ def test_a_run_counts_clusters_by_the_bins_of_training(bench: Workbench, rows: p
     sizes = manifest.score_distributions["cluster_pred"]
     assert sizes.edges == (0, 1, 2, 2)
     assert bench.run_chunk(plan).status == "succeeded"
-    assert bench.receipt(plan).scores["cluster_pred"] == (0, *sizes.counts, 0)
+    assert bench.receipt(plan).score_counts["cluster_pred"] == packed((0, *sizes.counts, 0))
 
 
 def test_outputs_of_several_methods_are_written_by_one_run(bench: Workbench, rows: pa.Table) -> None:
