@@ -14,6 +14,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
 
+from airflow_sklearn.contract.bins import packed
 from tests.worker.workbench import Workbench, error_of
 
 #: By estimator: its methods' columns of predictions, the method of ``auto`` first.
