@@ -49,7 +49,7 @@ containers:
 	@$(or $(CONTAINER_SETUP),:)
 
 test-airflow3: containers .venv/ready .venv-ministack/ready  ## the tests that need Airflow, in Airflow 3
-	.venv/bin/$(SUITE) --suite airflow3 -n 6
+	.venv/bin/$(SUITE) --suite airflow3 -n 4
 
 test-airflow2: containers .venv-airflow2/ready .venv-ministack/ready  ## those that may differ there, in Airflow 2.11
 	.venv-airflow2/bin/$(SUITE) --suite airflow2 -n 3

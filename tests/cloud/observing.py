@@ -19,7 +19,7 @@ def at_the_gate(airflow: RealAirflow, workload: Workload, run: Run, count: int =
         now = workload.running()
         return now if len(now) >= count else []
 
-    found: list[dict[str, Any]] = airflow.wait_for(f"{count} containers at the gate", look, pause=0.5)
+    found: list[dict[str, Any]] = airflow.wait_for(f"{count} containers at the gate", look, pause=1)
     return found
 
 

@@ -86,7 +86,7 @@ class Workload:
             "chunk_size": "1",
             "max_chunks": str(self.chunks),
             "runtime": runtime or self.runtime(),
-            "poll_interval": "1",
+            "poll_interval": "2",
             "retry_delay": "timedelta(seconds=0)",
             **changes,
         }

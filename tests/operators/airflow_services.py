@@ -200,7 +200,7 @@ def _settings(home: Path, database: str, port: int) -> dict[str, str]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         # Services that start beside each other would each make one.
         "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        "AIRFLOW__CORE__PARALLELISM": "16",
+        "AIRFLOW__CORE__PARALLELISM": "12",
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": url,
@@ -208,18 +208,19 @@ def _settings(home: Path, database: str, port: int) -> dict[str, str]:
         "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
-        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
+        # What follows looks often enough for tests that wait, and seldom enough for the cores that they share.
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "2",
         # A new or changed file is parsed at once in any case; to parse all the others again kept a core busy.
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "1800",
         "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "300",
         "AIRFLOW__CORE__DAG_FILE_PROCESSOR_TIMEOUT": "300",
         "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
-        "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "1",
+        "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "2",
         "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "1800",
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
         # Not LOCAL_TASK_JOB_HEARTBEAT_SEC: it is also how long a task of Airflow 2 may be silent before it ends itself.
-        "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "1",
-        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "2",
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
         # On a busy machine the API server answers late. A call that is made again is a conflict with the first one.
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
         # A task whose worker is gone is missed after a minute and a half, not after five. (Airflow 3, Airflow 2) A live
@@ -228,7 +229,7 @@ def _settings(home: Path, database: str, port: int) -> dict[str, str]:
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
         "AIRFLOW__SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "90",
         "AIRFLOW__SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "5",
-        "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+        "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 

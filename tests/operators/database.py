@@ -74,5 +74,6 @@ class Run:
 
 @cache
 def _engine(url: str) -> Engine:
-    patience = {"timeout": 120} if url.startswith("sqlite") else {}
-    return create_engine(url, poolclass=NullPool, connect_args=patience)
+    if url.startswith("sqlite"):
+        return create_engine(url, poolclass=NullPool, connect_args={"timeout": 120})
+    return create_engine(url)  # a connection to PostgreSQL is a process of its own: it is kept

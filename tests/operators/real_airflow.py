@@ -128,7 +128,7 @@ class RealAirflow:
             f"fail(dag=SerializedDagModel.get_dag({run.dag_id!r}), run_id={run.run_id!r}, commit=True)\n",
         )
 
-    def wait_for(self, what: str, look: Callable[[], Any], *, seconds: float = PATIENCE, pause: float = 0.2) -> Any:
+    def wait_for(self, what: str, look: Callable[[], Any], *, seconds: float = PATIENCE, pause: float = 0.5) -> Any:
         looks = itertools.count(1)
 
         def found() -> Any:
