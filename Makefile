@@ -28,16 +28,18 @@ airflow: .venv/ready  ## Airflow's UI on the demo's runs
 cloud: .venv/ready .venv-ministack/ready  ## a local AWS with real containers, and Airflow's UI with the demo's DAG on it
 	@.venv/bin/python -m demo.cloud
 
-# Each process runs whole modules, those that wait most first. Two suites run at the same time: the first ones' tests wait
-# for containers and schedulers most of their time.
-# CONTAINER_SETUP: a command that those with containers wait for; the other suite does not.
-SUITES = test-airflow3 test-worker test-airflow2 test-many-containers
+# Each process runs whole modules, those that wait most first. Suites with containers run one after the other: each of them
+# keeps two cores busy, and tests that wait for a container wait too long beside a second one.
+# CONTAINER_SETUP: a command that those with containers wait for; the other suite runs meanwhile.
+CONTAINER_SUITES = test-airflow3 test-airflow2 test-many-containers
+SUITES = test-worker $(CONTAINER_SUITES)
 PYTEST = python -m pytest $(PYTEST_OPTIONS)
 SUITE = $(PYTEST) --dist loadfile --no-loadscope-reorder --ran=.ran/$@
 
 test:  ## lint, and all tests: in Airflow 3, or without Airflow; in Airflow 2.11 too what may differ there
 	@rm -rf .ran
-	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target $(SUITES) lint
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target setup containers test-worker lint; first=$$?; \
+		$(MAKE) --no-print-directory --keep-going $(CONTAINER_SUITES) && exit $$first
 	@.venv/bin/python -m tests.everywhere $(SUITES:%=.ran/%)
 
 test-quick: .venv/ready  ## in about a minute and a half: ruff, and the fast tests of all folders, in Airflow 3

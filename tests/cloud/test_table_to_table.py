@@ -22,7 +22,7 @@ from tests.operators.database import Run
 from tests.operators.real_airflow import RealAirflow
 
 TEMPLATE = Path(__file__).parents[2] / "dags" / "table_to_table.py"
-LEARN_UNTIL = "2013-07-01"
+LEARN_UNTIL = "2013-02-01"
 ROWS = 336_776
 
 
