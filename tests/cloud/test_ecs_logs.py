@@ -20,13 +20,14 @@ def test_a_containers_lines_appear_once_at_their_levels_while_it_runs_and_after(
     airflow: RealAirflow, workload_of: Callable[..., Workload], gated_model: str, deferrable: str
 ) -> None:
     workload = workload_of(chunks=1)
-    run = airflow.run(f"logs_{deferrable}", workload.predict(gated_model, deferrable=deferrable))
-    at_the_gate(airflow, workload, run, count=1)
-    airflow.wait_for(
-        "the running container's line",
-        lambda: "Waiting at the gate." in log_of(airflow, run, "score.predict", 0),
-    )
-    finish(airflow, workload, run)
+    with airflow.with_one_triggerer():
+        run = airflow.run(f"logs_{deferrable}", workload.predict(gated_model, deferrable=deferrable))
+        at_the_gate(airflow, workload, run, count=1)
+        airflow.wait_for(
+            "the running container's line",
+            lambda: "Waiting at the gate." in log_of(airflow, run, "score.predict", 0),
+        )
+        finish(airflow, workload, run)
     # Airflow itself logs a trigger's event, which carries the last lines for the error of a job that failed.
     lines = [line for line in log_of(airflow, run, "score.predict", 0).splitlines() if "TriggerEvent<" not in line]
     log = "\n".join(lines)
