@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 _WIDE = 240  # characters
-_NOT_FOUND = 66  # EX_NOINPUT of sysexits.h. A task would be retried, since its source may appear; a person is told.
+_NOT_FOUND = 66  # EX_NOINPUT of sysexits.h. A task is retried, since its source may appear. The command is not.
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ def list_(
 ) -> Answer:
     """List the models in a folder, with their latest versions."""
     from airflow_sklearn.contract.faults import counted
+    from airflow_sklearn.report.words import estimator_name
     from airflow_sklearn.runs.model_catalog import models_below
     from airflow_sklearn.storage.uris import place_uri
 
@@ -58,6 +59,7 @@ def show(
 ) -> Answer:
     """Show a version of a model: what it learned from, its metrics, features and versions."""
     from airflow_sklearn.contract.faults import counted
+    from airflow_sklearn.report.words import estimator_name
     from airflow_sklearn.runs.model_catalog import versions_of
     from airflow_sklearn.runs.model_store import resolve_model
     from airflow_sklearn.storage.uris import place_uri
@@ -125,6 +127,8 @@ def compare(
 
 def summary(uri: str, manifest: ModelManifest) -> dict[str, Any]:
     """A version of a model in a few values, as ``SklearnTrainOperator`` returns it, and more."""
+    from airflow_sklearn.report.words import estimator_name
+
     return {
         "model": manifest.model,
         "version": manifest.version,
@@ -144,14 +148,6 @@ def metrics_of(storage: Storage, manifest: ModelManifest) -> ModelMetrics | None
 
     stored = manifest.metrics_object
     return ModelMetrics.from_json(storage.read(stored.uri), where=stored.uri) if stored else None
-
-
-def estimator_name(manifest: ModelManifest) -> str:
-    """What ``SklearnTrainOperator`` takes as ``estimator``; of an object, its class."""
-    spec = manifest.estimator
-    if spec.kind == "preset":
-        return spec.name
-    return spec.path if spec.kind == "factory" else manifest.estimator_class
 
 
 def _first_metric(manifest: ModelManifest) -> str:

@@ -1,4 +1,4 @@
-"""Progress is told by lines that people and programs read alike."""
+"""Lines of progress: people read them in a log, and a program makes a bar of them."""
 
 from __future__ import annotations
 

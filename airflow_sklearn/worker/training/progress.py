@@ -19,7 +19,7 @@ _LOG = logging.getLogger("airflow_sklearn.worker")
 
 
 class _Pace:
-    """Says when the next line is due: at most one each ten seconds."""
+    """Says when the next line is due: at most one in ten seconds."""
 
     def __init__(self) -> None:
         self._interval = seconds_between()
