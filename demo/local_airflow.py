@@ -24,6 +24,7 @@ HOST = "127.0.0.1"
 START_SECONDS = 120
 STOP_SECONDS = 10
 AIRFLOW = (sys.executable, "-m", "airflow")
+_SCHEDULER = "scheduler --skip-serve-logs"
 
 
 class LocalAirflowError(Exception):
@@ -38,6 +39,7 @@ class LocalAirflow:
     :param environment: what is added to the environment: further settings of Airflow, what the DAGs read.
     :param port: of the API server and UI; any free one when that is taken.
     :param triggerer: start the triggerer too (deferrable operators need it).
+    :param scheduler: False: the scheduler starts only by ``start_scheduler``.
     :param tell: called with what is being done now, whenever that changes.
     """
 
@@ -49,12 +51,13 @@ class LocalAirflow:
         *,
         port: int | None = None,
         triggerer: bool = False,
+        scheduler: bool = True,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.home, self._tell = home, tell
         self.url = f"http://{HOST}:{_free_port(port)}"
         self.environment = {**_clean_environment(), **environment, **_settings(home, dags, self.url)}
-        self._services = ["api-server", "scheduler --skip-serve-logs", "dag-processor"]
+        self._services = ["api-server", *([_SCHEDULER] if scheduler else []), "dag-processor"]
         if triggerer:
             self._services.append("triggerer --skip-serve-logs")
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -74,6 +77,10 @@ class LocalAirflow:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def start_scheduler(self) -> None:
+        """Start the scheduler, if ``scheduler=False`` has left it out."""
+        self._start(_SCHEDULER)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Ask Airflow's REST API.

@@ -48,10 +48,13 @@ def demonstrate() -> int:
     say(f"Starting Airflow {version('apache-airflow')}: api-server, scheduler, dag-processor")
     # Else Airflow, when the DAG is unpaused, adds a run of the newest month, for which there are no flights.
     environment = {**settings.airflow_environment(), "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False"}
-    with LocalAirflow(settings.AIRFLOW_HOME, settings.DAGS, environment, tell=doing) as airflow:
+    # The scheduler starts last. SQLite has one writer: a backfill that is refused takes back the runs that it has made,
+    # and a scheduler that works on one of them ends with an error.
+    with LocalAirflow(settings.AIRFLOW_HOME, settings.DAGS, environment, tell=doing, scheduler=False) as airflow:
         airflow.wait_for_dag(settings.DAG_ID)
         try:
             backfill(airflow, settings.MONTHS)
+            airflow.start_scheduler()
             failed = follow(airflow, settings.MONTHS)
             close_backfills(airflow)
         finally:  # `make airflow` goes by the schedules
@@ -86,7 +89,7 @@ def backfill(airflow: LocalAirflow, months: Sequence[str]) -> None:
             airflow.command(*command)
             return
         except LocalAirflowError as error:
-            # SQLite has one writer, and the scheduler may be it. One made in part is closed, and made anew.
+            # SQLite has one writer, and the DAG processor may be it. One made in part is closed, and made anew.
             if "database is locked" not in str(error) or not left:
                 raise
             time.sleep(POLL_SECONDS)
