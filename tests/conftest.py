@@ -80,8 +80,6 @@ BOTH_AIRFLOWS = (
 NOT_IN_AIRFLOW_2 = ("cli",)
 #: Fixtures that start servers, containers, pools of processes or a whole Airflow, or migrate its database.
 SERVICES = {"real_airflow", "airflow_home", "cloud", "docker", "redshift_cloud", "local_pool", "shared_pool"}
-#: Seconds of CPU, as recorded, that a test of `make test-quick` may take.
-QUICK_SECONDS = 0.5
 #: Folders whose tests need nothing less, most of them.
 FOLDERS_OF_SERVICES = ("cloud", "images")
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
@@ -191,8 +189,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.both_airflows)
     seconds = recorded()
     if config.option.quick:
-        long = {test for test, value in seconds.items() if value > QUICK_SECONDS}
-        _leave_out(config, items, [item for item in items if _has_marker(item, "services") or item.nodeid in long])
+        _leave_out(config, items, [item for item in items if _has_marker(item, "services") or item.nodeid in seconds])
     if config.option.suite == "airflow2":
         _leave_out(config, items, [item for item in items if not _has_marker(item, "both_airflows")])
     modules = by_module(seconds)

@@ -1,6 +1,6 @@
 """How long tests take, as recorded in ``durations.json``: seconds of CPU, which a busy machine hardly changes.
 
-``make test PYTEST_OPTIONS=--record-durations`` records them anew. ``make test-quick`` leaves out those that take long,
+``make test PYTEST_OPTIONS=--record-durations`` records them anew. ``make test-quick`` leaves out all that are recorded,
 and modules that take longer begin earlier.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 RECORD = Path(__file__).with_suffix(".json")
-#: Shorter ones are not recorded.
+#: Seconds. Shorter tests are not recorded: they are those of `make test-quick`.
 _LEAST = 0.3
 _PROPERTY = "cpu_seconds"
 
